@@ -1,0 +1,65 @@
+# Everything a fresh clone needs is Python 3.11 or later, make and PyPI.
+
+UV_VERSION := 0.13.9
+UV_HOME := .cache/uv-$(UV_VERSION)
+UV := $(UV_HOME)/bin/uv
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO ?= 100
+
+# The first Python that is new enough and can make an environment (Debian ships venv apart).
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { command -v $$python; break; }; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format types imports quick end-to-end bench clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv with everything of uv.lock (again only when that changed)
+
+run: $(STAMP) ## Start all of Herald on embedded servers, deliver DEMO=100 notifications, stay up
+	@$(BIN)/herald up --demo $(DEMO)
+
+test: lint types imports $(STAMP) ## Everything that CI checks
+	$(BIN)/pytest
+
+lint: $(STAMP) ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## Repair style and format where a program can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## Check types
+	$(BIN)/mypy
+
+imports: $(STAMP) ## Check that imports point one way
+	$(BIN)/lint-imports
+
+quick: $(STAMP) ## Run the tests that need neither Java nor the whole system
+	$(BIN)/pytest -m "not kafka" --ignore tests/end_to_end
+
+end-to-end: $(STAMP) ## Run all processes together, on the embedded broker and on Apache Kafka
+	$(BIN)/pytest tests/end_to_end
+
+bench: $(STAMP) ## Measure against bare clients; prints ratios
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what can be made again; the data of `make run` stays in .herald
+	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never \
+		$(UV) sync --locked --all-extras --all-groups --python '$(PYTHON)'
+	@touch $@
+
+# uv lives beside .venv, not in it: `uv sync` removes from .venv what the lock file does not name.
+$(UV):
+	@test -n '$(PYTHON)' || { echo 'Herald needs Python 3.11 or later with venv (Debian: apt install python3-venv)' >&2; exit 1; }
+	'$(PYTHON)' -m venv $(UV_HOME)
+	$(UV_HOME)/bin/pip install --quiet --disable-pip-version-check 'uv==$(UV_VERSION)'

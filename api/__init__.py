@@ -1,0 +1,1 @@
+"""HTTP in: Litestar handlers that turn requests into commands and queries."""

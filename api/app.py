@@ -1,0 +1,44 @@
+"""The application: its routes, its errors, its documentation."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, get
+from litestar.datastructures import State
+from litestar.response import Redirect
+
+from api import docs, health, messages, notifications
+from api.documents import RawJson
+from api.problems import HANDLERS
+from api.resources import STATE, Resources
+
+
+@get("/", include_in_schema=False, sync_to_thread=False)
+def root() -> Redirect:
+    """A person who opens the address finds the documentation."""
+    return Redirect(docs.PATH)
+
+
+def make_app(resources: Resources) -> Litestar:
+    """The ASGI application; its lifespan starts and stops the committer and closes the pool."""
+    return Litestar(
+        route_handlers=[root, notifications.router, messages.router, health.router],
+        exception_handlers=HANDLERS,
+        lifespan=[_running],
+        logging_config=None,
+        openapi_config=docs.make_openapi_config(),
+        plugins=[RawJson()],
+        state=State({STATE: resources}),
+    )
+
+
+@asynccontextmanager
+async def _running(app: Litestar) -> AsyncIterator[None]:
+    resources: Resources = app.state[STATE]
+    resources.committer.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(resources.committer.stop)  # its thread may still answer requests on this loop
+        resources.engine.dispose()

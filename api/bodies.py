@@ -1,0 +1,93 @@
+"""Request bodies: bytes, checked and decoded once, every refusal naming its field and limit."""
+
+import re
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+
+from api.problems import WHOLE_BODY, ProblemError, field_problem
+from outbox.payload import PayloadError, check_json
+
+T = TypeVar("T")
+_JSON = re.compile(rb"application/(?:json|[a-z0-9.!#$&^_+-]+\+json)\s*(?:;|$)", re.IGNORECASE)
+_PATH = re.compile(r" - at `(?P<path>[^`]*)`$")
+_MEMBER = re.compile(r"^Object (?P<complaint>contains unknown|missing required) field `(?P<name>[^`]*)`$")
+
+
+async def read_json(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T], *, max_bytes: int) -> T:
+    """Read the body and decode it. Raises ProblemError: 400, 413 or 415."""
+    _require_json(request)
+    raw = await _read(request, max_bytes)
+    if not raw:
+        raise field_problem(WHOLE_BODY, "is empty")
+    try:
+        check_json(raw, max_bytes=max_bytes)
+    except PayloadError as error:
+        raise field_problem(field_name(error.field), str(error)) from None
+    return decode(raw, decoder)
+
+
+def decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], *, within: str = "$") -> T:
+    """Decode JSON that stands at the path `within` of the body. Raises ProblemError: 400."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise _explained(str(error), within) from None
+
+
+def field_name(path: str) -> str:
+    """A JSON path as the caller would write it: `$.items[3].content` is `items[3].content`."""
+    return path.removeprefix("$").removeprefix(".") or WHOLE_BODY
+
+
+def header(request: Request[Any, Any, Any], name: bytes) -> bytes | None:
+    """A header's value without building Litestar's dictionary of all of them, which the hot path never needs."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return value
+    return None
+
+
+def _require_json(request: Request[Any, Any, Any]) -> None:
+    sent = header(request, b"content-type")
+    if sent is None or not _JSON.match(sent):
+        detail = f"must be application/json, not {sent.decode('latin-1') if sent else 'absent'}"
+        raise field_problem("content-type", detail, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+
+
+async def _read(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
+    # Litestar's own reader builds its headers and a generator per request; this one counts what arrives
+    message: Any = await request.receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return _within(body, max_bytes)
+    chunks, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await request.receive()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+    return b"".join(chunks)
+
+
+def _within(body: bytes, max_bytes: int) -> bytes:
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    return body
+
+
+def _too_large(max_bytes: int) -> ProblemError:
+    return field_problem(WHOLE_BODY, f"the limit is {max_bytes} bytes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+def _explained(message: str, within: str) -> ProblemError:
+    found = _PATH.search(message)
+    path = within + (found["path"].removeprefix("$") if found else "")
+    complaint = _PATH.sub("", message)
+    if member := _MEMBER.match(complaint):
+        is_unknown = member["complaint"] == "contains unknown"
+        return field_problem(field_name(f"{path}.{member['name']}"), "unknown field" if is_unknown else "is required")
+    return field_problem(field_name(path), complaint)

@@ -1,0 +1,88 @@
+"""From a decoded body to what the committer accepts; what the types cannot say is checked here."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import msgspec
+
+from api.bodies import decode, field_name
+from api.problems import ProblemError, field_problem
+from api.requests import MAX_BULK, Bulk, BulkItem, MessageRequest
+from outbox.acceptance import Acceptance, make_acceptance
+from outbox.notification import MAX_NAME, TOPIC, Notification
+from outbox.registry import CHANNELS, TOPICS
+
+NOTIFICATION_DECODER = msgspec.json.Decoder(Notification)
+_encode = msgspec.json.Encoder().encode
+
+
+def request_notification(notification: Notification, *, traceparent: str | None, within: str = "$") -> Acceptance:
+    """Accept one notification. Raises ProblemError naming the field below the path `within`."""
+    key = notification.key
+    if len(key) > MAX_NAME:  # digits of an integer: the type bounds only text
+        raise field_problem(field_name(f"{within}.user_id"), f"{len(key)} digits, the limit is {MAX_NAME}")
+    if notification.channel is not None and notification.channel not in CHANNELS:
+        detail = f"no such channel: {notification.channel}; registered: {', '.join(CHANNELS)}"
+        raise field_problem(field_name(f"{within}.channel"), detail)
+    return make_acceptance(TOPIC, key, _encode(notification), traceparent=traceparent)
+
+
+def request_bulk(bulk: Bulk, *, traceparent: str | None, max_bytes: int) -> list[Acceptance]:
+    """Accept every notification of a bulk, in order.
+
+    `max_bytes` bounds their data after expansion: one long text for 1,000 users would be a gigabyte.
+    Raises ProblemError naming the item.
+    """
+    acceptances: list[Acceptance] = []
+    size = 0
+    for path, notification in _expanded(bulk):
+        if len(acceptances) == MAX_BULK:
+            detail = f"more than {MAX_BULK} notifications once every user_ids is expanded, the limit is {MAX_BULK}"
+            raise field_problem("items", detail)
+        accepted = request_notification(notification, traceparent=traceparent, within=path)
+        size += memoryview(accepted.data).nbytes
+        if size > max_bytes:
+            raise _too_large(path, max_bytes)
+        acceptances.append(accepted)
+    return acceptances
+
+
+def request_message(message: MessageRequest, *, traceparent: str | None) -> Acceptance:
+    """Accept one message on any registered topic. Raises ProblemError naming the field."""
+    if message.topic not in TOPICS:
+        detail = f"no such topic: {message.topic}; registered: {', '.join(TOPICS)}"
+        raise field_problem("topic", detail)
+    data = bytes(message.data)
+    if not data.lstrip().startswith(b"{"):
+        raise field_problem("data", "must be a JSON object")
+    if message.topic != TOPIC:
+        return make_acceptance(message.topic, message.key, data, traceparent=traceparent)
+    notification = decode(data, NOTIFICATION_DECODER, within="$.data")
+    if message.key not in {None, notification.key}:
+        raise field_problem("key", f"must be data.user_id ({notification.key}) or absent on the topic {TOPIC}")
+    return request_notification(notification, traceparent=traceparent, within="$.data")
+
+
+def _expanded(bulk: Bulk) -> Iterator[tuple[str, Notification]]:
+    for index, item in enumerate(bulk.items):
+        path = f"$.items[{index}]"
+        for user_id in _users(item, path):
+            yield path, Notification(user_id=user_id, event=item.event, content=item.content, channel=item.channel)
+
+
+def _users(item: BulkItem, path: str) -> list[str | int]:
+    if (item.user_id is msgspec.UNSET) == (item.user_ids is msgspec.UNSET):
+        raise field_problem(field_name(path), "takes either user_id or user_ids")
+    if not isinstance(item.user_ids, list):
+        return [item.user_id]  # type: ignore[list-item]  # the line above leaves nothing else
+    seen: set[str] = set()
+    for index, user_id in enumerate(item.user_ids):
+        if str(user_id) in seen:
+            raise field_problem(field_name(f"{path}.user_ids[{index}]"), f"user {user_id} stands there twice")
+        seen.add(str(user_id))
+    return item.user_ids
+
+
+def _too_large(path: str, max_bytes: int) -> ProblemError:
+    detail = f"the notifications up to here exceed {max_bytes} bytes once every user_ids is expanded"
+    return field_problem(field_name(path), detail, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

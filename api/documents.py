@@ -1,0 +1,79 @@
+"""What the OpenAPI document says where Litestar cannot know it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.typing import FieldDefinition
+
+from api.problems import MEDIA_TYPE, Problem
+from api.requests import EXAMPLES
+
+REASONS = {
+    400: "A field or a parameter is wrong; `errors` names it and its limit",
+    404: "There is nothing with this id",
+    413: "The body is too large; `errors` names the limit",
+    415: "The body is not declared as application/json",
+    422: "PostgreSQL refuses the data, now and always",
+    503: "The database is away; try again after `Retry-After` seconds",
+}
+
+
+class RawJson(OpenAPISchemaPlugin):
+    """`msgspec.Raw` is JSON that is handed through; everywhere in this API it is an object."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Whether this plugin describes it."""
+        return value is msgspec.Raw
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:  # noqa: ARG002
+        """Describe it."""
+        return Schema(type=OpenAPIType.OBJECT, additional_properties=True)
+
+
+def documented(*statuses: int) -> dict[int, ResponseSpec]:
+    """The problems a path may answer with."""
+    return {
+        status: ResponseSpec(Problem, description=REASONS[status], media_type=MEDIA_TYPE, generate_examples=False)
+        for status in statuses
+    }
+
+
+def takes(body: type[msgspec.Struct]) -> type[Operation]:
+    """Describe the body of a handler that reads it itself: by the struct that validates it, so they cannot differ."""
+    content = {"application/json": OpenAPIMediaType(schema=body_schema(body), examples=EXAMPLES[body])}  # type: ignore[arg-type]  # plain dictionaries are passed on as they are
+
+    @dataclass
+    class _Takes(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = RequestBody(content=content, required=True)
+
+    return _Takes
+
+
+def body_schema(body: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON schema that msgspec validates by, in one piece."""
+    (_,), components = msgspec.json.schema_components([body], schema_hook=_any_object)
+    schema: dict[str, Any] = _inlined(components[body.__name__], components)
+    return schema
+
+
+def _any_object(kind: type) -> dict[str, Any]:
+    if kind is msgspec.Raw:
+        return {"type": "object"}
+    raise NotImplementedError
+
+
+def _inlined(schema: Any, components: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(part, components) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(components[schema["$ref"].rpartition("/")[2]], components)
+    return {name: _inlined(part, components) for name, part in schema.items()}

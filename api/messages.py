@@ -1,0 +1,56 @@
+"""`/messages`: the general form, for any registered topic."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+
+from api.answers import Accepted, accepted
+from api.bodies import read_json
+from api.commands import request_message
+from api.documents import documented, takes
+from api.parameters import Id, only_query, parse_id
+from api.problems import field_problem
+from api.requests import MessageRequest
+from api.resources import resources_of
+from api.tracing import traceparent
+from outbox.queries import MessageState, find_message
+
+_DECODER = msgspec.json.Decoder(MessageRequest)
+
+
+@post(
+    "/",
+    summary="Accept a message",
+    status_code=202,
+    operation_class=takes(MessageRequest),
+    responses=documented(400, 413, 415, 422, 503),
+)
+async def accept_message(request: Request[Any, Any, Any]) -> Response[Accepted]:
+    """Accept a message for a registered topic: 202 once it is committed."""
+    resources = resources_of(request)
+    message = await read_json(request, _DECODER, max_bytes=resources.settings.max_body)
+    acceptance = request_message(message, traceparent=traceparent(request))
+    await resources.committer.submit((acceptance,))
+    return accepted(acceptance)
+
+
+@get(
+    "/{id:str}",
+    summary="Look at one",
+    sync_to_thread=True,
+    before_request=only_query(),
+    responses=documented(400, 404, 503),
+)
+def message(request: Request[Any, Any, Any], id: Id) -> MessageState:  # noqa: A002 - the caller's word
+    """Show a message as it stands."""
+    message_id = parse_id(id)
+    with resources_of(request).engine.connect() as connection:
+        found = find_message(connection, message_id)
+    if found is None:
+        raise field_problem("id", f"no message {message_id}", HTTPStatus.NOT_FOUND)
+    return found
+
+
+router = Router("/messages", route_handlers=[accept_message, message], tags=["messages"])

@@ -1,0 +1,137 @@
+"""`/notifications`: accept one, accept many, list, look at one and at its history."""
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+
+from api.answers import Accepted, BulkAccepted, Events, NotificationPage, accepted, bulk_accepted
+from api.bodies import read_json
+from api.commands import NOTIFICATION_DECODER, request_bulk, request_notification
+from api.documents import documented, takes
+from api.parameters import (
+    DEFAULT_LIMIT,
+    Cursor,
+    EventName,
+    Id,
+    Limit,
+    StatusName,
+    UserId,
+    from_cursor,
+    only_query,
+    parse_id,
+    to_cursor,
+)
+from api.problems import ProblemError, field_problem
+from api.requests import Bulk
+from api.resources import resources_of
+from api.tracing import traceparent
+from outbox.notification import Notification
+from outbox.queries import NotificationState, events_of_notification, find_notification, list_notifications
+
+_BULK_DECODER = msgspec.json.Decoder(Bulk)
+
+
+@post(
+    "/",
+    summary="Accept a notification",
+    status_code=202,
+    operation_class=takes(Notification),
+    responses=documented(400, 413, 415, 422, 503),
+)
+async def accept_notification(request: Request[Any, Any, Any]) -> Response[Accepted]:
+    """Accept a notification: 202 once it is committed, from when on nothing that is killed loses it."""
+    resources = resources_of(request)
+    notification = await read_json(request, NOTIFICATION_DECODER, max_bytes=resources.settings.max_body)
+    acceptance = request_notification(notification, traceparent=traceparent(request))
+    await resources.committer.submit((acceptance,))
+    return accepted(acceptance)
+
+
+@post(
+    "/bulk",
+    summary="Accept many at once",
+    status_code=202,
+    operation_class=takes(Bulk),
+    responses=documented(400, 413, 415, 422, 503),
+)
+async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]:
+    """Accept up to 1,000 notifications, all or none; an item with `user_ids` becomes one for each user."""
+    resources = resources_of(request)
+    max_bytes = resources.settings.max_bulk_body
+    bulk = await read_json(request, _BULK_DECODER, max_bytes=max_bytes)
+    acceptances = request_bulk(bulk, traceparent=traceparent(request), max_bytes=max_bytes)
+    await resources.committer.submit(acceptances)
+    return bulk_accepted(acceptances)
+
+
+@get(
+    "/",
+    summary="List notifications",
+    sync_to_thread=True,
+    before_request=only_query("user_id", "event", "status", "limit", "cursor"),
+    responses=documented(400, 503),
+)
+def notifications(  # noqa: PLR0913, PLR0917 - one for each parameter of the query
+    request: Request[Any, Any, Any],
+    user_id: UserId = None,
+    event: EventName = None,
+    status: StatusName = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> NotificationPage:
+    """List notifications, newest first."""
+    before = None if cursor is None else from_cursor(cursor)
+    with resources_of(request).engine.connect() as connection:
+        found = list_notifications(
+            connection, limit=limit + 1, user_id=user_id, event=event, status=status, before=before
+        )
+    items = found[:limit]
+    return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if len(found) > limit else None)
+
+
+@get(
+    "/{id:str}",
+    summary="Look at one",
+    sync_to_thread=True,
+    before_request=only_query(),
+    responses=documented(400, 404, 503),
+)
+def notification(request: Request[Any, Any, Any], id: Id) -> NotificationState:  # noqa: A002 - the caller's word
+    """Show a notification as it stands."""
+    notification_id = parse_id(id)
+    with resources_of(request).engine.connect() as connection:
+        found = find_notification(connection, notification_id)
+    if found is None:
+        raise _unknown(notification_id)
+    return found
+
+
+@get(
+    "/{id:str}/events",
+    summary="Look at its history",
+    sync_to_thread=True,
+    before_request=only_query(),
+    responses=documented(400, 404, 503),
+)
+def notification_events(request: Request[Any, Any, Any], id: Id) -> Events:  # noqa: A002 - the caller's word
+    """Show what happened to a notification, oldest first."""
+    notification_id = parse_id(id)
+    with resources_of(request).engine.connect() as connection:
+        found = events_of_notification(connection, notification_id)
+    if not found:
+        raise _unknown(notification_id)
+    return Events(items=found)
+
+
+def _unknown(notification_id: UUID) -> ProblemError:
+    return field_problem("id", f"no notification {notification_id}", HTTPStatus.NOT_FOUND)
+
+
+router = Router(
+    "/notifications",
+    route_handlers=[accept_notification, accept_bulk, notifications, notification, notification_events],
+    tags=["notifications"],
+)

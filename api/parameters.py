@@ -1,0 +1,69 @@
+"""Path and query parameters: checked by name, unknown ones refused."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Request
+from litestar.params import PathParameter, QueryParameter
+from litestar.types import BeforeRequestHookHandler
+
+from api.problems import FieldError, ProblemError, field_problem
+from outbox.message import Status
+from outbox.notification import MAX_NAME
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 1000
+_UUID_BYTES = 16
+
+Id = Annotated[str, PathParameter(description="as the answer to the request named it", schema_extra={"format": "uuid"})]
+UserId = Annotated[str | None, QueryParameter(min_length=1, max_length=MAX_NAME, description="of this user")]
+EventName = Annotated[str | None, QueryParameter(min_length=1, max_length=MAX_NAME, description="with this event")]
+StatusName = Annotated[Status | None, QueryParameter(description="in this status")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="items of one page")]
+Cursor = Annotated[str | None, QueryParameter(description="of the page before; opaque")]
+
+
+def parse_id(value: str) -> UUID:
+    """Raises ProblemError: 400 naming `id`."""
+    try:
+        return UUID(value)
+    except ValueError:
+        raise field_problem("id", f"not a UUID: {value[:MAX_NAME]}") from None
+
+
+def only_query(*known: str) -> BeforeRequestHookHandler:
+    """A hook that refuses parameters nobody reads: a misspelt filter would list everything."""
+    allowed = f"known: {', '.join(known)}" if known else "this path takes none"
+
+    async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
+        names = [name for name, _ in request.query_params.multi_items()]
+        errors = [FieldError(name, f"unknown parameter; {allowed}") for name in names if name not in known]
+        errors += [FieldError(name, "given more than once") for name in known if names.count(name) > 1]
+        errors += [
+            FieldError(name, "contains NUL, as nothing stored does")
+            for name, value in request.query_params.multi_items()
+            if "\0" in value
+        ]
+        if errors:
+            detail = "; ".join(f"{one.field}: {one.detail}" for one in errors)
+            raise ProblemError(HTTPStatus.BAD_REQUEST, detail, errors=errors)
+
+    return refuse_unknown
+
+
+def to_cursor(last: UUID) -> str:
+    """The cursor of the page after the one that ends with this id."""
+    return urlsafe_b64encode(last.bytes).decode().rstrip("=")
+
+
+def from_cursor(cursor: str) -> UUID:
+    """Raises ProblemError: 400 naming `cursor`."""
+    try:
+        raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except ValueError:
+        raw = b""
+    if len(raw) != _UUID_BYTES or to_cursor(UUID(bytes=raw)) != cursor:
+        raise field_problem("cursor", "not one that this API gave out")
+    return UUID(bytes=raw)

@@ -1,0 +1,62 @@
+"""`herald api`: the HTTP server."""
+
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+import rich_click as click
+import structlog
+import uvicorn
+from litestar.concurrency import set_asyncio_executor
+
+from api.app import make_app
+from api.resources import Resources
+from outbox.committer import Committer
+from outbox.database import make_engine
+from outbox.logs import configure_logs
+from outbox.settings import Settings, SettingsError, load_settings
+
+GRACE = 5  # seconds that open requests get to finish
+_log = structlog.get_logger()
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: HERALD_HOST, or 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: HERALD_PORT, or 8000]")
+def command(host: str | None, port: int | None) -> None:
+    """Accept notifications and messages over HTTP.
+
+    Starts even while the database is away, and is ready (GET /health/ready) once it answers.
+    SIGTERM and Ctrl-C finish the open requests first. The documentation is at /docs.
+    """
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+    configure_logs("api")
+    serve(settings, host=host or settings.host, port=port or settings.port)
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; exits with 3 when the address cannot be had."""
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it has shut down: this makes it exit 0
+    signal.signal(signal.SIGINT, _exit)
+    set_asyncio_executor(ThreadPoolExecutor(settings.pool_size, thread_name_prefix="reads"))
+    resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"))
+    _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
+    uvicorn.run(
+        make_app(resources),
+        host=host,
+        port=port,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,  # no answer depends on the caller's address; the middleware costs every request
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+def _exit(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)

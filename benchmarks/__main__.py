@@ -1,0 +1,63 @@
+"""`python -m benchmarks`."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import click
+
+from benchmarks import api, latency, pipeline, relay
+from benchmarks.figures import Result
+from benchmarks.stage import Stage, staged
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Part(Protocol):
+    """Measures one thing in `rounds` turns."""
+
+    def __call__(self, stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]: ...
+
+
+PARTS: dict[str, Part] = {
+    "relay": relay.measure,
+    "api": api.measure,
+    "pipeline": pipeline.measure,
+    "latency": latency.measure,
+}
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option("--quick", is_flag=True, help="A tenth of the work, one round: does it run, not how fast.")
+@click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="Turns of each pair.")
+def main(parts: tuple[str, ...], quick: bool, rounds: int) -> None:  # noqa: FBT001  click hands flags over so
+    """Measure Herald against its rivals on real servers; all parts unless some are named."""
+    found: list[Result] = []
+    with staged() as stage:
+        click.echo(f"PostgreSQL 18 and {stage.broker}, {os.cpu_count()} cores; median [smallest … largest]\n")
+        for name in parts or PARTS:
+            results = PARTS[name](stage, rounds=1 if quick else rounds, is_quick=quick)
+            for result in results:
+                click.echo(f"{result}\n")
+            found += results
+        _save(found, stage.broker)
+    if not quick and not all(result.is_met for result in found):
+        raise SystemExit(1)
+
+
+def _save(results: list[Result], broker: str) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    at = datetime.now(UTC)
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "broker": broker}
+    content = {"at": at.isoformat(), **machine, "results": [result.as_json() for result in results]}
+    path = RESULTS / f"{at:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    click.echo(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

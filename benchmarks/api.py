@@ -1,0 +1,25 @@
+"""The API at 32 connections; its rival inserts the same two rows from 32 threads, without HTTP."""
+
+from benchmarks.figures import Contest, Delay, Result
+from benchmarks.stage import Stage
+
+CONNECTIONS = 32
+
+
+def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
+    """Requests answered 202 per second, against transactions committed per second."""
+    seconds = 3 if is_quick else 10
+    contest = Contest(f"api: POST /notifications, {CONNECTIONS} connections", "requests/s", 0.9, "bare psycopg2")
+    answers: list[float] = []
+    for _ in range(rounds):
+        database = stage.database()
+        settings = stage.settings(database)
+        with stage.api(settings) as port:
+            arguments = {"port": port, "connections": CONNECTIONS, "seconds": seconds}
+            load = stage.measure("benchmarks.load", settings, **arguments)
+        stage.server.execute("CHECKPOINT")
+        bare = stage.measure("benchmarks.bare_inserts", settings, threads=CONNECTIONS, seconds=seconds)
+        stage.drop(database)
+        contest.add(load["rate"], bare["rate"])
+        answers += load["milliseconds"]
+    return [contest, Delay("api: POST → 202", answers, {})]

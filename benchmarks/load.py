@@ -1,0 +1,129 @@
+"""A load generator that costs little: prebuilt requests, one thread, epoll (Linux)."""
+
+import json
+import select
+import socket
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import cycle
+from time import monotonic, time
+
+import click
+
+from benchmarks.letters import letters
+
+BODIES = 1000  # different requests, sent in turns
+READ = 65_536  # bytes
+
+
+@dataclass
+class Connection:
+    """`began` is when its request was sent, or was due where a rate is kept: waiting for a turn counts as well."""
+
+    socket: socket.socket
+    began: float = 0.0
+    received: bytes = b""
+
+
+@dataclass
+class Tally:
+    """The answers to requests that began after the warm-up, by the clock `monotonic`."""
+
+    counted_from: float
+    accepted: list[tuple[bytes, float, float]] = field(default_factory=list)  # answer, began, ended
+    refused: list[bytes] = field(default_factory=list)
+
+
+class Generator:
+    """As many requests as the connections carry, or `rate` per second."""
+
+    def __init__(self, port: int, connections: int, *, rate: float | None) -> None:
+        self._poll = select.epoll()
+        self._rate = rate
+        self._requests = cycle(_requests())
+        self._connections: dict[int, Connection] = {}
+        for _ in range(connections):
+            opened = socket.create_connection(("127.0.0.1", port))
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connections[opened.fileno()] = Connection(opened)
+            self._poll.register(opened, select.EPOLLIN)
+        self._idle = deque(self._connections.values())
+
+    def run(self, seconds: float, warm_up: float) -> Tally:
+        """Post for `seconds` after a warm-up, then wait for the last answers."""
+        due = monotonic()
+        tally = Tally(counted_from=due + warm_up)
+        end = tally.counted_from + seconds
+        while (now := monotonic()) < end:
+            while self._idle and now >= due:
+                self._post(self._idle.popleft(), due if self._rate else now)
+                due = due + 1 / self._rate if self._rate else now
+            self._collect(tally, max(0.0, due - now) if self._idle else 1.0)
+        while len(self._idle) < len(self._connections):
+            self._collect(tally, 1.0)
+        return tally
+
+    def _post(self, connection: Connection, began: float) -> None:
+        connection.began = began
+        connection.socket.sendall(next(self._requests))
+
+    def _collect(self, tally: Tally, timeout: float) -> None:
+        for number, _ in self._poll.poll(timeout):
+            connection = self._connections[number]
+            received = connection.socket.recv(READ)
+            if not received:
+                message = "the API closed a connection"
+                raise click.ClickException(message)
+            connection.received += received
+            if connection.received.endswith(b"}"):  # every answer is a JSON object
+                _note(connection, tally)
+                connection.received = b""
+                self._idle.append(connection)
+
+
+def _note(connection: Connection, tally: Tally) -> None:
+    if connection.began < tally.counted_from:
+        return
+    if connection.received[9:12] != b"202":
+        tally.refused.append(connection.received)
+        return
+    tally.accepted.append((connection.received, connection.began, monotonic()))
+
+
+def _requests() -> Iterator[bytes]:
+    for _, body in letters(BODIES):
+        head = (
+            f"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        )
+        yield head.encode() + b"\r\n\r\n" + body
+
+
+@click.command()
+@click.option("--port", type=int, required=True)
+@click.option("--connections", type=int, required=True)
+@click.option("--seconds", type=float, required=True)
+@click.option("--warm-up", type=float, default=1.0, help="Seconds that do not count.")
+@click.option("--rate", type=float, help="Requests per second; as many as possible without it.")
+def main(port: int, connections: int, seconds: float, warm_up: float, rate: float | None) -> None:
+    """Print the rate, the answers' delays in milliseconds, and each notification's id with its POST's date."""
+    tally = Generator(port, connections, rate=rate).run(seconds, warm_up)
+    if tally.refused:
+        message = f"{len(tally.refused)} refused, the first: {tally.refused[0].decode()}"
+        raise click.ClickException(message)
+    since_1970 = time() - monotonic()
+    in_time = [one for one in tally.accepted if rate or one[2] <= tally.counted_from + seconds]
+    found = {
+        "rate": len(in_time) / seconds,
+        "milliseconds": [(ended - began) * 1000 for _, began, ended in in_time],
+        "posted": [(_identity(answer), began + since_1970) for answer, began, _ in in_time] if rate else [],
+    }
+    click.echo(json.dumps(found))
+
+
+def _identity(answer: bytes) -> str:
+    return str(json.loads(answer.partition(b"\r\n\r\n")[2])["id"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The pipeline drains a topic; its rival is a bare consumer loop that writes the same ledger."""
+
+from uuid import uuid4
+
+from benchmarks.figures import Contest, Result
+from benchmarks.letters import fill
+from benchmarks.relay import TOPICS
+from benchmarks.stage import Stage
+from tests.servers.child import Child
+from tests.servers.eventually import eventually
+
+WINDOWS = {25: 0.5, 250: 0.7}  # messages: the least acceptable ratio
+DRAIN_TIMEOUT = 600.0  # seconds
+UNFINISHED = "SELECT EXISTS (SELECT FROM messages WHERE status IN ('pending', 'sending'))"
+PENDING = "SELECT EXISTS (SELECT FROM messages WHERE status = 'pending')"
+# from the first attempt to the last outcome, by the database's clock: no process start is in it
+RATE = """
+SELECT count(*) FILTER (WHERE type = 'message.sent')
+       / extract(epoch FROM max(recorded_at) - min(recorded_at))::float
+FROM outbox WHERE type IN ('message.started', 'message.sent')
+"""
+
+
+def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
+    """Messages per second that were claimed, delivered without output and recorded as sent."""
+    count = 5_000 if is_quick else 50_000
+    published = _publish(stage, count)
+    contests = [_contest(stage, published, window, target, rounds) for window, target in WINDOWS.items()]
+    stage.drop(published)
+    return list(contests)
+
+
+def _contest(stage: Stage, published: str, window: int, target: float, rounds: int) -> Contest:
+    contest = Contest(f"pipeline: windows of {window}", "messages/s", target, "bare consumer loop")
+    for _ in range(rounds):
+        herald = _drain(stage, published, "benchmarks.silent_pipeline", window)
+        contest.add(herald, _drain(stage, published, "benchmarks.bare_loop", window))
+    return contest
+
+
+def _publish(stage: Stage, count: int) -> str:
+    """A database whose messages all stand on the topic, none of them attempted; every round gets a copy."""
+    database = stage.database()
+    fill(stage.server.url(database), count)
+    stage.make_topics(*TOPICS)
+    with stage.herald("relay", stage.settings(database)) as relay:
+        eventually(lambda: stage.count_records(TOPICS[0]) >= count, DRAIN_TIMEOUT, what="all is published")
+        relay.stop()
+    return database
+
+
+def _drain(stage: Stage, published: str, module: str, window: int) -> float:
+    database = stage.database(template=published)
+    group = f"bench-{uuid4().hex}"
+    settings = stage.settings(database, HERALD_GROUP=group, HERALD_WINDOW_SIZE=str(window))
+    with stage.module(module, settings) as process:
+        # an index answers the first question: it may be asked often
+        eventually(lambda: _is_over(stage, database, PENDING, process), DRAIN_TIMEOUT, what="all is claimed")
+        eventually(lambda: _is_over(stage, database, UNFINISHED, process), DRAIN_TIMEOUT, what="all is sent")
+        process.kill()
+    [(rate,)] = stage.fetch(database, RATE)
+    stage.drop(database)
+    return float(rate)
+
+
+def _is_over(stage: Stage, database: str, question: str, process: Child) -> bool:
+    if not process.running:
+        message = f"{process.command} ended\n{process.tail()}"
+        raise RuntimeError(message)
+    [(is_unfinished,)] = stage.fetch(database, question)
+    return not is_unfinished

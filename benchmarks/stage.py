@@ -1,0 +1,173 @@
+"""The servers and processes that a benchmark runs on."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.conftest import migrate
+from tests.servers.apache_kafka import ApacheKafka, missing_programs
+from tests.servers.child import Child
+from tests.servers.eventually import eventually
+from tests.servers.herald import HeraldProcess, herald_environment
+from tests.servers.ports import free_port
+from tests.servers.postgres import DURABLE, PostgresServer
+from tests.servers.tansu import Tansu
+
+ROOT = Path(__file__).parent.parent
+PARTITIONS = 4
+ANSWER_TIMEOUT = 10.0  # seconds
+
+
+@dataclass
+class Stage:
+    """PostgreSQL that forgets nothing, and a broker."""
+
+    server: PostgresServer
+    bootstrap_servers: str
+    broker: str  # what it is called in the results
+    folder: Path
+
+    def database(self, template: str = "template1") -> str:
+        """A new database, migrated unless it is a copy; returns its name."""
+        name = f"bench_{uuid4().hex}"
+        self.server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        if template == "template1":
+            migrate(self.server.url(name))
+        self.server.execute("CHECKPOINT")  # what was written before is not the next measurement's to pay
+        return name
+
+    def drop(self, database: str) -> None:
+        self.server.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+    def fetch(self, database: str, query: str) -> list[Any]:
+        connection = psycopg2.connect(self.server.url(database))
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(query)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.commit()
+            connection.close()
+
+    def settings(self, database: str, **more: str) -> dict[str, str]:
+        found = {"DATABASE_URL": self.server.url(database), "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
+        return {**found, "PYTHONPATH": str(ROOT), "HERALD_PARTITIONS": str(PARTITIONS), **more}
+
+    @contextmanager
+    def herald(self, role: str, settings: dict[str, str]) -> Iterator[HeraldProcess]:
+        process = HeraldProcess(role, folder=self.folder, settings=settings)
+        process.start()
+        yield from _until_done(process)
+
+    @contextmanager
+    def module(self, name: str, settings: dict[str, str]) -> Iterator[Child]:
+        """A process of the benchmarks' own."""
+        log = self.folder / f"{name}.log"
+        command = [sys.executable, "-m", name]
+        process = Child(command, log=log, env=herald_environment(settings), cwd=self.folder)
+        process.start()
+        yield from _until_done(process)
+
+    @contextmanager
+    def api(self, settings: dict[str, str]) -> Iterator[int]:
+        """The API, ready; gives its port."""
+        port = free_port()
+        with self.herald("api", {**settings, "HERALD_PORT": str(port)}) as process:
+            eventually(lambda: _is_ready(port, process), 60.0, what="the API is ready")
+            yield port
+
+    def measure(self, module: str, settings: dict[str, str], **arguments: object) -> Any:
+        """Run a rival or a load generator to its end in a process of its own; returns what it printed as JSON."""
+        command = [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in arguments.items())]
+        environment = herald_environment(settings)
+        done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            message = f"{module} failed\n{done.stderr}"
+            raise RuntimeError(message)
+        return json.loads(done.stdout)
+
+    def make_topics(self, *names: str) -> None:
+        """Empty topics, whatever was there before."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
+        present = set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics) & set(names)
+        for deleted in (admin.delete_topics(list(present)) if present else {}).values():
+            deleted.result(ANSWER_TIMEOUT)
+        eventually(lambda: not set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics) & set(names), 30.0)
+        eventually(lambda: _create(admin, names), 30.0, what="the topics are made")
+        eventually(lambda: all(self._is_empty(name) for name in names), 30.0, what="the topics can be read")
+
+    def count_records(self, topic: str) -> int:
+        """How many records ever stood on the topic."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "counting", "log_level": 2})
+        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        try:
+            return sum(consumer.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT)[1] for place in places)
+        finally:
+            consumer.close()
+
+    def _is_empty(self, topic: str) -> bool:
+        try:
+            return self.count_records(topic) == 0
+        except KafkaException:  # its partitions have no leader yet
+            return False
+
+
+@contextmanager
+def staged() -> Iterator[Stage]:
+    """Apache Kafka where Java and Maven are installed, the embedded broker elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="herald-bench-") as name, PostgresServer(DURABLE) as server:
+        folder = Path(name)
+        if missing_programs():
+            with Tansu(folder) as tansu:
+                yield Stage(server, tansu.bootstrap_servers, "the embedded broker (no Java or Maven here)", folder)
+            return
+        # the JVM's own defaults: what makes it start quickly makes it slow
+        with ApacheKafka(folder, java_options=["-Xmx1g"]) as kafka:
+            yield Stage(server, kafka.bootstrap_servers, "Apache Kafka", folder)
+
+
+def _until_done(process: Child) -> Iterator[Any]:
+    try:
+        yield process
+    except BaseException as error:
+        error.add_note(process.tail())
+        raise
+    finally:
+        process.kill()
+
+
+def _is_ready(port: int, process: Child) -> bool:
+    if not process.running:
+        message = f"the API ended\n{process.tail()}"
+        raise RuntimeError(message)
+    connection = HTTPConnection("127.0.0.1", port, timeout=2.0)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _create(admin: AdminClient, names: tuple[str, ...]) -> bool:
+    """A topic whose name was just deleted may be refused for a moment."""
+    try:
+        for made in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names]).values():
+            made.result(ANSWER_TIMEOUT)
+    except KafkaException:
+        return set(names) <= set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics)
+    return True

@@ -1,0 +1,35 @@
+"""The console command `herald`: finds its subcommands among the entry points and imports only the one used."""
+
+from importlib.metadata import entry_points
+
+import rich_click as click
+
+GROUP = "herald.commands"
+ORDER = ("up", "status", "migrate", "api", "relay", "pipeline")
+
+
+class Commands(click.RichGroup):
+    """Subcommands by entry point, so that `outbox` need not import `api` or `pipeline`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order a newcomer needs them."""
+        names = {entry.name for entry in entry_points(group=GROUP)}
+        return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The command of that name, or None."""
+        found = entry_points(group=GROUP, name=cmd_name)
+        return next(iter(found)).load() if found else None
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="herald")
+def main() -> None:
+    """Herald: what it accepts is delivered, whatever is killed.
+
+    Settings come from the environment and from `.env`; the README lists them.
+    """
+
+
+if __name__ == "__main__":
+    main(prog_name="herald")

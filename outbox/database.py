@@ -1,0 +1,88 @@
+"""Connections to PostgreSQL, and what its errors mean."""
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from outbox.settings import Settings
+
+# SQLSTATE classes, https://www.postgresql.org/docs/current/errcodes-appendix.html
+DATA = ("22", "23", "54")  # the data is at fault: it will be refused again
+OUTAGE = ("08", "25", "40", "53", "55", "57", "58", "XX")  # the server is away, read-only, full or busy: try again
+KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 4}  # seconds, seconds, probes
+
+
+def connect(settings: Settings, application_name: str) -> Connection:
+    """Open a connection of one's own. Raises psycopg2.OperationalError within `connect_timeout` seconds."""
+    url = make_url(settings.database_url).set(drivername="postgresql")
+    opened = psycopg2.connect(
+        url.render_as_string(hide_password=False), application_name=application_name, **_limits(settings)
+    )
+    _configure(opened, settings)
+    return opened
+
+
+def make_engine(settings: Settings, application_name: str) -> Engine:
+    """A pool of `pool_size` connections for reads; a checkout waits `connect_timeout` seconds at most."""
+    engine = create_engine(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=settings.connect_timeout,
+        connect_args={"application_name": application_name, **_limits(settings)},
+    )
+    event.listen(engine, "connect", lambda opened, _record: _configure(opened, settings))
+    return engine
+
+
+def _limits(settings: Settings) -> dict[str, int]:
+    # libpq raises a connect_timeout below 2 seconds to 2
+    return {"connect_timeout": max(2, round(settings.connect_timeout)), **KEEPALIVES}
+
+
+def _configure(opened: Connection, settings: Settings) -> None:
+    """Set what must hold whatever the role says: an answer after COMMIT means that it is on disk."""
+    milliseconds = round(settings.statement_timeout * 1000)
+    with opened.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', false), set_config('timezone', 'UTC', false),"
+            " set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)",
+            (str(milliseconds), str(2 * milliseconds)),
+        )
+    opened.commit()
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database, not the data, is at fault, so that the same statement may succeed later."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, PoolTimeoutError | psycopg2.InterfaceError):
+        return True
+    if not isinstance(original, psycopg2.Error):
+        return False
+    if original.pgcode is None:
+        return isinstance(original, psycopg2.OperationalError | psycopg2.DatabaseError)
+    return original.pgcode.startswith(OUTAGE) or _lacks_partition(original)
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Whether PostgreSQL refuses the data itself, now and at every later try."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(original, psycopg2.Error) or original.pgcode is None:
+        return False
+    return original.pgcode.startswith(DATA) and not _lacks_partition(original)
+
+
+def reason(error: BaseException) -> str:
+    """What PostgreSQL says was wrong, without the statement that it quotes."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, psycopg2.Error) and original.diag.message_primary:
+        return original.diag.message_primary
+    return str(original).strip()
+
+
+def _lacks_partition(error: psycopg2.Error) -> bool:
+    # "no partition of relation … found for row" shares its SQLSTATE with violated CHECKs, but names no constraint
+    return error.pgcode == "23514" and error.diag.constraint_name is None

@@ -1,0 +1,56 @@
+"""How every process reaches Kafka."""
+
+import threading
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from quixstreams.kafka import ConnectionConfig
+
+from outbox.settings import LOCAL_KAFKA, Settings
+from outbox.startup import wait_until
+
+ANSWER_TIMEOUT = 5.0  # seconds until a broker that does not answer counts as away
+_log = structlog.get_logger()
+
+
+def kafka_connection(settings: Settings) -> ConnectionConfig:
+    """Broker and security, for a Quix Application."""
+    return ConnectionConfig(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        sasl_username=settings.kafka_sasl_username,
+        sasl_password=settings.kafka_sasl_password,
+        ssl_ca_location=_text(settings.kafka_ssl_ca_location),
+        ssl_certificate_location=_text(settings.kafka_ssl_certificate_location),
+        ssl_key_location=_text(settings.kafka_ssl_key_location),
+    )
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)
+
+
+def librdkafka(settings: Settings) -> dict[str, Any]:
+    """The same for confluent_kafka's own clients."""
+    return {**kafka_connection(settings).as_librdkafka_dict(), "log_level": 3}
+
+
+def make_admin(settings: Settings) -> AdminClient:
+    """An admin client; keep it referenced until its futures resolve."""
+    return AdminClient(librdkafka(settings))
+
+
+def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:
+    """Return once a broker answers, or once `stop` is set; retries with backoff, 30 s at most."""
+    if "kafka_bootstrap_servers" not in settings.model_fields_set:
+        _log.warning("kafka_not_configured", setting="KAFKA_BOOTSTRAP_SERVERS", using=LOCAL_KAFKA)
+    admin = make_admin(settings)
+    wait_until(
+        lambda: admin.list_topics(timeout=ANSWER_TIMEOUT),
+        what=f"Kafka at {settings.kafka_bootstrap_servers}",
+        on=KafkaException,
+        stop=stop,
+    )

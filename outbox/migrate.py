@@ -1,0 +1,43 @@
+"""`herald migrate`: bring the database to the newest revision."""
+
+import sys
+import threading
+from importlib.resources import files
+from pathlib import Path
+
+import psycopg2
+import rich_click as click
+
+from alembic import command as alembic
+from alembic.config import Config
+from outbox.database import connect
+from outbox.logs import configure_logs
+from outbox.settings import SettingsError, load_settings
+from outbox.startup import wait_until
+
+
+@click.command()
+def command() -> None:
+    """Upgrade the database, as `alembic upgrade head` does; waits for it to answer first."""
+    configure_logs("migrate")
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    wait_until(
+        lambda: connect(settings, "herald-migrate").close(),
+        what="the database",
+        on=psycopg2.OperationalError,
+        stop=threading.Event(),
+    )
+    alembic.upgrade(make_config(), "head")
+
+
+def make_config() -> Config:
+    """Alembic's configuration: the migrations in the checkout, or the copy inside the installed wheel."""
+    inside = Path(str(files("outbox"))) / "_alembic"
+    beside = Path(__file__).parent.parent / "alembic"
+    config = Config()
+    config.set_main_option("script_location", str(inside if inside.is_dir() else beside))
+    return config

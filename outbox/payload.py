@@ -1,0 +1,92 @@
+"""JSON from outside, from HTTP and from Kafka alike: refused here before PostgreSQL would.
+
+PostgreSQL cannot store NUL in text (22P05), takes no lone surrogate (22P02) and no invalid UTF-8
+(22021), and one such value fails the whole statement it travels in.
+"""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+MAX_DEPTH = 32  # levels of arrays and objects; msgspec itself gives up near 1,000
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+_ANYTHING = msgspec.json.Decoder()
+
+
+class PayloadError(ValueError):
+    """JSON that cannot be stored; `field` is its JSON path (`$.content`), the text names the limit."""
+
+    def __init__(self, detail: str, *, field: str = "$") -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+def check_json(raw: bytes, *, max_bytes: int) -> None:
+    """Refuse what PostgreSQL could not store: size in bytes, UTF-8, NUL, lone surrogates, depth.
+
+    Raises PayloadError.
+    """
+    if len(raw) > max_bytes:
+        message = f"{len(raw)} bytes, the limit is {max_bytes}"
+        raise PayloadError(message)
+    _check_utf8(raw)
+    _check_depth(raw)
+    _check_syntax(raw)
+    if b"\\u0000" in raw:
+        _check_nul(raw)
+
+
+def _check_utf8(raw: bytes) -> None:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        message = f"invalid UTF-8 at byte {error.start}"
+        raise PayloadError(message) from None
+
+
+def _check_depth(raw: bytes) -> None:
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(raw):
+        depth += (token[1] is not None) - (token[2] is not None)
+        if depth > MAX_DEPTH:
+            message = f"nested deeper than the limit of {MAX_DEPTH} levels"
+            raise PayloadError(message)
+
+
+def _check_syntax(raw: bytes) -> None:
+    try:
+        msgspec.json.decode(raw, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise PayloadError(_explained(str(error))) from None
+
+
+def _explained(message: str) -> str:
+    if "surrogate" in message or message == "Input data was truncated":
+        return f"not valid JSON: cut short, or a lone surrogate ({message})"
+    return f"not valid JSON: {message}"
+
+
+def _check_nul(raw: bytes) -> None:
+    try:
+        value = _ANYTHING.decode(raw)
+    except msgspec.DecodeError as error:
+        raise PayloadError(str(error)) from None
+    for field in _nul_fields(value, "$"):
+        message = "contains NUL (\\u0000), which cannot be stored"
+        raise PayloadError(message, field=field)
+
+
+def _nul_fields(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, str) and "\0" in value:
+        yield path
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _nul_fields(item, f"{path}[{index}]")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if "\0" in name:
+                yield path
+            yield from _nul_fields(item, f"{path}.{name}")

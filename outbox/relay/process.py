@@ -1,0 +1,109 @@
+"""`herald relay`: leads or stands by, term after term, until it is told to stop."""
+
+import signal
+import sys
+import threading
+
+import psycopg2
+import rich_click as click
+import structlog
+from confluent_kafka import KafkaException
+
+from outbox.kafka import make_admin, wait_for_kafka
+from outbox.logs import configure_logs
+from outbox.relay import cursor as cursors
+from outbox.relay import session as sessions
+from outbox.relay.cursor import CursorError, LostLeadError
+from outbox.relay.publisher import FatalProducerError, Publisher, PublishError
+from outbox.relay.rebase import rebase
+from outbox.relay.term import DEAF_POLL, POLL, Term
+from outbox.relay.topics import make_topics, read_cluster_id
+from outbox.scheduler.schedule import Scheduler
+from outbox.settings import Settings, SettingsError, load_settings
+from outbox.startup import wait_for_database
+
+STANDBY_POLL = 0.5  # seconds between two tries to become the leader
+PAUSE = 1.0  # seconds after a term that failed
+_log = structlog.get_logger()
+
+
+@click.command()
+@click.option("--rebase", "is_rebase", is_flag=True, help="Take the cursor over to this PostgreSQL and this Kafka, then end.")
+def command(*, is_rebase: bool) -> None:
+    """Publish the outbox to Kafka, and request again what is due.
+
+    One relay leads, any number stand by. Stops on SIGTERM after what is in flight is settled.
+    """
+    configure_logs("relay")
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    sys.exit(_rebase(settings) if is_rebase else run(settings, stop))
+
+
+def _rebase(settings: Settings) -> int:
+    again = rebase(settings)
+    click.echo(f"rebased: {again} pending messages are requested again")
+    return 0
+
+
+def run(settings: Settings, stop: threading.Event) -> int:
+    """Term after term; returns the exit code: 0 when told to stop, 1 when the supervisor should start it anew."""
+    wait_for_database(settings, stop)
+    wait_for_kafka(settings, stop)
+    while not stop.is_set():
+        try:
+            lead(settings, stop)
+        except (psycopg2.Error, KafkaException, LostLeadError, PublishError) as error:
+            _log.warning("term_ended", reason=str(error).strip(), next_try_seconds=PAUSE)
+            stop.wait(PAUSE)
+        except (sessions.UnfitError, CursorError, FatalProducerError) as error:
+            _log.error("relay_cannot_lead", reason=str(error))  # noqa: TRY400 - the text says all
+            return 1
+    return 0
+
+
+def lead(settings: Settings, stop: threading.Event) -> None:
+    """Wait for the lock, then publish until stopped. Raises what ends a term."""
+    session = sessions.open_session(settings)
+    try:
+        if _waited_for_lock(session, stop):
+            _serve(session, settings, stop)
+    finally:
+        sessions.end_session(session)
+
+
+def _waited_for_lock(session: sessions.Connection, stop: threading.Event) -> bool:
+    is_told = False
+    while not stop.is_set():
+        if sessions.try_to_lead(session):
+            return True
+        if not is_told:
+            _log.info("standing_by", reason="another relay leads")
+            is_told = True
+        stop.wait(STANDBY_POLL)
+    return False
+
+
+def _serve(session: sessions.Connection, settings: Settings, stop: threading.Event) -> None:
+    sessions.check_alone(settings)
+    admin = make_admin(settings)
+    made = make_topics(admin, settings)
+    cursor = cursors.begin_term(session, cursors.load(session), cluster_id=read_cluster_id(admin))
+    hears = sessions.hears_notifications(session, settings)
+    if not hears:
+        _log.warning("notifications_do_not_arrive", consequence=f"looking every {DEAF_POLL} s instead")
+    _log.info("leading", epoch=cursor.epoch, topics_made=made)
+    publisher = Publisher(settings)
+    scheduler = Scheduler(settings, admin)
+    scheduler.start()
+    try:
+        Term(session, cursor, publisher, page_size=settings.page_size, poll=POLL if hears else DEAF_POLL).run(stop)
+    finally:
+        scheduler.stop()
+        publisher.abandon()

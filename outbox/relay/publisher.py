@@ -1,0 +1,151 @@
+"""Publishes pages and knows when each is settled. Nothing one record does stops the others."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from outbox.kafka import librdkafka
+from outbox.relay.cursor import Cursor
+from outbox.relay.reader import Page, Row
+from outbox.relay.records import make_headers
+from outbox.relay.topics import NAMES
+from outbox.settings import Settings
+
+FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer
+_log = structlog.get_logger()
+
+# No timeout in here: a record that times out in mid-pipeline is overtaken by the next one of its key.
+PRODUCER = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "message.timeout.ms": 0,
+    "compression.type": "lz4",
+    "linger.ms": 0,
+    "partitioner": "murmur2_random",  # the same partition as Java clients and Quix choose for a key
+    "allow.auto.create.topics": False,
+    "topic.metadata.refresh.interval.ms": 10_000,
+    "topic.metadata.propagation.max.ms": 10_000,
+    "reconnect.backoff.max.ms": 1_000,
+    "socket.keepalive.enable": True,
+}
+
+# What Kafka will refuse again at every try. Everything else is repeated.
+REFUSED_FOR_GOOD = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+NO_SUCH_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001 - librdkafka's names
+
+
+class PublishError(Exception):
+    """Kafka did not take a record, and may later: drop what is in flight and read again from the cursor."""
+
+
+class FatalProducerError(Exception):
+    """The idempotent producer cannot go on and never will: the process has to end."""
+
+
+class InFlight:
+    """A page on its way: `open` records are not yet settled, `refused` ones never will be published."""
+
+    __slots__ = ("cursor", "open", "refused", "rows")
+
+    def __init__(self, page: Page) -> None:
+        self.rows = page.rows
+        self.cursor: Cursor = page.cursor
+        self.open = len(page.rows)
+        self.refused: list[tuple[Row, str]] = []
+
+
+class Publisher:
+    """One producer, and the pages in flight in their order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = Producer({**librdkafka(settings), **PRODUCER, "error_cb": self._on_error})
+        self._headers = make_headers(settings.source)
+        self._pages: deque[InFlight] = deque()
+        self._failure: Exception | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many pages are not yet settled."""
+        return len(self._pages)
+
+    def publish(self, page: Page) -> None:
+        """Hand every row of a page to the producer. Raises PublishError, FatalProducerError."""
+        flying = InFlight(page)
+        self._pages.append(flying)
+        settle, produce, headers_of = self._settler(flying), self._producer.produce, self._headers
+        for row in page.rows:
+            try:
+                produce(row[3], row[5], row[4], headers=headers_of(row), on_delivery=settle)
+            except (BufferError, KafkaException) as error:
+                self._produce_hard(row, flying, settle, error)
+
+    def take_settled(self, timeout: float) -> list[InFlight]:
+        """Serve acknowledgements for up to `timeout` seconds; returns the pages settled, in order.
+
+        Raises PublishError, FatalProducerError.
+        """
+        self._producer.poll(timeout)
+        if self._failure is not None:
+            raise self._failure
+        settled: list[InFlight] = []
+        while self._pages and self._pages[0].open == 0:
+            settled.append(self._pages.popleft())
+        return settled
+
+    def abandon(self) -> None:
+        """Forget everything in flight; the stored cursor knows where to go on."""
+        self._producer.purge()
+        self._producer.poll(0)
+
+    def _settler(self, page: InFlight) -> Callable[[KafkaError | None, Message], None]:
+        def settle(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._judge(error, page, message)
+            page.open -= 1
+
+        return settle
+
+    def _produce_hard(self, row: Row, page: InFlight, settle: Callable[..., None], error: Exception) -> None:
+        while isinstance(error, BufferError):
+            self._producer.poll(FULL_QUEUE_WAIT)
+            try:
+                self._producer.produce(row[3], row[5], row[4], headers=self._headers(row), on_delivery=settle)
+            except (BufferError, KafkaException) as again:
+                error = again
+            else:
+                return
+        self._refuse(error.args[0], page, row)
+        page.open -= 1
+
+    def _judge(self, error: KafkaError, page: InFlight, message: Message) -> None:
+        event_id = dict(message.headers() or []).get("ce_id", b"").decode()
+        row = next(row for row in page.rows if f"{row[0]}.{row[1]}" == event_id)
+        self._refuse(error, page, row)
+
+    def _refuse(self, error: KafkaError, page: InFlight, row: Row) -> None:
+        """Note a refusal for good; let anything else end the term."""
+        is_unknown = error.code() in NO_SUCH_TOPIC and row[3] not in NAMES
+        if error.code() in REFUSED_FOR_GOOD or is_unknown:
+            page.refused.append((row, error.str()))
+            return
+        if self._failure is None:
+            self._failure = FatalProducerError(error.str()) if error.fatal() else PublishError(error.str())
+
+    def _on_error(self, error: Any) -> None:
+        if error.fatal():
+            self._failure = FatalProducerError(error.str())
+        else:
+            _log.warning("kafka_trouble", reason=error.str())

@@ -1,0 +1,46 @@
+"""`herald relay --rebase`: go on after a dump and restore, or with another Kafka."""
+
+import contextlib
+
+from outbox.database import connect
+from outbox.kafka import make_admin
+from outbox.relay.cursor import NAME
+from outbox.relay.session import LEADER
+from outbox.relay.topics import read_cluster_id
+from outbox.scheduler.requests import Choice, request_again
+from outbox.settings import Settings
+
+BATCH = 5_000  # messages requested again in one statement
+
+_TAKE_OVER = """
+INSERT INTO relay_cursor (name, previous, last_position, floor, epoch, system_identifier, timeline, cluster_id)
+SELECT %s, pg_current_snapshot(), 0, coalesce((SELECT max(position) FROM outbox), 0), 0,
+       (SELECT system_identifier::text FROM pg_control_system()),
+       (SELECT timeline_id FROM pg_control_checkpoint()), %s
+ON CONFLICT (name) DO UPDATE
+SET previous = excluded.previous, target = NULL, last_position = 0, floor = excluded.floor,
+    epoch = relay_cursor.epoch + 1, system_identifier = excluded.system_identifier,
+    timeline = excluded.timeline, cluster_id = excluded.cluster_id, topic_ids = '{}', saved_at = clock_timestamp()
+"""
+
+
+def rebase(settings: Settings) -> int:
+    """Begin anew above everything stored, and request again every pending message; returns how many.
+
+    One transaction: its own requests are not visible in the snapshot that it stores, so the next term
+    publishes exactly these and what comes later. Transaction ids of before mean nothing here; the floor
+    keeps their rows out. Waits for a relay that still leads.
+    """
+    cluster_id = read_cluster_id(make_admin(settings))
+    with contextlib.closing(connect(settings, "herald-rebase")) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', '0', false)")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LEADER,))
+            cursor.execute(_TAKE_OVER, (NAME, cluster_id))
+            cursor.execute("TRUNCATE relay_pages")
+        again = 0
+        choice = Choice("status = 'pending' AND requested_in <> pg_current_xact_id()", (), "lost")
+        while batch := request_again(connection, choice, limit=BATCH, max_attempts=settings.max_attempts):
+            again += batch
+        connection.commit()
+    return again

@@ -1,0 +1,40 @@
+"""An event as a Kafka record: CloudEvents 1.0 in the binary mode of its Kafka binding.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+`ce_id` is stream and version of the event, `ce_subject` the message, `ce_request` the number of
+the request that a claim must match.
+"""
+
+from collections.abc import Callable
+
+from outbox.relay.reader import Row
+
+Headers = list[tuple[str, str]]
+_VERSION = ("ce_specversion", "1.0")
+_JSON = ("content-type", "application/json")
+
+
+def make_headers(source: str) -> Callable[[Row], Headers]:
+    """A function from a row to its headers; called once per record, so it does nothing twice."""
+    origin = ("ce_source", source)
+
+    def headers(row: Row) -> Headers:
+        stream, version, event_type, _topic, key, _payload, recorded_at, request, traceparent, _position = row
+        made = [
+            _VERSION,
+            origin,
+            _JSON,
+            ("ce_id", f"{stream}.{version}"),
+            ("ce_type", event_type),
+            ("ce_time", recorded_at),
+            ("ce_subject", stream),
+        ]
+        if request is not None:
+            made.append(("ce_request", request))
+        if key is not None:
+            made.append(("ce_partitionkey", key))
+        if traceparent is not None:
+            made.append(("traceparent", traceparent))
+        return made
+
+    return headers

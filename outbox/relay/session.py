@@ -1,0 +1,101 @@
+"""The relay's one session: the lock that makes it the leader, LISTEN, reads and saves.
+
+The server ends it when it stays silent for 12 s, so that a frozen or unplugged host lets go of
+the lock; a leader speaks at least every second.
+"""
+
+import contextlib
+import select
+
+import psycopg2
+import structlog
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.database import connect
+from outbox.notifier import CHANNEL
+from outbox.relay.reader import PLAN
+from outbox.settings import Settings
+
+LEADER = 4_840_212  # advisory lock
+SILENCE = "12s"  # until the server takes the lock from a session that says nothing
+PROBE_TIMEOUT = 2.0  # seconds for a NOTIFY to come back
+_log = structlog.get_logger()
+
+
+class UnfitError(Exception):
+    """This connection cannot carry a leader; the text says why and what to do."""
+
+
+def open_session(settings: Settings) -> Connection:
+    """A connection fit to lead with, in autocommit: each statement has its own snapshot.
+
+    Raises psycopg2.Error, UnfitError on a standby (its snapshots show running transactions as finished).
+    """
+    connection = connect(settings, "herald-relay")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery()")
+        (is_standby,) = cursor.fetchone()  # type: ignore[misc]
+        if is_standby:
+            message = "DATABASE_URL names a standby in recovery; the relay needs the primary"
+            raise UnfitError(message)
+        cursor.execute("SELECT set_config('idle_session_timeout', %s, false)", (SILENCE,))
+        # a lost save only repeats records, which claims drop; its order in the WAL is kept
+        cursor.execute("SET synchronous_commit = off")
+        for statement in PLAN:
+            cursor.execute(statement)
+    return connection
+
+
+def try_to_lead(connection: Connection) -> bool:
+    """Take the lock, or say that another relay has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", (LEADER,))
+        (is_leader,) = cursor.fetchone()  # type: ignore[misc]
+    return bool(is_leader)
+
+
+def check_alone(settings: Settings) -> None:
+    """Refuse to lead where another connection gets the same lock: behind a transaction-mode pooler.
+
+    Raises UnfitError, psycopg2.Error.
+    """
+    with contextlib.closing(connect(settings, "herald-relay-probe")) as second:
+        if try_to_lead(second):
+            message = (
+                "a second connection was given the leader's lock too: DATABASE_URL goes through a pooler in"
+                " transaction mode. Point the relay at PostgreSQL itself, or at a pool in session mode"
+            )
+            raise UnfitError(message)
+
+
+def hears_notifications(connection: Connection, settings: Settings) -> bool:
+    """LISTEN, and prove that a NOTIFY from elsewhere arrives within 2 seconds."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"LISTEN {CHANNEL}")
+    with contextlib.closing(connect(settings, "herald-relay-probe")) as second, second.cursor() as cursor:
+        cursor.execute(f"NOTIFY {CHANNEL}")
+        second.commit()
+    return wait_for_news(connection, PROBE_TIMEOUT)
+
+
+def wait_for_news(connection: Connection, timeout: float) -> bool:
+    """Wait up to `timeout` seconds for a notification; whether one came. Raises psycopg2.Error."""
+    if not connection.notifies:
+        select.select([connection], [], [], timeout)
+        connection.poll()
+    heard = bool(connection.notifies)
+    connection.notifies.clear()
+    return heard
+
+
+def speak(connection: Connection) -> None:
+    """Keep the session from being ended for its silence. Raises psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT")
+
+
+def end_session(connection: Connection) -> None:
+    """Close it, and with it give back the lock."""
+    with contextlib.suppress(psycopg2.Error):
+        connection.close()

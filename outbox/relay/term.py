@@ -1,0 +1,124 @@
+"""One term of leadership: a thread reads ahead in the session, the caller publishes and settles.
+
+Whatever goes wrong ends the term. The next one begins with a new session, a new producer and the
+stored cursor: nothing read or sent in this term is carried over.
+"""
+
+import queue
+import threading
+import time
+
+import psycopg2
+import structlog
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.relay import cursor as cursors
+from outbox.relay.cursor import Cursor, LostLeadError
+from outbox.relay.publisher import InFlight, Publisher
+from outbox.relay.reader import Page, read_page, with_epoch
+from outbox.relay.refusals import record_refusals
+from outbox.relay.session import speak, wait_for_news
+
+PAGES_AHEAD = 8  # read or in flight at once: one page at a time reaches 83 % of the throughput
+POLL = 1.0  # seconds without a notification until the log is looked at anyway
+DEAF_POLL = 0.05  # seconds, where notifications do not arrive
+SAVE_INTERVAL = 0.05  # seconds between two saves of the cursor; a crash repeats this much
+ACK_WAIT = 0.002  # seconds to wait for acknowledgements before looking for the next page
+DRAIN_TIMEOUT = 5.0  # seconds at the end of a term for what is in flight
+_log = structlog.get_logger()
+
+
+class Term:
+    """Reads from `cursor` on, publishes, saves; `run` until told to stop or until something fails."""
+
+    def __init__(self, session: Connection, cursor: Cursor, publisher: Publisher, *, page_size: int, poll: float) -> None:
+        self._session = session
+        self._cursor = cursor
+        self._publisher = publisher
+        self._page_size = page_size
+        self._poll = poll
+        self._ahead = threading.Semaphore(PAGES_AHEAD)
+        self._pages: queue.SimpleQueue[Page | None] = queue.SimpleQueue()
+        self._settled: queue.SimpleQueue[InFlight] = queue.SimpleQueue()
+        self._reading = threading.Event()
+        self._failure: Exception | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Publish until `stop` is set. Raises psycopg2.Error, LostLeadError, PublishError, FatalProducerError."""
+        self._reading.set()
+        thread = threading.Thread(target=self._read, name="relay-reader", daemon=True)
+        thread.start()
+        try:
+            while not stop.is_set() and self._publish_next():
+                pass
+        finally:
+            self._reading.clear()
+            thread.join()
+        if self._failure is not None:
+            raise self._failure
+        self._drain()
+
+    def _publish_next(self) -> bool:
+        """Publish a page if one is there, settle what is acknowledged; False when the reader has ended."""
+        wait = 0.0 if self._publisher.in_flight else self._poll
+        try:
+            page = self._pages.get(timeout=wait) if wait else self._pages.get_nowait()
+        except queue.Empty:
+            self._settle(ACK_WAIT)
+            return True
+        if page is None:
+            return False
+        self._publisher.publish(page)
+        self._settle(0)
+        return True
+
+    def _settle(self, timeout: float) -> None:
+        for page in self._publisher.take_settled(timeout):
+            self._settled.put(page)
+            self._ahead.release()
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + DRAIN_TIMEOUT
+        while self._publisher.in_flight and time.monotonic() < deadline:
+            self._settle(SAVE_INTERVAL)
+        self._save()
+
+    def _read(self) -> None:
+        try:
+            self._read_pages()
+        except (psycopg2.Error, LostLeadError) as error:
+            self._failure = error
+        finally:
+            self._pages.put(None)
+
+    def _read_pages(self) -> None:
+        place, saved_at = self._cursor, time.monotonic()
+        while self._reading.is_set():
+            if time.monotonic() - saved_at >= SAVE_INTERVAL:
+                self._save()
+                saved_at = time.monotonic()
+            if not self._ahead.acquire(timeout=SAVE_INTERVAL):
+                speak(self._session)
+                continue
+            closes = place.target is not None  # an empty page may still be the last of a difference
+            page = read_page(self._session, place, size=self._page_size)
+            place = page.cursor
+            if page.rows or closes:
+                self._pages.put(page)
+                continue
+            self._ahead.release()
+            self._rest()
+
+    def _rest(self) -> None:
+        is_unsaved = not self._settled.empty() or self._publisher.in_flight > 0
+        wait_for_news(self._session, min(SAVE_INTERVAL, self._poll) if is_unsaved else self._poll)
+
+    def _save(self) -> None:
+        """Advance the stored cursor over the pages settled so far."""
+        last: InFlight | None = None
+        while not self._settled.empty():
+            last = self._settled.get()
+            if last.refused:
+                record_refusals(self._session, last.refused)
+        if last is not None:
+            self._cursor = cursors.save(self._session, with_epoch(last.cursor, self._cursor.epoch))

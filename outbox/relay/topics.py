@@ -1,0 +1,48 @@
+"""Topics: made when they are missing, and known by their ids, which change when a topic is made anew."""
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from outbox.kafka import ANSWER_TIMEOUT
+from outbox.registry import DEAD_LETTERS, TOPICS
+from outbox.settings import Settings
+
+NAMES = (*TOPICS, DEAD_LETTERS)
+
+
+def make_topics(admin: AdminClient, settings: Settings) -> list[str]:
+    """Create the registered topics that do not exist; returns their names. Raises KafkaException."""
+    present = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
+    missing = [name for name in NAMES if name not in present]
+    if not missing:
+        return []
+    wanted = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
+    for future in admin.create_topics(wanted, operation_timeout=ANSWER_TIMEOUT).values():
+        _accept_existing(future)
+    return missing
+
+
+def _accept_existing(future: object) -> None:
+    try:
+        future.result(ANSWER_TIMEOUT)  # type: ignore[attr-defined]
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+
+
+def read_topic_ids(admin: AdminClient) -> dict[str, str]:
+    """The ids of the registered topics that exist. Raises KafkaException."""
+    ids: dict[str, str] = {}
+    described = admin.describe_topics(TopicCollection(list(NAMES)), request_timeout=ANSWER_TIMEOUT)
+    for name, future in described.items():
+        try:
+            ids[name] = str(future.result(ANSWER_TIMEOUT).topic_id)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+    return ids
+
+
+def read_cluster_id(admin: AdminClient) -> str:
+    """The id of the Kafka cluster. Raises KafkaException."""
+    return str(admin.describe_cluster(request_timeout=ANSWER_TIMEOUT).result(ANSWER_TIMEOUT).cluster_id)

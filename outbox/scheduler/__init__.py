@@ -1,0 +1,1 @@
+"""What the active relay does by the clock: requests what is due or lost, keeps partitions and pages."""

@@ -1,0 +1,46 @@
+"""Topics that were deleted and made anew, known by their changed ids: their requests are repeated."""
+
+import structlog
+from confluent_kafka.admin import AdminClient
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.relay import cursor as cursors
+from outbox.relay.topics import make_topics, read_topic_ids
+from outbox.scheduler.requests import Choice, request_again
+from outbox.settings import Settings
+
+BATCH = 1_000  # messages requested again in one statement
+_log = structlog.get_logger()
+
+
+def watch_topics(connection: Connection, admin: AdminClient, settings: Settings) -> int:
+    """Make missing topics, and request again all that a deleted one held; returns how many.
+
+    The new ids are stored last: a crash in between repeats the work instead of losing it.
+    """
+    make_topics(admin, settings)
+    found = read_topic_ids(admin)
+    stored = cursors.load_topic_ids(connection)
+    if found == stored:
+        return 0
+    gone = [name for name, topic_id in stored.items() if found.get(name) != topic_id]
+    again = sum(_request_topic(connection, name, settings) for name in gone)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM relay_pages")  # they speak of offsets that no longer exist
+    cursors.save_topic_ids(connection, found)
+    return again
+
+
+def _request_topic(connection: Connection, topic: str, settings: Settings) -> int:
+    """Whatever the cursor has published to that topic and is still pending; the rest is published anyway."""
+    choice = Choice(
+        "status = 'pending' AND topic = %s AND pg_visible_in_snapshot(requested_in,"
+        " (SELECT previous FROM relay_cursor WHERE name = %s))",
+        (topic, cursors.NAME),
+        "topic deleted",
+    )
+    again = 0
+    while batch := request_again(connection, choice, limit=BATCH, max_attempts=settings.max_attempts):
+        again += batch
+    _log.warning("topic_was_deleted", topic=topic, requested_again=again)
+    return again

@@ -1,0 +1,105 @@
+"""Requests that Kafka lost, found behind the consumer.
+
+A request that merely waits in Kafka is never repeated, however long the pipeline was away: only
+what was published below the group's committed offsets and still has no attempt was lost. (With a
+deadline instead, an outage of minutes breeds copies faster than they are consumed.)
+"""
+
+import json
+
+import structlog
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.kafka import ANSWER_TIMEOUT
+from outbox.registry import TOPICS
+from outbox.relay.cursor import NAME
+from outbox.scheduler.requests import Choice, request_again
+
+LIMIT = 1_000  # lost requests repeated in one sweep
+Offsets = dict[str, dict[str, int]]  # topic → partition → offset
+_log = structlog.get_logger()
+
+
+def note_page(connection: Connection, admin: AdminClient) -> None:
+    """Note that all of the stored cursor's snapshot is published below the end offsets read now.
+
+    The cursor is read first, so the offsets can only be too high, which only waits longer.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT epoch, previous::text FROM relay_cursor WHERE name = %s"
+            " AND epoch > (SELECT coalesce(max(epoch), -1) FROM relay_pages)",
+            (NAME,),
+        )
+        stored = cursor.fetchone()
+        if stored is None:
+            return
+        cursor.execute(
+            "INSERT INTO relay_pages (epoch, snapshot, end_offsets) VALUES (%s, %s::pg_snapshot, %s::jsonb)"
+            " ON CONFLICT DO NOTHING",
+            (*stored, json.dumps(read_end_offsets(admin))),
+        )
+
+
+def request_lost(connection: Connection, admin: AdminClient, *, group: str, max_attempts: int) -> int:
+    """Request again what the group has passed without an attempt; returns how many."""
+    snapshot = _last_consumed(connection, read_committed(admin, group))
+    if snapshot is None:
+        return 0
+    choice = Choice("status = 'pending' AND pg_visible_in_snapshot(requested_in, %s::pg_snapshot)", (snapshot,), "lost")
+    count = request_again(connection, choice, limit=LIMIT, max_attempts=max_attempts)
+    if count:
+        _log.warning("lost_requests_repeated", messages=count)
+    return count
+
+
+def _last_consumed(connection: Connection, committed: Offsets) -> str | None:
+    """The snapshot of the newest page that the group has passed; older pages are forgotten."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT epoch, snapshot::text, end_offsets FROM relay_pages ORDER BY epoch DESC")
+        for epoch, snapshot, end_offsets in cursor.fetchall():
+            if is_behind(end_offsets, committed):
+                cursor.execute("DELETE FROM relay_pages WHERE epoch < %s", (epoch,))
+                return str(snapshot)
+    return None
+
+
+def is_behind(end_offsets: Offsets, committed: Offsets) -> bool:
+    """Whether the group has committed every partition up to these ends; an empty partition asks for nothing."""
+    return all(
+        committed.get(topic, {}).get(partition, 0) >= end
+        for topic, partitions in end_offsets.items()
+        for partition, end in partitions.items()
+    )
+
+
+def read_end_offsets(admin: AdminClient) -> Offsets:
+    """Where the partitions of the consumed topics end. Raises KafkaException."""
+    topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
+    asked = {
+        TopicPartition(name, partition): OffsetSpec.latest()
+        for name in TOPICS
+        if name in topics
+        for partition in topics[name].partitions
+    }
+    ends: Offsets = {}
+    found = admin.list_offsets(
+        asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT
+    )
+    for place, future in found.items():
+        ends.setdefault(place.topic, {})[str(place.partition)] = future.result(ANSWER_TIMEOUT).offset
+    return ends
+
+
+def read_committed(admin: AdminClient, group: str) -> Offsets:
+    """What the pipeline's group has committed; partitions without a commit are left out. Raises KafkaException."""
+    asked = admin.list_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_TIMEOUT
+    )
+    committed: Offsets = {}
+    for place in asked[group].result(ANSWER_TIMEOUT).topic_partitions or []:
+        if place.offset >= 0:
+            committed.setdefault(place.topic, {})[str(place.partition)] = place.offset
+    return committed

@@ -1,0 +1,128 @@
+"""The tables, as SQLAlchemy knows them: for queries, and for `alembic check`.
+
+The migrations are the truth; partitions, triggers, functions and the view stand only there.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import UserDefinedType
+
+from outbox.message import STATUSES
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id; psycopg2 hands it out as text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """The SQL name."""
+        return "xid8"
+
+
+class PgSnapshot(UserDefinedType[str]):
+    """PostgreSQL's pg_snapshot, as text `xmin:xmax:xip,…`."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """The SQL name."""
+        return "pg_snapshot"
+
+
+metadata = MetaData()
+_instant = DateTime(timezone=True)
+_empty = text("'{}'::jsonb")
+_clock = text("clock_timestamp()")
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # a sequence of its own: identity columns of partitioned tables came with PostgreSQL 17 only
+    Column("position", BigInteger, nullable=False, server_default=text("nextval('outbox_position'::regclass)")),
+    Column("transaction_id", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("stream_id", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("topic", Text),
+    Column("key", Text),
+    Column("payload", JSONB, nullable=False),
+    Column("headers", JSONB, nullable=False, server_default=_empty),
+    Column("recorded_at", _instant, nullable=False, server_default=_clock),
+    PrimaryKeyConstraint("stream_id", "version", name="outbox_one_event_per_version"),
+    CheckConstraint("version > 0", name="outbox_version_counts_from_one"),
+    Index("outbox_to_publish_by_transaction", "transaction_id", postgresql_where=text("topic IS NOT NULL")),
+    Index("outbox_to_publish_by_position", "position", postgresql_where=text("topic IS NOT NULL")),
+    postgresql_partition_by="RANGE (stream_id)",
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", Text),
+    Column("data", JSONB, nullable=False),
+    Column("traceparent", Text),
+    Column("status", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("request", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text),
+    Column("due_at", _instant),
+    Column("requested_in", Xid8, nullable=False),
+    Column("accepted_at", _instant, nullable=False),
+    Column("updated_at", _instant, nullable=False),
+    Column("sent_at", _instant),
+    PrimaryKeyConstraint("id", name="messages_one_row_per_stream"),
+    CheckConstraint(
+        "status IN ({})".format(", ".join(f"'{status}'" for status in STATUSES)), name="messages_status_is_known"
+    ),
+    CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="messages_sent_has_its_date"),
+    CheckConstraint("status <> 'sending' OR due_at IS NOT NULL", name="messages_sending_has_a_lease"),
+    Index("messages_of_a_key", "topic", "key", "id"),
+    Index("messages_pending", "id", postgresql_where=text("status = 'pending'")),
+    Index("messages_dead", "id", postgresql_where=text("status = 'dead'")),
+    Index("messages_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    postgresql_partition_by="RANGE (id)",
+)
+
+relay_cursor = Table(
+    "relay_cursor",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("previous", PgSnapshot, nullable=False),
+    Column("target", PgSnapshot),
+    Column("last_position", BigInteger, nullable=False),
+    Column("floor", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("system_identifier", Text, nullable=False),
+    Column("timeline", Integer, nullable=False),
+    Column("cluster_id", Text),
+    Column("topic_ids", JSONB, nullable=False, server_default=_empty),
+    Column("saved_at", _instant, nullable=False, server_default=_clock),
+    PrimaryKeyConstraint("name", name="relay_cursor_one_per_relay"),
+)
+
+relay_pages = Table(
+    "relay_pages",
+    metadata,
+    Column("epoch", BigInteger, autoincrement=False, nullable=False),
+    Column("snapshot", PgSnapshot, nullable=False),
+    Column("end_offsets", JSONB, nullable=False),
+    Column("published_at", _instant, nullable=False, server_default=_clock),
+    PrimaryKeyConstraint("epoch", name="relay_pages_one_per_epoch"),
+)

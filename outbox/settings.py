@@ -1,0 +1,130 @@
+"""Every setting of every process, read from the environment and `.env`, checked at start."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+LOCAL_KAFKA = "localhost:9092"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text names each one as it is spelled in the environment."""
+
+
+def _named(variable: str) -> AliasChoices:
+    return AliasChoices(variable, variable.lower())
+
+
+class Settings(BaseSettings):
+    """The settings, immutable; times in seconds, sizes in bytes unless a name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="HERALD_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = Field(validation_alias=_named("DATABASE_URL"))
+    pool_size: int = Field(10, ge=1, le=500, description="connections for reads, and threads that use them")
+    connect_timeout: Seconds = Field(5.0, description="seconds to reach the database")
+    statement_timeout: Seconds = Field(15.0, description="seconds one statement may take")
+
+    kafka_bootstrap_servers: str = Field(LOCAL_KAFKA, validation_alias=_named("KAFKA_BOOTSTRAP_SERVERS"), min_length=1)
+    kafka_security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] | None = Field(
+        None, validation_alias=_named("KAFKA_SECURITY_PROTOCOL")
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM"] | None = Field(
+        None, validation_alias=_named("KAFKA_SASL_MECHANISM")
+    )
+    kafka_sasl_username: str | None = Field(None, validation_alias=_named("KAFKA_SASL_USERNAME"))
+    kafka_sasl_password: SecretStr | None = Field(None, validation_alias=_named("KAFKA_SASL_PASSWORD"))
+    kafka_ssl_ca_location: Path | None = Field(None, validation_alias=_named("KAFKA_SSL_CA_LOCATION"))
+    kafka_ssl_certificate_location: Path | None = Field(None, validation_alias=_named("KAFKA_SSL_CERTIFICATE_LOCATION"))
+    kafka_ssl_key_location: Path | None = Field(None, validation_alias=_named("KAFKA_SSL_KEY_LOCATION"))
+
+    partitions: int = Field(4, ge=1, le=1000, description="of a topic that Herald creates")
+    replication_factor: int = Field(1, ge=1, le=7, description="of a topic that Herald creates")
+
+    host: str = Field("127.0.0.1", min_length=1, description="the API listens here")
+    port: Port = Field(8000, description="the API listens here")
+    max_body: int = Field(2_097_152, ge=1024, le=104_857_600, description="bytes of one request body")
+    max_bulk_body: int = Field(16_777_216, ge=1024, le=104_857_600, description="bytes of one bulk request body")
+
+    page_size: int = Field(1000, ge=1, le=100_000, description="rows the relay reads and publishes at once")
+    source: str = Field("/herald", min_length=1, max_length=255, description="CloudEvents source of what Herald publishes")
+
+    group: str = Field("herald", min_length=1, max_length=249, description="Kafka consumer group of the pipeline")
+    window_size: int = Field(25, ge=1, le=10_000, description="messages between two checkpoints at most")
+    window_seconds: Seconds = Field(5.0, description="seconds between two checkpoints at most")
+    concurrency: int = Field(25, ge=1, le=1000, description="deliveries at once in one pipeline process")
+    delivery_timeout: Seconds = Field(30.0, description="seconds one delivery may take")
+    lease: Seconds = Field(60.0, description="seconds an attempt belongs to its claimer")
+
+    retry_base: Seconds = Field(1.0, description="seconds; the first retry comes within twice of it")
+    retry_cap: Seconds = Field(3600.0, description="seconds; no retry waits longer")
+    max_attempts: int = Field(8, ge=1, le=100, description="attempts before a message is dead")
+
+    sweep_seconds: Seconds = Field(30.0, description="seconds between two searches for lost requests")
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, value: str) -> str:
+        url = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
+        try:
+            dialect = make_url(url).drivername
+        except ArgumentError:
+            dialect = ""
+        if dialect != "postgresql+psycopg2":
+            message = "must be a URL that begins with postgresql://"
+            raise ValueError(message)
+        return url
+
+    @model_validator(mode="after")
+    def _lease_outlives_delivery(self) -> "Settings":
+        if self.lease <= self.delivery_timeout:
+            message = f"HERALD_LEASE ({self.lease:g}) must exceed HERALD_DELIVERY_TIMEOUT ({self.delivery_timeout:g})"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> "Settings":
+        if self.kafka_sasl_mechanism in {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            message = "KAFKA_SASL_MECHANISM needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            raise ValueError(message)
+        return self
+
+
+def variable(field: str) -> str:
+    """How a setting is spelled in the environment."""
+    if field.startswith("kafka_") or field == "database_url":
+        return field.upper()
+    return f"HERALD_{field.upper()}"
+
+
+def load_settings() -> Settings:
+    """Read the settings, once per process start.
+
+    Raises SettingsError with one line per wrong setting.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_complaint(part) for part in error.errors())) from None
+
+
+def _complaint(part: ErrorDetails) -> str:
+    text = part["msg"].removeprefix("Value error, ")
+    if not part["loc"]:
+        return text
+    name = variable(str(part["loc"][0]).lower())
+    if part["type"] == "missing":
+        return f"{name} is not set; an example: postgresql://herald@localhost/herald"
+    return f"{name}: {text}"
+

@@ -1,0 +1,5 @@
+"""`herald status`: where everything stands, from the database and from Kafka."""
+
+from outbox.status.report import command
+
+__all__ = ["command"]

@@ -1,0 +1,95 @@
+"""What the database knows: its version, the migration, the messages and the relay's cursor."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from psycopg2.extras import RealDictCursor
+
+from outbox.database import connect
+from outbox.settings import Settings
+
+TIMEOUT = 5.0  # seconds to connect, and for each question
+
+_SERVER = """
+SELECT current_setting('server_version') AS version, current_database() AS name, pg_is_in_recovery() AS is_standby
+"""
+
+_MESSAGES = """
+SELECT status, count(*) AS count,
+    extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds
+FROM messages GROUP BY status ORDER BY status
+"""
+
+# The difference that the relay reads: visible to us, and not yet covered by its snapshots.
+_BACKLOG = """
+SELECT c.epoch, c.last_position, extract(epoch FROM clock_timestamp() - c.saved_at)::float8 AS saved_seconds_ago,
+    (SELECT count(*) FROM outbox AS o
+     WHERE o.topic IS NOT NULL AND o.position > c.floor
+       AND o.transaction_id >= pg_snapshot_xmin(c.previous)
+       AND NOT pg_visible_in_snapshot(o.transaction_id, c.previous)
+       AND NOT (c.target IS NOT NULL AND o.position <= c.last_position
+                AND pg_visible_in_snapshot(o.transaction_id, c.target))) AS backlog
+FROM relay_cursor AS c WHERE c.name = 'relay'
+"""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows, or the reason why there are none."""
+
+    rows: list[Row]
+    error: str | None = None
+
+    @property
+    def row(self) -> Row:
+        """The first row; empty when there is none."""
+        return self.rows[0] if self.rows else {}
+
+
+@dataclass(frozen=True)
+class DatabaseStatus:
+    """Each part stands alone: what one question cannot learn does not hide the others."""
+
+    server: Answer
+    migration: Answer
+    messages: Answer
+    relay: Answer
+
+
+def read_database(settings: Settings) -> DatabaseStatus:
+    """Ask the database; raises nothing that it answers."""
+    patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
+    try:
+        connection = connect(patient, "herald-status")
+    except psycopg2.Error as error:
+        away = Answer([], reason(error))
+        return DatabaseStatus(away, away, away, away)
+    with contextlib.closing(connection):
+        connection.autocommit = True
+        ask = _asker(connection)
+        revision = ask("SELECT version_num AS revision FROM alembic_version")
+        return DatabaseStatus(ask(_SERVER), revision, ask(_MESSAGES), ask(_BACKLOG))
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of what went wrong, without the driver's decoration."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].removeprefix("ERROR:").strip()
+
+
+def _asker(connection: Connection) -> Callable[[str], Answer]:
+    def ask(query: str) -> Answer:
+        try:
+            with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+                cursor.execute(query)
+                return Answer([dict(row) for row in cursor.fetchall()])
+        except psycopg2.Error as error:
+            return Answer([], reason(error))
+
+    return ask

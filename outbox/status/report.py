@@ -1,0 +1,125 @@
+"""`herald status`: asks both servers and prints what they say, for a person or for a program."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from outbox.message import FINAL
+from outbox.settings import Settings, SettingsError, load_settings
+from outbox.status.database import Answer, DatabaseStatus, read_database
+from outbox.status.kafka import KafkaStatus, TopicStatus, read_kafka
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(*, as_json: bool) -> None:
+    """Show where everything stands: database, messages, relay, Kafka.
+
+    Reads DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS; changes nothing. The exit code is 1 when one of the two
+    cannot be reached. `herald up` writes both to its data folder: `source .herald/env`.
+    """
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(2) from None
+    database, kafka = read_database(settings), read_kafka(settings)
+    if as_json:
+        click.echo(json.dumps(machine_form(database, kafka, settings), default=str))
+    else:
+        Console(highlight=False).print(table(database, kafka, settings))
+    raise SystemExit(1 if database.server.error or kafka.error else 0)
+
+
+def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> dict[str, Any]:
+    """Return all of it for a program: times in seconds, `error` null where an answer came."""
+    return {
+        "database": {**database.server.row, "error": database.server.error},
+        "migration": {"revision": database.migration.row.get("revision"), "error": database.migration.error},
+        "messages": {
+            "by_status": {row["status"]: row["count"] for row in database.messages.rows},
+            "oldest_unfinished_seconds": oldest_unfinished(database.messages),
+            "error": database.messages.error,
+        },
+        "relay": {**database.relay.row, "error": database.relay.error},
+        "kafka": {
+            "brokers": kafka.brokers,
+            "group": settings.group,
+            "topics": {topic.name: _topic_form(topic) for topic in kafka.topics},
+            "error": kafka.error,
+        },
+    }
+
+
+def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> Table:
+    """Return the same for a person."""
+    rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    rows.add_column(style="bold", no_wrap=True)
+    rows.add_column(overflow="fold")
+    rows.add_row("database", _shown(database.server, _server))
+    if not database.server.error:
+        rows.add_row("migration", _shown(database.migration, lambda answer: str(answer.row.get("revision", "none"))))
+        rows.add_row("messages", _shown(database.messages, _messages))
+        rows.add_row("relay", _shown(database.relay, _relay))
+    rows.add_row("kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s)"))
+    for topic in kafka.topics:
+        rows.add_row("", _topic(topic, settings.group))
+    return rows
+
+
+def oldest_unfinished(messages: Answer) -> float | None:
+    """Return the age in seconds of the oldest message that is neither delivered nor given up."""
+    ages = [row["oldest_seconds"] for row in messages.rows if row["status"] not in FINAL]
+    return max(ages, default=None)
+
+
+def duration(seconds: float) -> str:
+    """Say how long in the unit that fits: 0.4 s, 12 s, 3 min, 2.5 h, 4.0 d."""
+    for limit, size, form in ((10, 1, "{:.1f} s"), (120, 1, "{:.0f} s"), (7200, 60, "{:.0f} min")):
+        if seconds < limit:
+            return form.format(seconds / size)
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} d"  # noqa: PLR2004 - two days
+
+
+def _shown(answer: Answer, render: Callable[[Answer], str]) -> Text:
+    if answer.error:
+        return _bad(answer.error)
+    return Text(render(answer))
+
+
+def _server(answer: Answer) -> str:
+    standby = ", a standby" if answer.row["is_standby"] else ""
+    return f"{answer.row['name']} on PostgreSQL {answer.row['version']}{standby}"
+
+
+def _messages(answer: Answer) -> str:
+    counts = ", ".join(f"{row['count']:,} {row['status']}" for row in answer.rows) or "none"
+    age = oldest_unfinished(answer)
+    return counts if age is None else f"{counts}; the oldest unfinished waits for {duration(age)}"
+
+
+def _relay(answer: Answer) -> str:
+    if not answer.rows:
+        return "has not run yet"
+    row = answer.row
+    saved = duration(row["saved_seconds_ago"])
+    return f"{row['backlog']:,} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
+
+
+def _topic(topic: TopicStatus, group: str) -> Text:
+    behind = "" if topic.lag is None else f", group {group} is {topic.lag:,} behind"
+    return Text(f"{topic.name}: {topic.partitions} partition(s), {topic.records:,} record(s){behind}")
+
+
+def _topic_form(topic: TopicStatus) -> dict[str, int | None]:
+    return {"partitions": topic.partitions, "records": topic.records, "lag": topic.lag}
+
+
+def _bad(text: str) -> Text:
+    return Text(text, style="red")

@@ -1,0 +1,108 @@
+"""Starts everything in order: servers, migration, then the processes of Herald."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+from time import monotonic
+
+from outbox.up import broker, postgres
+from outbox.up.child import Child, Role
+from outbox.up.environment import Given, child_environment, for_libpq, shell_file, write_private
+from outbox.up.signals import Signals
+from outbox.up.supervisor import LAST_LINES, Member, Supervisor, describe
+from outbox.up.terminal import Terminal
+from outbox.up.wheels import postgres_programs
+
+START_TIMEOUT = 60.0  # seconds a server may take to answer; recovery after a crash is part of it
+LOOK = 0.05  # seconds between two looks at what is starting
+ENDS_AT_START = 3  # a server that ended so often before it ever answered will not answer
+STOP_BY = {"api": 3.0, "relay": 5.0, "pipeline": 7.0, "migrate": 7.0}  # seconds after the shutdown began
+STOPPED_LAST_FIRST = ("pipeline", "relay", "api")
+
+
+class StartError(Exception):
+    """Something did not start; the text says what, the log above says why."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of everything on one data folder."""
+
+    data: Path
+    given: Given
+    port: int
+    terminal: Terminal
+    signals: Signals
+    supervisor: Supervisor
+
+    def everything(self) -> None:
+        """Start it all; what fails is raised: StartError, StopRequested, and the errors of the embedded servers."""
+        servers = {
+            "DATABASE_URL": self._database(),
+            **self._kafka(),
+            "HERALD_HOST": self.given.host,
+            "HERALD_PORT": str(self.port),
+        }
+        shown = {**servers, "DATABASE_URL": for_libpq(servers["DATABASE_URL"])}
+        write_private(self.data / "env", shell_file(shown, self._psql()))
+        env = child_environment(servers)
+        self._migrate(env)
+        for name in STOPPED_LAST_FIRST:
+            self.supervisor.start(herald(name, env))
+
+    def _database(self) -> str:
+        if self.given.database_url:
+            return self.given.database_url
+        self.terminal.say("starting the embedded PostgreSQL 18")
+        cluster = postgres.prepare(self.data, self.signals)
+        if cluster.moved:
+            self.terminal.say(
+                f"{self.data} is closed to the user that PostgreSQL runs as: its data is in {cluster.data}", "yellow"
+            )
+        member = self.supervisor.start(postgres.role(cluster, child_environment({})))
+        self._until(member, lambda: postgres.answers(cluster))
+        postgres.make_database(cluster)
+        return cluster.url()
+
+    def _kafka(self) -> dict[str, str]:
+        if self.given.kafka_bootstrap_servers:
+            return {"KAFKA_BOOTSTRAP_SERVERS": self.given.kafka_bootstrap_servers}
+        port = broker.free_port()
+        member = self.supervisor.start(broker.role(port, self.data, child_environment({})))
+        self._until(member, lambda: broker.answers(port))
+        return {"KAFKA_BOOTSTRAP_SERVERS": f"{broker.LOOPBACK}:{port}", "HERALD_FETCH_WAIT": broker.FETCH_WAIT}
+
+    def _psql(self) -> Path | None:
+        """Return the folder of the wheel's psql for those who have none."""
+        if self.given.database_url or which("psql"):
+            return None
+        return postgres_programs() / "bin"
+
+    def _until(self, member: Member, answers: Callable[[], bool]) -> None:
+        deadline = monotonic() + START_TIMEOUT
+        while not (member.child and answers()):
+            self.supervisor.watch()
+            if member.ends >= ENDS_AT_START or monotonic() > deadline:
+                message = f"{member.role.name} does not start; its last lines are above"
+                raise StartError(message)
+            self.signals.wait_unless_stopping(LOOK)
+
+    def _migrate(self, env: Mapping[str, str]) -> None:
+        child = Child(herald("migrate", env), self.terminal)
+        try:
+            while (code := child.poll()) is None:
+                self.supervisor.watch()
+                self.signals.wait_unless_stopping(LOOK)
+        finally:
+            child.kill()
+            child.finish_output(LAST_LINES)
+        if code:
+            message = f"the migration failed ({describe(code)}); nothing else was started"
+            raise StartError(message)
+
+
+def herald(name: str, env: Mapping[str, str]) -> Role:
+    """Describe one process of Herald."""
+    return Role(name=name, command=[sys.executable, "-m", "outbox.cli", name], env=env, stop_by=STOP_BY[name])

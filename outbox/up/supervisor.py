@@ -1,0 +1,108 @@
+"""Keeps children running: restarts what ends, with backoff, and stops all in order."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from outbox.up.child import Child, Role
+from outbox.up.signals import Signals
+from outbox.up.terminal import Terminal
+
+FIRST_DELAY = 0.2  # seconds before the first restart
+LONGEST_DELAY = 10.0  # seconds between restarts at most
+HEALTHY = 10.0  # seconds a process must live to be forgiven its earlier ends
+IDLE = 1.0  # seconds between two looks; SIGCHLD wakes us earlier
+LAST_LINES = 0.5  # seconds for the output of a process that ended
+
+
+@dataclass
+class Backoff:
+    """How long to wait before the next start, given how long the last one lived; seconds."""
+
+    delay: float = FIRST_DELAY
+
+    def after(self, lived: float) -> float:
+        """Return the wait, and double the next one."""
+        if lived >= HEALTHY:
+            self.delay = FIRST_DELAY
+        wait, self.delay = self.delay, min(self.delay * 2, LONGEST_DELAY)
+        return wait
+
+
+@dataclass
+class Member:
+    """A role, and the child that plays it now."""
+
+    role: Role
+    child: Child | None = None
+    started_at: float = 0.0
+    due_at: float = 0.0
+    ends: int = 0  # how often it ended by itself
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Supervisor:
+    """Restarts its members; `watch` is one pass, called again and again from the main thread."""
+
+    def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:
+        self.members: list[Member] = []
+        self._terminal = terminal
+        self._clock = clock
+
+    def start(self, role: Role) -> Member:
+        """Start a role and keep it running from now on."""
+        member = Member(role)
+        self.members.append(member)
+        self._launch(member)
+        return member
+
+    def watch(self) -> float:
+        """Note who ended and start who is due; returns the seconds until there is something to do."""
+        for member in self.members:
+            self._note_end(member)
+        for member in self.members:
+            if member.child is None and member.due_at <= self._clock():
+                self._launch(member)
+        waits = [member.due_at - self._clock() for member in self.members if member.child is None]
+        return min([IDLE, *waits])
+
+    def stop(self, signals: Signals) -> None:
+        """Stop the last started first, each within its role's `stop_by` seconds from now; then nothing is left."""
+        began = self._clock()
+        for member in reversed(self.members):
+            if member.child is None:
+                continue
+            member.child.ask_to_stop()
+            self._await_end(member.child, began + member.role.stop_by, signals)
+        self.members.clear()
+
+    def _await_end(self, child: Child, deadline: float, signals: Signals) -> None:
+        while child.poll() is None and not signals.hurry and self._clock() < deadline:
+            signals.wait(min(deadline - self._clock(), 0.1))
+        if child.poll() is None:
+            self._terminal.complain(f"{child.role.name} did not stop in time and is killed")
+        child.kill()  # also what it may have left in its session
+        child.finish_output(LAST_LINES)
+
+    def _launch(self, member: Member) -> None:
+        member.started_at = self._clock()
+        member.child = Child(member.role, self._terminal)
+
+    def _note_end(self, member: Member) -> None:
+        child = member.child
+        code = child.poll() if child else None
+        if child is None or code is None:
+            return
+        child.kill()
+        child.finish_output(LAST_LINES)
+        lived = self._clock() - member.started_at
+        wait = member.backoff.after(lived)
+        member.ends += 1
+        member.child, member.due_at = None, self._clock() + wait
+        name = member.role.name
+        self._terminal.complain(f"{name} ended ({describe(code)}) after {lived:.1f} s, again in {wait:.1f} s")
+
+
+def describe(code: int) -> str:
+    """Say how a process ended, from Popen's return code."""
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -1,0 +1,64 @@
+"""What became of a COMMIT: its answer, or the truth from `pg_xact_status` when no answer came."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+PATIENCE = 5.0  # seconds until an unanswered COMMIT counts as unknown
+PAUSE = 0.1  # seconds between two looks
+NOT_REPLICATED = "might not have been replicated"  # PostgreSQL's warning when a synchronous wait is cancelled
+_never = threading.Event()
+
+
+class CommitUnknownError(Exception):
+    """COMMIT was sent and not answered; `transaction_id` is the xid8 to ask about."""
+
+    def __init__(self, transaction_id: int, reason: str) -> None:
+        super().__init__(f"COMMIT was not answered: {reason}")
+        self.transaction_id = transaction_id
+
+
+class NotReplicatedError(Exception):
+    """Committed here, but the wait for the synchronous standby was cancelled: a fail-over may lose it."""
+
+
+def commit(connection: Connection, transaction_id: int) -> None:
+    """Commit; returning means that it is on disk, and on the synchronous standby where there is one.
+
+    Raises CommitUnknownError when the connection breaks, NotReplicatedError when the standby's part is missing.
+    """
+    connection.notices.clear()
+    try:
+        connection.commit()
+    except psycopg2.OperationalError as error:
+        if connection.closed or error.pgcode is None or error.pgcode.startswith("57P"):
+            raise CommitUnknownError(transaction_id, str(error).strip()) from error
+        raise
+    if any(NOT_REPLICATED in notice for notice in connection.notices):
+        message = "the transaction is committed locally only: the synchronous standby did not confirm it"
+        raise NotReplicatedError(message)
+
+
+def committed_after_all(open_connection: Callable[[], Connection], unanswered: CommitUnknownError) -> bool:
+    """Ask a new connection, for 5 seconds at most; False when it was rolled back or cannot be told."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        status = _status(open_connection, unanswered.transaction_id)
+        if status in {"committed", "aborted"}:
+            return status == "committed"
+        _never.wait(PAUSE)
+    return False
+
+
+def _status(open_connection: Callable[[], Connection], transaction_id: int) -> str | None:
+    try:
+        with contextlib.closing(open_connection()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_xact_status(%s::text::xid8)", (str(transaction_id),))
+            (status,) = cursor.fetchone()  # type: ignore[misc]
+    except psycopg2.Error:
+        return None
+    return str(status)

@@ -1,0 +1,1 @@
+"""Kafka in, deliveries out: consume in windows, claim, deliver, record."""

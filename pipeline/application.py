@@ -1,0 +1,116 @@
+"""The Quix Application: which topics, how often a checkpoint, and when it stops."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterable
+from time import monotonic
+
+from quixstreams import Application
+from quixstreams.sinks.base import BaseSink
+
+from outbox.kafka import kafka_connection
+from outbox.settings import Settings
+
+POLL_TIMEOUT = 0.2  # seconds; a record ends the wait at once, the window's end comes this much late at most
+STOP_AGAIN = 0.1  # seconds between two calls of stop()
+QUIET = 10.0  # seconds in which one kind of Quix's warnings is shown once
+CONSUMER = {
+    # a compromise between taking over from a killed worker and riding out a broker's restart
+    "session.timeout.ms": 10_000,
+    "heartbeat.interval.ms": 1_000,
+    "topic.metadata.refresh.interval.ms": 10_000,  # new partitions would be seen after 5 minutes
+}
+
+
+class PipelineApplication(Application):
+    """Leaves signals to the process, which may be told to stop before Quix runs."""
+
+    def _setup_signal_handlers(self) -> None:
+        """Quix would lose a SIGTERM that comes while it starts."""
+
+
+def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str]) -> Application:
+    """One dataframe per topic, all into the same sink; the window is the checkpoint.
+
+    The topics must exist. Raises KafkaException when the broker does not answer.
+    """
+    application = PipelineApplication(
+        broker_address=kafka_connection(settings),
+        consumer_group=settings.group,
+        auto_offset_reset="earliest",
+        auto_create_topics=False,
+        commit_every=settings.window_size,
+        commit_interval=settings.window_seconds,
+        consumer_poll_timeout=POLL_TIMEOUT,
+        use_changelog_topics=False,
+        loglevel=None,
+        consumer_extra_config={"client.id": "herald-pipeline", **CONSUMER},
+    )
+    for name in topics:
+        topic = application.topic(name, value_deserializer="bytes", key_deserializer="bytes")
+        application.dataframe(topic).sink(sink)
+    return application
+
+
+def run_until(application: Application, stop: threading.Event) -> None:
+    """Run it; returns after `stop` was set, and raises what Quix raises."""
+    ended = threading.Event()
+    watcher = threading.Thread(target=_stop_it, args=(application, stop, ended), name="stop", daemon=True)
+    watcher.start()
+    try:
+        application.run()
+    finally:
+        ended.set()
+
+
+def _stop_it(application: Application, stop: threading.Event, ended: threading.Event) -> None:
+    """Again and again: Quix forgets a stop that comes before its loop has begun."""
+    stop.wait()
+    while not ended.wait(STOP_AGAIN):
+        application.stop()
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM and SIGINT set `stop`, from now on and until the process ends."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+
+class OncePerKind(logging.Filter):
+    """Lets a kind of line pass once per `QUIET` seconds: a dead broker makes dozens a second.
+
+    A kind is its level and its first words: the rest holds addresses and times.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: dict[tuple[int, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to show it."""
+        kind = (record.levelno, record.getMessage()[:40])
+        now = monotonic()
+        if now - self._shown.get(kind, -QUIET) < QUIET:
+            return False
+        self._shown[kind] = now
+        return True
+
+
+def quieten_quix() -> None:
+    """Warnings and errors only, each kind once in 10 s."""
+    logger = logging.getLogger("quixstreams")
+    logger.setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_OnlyQuix(OncePerKind()))
+
+
+class _OnlyQuix(logging.Filter):
+    """A filter on a logger does not see its children's lines, one on a handler sees everybody's."""
+
+    def __init__(self, inner: logging.Filter) -> None:
+        super().__init__("quixstreams")
+        self._inner = inner
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not super().filter(record) or bool(self._inner.filter(record))

@@ -1,0 +1,1 @@
+"""The ways to deliver: one module each, named in `outbox.registry.CHANNELS`."""

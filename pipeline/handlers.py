@@ -1,0 +1,20 @@
+"""What is registered, loaded: the names in `outbox.registry` become topics and channels."""
+
+from importlib import import_module
+
+from outbox import registry
+from pipeline.delivery import Channel
+from pipeline.topic import Topic
+
+
+def load_topics() -> dict[str, Topic]:
+    """Every topic with its handler, by the topic's name.
+
+    Raises ImportError or AttributeError for a line in the registry that leads nowhere.
+    """
+    return {name: import_module(module).topic for name, module in registry.TOPICS.items()}
+
+
+def load_channels() -> dict[str, Channel]:
+    """Every channel by its name."""
+    return {name: import_module(module).channel for name, module in registry.CHANNELS.items()}

@@ -1,0 +1,162 @@
+"""What the pipeline writes: outcomes and claims, in one transaction, over one connection.
+
+A transaction that fails on data is split in halves until the one bad record stands alone. One that
+fails because the database is away is repeated on a new connection, for a while: an outage is never
+a record's fault.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from uuid import UUID
+
+import msgspec
+import psycopg2
+import structlog
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.adoption import Foreign, Lost, adopt, recover, unknown
+from outbox.attempts import Outcome, Record, claim, record_outcomes
+from outbox.database import is_data_error, is_outage
+from outbox.registry import DEAD_LETTERS
+from pipeline.records import Request
+
+PATIENCE = 60.0  # seconds an outage may last before the process ends and its supervisor takes over
+FIRST_WAIT = 0.1  # seconds until the first repetition; doubled up to LONGEST_WAIT
+LONGEST_WAIT = 5.0  # seconds
+
+Refused = list[tuple[Request, str]]
+
+_log = structlog.get_logger()
+
+
+class OutageError(Exception):
+    """The database stayed away."""
+
+
+class Written(msgspec.Struct):
+    """`won`: attempt numbers by message id; `refused`: what cannot be stored, and why."""
+
+    won: dict[UUID, int]
+    refused: Refused
+
+
+class Ledger:
+    """One connection, opened when it is needed, used by one thread.
+
+    `lease` in seconds; an outage may last `patience` seconds, or until `stop` is set.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Connection], *, lease: float, stop: threading.Event, patience: float = PATIENCE
+    ) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._lease = lease
+        self._stop = stop
+        self._patience = patience
+
+    def write(self, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> Written:
+        """Record the outcomes, claim the requests; at most one of either per message.
+
+        Raises OutageError when the database stays away.
+        """
+        deadline, wait = monotonic() + self._patience, FIRST_WAIT
+        while True:
+            try:
+                return self._write(outcomes, requests)
+            except psycopg2.Error as error:
+                self.close()
+                if not is_outage(error):
+                    raise
+                if self._stop.is_set() or monotonic() > deadline:
+                    raise OutageError(str(error).strip()) from error
+                _log.warning("database_away", reason=str(error).strip(), next_try_seconds=wait)
+            self._stop.wait(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def close(self) -> None:
+        """Close the connection; the next write opens another."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _write(self, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> Written:
+        self._connection = connection = self._connection or self._connect()
+        try:
+            written = self._transact(connection, outcomes, requests)
+            connection.commit()
+        except psycopg2.Error as error:
+            if not is_data_error(error):
+                raise
+            connection.rollback()
+            return self._halve(outcomes, requests, error)
+        return written
+
+    def _transact(self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> Written:
+        if outcomes:
+            record_outcomes(connection, outcomes, dead_letters=DEAD_LETTERS)
+        if not requests:
+            return Written({}, [])
+        if foreign := [_foreign(request) for request in requests if request.version is None]:
+            adopt(connection, foreign)
+        won = self._claim(connection, requests)
+        lost, refused = self._lost(connection, [one for one in requests if one.version and one.id not in won])
+        if lost:
+            recover(connection, [_lost(request) for request in lost])
+            won.update(self._claim(connection, lost))
+            _log.warning("requests_recovered", messages=len(lost))
+        return Written(won, refused)
+
+    def _claim(self, connection: Connection, requests: Sequence[Request]) -> dict[UUID, int]:
+        return claim(connection, [Record(one.id, one.request) for one in requests], lease=self._lease)
+
+    def _lost(self, connection: Connection, losers: list[Request]) -> tuple[list[Request], Refused]:
+        """Of Herald's own records that won nothing: those whose message the database does not know."""
+        missing = unknown(connection, [one.id for one in losers]) if losers else set()
+        gone = [one for one in losers if one.id in missing]
+        refused = [(one, one.defect or "") for one in gone if one.raw is None]
+        return [one for one in gone if one.raw is not None], refused
+
+    def _halve(self, outcomes: Sequence[Outcome], requests: Sequence[Request], error: psycopg2.Error) -> Written:
+        if outcomes and requests:
+            return _joined(self._write(outcomes, ()), self._write((), requests))
+        if len(requests) == 1:
+            return Written({}, [(requests[0], f"PostgreSQL refuses it: {error.diag.message_primary}")])
+        if len(outcomes) == 1:
+            # its attempt stays open, and the end of its lease brings it back
+            _log.error("outcome_refused", id=str(outcomes[0].id), reason=error.diag.message_primary)
+            return Written({}, [])
+        middle = max(len(outcomes), len(requests)) // 2
+        return _joined(
+            self._write(outcomes[:middle], requests[:middle]), self._write(outcomes[middle:], requests[middle:])
+        )
+
+
+def _joined(first: Written, second: Written) -> Written:
+    return Written(first.won | second.won, first.refused + second.refused)
+
+
+def _foreign(request: Request) -> Foreign:
+    return Foreign(
+        id=request.id,
+        topic=request.topic,
+        key=request.key,
+        data=msgspec.Raw(request.raw or b"null"),
+        source=request.source,
+        traceparent=request.traceparent,
+    )
+
+
+def _lost(request: Request) -> Lost:
+    return Lost(
+        id=request.id,
+        version=request.version or 1,
+        topic=request.topic,
+        key=request.key,
+        data=msgspec.Raw(request.raw or b"null"),
+        request=request.request,
+        traceparent=request.traceparent,
+    )

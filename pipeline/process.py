@@ -1,0 +1,140 @@
+"""The process `herald pipeline`: what it is made of, and how it starts and stops."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+import rich_click as click
+import structlog
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from outbox.database import connect
+from outbox.kafka import librdkafka, make_admin, wait_for_kafka
+from outbox.logs import configure_logs
+from outbox.registry import DEAD_LETTERS
+from outbox.settings import Settings, SettingsError, load_settings
+from outbox.startup import wait_for_database, wait_until
+from pipeline.application import make_application, quieten_quix, run_until, stop_on_signals
+from pipeline.attempt import Deliverer
+from pipeline.dead_letters import DeadLetters
+from pipeline.decoding import Decoder
+from pipeline.handlers import load_topics
+from pipeline.ledger import Ledger
+from pipeline.retry import RetryPolicy
+from pipeline.sink import DeliverySink
+from pipeline.topic import Topic
+from pipeline.worker import Worker
+
+ANSWER_TIMEOUT = 5.0  # seconds
+CLOSE_TIMEOUT = 8.0  # seconds for deliveries under way; supervisors kill after 10
+LONGEST_PATIENCE = 60.0  # seconds a checkpoint may wait for a free delivery slot
+
+_log = structlog.get_logger()
+
+
+class MissingTopicsError(Exception):
+    """Kafka answers, but topics are missing: the relay makes them when it starts."""
+
+
+@click.command()
+def command() -> None:
+    """Deliver what is on the topics, and record what became of it.
+
+    Consumes every registered topic in windows; each message is claimed in the database, delivered
+    once, and marked sent, failed or dead. Any number of these may run.
+    """
+    stop = threading.Event()
+    stop_on_signals(stop)
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    configure_logs("pipeline")
+    quieten_quix()
+    sys.exit(run(settings, stop))
+
+
+def run(settings: Settings, stop: threading.Event) -> int:
+    """Consume until `stop` is set; returns the process's exit code."""
+    topics = load_topics()
+    wait_for_database(settings, stop)
+    wait_for_kafka(settings, stop)
+    wait_for_topics(settings, {*topics, DEAD_LETTERS}, stop)
+    if stop.is_set():
+        return 0
+    failed = threading.Event()
+
+    def fail() -> None:
+        if not stop.is_set():
+            failed.set()
+        stop.set()
+
+    try:
+        consume(settings, topics, stop, on_error=fail)
+    except Exception as error:  # noqa: BLE001 - Quix ends on any error by design: the supervisor starts it anew
+        is_told = stop.is_set() and not failed.is_set()
+        _log.log(
+            logging.INFO if is_told else logging.ERROR, "pipeline_ended", reason=f"{type(error).__name__}: {error}"
+        )
+        return 0 if is_told else 1
+    return 1 if failed.is_set() else 0
+
+
+def consume(
+    settings: Settings, topics: Mapping[str, Topic], stop: threading.Event, *, on_error: Callable[[], None]
+) -> None:
+    """Run the application until `stop` is set or it fails, then settle the deliveries that are under way."""
+    worker = make_worker(settings, topics, stop=stop, on_error=on_error)
+    application = make_application(settings, DeliverySink(worker.inbox), topics)
+    worker.start()
+    _log.info("pipeline_started", topics=sorted(topics), group=settings.group, window=settings.window_size)
+    try:
+        run_until(application, stop)
+    finally:
+        worker.close(CLOSE_TIMEOUT)
+    _log.info("pipeline_stopped")
+
+
+def make_worker(
+    settings: Settings, topics: Mapping[str, Topic], *, stop: threading.Event, on_error: Callable[[], None]
+) -> Worker:
+    """The worker with all it needs, not started. Raises KafkaException when the topics cannot be described."""
+    retries = RetryPolicy(base=settings.retry_base, cap=settings.retry_cap, max_attempts=settings.max_attempts)
+    return Worker(
+        Decoder(
+            topics,
+            source=settings.source,
+            max_bytes=settings.max_body,
+            topic_ids=topic_ids(make_admin(settings), topics),
+        ),
+        Ledger(lambda: connect(settings, "herald-pipeline"), lease=settings.lease, stop=stop),
+        Deliverer(topics, retries, timeout=settings.delivery_timeout),
+        DeadLetters(librdkafka(settings)).bury,
+        retries,
+        concurrency=settings.concurrency,
+        hold=settings.lease - settings.delivery_timeout,
+        patience=min(settings.delivery_timeout, LONGEST_PATIENCE),
+        on_error=on_error,
+    )
+
+
+def wait_for_topics(settings: Settings, names: Collection[str], stop: threading.Event) -> None:
+    """Return once all of them exist, or once `stop` is set."""
+    admin = make_admin(settings)
+
+    def look() -> None:
+        missing = sorted(set(names) - set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics))
+        if missing:
+            message = f"missing: {', '.join(missing)}; the relay makes them when it starts"
+            raise MissingTopicsError(message)
+
+    wait_until(look, what="the topics", on=(MissingTopicsError, KafkaException), stop=stop)
+
+
+def topic_ids(admin: AdminClient, names: Iterable[str]) -> dict[str, str]:
+    """Kafka's own ids of topics, which change when a topic is made anew; raises KafkaException."""
+    described = admin.describe_topics(TopicCollection(list(names)), request_timeout=ANSWER_TIMEOUT)
+    return {name: str(future.result().topic_id) for name, future in described.items()}

@@ -1,0 +1,46 @@
+"""What stands on a topic: as it arrived, and as what it turned out to be."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+
+Headers = list[tuple[str, bytes]] | None
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """A Kafka record as Quix hands it over; `timestamp` in milliseconds since 1970, by the producer or the broker."""
+
+    value: bytes | None
+    key: bytes | None
+    timestamp: int
+    headers: Headers
+    topic: str
+    partition: int
+    offset: int
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A record that asks for a delivery, decoded.
+
+    `version` is None where another producer wrote it. `defect` tells why Herald's own record does
+    not fit its topic: it is claimed all the same, to die with that reason. `raw` is JSON that can
+    be stored, or None where a defect makes it unfit even for that.
+    """
+
+    id: UUID
+    request: int
+    version: int | None
+    topic: str
+    key: str | None
+    data: Any
+    raw: bytes | None
+    source: str
+    arrival: Arrival
+    traceparent: str | None = None
+    defect: str | None = None
+
+
+class Undecodable(Exception):  # noqa: N818 - a verdict on a record, not a failure of the program
+    """The record asks for nothing that can be delivered; the text is the reason for the dead-letter topic."""

@@ -1,0 +1,52 @@
+"""Where Quix hands records over, and asks before each checkpoint whether they are safe."""
+
+from time import monotonic
+from typing import cast
+
+import structlog
+from quixstreams.models import HeadersTuples
+from quixstreams.sinks.base import BaseSink
+
+from pipeline.inbox import Inbox
+from pipeline.records import Arrival, Headers
+
+FLUSH_TIMEOUT = 200.0  # seconds; Kafka takes the partitions away after 300 (max.poll.interval.ms)
+
+_log = structlog.get_logger()
+
+
+class DeliverySink(BaseSink):
+    """One instance for all topics: its flush is the window's end, and it only waits.
+
+    Claims and deliveries happen as records are added; correctness rests on the claim, not on who
+    owns a partition, so `flush` may run in any thread, and a partition may be lost without notice.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        super().__init__(on_client_connect_success=lambda: None)
+        self._inbox = inbox
+        self._flushed = 0
+
+    def add(  # noqa: PLR0913, PLR0917 - Quix's signature
+        self,
+        value: bytes | None,
+        key: bytes | None,
+        timestamp: int,
+        headers: HeadersTuples,
+        topic: str,
+        partition: int,
+        offset: int,
+    ) -> None:
+        """Hand the record to the worker. Raises WorkerError when the worker has ended."""
+        theirs = cast("Headers", headers)  # None when there are none, always bytes otherwise
+        self._inbox.add(Arrival(value, key, timestamp, theirs, topic, partition, offset))
+
+    def flush(self) -> None:
+        """Return when everything added is claimed or dead-lettered, whatever its deliveries are doing.
+
+        Raises WorkerError; the offsets then stay where they were.
+        """
+        started = monotonic()
+        settled = self._inbox.flush(FLUSH_TIMEOUT)
+        messages, self._flushed = settled - self._flushed, settled
+        _log.debug("window_committed", messages=messages, waited_seconds=round(monotonic() - started, 4))

@@ -1,0 +1,1 @@
+"""The topics with a consumer: one module each, named in `outbox.registry.TOPICS`."""

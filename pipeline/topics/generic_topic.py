@@ -1,0 +1,24 @@
+"""The topic `generic_topic`: carries any event; its handler logs it."""
+
+import msgspec
+import structlog
+
+from pipeline.channels.log import shortened
+from pipeline.delivery import Delivery
+from pipeline.topic import Topic
+
+_log = structlog.get_logger()
+
+
+def handle(data: msgspec.Raw, delivery: Delivery) -> None:
+    """Log the event as it came."""
+    _log.info(
+        "generic_event_received",
+        id=str(delivery.id),
+        key=delivery.key,
+        data=shortened(bytes(data).decode()),
+        attempt=delivery.attempt,
+    )
+
+
+topic = Topic(data=msgspec.Raw, handle=handle)

@@ -1,0 +1,180 @@
+"""The one thread of the pipeline that touches the database.
+
+It takes whatever is at hand, new records and finished deliveries alike, and writes one transaction:
+outcomes recorded, the next requests claimed. The winners go to the delivery threads, and their
+outcomes come back here. Who adds records waits in `flush` only until they are claimed: from then on
+the database holds them, and a slow destination holds up nobody.
+
+A message whose key has an attempt under way is claimed all the same and held here: its lease runs
+meanwhile, so no call begins when less than a delivery's time is left of it (`Attempt.deadline`).
+Leaving it unclaimed instead would make the checkpoint, and with it every other key, wait for it.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from uuid import UUID
+
+import structlog
+
+from outbox.attempts import Outcome
+from pipeline.attempt import Attempt
+from pipeline.dead_letters import Bury
+from pipeline.decoding import Decoder
+from pipeline.deliveries import Deliveries, Perform
+from pipeline.doorbell import Doorbell
+from pipeline.inbox import Inbox
+from pipeline.ledger import Ledger
+from pipeline.records import Arrival, Request, Undecodable
+from pipeline.retry import RetryPolicy
+
+BATCH = 1000  # records, and outcomes, in one transaction at most
+SPUR = 0.002  # seconds without progress until one more delivery thread is woken
+STOPPED = "not tried: the pipeline stopped"
+
+Letters = list[tuple[Arrival, str]]
+
+_log = structlog.get_logger()
+
+
+class Worker:
+    """Claims what is added to the inbox, has it delivered, records what became of it.
+
+    `hold` is the seconds after its claim within which an attempt may begin: the lease less one
+    delivery. `patience` is how many seconds a flush may wait for delivery slots to become free;
+    after it everything is claimed and held. `on_error` is called from the thread when it ends by one.
+    """
+
+    def __init__(  # noqa: PLR0913 - called by one composition root
+        self,
+        decoder: Decoder,
+        ledger: Ledger,
+        perform: Perform,
+        bury: Bury,
+        retries: RetryPolicy,
+        *,
+        concurrency: int,
+        hold: float,
+        patience: float,
+        on_error: Callable[[], None],
+    ) -> None:
+        self._decoder = decoder
+        self._ledger = ledger
+        self._bury = bury
+        self._retries = retries
+        self._hold = hold
+        self._patience = patience
+        self._on_error = on_error
+        self._doorbell = Doorbell()
+        self.inbox = Inbox(self._doorbell)
+        self._outcomes: deque[Outcome] = deque()
+        self._deliveries = Deliveries(perform, self._finish, concurrency=concurrency, slowest=patience)
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._thread.start()
+
+    def close(self, timeout: float) -> None:
+        """Claim nothing more, wait for deliveries under way and record their outcomes.
+
+        What takes longer than `timeout` seconds is left to its lease.
+        """
+        self._closing = True
+        self._doorbell.ring()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        if self._deliveries.open:
+            _log.warning("deliveries_left_to_their_leases", deliveries=self._deliveries.open)
+
+    def work(self) -> int:
+        """One pass; returns how many records and outcomes it settled."""
+        outcomes = self._take_outcomes()
+        arrivals, requests, letters = self._take_requests()
+        if not arrivals and not outcomes:
+            return 0
+        asked_at = monotonic()
+        written = self._ledger.write(outcomes, requests)
+        self._deliveries.settled(len(outcomes))
+        self._deliver(requests, written.won, deadline=asked_at + self._hold)
+        letters += [(request.arrival, reason) for request, reason in written.refused]
+        if letters:
+            self._bury(letters)
+        self.inbox.settle(arrivals)
+        return arrivals + len(outcomes)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                if not self.work():
+                    self._sleep()
+            self._give_back(self._deliveries.abandon())
+            while self._deliveries.open:
+                if not self.work():
+                    self._doorbell.sleep(lambda: bool(self._outcomes), timeout=None)
+        except BaseException as error:  # noqa: BLE001 - the next add or flush raises it
+            _log.error("worker_ended", reason=str(error), exc_info=error)
+            self.inbox.fail(error)
+            self._on_error()
+        finally:
+            self._ledger.close()
+
+    def _sleep(self) -> None:
+        if self._deliveries.waiting:
+            if not self._doorbell.sleep(self._has_work, SPUR):
+                self._deliveries.spur()
+            return
+        is_full = len(self.inbox) > 0
+        timeout = max(self._patience - self.inbox.flushing_for, SPUR) if is_full else None
+        self._doorbell.sleep(self._has_work, timeout)
+
+    def _has_work(self) -> bool:
+        return bool(self._outcomes) or self._closing or (self._room() > 0 and len(self.inbox) > 0)
+
+    def _room(self) -> int:
+        if self._closing:
+            return 0
+        if self.inbox.flushing_for > self._patience:
+            return BATCH
+        return min(self._deliveries.room, BATCH)
+
+    def _take_outcomes(self) -> list[Outcome]:
+        """At most one per message: a statement sees only one."""
+        taken: dict[UUID, Outcome] = {}
+        while self._outcomes and len(taken) < BATCH and self._outcomes[0].id not in taken:
+            outcome = self._outcomes.popleft()
+            taken[outcome.id] = outcome
+        return list(taken.values())
+
+    def _take_requests(self) -> tuple[int, list[Request], Letters]:
+        """How many records were taken; what they ask for, at most once per message; those that ask for nothing."""
+        arrivals = self.inbox.take(self._room()) if len(self.inbox) else []
+        requests: dict[UUID, Request] = {}
+        letters: Letters = []
+        for index, arrival in enumerate(arrivals):
+            try:
+                request = self._decoder.decode(arrival)
+            except Undecodable as verdict:
+                letters.append((arrival, str(verdict)))
+                continue
+            if request.id in requests:
+                self.inbox.put_back(arrivals[index:])
+                return index, list(requests.values()), letters
+            requests[request.id] = request
+        return len(arrivals), list(requests.values()), letters
+
+    def _deliver(self, requests: Sequence[Request], won: dict[UUID, int], *, deadline: float) -> None:
+        attempts = [Attempt(one, won[one.id], deadline) for one in requests if one.id in won]
+        if attempts:
+            self._deliveries.submit(attempts)
+
+    def _give_back(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in attempts:
+            self._outcomes.append(self._retries.given_back(attempt.request.id, attempt.number, STOPPED))
+
+    def _finish(self, outcome: Outcome) -> None:
+        """Hand an outcome over, from a delivery thread."""
+        self._outcomes.append(outcome)
+        self._doorbell.ring()

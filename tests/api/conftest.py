@@ -1,0 +1,56 @@
+"""Clients of the API."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from api.app import make_app
+from api.resources import Resources
+from outbox.committer import Committer
+from outbox.database import make_engine
+from outbox.settings import Settings
+from tests.api.fakes import FakeCommitter
+
+NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"
+SMALL = {"max_body": 4096, "max_bulk_body": 65536}  # bytes
+Client = TestClient[Litestar]
+MakeClient = Callable[..., Client]
+
+
+def make_settings(url: str, **settings: Any) -> Settings:
+    """Only what the test says: neither the environment nor a `.env` is read."""
+    return Settings.model_validate({"DATABASE_URL": url, **settings})
+
+
+@pytest.fixture
+def committer() -> FakeCommitter:
+    """Keeps what the API accepts."""
+    return FakeCommitter()
+
+
+@pytest.fixture
+def client(committer: FakeCommitter) -> Iterator[Client]:
+    """The API on a fake committer, without a database and with small limits."""
+    settings = make_settings(NOWHERE, **SMALL)
+    with _client(Resources(settings, committer, make_engine(settings, "tests"))) as client:
+        yield client
+
+
+@pytest.fixture
+def herald(database: str) -> Iterator[Client]:
+    """The API on a database of its own."""
+    with make_client(database) as client:
+        yield client
+
+
+def make_client(url: str, **settings: Any) -> Client:
+    """The API with the real committer on the database at `url`; a context manager."""
+    found = make_settings(url, **settings)
+    return _client(Resources(found, Committer(found), make_engine(found, "tests")))
+
+
+def _client(resources: Resources) -> Client:
+    return TestClient(make_app(resources), raise_server_exceptions=False)

@@ -1,0 +1,61 @@
+"""A wrong path, method or parameter is a problem too."""
+
+import pytest
+
+from tests.api.conftest import Client
+
+UNKNOWN_ID = "0196f0de-0000-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "mentioned"),
+    [
+        ("cursor=x", "cursor", "gave out"),
+        ("cursor=AaIIicqzcYauz2XcGGC_W", "cursor", "gave out"),
+        ("cursor=", "cursor", "gave out"),
+        ("cursor=%C3%A9", "cursor", "gave out"),
+        ("limit=0", "limit", ">= 1"),
+        ("limit=1001", "limit", "<= 1000"),
+        ("limit=many", "limit", "int"),
+        ("limit=1&limit=2", "limit", "more than once"),
+        ("status=lost", "status", "lost"),
+        ("user=1", "user", "known: user_id"),
+        ("user_id=%00", "user_id", "NUL"),
+        ("user_id=", "user_id", ">= 1"),
+        ("event=" + "e" * 256, "event", "<= 255"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_by_name(client: Client, query: str, field: str, mentioned: str) -> None:
+    response = client.get(f"/notifications?{query}")
+
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in response.json()["errors"]] == [field]
+    assert mentioned in response.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/notifications/7", "/notifications/7/events", "/messages/x"])
+def test_a_malformed_id_is_refused_by_name(client: Client, path: str) -> None:
+    response = client.get(path)
+
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "id"
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/docs/nothing", "/docs/assets/nothing", f"/notifications/{UNKNOWN_ID}/x"]
+)
+def test_an_unknown_path_is_a_problem(client: Client, path: str) -> None:
+    response = client.get(path)
+
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["title"] == "Not Found"
+
+
+def test_a_wrong_method_is_a_problem_that_names_the_right_ones(client: Client) -> None:
+    response = client.delete("/notifications")
+
+    assert response.status_code == 405
+    assert response.headers["content-type"] == "application/problem+json"
+    assert {"GET", "POST"} <= set(response.headers["allow"].split(", "))

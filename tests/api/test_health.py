@@ -1,0 +1,95 @@
+"""Alive, ready, and what an outage looks like from outside."""
+
+import socket
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+
+from tests.api.conftest import Client, make_client
+from tests.api.fakes import FakeCommitter
+from tests.conftest import migrate
+from tests.servers.eventually import eventually
+from tests.servers.postgres import PostgresServer
+
+GOOD = {"user_id": "1", "event": "e", "content": "c"}
+CONNECT_TIMEOUT = 2.0  # seconds; libpq knows no shorter one
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """The URL of something that takes connections and never says a word, like a host that froze."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"postgresql://postgres@127.0.0.1:{listener.getsockname()[1]}/frozen"
+
+
+def test_life_needs_no_database(client: Client) -> None:
+    response = client.get("/health/live")
+
+    assert (response.status_code, response.json()) == (200, {"status": "live"})
+
+
+def test_it_is_ready_when_database_and_committer_are(herald: Client) -> None:
+    response = herald.get("/health/ready")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ready"})
+
+
+def test_it_is_not_ready_without_a_database(client: Client) -> None:
+    response = client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert "the database does not answer" in response.json()["detail"]
+
+
+def test_it_is_not_ready_without_its_committer(client: Client, committer: FakeCommitter) -> None:
+    committer.stop()
+
+    response = client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert "the committer is not running" in response.json()["detail"]
+
+
+def test_it_is_not_ready_before_the_migration(empty_database: str) -> None:
+    with make_client(empty_database) as client:
+        response = client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert "herald migrate" in response.json()["detail"]
+
+
+def test_an_outage_is_answered_with_try_again_and_survived(own_server: PostgresServer) -> None:
+    migrate(own_server.url())
+    with make_client(own_server.url()) as client:
+        notification_id = client.post("/notifications", json=GOOD).json()["id"]
+        path = f"/notifications/{notification_id}"
+        assert client.get(path).status_code == 200
+
+        own_server.stop()
+        answers = [client.post("/notifications", json=GOOD), client.get(path), client.get("/health/ready")]
+        own_server.start()
+
+        assert [answer.status_code for answer in answers] == [503, 503, 503]
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+        eventually(
+            lambda: client.post("/notifications", json=GOOD).status_code == 202, what="a notification is accepted"
+        )
+        assert client.get(path).status_code == 200
+        assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("ask", ["post", "get", "ready"])
+def test_a_frozen_database_is_given_up_within_the_connect_timeout(silent_server: str, ask: str) -> None:
+    with make_client(silent_server, connect_timeout=CONNECT_TIMEOUT) as client:
+        began = monotonic()
+        response = {
+            "post": lambda: client.post("/notifications", json=GOOD),
+            "get": lambda: client.get("/notifications"),
+            "ready": lambda: client.get("/health/ready"),
+        }[ask]()
+        took = monotonic() - began
+
+    assert response.status_code == 503
+    assert "retry-after" in response.headers
+    assert took < CONNECT_TIMEOUT + 1

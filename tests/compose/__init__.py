@@ -1,0 +1,1 @@
+"""compose.yaml and the Dockerfile, checked without a container engine."""

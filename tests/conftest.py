@@ -1,0 +1,145 @@
+"""Servers for every test: started once where they can be shared, fresh where they cannot."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.servers.apache_kafka import ApacheKafka, missing_programs
+from tests.servers.herald import HeraldProcess, herald_environment
+from tests.servers.postgres import PostgresServer
+from tests.servers.tansu import Tansu
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = "herald_template"
+
+StartHerald = Callable[..., HeraldProcess]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kafka: runs on Apache Kafka; needs java and mvn")
+    config.option.pytest_alembic_tests_path = "none"  # its own collection breaks on pytest 9.2: name its tests instead
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """PostgreSQL shared by the whole run: never stop it, take `own_server` for that."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that the test may stop, start, pause and kill."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_database(server: PostgresServer) -> Iterator[str]:
+    """The URL of a database without tables."""
+    yield from _database(server, "template1")
+
+
+@pytest.fixture
+def database(server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """The URL of a freshly migrated database; dropped with whoever is still connected."""
+    yield from _database(server, migrated_template)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server: PostgresServer) -> str:
+    """Migrated once by the command that operators run; a copy takes 50 ms, a migration two seconds."""
+    server.execute(f"CREATE DATABASE {TEMPLATE}")
+    migrate(server.url(TEMPLATE))
+    server.execute(f"ALTER DATABASE {TEMPLATE} WITH ALLOW_CONNECTIONS false")
+    return TEMPLATE
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[str]:
+    """The bootstrap servers of an empty embedded broker."""
+    with Tansu(tmp_path) as broker:
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Tansu]:
+    """An embedded broker that the test may stop and start; it forgets everything."""
+    with Tansu(tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Apache Kafka shared by the whole run."""
+    _require_java()
+    with ApacheKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def kafka(apache_kafka: ApacheKafka) -> Iterator[str]:
+    """The bootstrap servers of an Apache Kafka without topics or groups."""
+    apache_kafka.wipe()
+    yield apache_kafka.bootstrap_servers
+    apache_kafka.wipe()
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
+    """An Apache Kafka that the test may stop, kill and start on the same data."""
+    _require_java()
+    with ApacheKafka(tmp_path) as kafka:
+        yield kafka
+
+
+@pytest.fixture(params=["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
+def each_broker(request: pytest.FixtureRequest) -> str:
+    """Bootstrap servers; the test runs on the embedded broker and again on Apache Kafka."""
+    return str(request.getfixturevalue("broker" if request.param == "tansu" else "kafka"))
+
+
+@pytest.fixture
+def start_herald(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartHerald]:
+    """Call it with a role, arguments and settings; when the test fails, the end of each log is shown."""
+    started: list[HeraldProcess] = []
+
+    def start(role: str, *arguments: str, **settings: str) -> HeraldProcess:
+        process = HeraldProcess(role, *arguments, folder=tmp_path, settings=settings)
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        request.node.add_report_section("call", f"log of herald {process.role}", process.tail())
+
+
+def migrate(url: str) -> None:
+    """Plain `alembic upgrade head`, the URL from the environment; raises AssertionError with its output."""
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    environment = herald_environment({"DATABASE_URL": url})
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _require_java() -> None:
+    """Where CI says that Apache Kafka must run, its absence is a failure, not a skip."""
+    missing = missing_programs()
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"CI must run Apache Kafka; not installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"Apache Kafka is not run; not installed: {', '.join(missing)}")
+
+
+def _database(server: PostgresServer, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.url(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")

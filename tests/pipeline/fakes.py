@@ -1,0 +1,84 @@
+"""Doubles for what is outside: destinations and clocks."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from outbox.attempts import Outcome
+from outbox.notification import Notification
+from pipeline.attempt import Attempt
+from pipeline.delivery import Delivery
+from pipeline.records import Arrival
+from pipeline.topic import Topic
+
+
+class FakeChannel:
+    """Takes everything, unless it was told what to raise for some content; `hold` keeps calls open until `release`."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.delivered: list[tuple[str, Delivery]] = []
+        self.failures: dict[str, BaseException] = {}
+        self.entered = threading.Semaphore(0)
+        self._may_leave = threading.Event()
+        self._may_leave.set()
+
+    def hold(self) -> None:
+        self._may_leave.clear()
+
+    def release(self) -> None:
+        self._may_leave.set()
+
+    def deliver(self, *, user_id: str, event: str, content: str, delivery: Delivery) -> None:  # noqa: ARG002 - a Channel
+        self.entered.release()
+        assert self._may_leave.wait(10)
+        if content in self.failures:
+            raise self.failures[content]
+        self.delivered.append((content, delivery))
+
+    def topic(self) -> Topic:
+        """`notifications`, delivered over this channel."""
+        return Topic(data=Notification, handle=self._handle, key=lambda notification: notification.key)
+
+    def _handle(self, data: Notification, delivery: Delivery) -> None:
+        self.deliver(user_id=data.key, event=data.event, content=data.content, delivery=delivery)
+
+
+class FakeDeadLetters:
+    """Keeps what it buries."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[Arrival, str]] = []
+
+    def bury(self, letters: Sequence[tuple[Arrival, str]]) -> None:
+        self.letters.extend(letters)
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reason for _, reason in self.letters]
+
+
+class Collected:
+    """Outcomes from the delivery threads."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self._one_more = threading.Semaphore(0)
+
+    def __call__(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self._one_more.release()
+
+    def wait(self, count: int) -> list[Outcome]:
+        """Return once so many more came; 10 s at most."""
+        for _ in range(count):
+            assert self._one_more.acquire(timeout=10), f"only {self.outcomes}"
+        return self.outcomes
+
+
+def sent(attempt: Attempt) -> Outcome:
+    """Make an attempt that succeeds at once."""
+    return Outcome(id=attempt.request.id, attempt=attempt.number, outcome="sent")
+
+
+Perform = Callable[[Attempt], Outcome]

@@ -1,0 +1,143 @@
+"""From bytes to a request."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline.decoding import NO_HANDLER, Decoder
+from pipeline.records import Undecodable
+from pipeline.topic import Topic
+from pipeline.topics import generic_topic, notifications
+from tests.pipeline.records import NOTIFICATION, NOW, SOURCE, arrival, new_id, own, own_headers
+
+TOPICS = {"notifications": notifications.topic, "generic_topic": generic_topic.topic}
+EVENT = [("ce_id", b"e-1"), ("ce_source", b"/shop"), ("ce_time", b"2026-11-01T12:00:00Z")]
+
+
+def make_decoder(**others: Any) -> Decoder:
+    settings = {"source": SOURCE, "max_bytes": 10_000, "topic_ids": {}, "clock": lambda: 2**45 / 1000}
+    return Decoder(TOPICS, **(settings | others))
+
+
+def test_heralds_own_record_names_its_message_and_request() -> None:
+    message = new_id()
+    headers = own_headers(message, request=3, version=8, traceparent=b"00-aa-bb-01")
+
+    request = make_decoder().decode(arrival(headers=headers))
+
+    assert (request.id, request.request, request.version, request.key) == (message, 3, 8, "7")
+    assert (request.data.content, request.traceparent, request.defect) == ("hello", "00-aa-bb-01", None)
+
+
+def test_an_own_record_that_does_not_fit_its_topic_keeps_its_id_and_names_the_field() -> None:
+    message = new_id()
+
+    request = make_decoder().decode(own(message, {"user_id": "7", "event": 5, "content": "hello"}))
+
+    assert request.id == message
+    assert "$.event" in (request.defect or "")
+    assert request.raw is not None
+
+
+def test_an_own_record_that_is_not_json_has_nothing_to_store() -> None:
+    request = make_decoder().decode(own(new_id(), b'1},{"id":"x"'))
+
+    assert request.defect
+    assert request.raw is None
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [{"ce_subject": b"me"}, {"ce_request": b"0"}, {"ce_request": b"9999999999"}, {"ce_id": b"x"}],
+)
+def test_a_record_that_only_claims_to_be_heralds_is_foreign(spoiled: dict[str, bytes]) -> None:
+    request = make_decoder().decode(arrival(headers=own_headers(new_id(), **spoiled)))
+
+    assert request.version is None
+
+
+def test_an_own_id_from_the_far_future_is_foreign_because_no_partition_takes_it() -> None:
+    request = make_decoder(clock=lambda: 0.0).decode(own(new_id()))
+
+    assert request.version is None
+
+
+def test_a_foreign_notification_is_adopted_with_its_user_as_key() -> None:
+    request = make_decoder().decode(arrival({**NOTIFICATION, "user_id": 12}, key=None, offset=4))
+
+    assert (request.version, request.request, request.key) == (None, 1, "12")
+    assert (request.source, request.raw) == (
+        "kafka:notifications/0/4",
+        b'{"user_id":"12","event":"welcome","content":"hello"}',
+    )
+
+
+def test_a_foreign_event_keeps_its_bytes_and_its_key() -> None:
+    request = make_decoder().decode(arrival(b'{ "a" : 1 }', key=b"k", topic="generic_topic"))
+
+    assert (request.raw, request.key) == (b'{ "a" : 1 }', "k")
+
+
+def test_a_redelivered_foreign_record_has_the_same_id() -> None:
+    assert make_decoder().decode(arrival()).id == make_decoder().decode(arrival()).id
+
+
+def test_the_same_place_on_a_recreated_topic_is_another_record() -> None:
+    before = make_decoder(topic_ids={"notifications": "one"}).decode(arrival())
+    after = make_decoder(topic_ids={"notifications": "two"}).decode(arrival())
+
+    assert before.id != after.id
+
+
+def test_a_cloudevent_that_its_producer_sent_twice_has_one_id() -> None:
+    first = make_decoder().decode(arrival(headers=EVENT, offset=1, timestamp=NOW))
+    second = make_decoder().decode(arrival(headers=EVENT, offset=9, timestamp=NOW + 60_000))
+
+    assert first.id == second.id
+    assert first.source == "/shop"
+
+
+def test_a_cloudevent_without_a_time_is_still_adopted_once() -> None:
+    first = make_decoder().decode(arrival(headers=EVENT[:2], timestamp=NOW))
+    second = make_decoder().decode(arrival(headers=EVENT[:2], timestamp=NOW + 60_000))
+
+    assert first.id == second.id
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "the record has no value"),
+        (b"", "not valid JSON"),
+        (b'{"user_id":"7"', "not valid JSON"),
+        (b'"\xff"', "invalid UTF-8 at byte 1"),
+        (b'"' + b"x" * 20_000 + b'"', "the limit is 10000"),
+        (b"[" * 100 + b"]" * 100, "nested deeper"),
+        (b'{"user_id":"7","event":"e","content":"\\u0000"}', r"contains NUL .* at `\$\.content`"),
+        (b'{"user_id":"7","event":"e","content":"\\ud800"}', "lone surrogate"),
+        (b'{"user_id":"7","event":"e"}', "missing required field `content`"),
+        (b'{"user_id":"7","event":"e","content":[]}', r"at `\$\.content`"),
+    ],
+)
+def test_what_cannot_be_a_notification_says_why(value: bytes | None, reason: str) -> None:
+    with pytest.raises(Undecodable, match=reason):
+        make_decoder().decode(arrival(value))
+
+
+def test_a_topic_without_a_handler_is_a_reason_of_its_own() -> None:
+    with pytest.raises(Undecodable, match=NO_HANDLER):
+        make_decoder().decode(arrival(topic="unheard_of"))
+
+
+@pytest.mark.parametrize("key", [b"\xff", b"a\0b", b"x" * 256])
+def test_a_foreign_key_that_cannot_be_stored_is_refused(key: bytes) -> None:
+    with pytest.raises(Undecodable, match="the record's key"):
+        make_decoder().decode(arrival(b"{}", key=key, topic="generic_topic"))
+
+
+def test_a_topics_key_wins_over_the_records() -> None:
+    topic = Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None, key=lambda _data: "from data")
+    decoder = Decoder({"orders": topic}, source=SOURCE, max_bytes=100, topic_ids={})
+
+    assert decoder.decode(arrival(b"{}", key=b"from record", topic="orders")).key == "from data"

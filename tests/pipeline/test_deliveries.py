@@ -1,0 +1,182 @@
+"""Deliveries under way: many keys at once, one key in order."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from outbox.attempts import Outcome
+from pipeline.attempt import OUT_OF_TIME, Attempt, Deliverer
+from pipeline.deliveries import Deliveries
+from pipeline.records import Request
+from pipeline.retry import RetryPolicy
+from tests.pipeline.fakes import Collected, FakeChannel, sent
+from tests.pipeline.records import arrival, new_id
+
+FAR = float("inf")  # a deadline
+
+
+def attempt(key: str | None, *, content: str = "hello", deadline: float = FAR, defect: str | None = None) -> Attempt:
+    record = arrival()
+    data = FakeChannel().topic().data(user_id=key or "nobody", event="e", content=content)
+    request = Request(
+        id=new_id(),
+        request=1,
+        version=1,
+        topic="notifications",
+        key=key,
+        data=data,
+        raw=record.value,
+        source="/herald",
+        arrival=record,
+        defect=defect,
+    )
+    return Attempt(request, 1, deadline)
+
+
+@pytest.fixture
+def channel() -> Iterator[FakeChannel]:
+    channel = FakeChannel()
+    yield channel
+    channel.release()
+
+
+def make_deliverer(channel: FakeChannel, *, clock: Callable[[], float] = lambda: 0.0) -> Deliverer:
+    retries = RetryPolicy(base=1.0, cap=1.0, max_attempts=8)
+    return Deliverer({"notifications": channel.topic()}, retries, timeout=5.0, clock=clock)
+
+
+def make_deliveries(channel: FakeChannel, collected: Collected, *, concurrency: int = 4) -> Deliveries:
+    return Deliveries(make_deliverer(channel), collected, concurrency=concurrency, slowest=1.0)
+
+
+def test_messages_of_one_key_are_delivered_in_their_order(channel: FakeChannel) -> None:
+    collected = Collected()
+    deliveries = make_deliveries(channel, collected)
+
+    deliveries.submit([attempt("7", content=str(number)) for number in range(50)])
+
+    collected.wait(50)
+    assert [content for content, _ in channel.delivered] == [str(number) for number in range(50)]
+
+
+def test_a_key_with_an_attempt_under_way_holds_its_next_message_and_no_other(channel: FakeChannel) -> None:
+    channel.hold()
+    collected = Collected()
+    deliveries = make_deliveries(channel, collected)
+
+    deliveries.submit([attempt("7", content="first"), attempt("7", content="second"), attempt("8", content="other")])
+
+    assert channel.entered.acquire(timeout=10)
+    assert channel.entered.acquire(timeout=10)
+    assert not channel.entered.acquire(blocking=False)
+    channel.release()
+    collected.wait(3)
+    contents = [content for content, _ in channel.delivered]
+    assert contents.index("first") < contents.index("second")
+
+
+def test_messages_without_a_key_do_not_wait_for_each_other(channel: FakeChannel) -> None:
+    channel.hold()
+    deliveries = make_deliveries(channel, Collected())
+
+    deliveries.submit([attempt(None), attempt(None), attempt(None)])
+
+    assert all(channel.entered.acquire(timeout=10) for _ in range(3))
+
+
+def test_no_more_deliveries_run_than_there_are_slots(channel: FakeChannel) -> None:
+    channel.hold()
+    collected = Collected()
+    deliveries = make_deliveries(channel, collected, concurrency=2)
+
+    deliveries.submit([attempt(str(number)) for number in range(5)])
+
+    assert all(channel.entered.acquire(timeout=10) for _ in range(2))
+    assert not deliveries.waiting
+    channel.release()
+    assert len(collected.wait(5)) == 5
+
+
+def test_one_thread_is_enough_while_deliveries_are_fast() -> None:
+    threads: set[int] = set()
+    collected = Collected()
+
+    def perform(made: Attempt) -> Outcome:
+        threads.add(threading.get_ident())
+        return sent(made)
+
+    deliveries = Deliveries(perform, collected, concurrency=8, slowest=0.0)
+    deliveries.submit([attempt(str(number)) for number in range(200)])
+
+    collected.wait(200)
+    assert len(threads) == 1
+
+
+def test_a_spur_helps_what_waits_behind_a_delivery_that_is_unexpectedly_slow(channel: FakeChannel) -> None:
+    channel.hold()
+    deliveries = Deliveries(make_deliverer(channel), Collected(), concurrency=2, slowest=0.0)
+    deliveries.submit([attempt("7"), attempt("8")])
+    assert channel.entered.acquire(timeout=10)
+    assert deliveries.waiting
+
+    deliveries.spur()
+
+    assert channel.entered.acquire(timeout=10)
+
+
+def test_claims_begin_carefully_and_grow_with_the_pace() -> None:
+    collected = Collected()
+    deliveries = Deliveries(sent, collected, concurrency=4, slowest=30.0)
+    assert deliveries.room == 4
+
+    deliveries.submit([attempt("7")])
+    collected.wait(1)
+    deliveries.settled(1)
+
+    assert deliveries.room > 100
+
+
+def test_what_was_not_begun_can_be_taken_back(channel: FakeChannel) -> None:
+    channel.hold()
+    collected = Collected()
+    deliveries = make_deliveries(channel, collected, concurrency=1)
+    under_way, held, waiting = attempt("7"), attempt("7"), attempt("8")
+    deliveries.submit([under_way, held, waiting])
+    assert channel.entered.acquire(timeout=10)
+
+    assert sorted(deliveries.abandon(), key=id) == sorted([held, waiting], key=id)
+
+    channel.release()
+    assert [outcome.id for outcome in collected.wait(1)] == [under_way.request.id]
+
+
+def test_a_delivery_is_told_its_attempt_and_its_time(channel: FakeChannel) -> None:
+    made = attempt("7")
+
+    outcome = make_deliverer(channel)(made)
+
+    assert outcome == Outcome(id=made.request.id, attempt=1, outcome="sent")
+    ((_, delivery),) = channel.delivered
+    assert (delivery.id, delivery.attempt, delivery.timeout, delivery.key) == (made.request.id, 1, 5.0, "7")
+
+
+def test_no_call_begins_when_the_lease_is_nearly_over(channel: FakeChannel) -> None:
+    outcome = make_deliverer(channel, clock=lambda: 30.1)(attempt("7", deadline=30.0))
+
+    assert (outcome.outcome, outcome.reason) == ("failed", OUT_OF_TIME)
+    assert channel.delivered == []
+
+
+def test_data_that_does_not_fit_dies_without_a_call(channel: FakeChannel) -> None:
+    outcome = make_deliverer(channel)(attempt("7", defect="Expected `str` - at `$.event`"))
+
+    assert (outcome.outcome, outcome.reason) == ("dead", "Expected `str` - at `$.event`")
+    assert channel.delivered == []
+
+
+@pytest.mark.parametrize("raised", [OSError("down"), SystemExit(3)])
+def test_whatever_a_handler_raises_is_the_outcome_of_its_attempt(channel: FakeChannel, raised: BaseException) -> None:
+    channel.failures["hello"] = raised
+
+    assert make_deliverer(channel)(attempt("7")).outcome == "failed"

@@ -1,0 +1,140 @@
+"""Apache Kafka in KRaft mode: one node that is broker and controller, on a folder of its own."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.servers.child import Child
+from tests.servers.eventually import eventually
+from tests.servers.kafka_jars import kafka_folder
+from tests.servers.ports import free_port
+
+START_TIMEOUT = 60.0  # seconds; 1 to 4 on an idle machine, 14 after a kill
+CLUSTER_ID = "HeraldHeraldHeraldHera"
+QUICK_START = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]  # costs throughput: not for benchmarks
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+auto.create.topics.enable=false
+log.cleaner.dedupe.buffer.size=2097152
+# after kill -9 the controller lets the same node in again only when its old session is over
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=200
+"""
+LOGGING = """\
+appender.f.type=File
+appender.f.name=F
+appender.f.fileName={folder}/broker.log
+appender.f.layout.type=PatternLayout
+appender.f.layout.pattern=%d{{ISO8601}} %-5p %c{{1}} %m%n
+rootLogger.level=INFO
+rootLogger.appenderRef.f.ref=F
+"""
+
+
+def missing_programs() -> list[str]:
+    """Which of the programs that Apache Kafka needs are not installed."""
+    return [name for name in ("java", "mvn") if not shutil.which(name)]
+
+
+class ApacheKafka:
+    """Stops, dies and starts again on the same data and port."""
+
+    def __init__(self, folder: Path, *, java_options: list[str] | None = None) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._options = QUICK_START if java_options is None else java_options
+        self._properties = folder / "server.properties"
+        (folder / "log4j2.properties").write_text(LOGGING.format(folder=folder), encoding="utf-8")
+        heap = ["-Xms256m", "-Xmx512m", f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"]
+        command = self.java("kafka.Kafka", str(self._properties), options=heap)
+        self.child = Child(command, log=folder / "kafka.out", cwd=folder)
+        text = PROPERTIES.format(port=self.port, controller=free_port(), folder=folder)
+        self.reformat(dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#")))
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        return self.child.running
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        self.child.start()
+        self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
+        eventually(self._answers, START_TIMEOUT, what="Apache Kafka answers")
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    def kill(self) -> None:
+        self.child.kill()
+
+    def topics(self) -> set[str]:
+        """What exists, without Kafka's own topics."""
+        return {name for name in self._admin.list_topics(timeout=10).topics if not name.startswith("__")}
+
+    def wipe(self) -> None:
+        """Delete every topic and every group nobody is in; returns when the topics are gone."""
+        groups = [group.group_id for group in self._admin.list_consumer_groups().result().valid]
+        for deleted in (self._admin.delete_consumer_groups(groups) if groups else {}).values():
+            deleted.exception(10.0)  # not empty yet: its members' sessions end by themselves
+        if topics := self.topics():
+            for gone in self._admin.delete_topics(list(topics)).values():
+                gone.result(10.0)
+            eventually(lambda: not self.topics(), what="the topics are gone")
+
+    def java(self, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
+        """The command that runs one of Kafka's programs."""
+        return ["java", *self._options, *options, "-cp", f"{kafka_folder() / 'libs'}/*", main, *arguments]
+
+    def reformat(self, properties: dict[str, str]) -> None:
+        """Prepare the empty folder that `log.dirs` names, and use these settings from the next start on."""
+        self._properties.write_text(
+            "".join(f"{name}={value}\n" for name, value in properties.items()), encoding="utf-8"
+        )
+        arguments = ["format", f"--cluster-id={CLUSTER_ID}", "-c", str(self._properties)]
+        if "controller.quorum.voters" not in properties:
+            arguments.append("--standalone")
+        done = subprocess.run(
+            self.java("kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _answers(self) -> bool:
+        if not self.child.running:
+            message = f"Apache Kafka ended at its start\n{self.child.tail()}"
+            raise RuntimeError(message)
+        try:
+            return bool(self._admin.list_topics(timeout=2).brokers)
+        except KafkaException:
+            return False

@@ -1,0 +1,29 @@
+"""Herald's own processes, run as an operator runs them."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.servers.child import Child
+
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR")  # what a clean environment still needs
+
+
+def herald_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Only what the test says: no setting of the developer's shell reaches the process."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**kept, "PYTHONUNBUFFERED": "1", "HERALD_LOG_FORMAT": "json", **settings}
+
+
+class HeraldProcess(Child):
+    """`herald ROLE` in a folder of its own, so that no `.env` of the checkout is read."""
+
+    def __init__(self, role: str, *arguments: str, folder: Path, settings: Mapping[str, str]) -> None:
+        self.role = role
+        super().__init__(
+            [sys.executable, "-m", "outbox.cli", role, *arguments],
+            log=folder / f"{role}-{len(list(folder.glob('*.log')))}.log",
+            env=herald_environment(settings),
+            cwd=folder,
+        )

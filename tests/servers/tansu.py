@@ -1,0 +1,44 @@
+"""The embedded broker: Kafka's protocol, everything in memory, ready within milliseconds."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from outbox.up.wheels import broker_program
+from tests.servers.child import Child
+from tests.servers.eventually import eventually
+from tests.servers.ports import accepts, free_port
+
+
+class Tansu:
+    """It forgets topics, records and offsets at its end; a restart keeps the address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        address = f"tcp://{self.bootstrap_servers}"
+        command = [str(broker_program(folder)), "broker", "--cluster-id", "herald-tests", "--listener-url", address]
+        command += ["--advertised-listener-url", address, "--storage-engine", "memory://tansu/", "--silent"]
+        self.child = Child(command, log=folder / "tansu.log", cwd=folder)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        self.child.start()
+        eventually(lambda: accepts(self._port), what="the embedded broker listens")
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    def kill(self) -> None:
+        self.child.kill()

@@ -1,0 +1,132 @@
+"""The machinery that every other test stands on."""
+
+from pathlib import Path
+
+import psycopg2
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.child import Child
+from tests.servers.eventually import eventually
+from tests.servers.postgres import PostgresServer
+from tests.servers.tansu import Tansu
+
+
+def test_eventually_returns_the_value_that_held() -> None:
+    values = iter([0, 0, 7])
+
+    assert eventually(lambda: next(values)) == 7
+
+
+def test_eventually_shows_the_last_value_when_time_is_up() -> None:
+    with pytest.raises(AssertionError, match=r"three rows did not hold within 0\.05 s; last: \[\]"):
+        eventually(list, 0.05, what="three rows")
+
+
+def test_eventually_counts_a_failed_assertion_as_not_yet() -> None:
+    answers = iter([False, True])
+
+    def condition() -> bool:
+        assert next(answers)
+        return True
+
+    assert eventually(condition)
+
+
+def test_a_child_shows_its_log_when_it_ends_before_it_said_the_line(tmp_path: Path) -> None:
+    child = Child(["sh", "-c", "echo broken"], log=tmp_path / "log")
+    child.start()
+
+    with pytest.raises(AssertionError, match="broken"):
+        child.wait_for("ready")
+
+
+def test_a_paused_child_can_still_be_stopped(tmp_path: Path) -> None:
+    child = Child(["sleep", "60"], log=tmp_path / "log")
+    child.start()
+    child.pause()
+
+    assert child.stop() == -15
+
+
+def test_an_empty_database_takes_tables(empty_database: str) -> None:
+    with psycopg2.connect(empty_database) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE one (n int)")
+        cursor.execute("SELECT count(*) FROM one")
+
+        assert cursor.fetchone() == (0,)
+    connection.close()
+
+
+def test_a_database_comes_migrated_and_empty(database: str) -> None:
+    with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM outbox")
+
+        assert cursor.fetchone() == (0,)
+    connection.close()
+
+
+def test_a_killed_postgresql_keeps_what_was_committed(own_server: PostgresServer) -> None:
+    own_server.execute("CREATE TABLE kept ()")
+
+    own_server.kill()
+    own_server.start()
+
+    own_server.execute("SELECT * FROM kept")
+
+
+def test_each_broker_hands_back_what_it_took(each_broker: str) -> None:
+    _create_topic(each_broker)
+
+    producer = Producer({"bootstrap.servers": each_broker})
+    producer.produce("letters", b"hello")
+
+    assert producer.flush(10) == 0
+    assert _first_record(each_broker) == b"hello"
+
+
+def test_each_broker_starts_without_topics(each_broker: str) -> None:
+    topics = AdminClient({"bootstrap.servers": each_broker}).list_topics(timeout=10).topics
+
+    assert [name for name in topics if not name.startswith("__")] == []
+
+
+def test_the_embedded_broker_forgets_everything_at_its_end(own_broker: Tansu) -> None:
+    _create_topic(own_broker.bootstrap_servers)
+
+    own_broker.stop()
+    own_broker.start()
+
+    assert (
+        "letters" not in AdminClient({"bootstrap.servers": own_broker.bootstrap_servers}).list_topics(timeout=10).topics
+    )
+
+
+@pytest.mark.kafka
+def test_a_killed_apache_kafka_keeps_its_topics(own_kafka: ApacheKafka) -> None:
+    _create_topic(own_kafka.bootstrap_servers)
+
+    own_kafka.kill()
+    own_kafka.start()
+
+    assert own_kafka.topics() == {"letters"}
+
+
+def _create_topic(bootstrap_servers: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin.create_topics([NewTopic("letters", 1, 1)])["letters"].result(10)
+
+
+def _first_record(bootstrap_servers: str) -> bytes | None:
+    # the embedded broker lets the first member in after half a session
+    session = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 200}
+    settings = {"bootstrap.servers": bootstrap_servers, "group.id": "readers", "auto.offset.reset": "earliest"}
+    consumer = Consumer({**settings, **session})
+    consumer.subscribe(["letters"])
+    try:
+        record = consumer.poll(20.0)
+        return record.value() if record else None
+    finally:
+        consumer.close()
