@@ -1,10 +1,12 @@
 """How migrations run: one at a time, and never in the way of traffic for long."""
 
-from sqlalchemy import Connection, Engine, create_engine, pool, text
-from sqlalchemy.dialects.postgresql.base import ischema_names
+from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, pool, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
+
 from outbox.schema import PgSnapshot, Xid8, metadata
 from outbox.settings import SettingsError, load_settings
 
@@ -19,14 +21,16 @@ def _is_ours(_object: object, name: str | None, kind: str, reflected: bool, _oth
     return not is_partition
 
 
-def _default_differs(_context: object, _inspected: object, _column: object, stored: str | None, *ours: str | None) -> bool | None:
+def _default_differs(
+    _context: object, _inspected: object, _column: object, stored: str | None, *ours: str | None
+) -> bool | None:
     """Compare sequences by name: Alembic would evaluate both, and two calls of nextval() never agree."""
     if stored is not None and stored.startswith("nextval("):
         return stored not in ours
     return None
 
 
-def _options() -> dict[str, object]:
+def _options() -> dict[str, Any]:
     return {
         "target_metadata": metadata,
         "include_object": _is_ours,
@@ -36,7 +40,10 @@ def _options() -> dict[str, object]:
 
 
 def _print_sql() -> None:
-    context.configure(dialect_name="postgresql", literal_binds=True, **_options())
+    # "named", or every % of a statement would be printed twice
+    context.configure(
+        dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **_options()
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -1,7 +1,7 @@
 """What callers get; errors are in `problems`."""
 
 from collections.abc import Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -51,7 +51,7 @@ class Encoded(Response[T], Generic[T]):
     def __init__(self, body: bytes) -> None:
         self.body = body
 
-    def to_asgi_response(self, *_arguments: Any, **_named: Any) -> "Encoded[T]":  # type: ignore[override]
+    def to_asgi_response(self, *_arguments: object, **_named: object) -> "Encoded[T]":  # type: ignore[override]
         """It is one."""
         return self
 

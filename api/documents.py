@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Parameter, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
@@ -13,6 +13,7 @@ from litestar.typing import FieldDefinition
 from api.problems import MEDIA_TYPE, Problem
 from api.requests import EXAMPLES
 
+COMMITTED = "It is committed, and will be delivered"
 REASONS = {
     400: "A field or a parameter is wrong; `errors` names it and its limit",
     404: "There is nothing with this id",
@@ -22,18 +23,25 @@ REASONS = {
     503: "The database is away; try again after `Retry-After` seconds",
 }
 
+_TRACEPARENT = Parameter(
+    name="traceparent",
+    param_in="header",
+    description="W3C trace context; goes along to Kafka, and is ignored when it is malformed",
+    schema=Schema(type=OpenAPIType.STRING),
+)
+
 
 class RawJson(OpenAPISchemaPlugin):
-    """`msgspec.Raw` is JSON that is handed through; everywhere in this API it is an object."""
+    """`msgspec.Raw` is JSON handed through: an object where it came over HTTP, anything where by Kafka."""
 
     @staticmethod
-    def is_plugin_supported_type(value: Any) -> bool:
+    def is_plugin_supported_type(value: object) -> bool:
         """Whether this plugin describes it."""
         return value is msgspec.Raw
 
-    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:  # noqa: ARG002
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: object) -> Schema:  # noqa: ARG002
         """Describe it."""
-        return Schema(type=OpenAPIType.OBJECT, additional_properties=True)
+        return Schema(description="JSON, as it came")
 
 
 def documented(*statuses: int) -> dict[int, ResponseSpec]:
@@ -52,15 +60,15 @@ def takes(body: type[msgspec.Struct]) -> type[Operation]:
     class _Takes(Operation):
         def __post_init__(self) -> None:
             self.request_body = RequestBody(content=content, required=True)
+            self.parameters = [_TRACEPARENT]
 
     return _Takes
 
 
-def body_schema(body: type[msgspec.Struct]) -> dict[str, Any]:
+def body_schema(body: type[msgspec.Struct]) -> dict[str, object]:
     """The JSON schema that msgspec validates by, in one piece."""
     (_,), components = msgspec.json.schema_components([body], schema_hook=_any_object)
-    schema: dict[str, Any] = _inlined(components[body.__name__], components)
-    return schema
+    return {name: _inlined(part, components) for name, part in components[body.__name__].items()}
 
 
 def _any_object(kind: type) -> dict[str, Any]:
@@ -69,7 +77,7 @@ def _any_object(kind: type) -> dict[str, Any]:
     raise NotImplementedError
 
 
-def _inlined(schema: Any, components: dict[str, Any]) -> Any:
+def _inlined(schema: object, components: dict[str, Any]) -> object:
     if isinstance(schema, list):
         return [_inlined(part, components) for part in schema]
     if not isinstance(schema, dict):

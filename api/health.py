@@ -28,7 +28,8 @@ async def ready(request: Request[Any, Any, Any]) -> dict[str, str]:
     missing = await _missing(resources_of(request))
     if missing:
         _log.warning("not_ready", missing=missing)
-        raise unavailable(f"not ready: {'; '.join(missing)}")
+        detail = f"not ready: {'; '.join(missing)}"
+        raise unavailable(detail)
     return {"status": "ready"}
 
 

@@ -9,7 +9,7 @@ from litestar import Request, Response, Router, get, post
 from api.answers import Accepted, accepted
 from api.bodies import read_json
 from api.commands import request_message
-from api.documents import documented, takes
+from api.documents import COMMITTED, documented, takes
 from api.parameters import Id, only_query, parse_id
 from api.problems import field_problem
 from api.requests import MessageRequest
@@ -24,6 +24,7 @@ _DECODER = msgspec.json.Decoder(MessageRequest)
     "/",
     summary="Accept a message",
     status_code=202,
+    response_description=COMMITTED,
     operation_class=takes(MessageRequest),
     responses=documented(400, 413, 415, 422, 503),
 )

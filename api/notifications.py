@@ -10,7 +10,7 @@ from litestar import Request, Response, Router, get, post
 from api.answers import Accepted, BulkAccepted, Events, NotificationPage, accepted, bulk_accepted
 from api.bodies import read_json
 from api.commands import NOTIFICATION_DECODER, request_bulk, request_notification
-from api.documents import documented, takes
+from api.documents import COMMITTED, documented, takes
 from api.parameters import (
     DEFAULT_LIMIT,
     Cursor,
@@ -38,6 +38,7 @@ _BULK_DECODER = msgspec.json.Decoder(Bulk)
     "/",
     summary="Accept a notification",
     status_code=202,
+    response_description=COMMITTED,
     operation_class=takes(Notification),
     responses=documented(400, 413, 415, 422, 503),
 )
@@ -54,6 +55,7 @@ async def accept_notification(request: Request[Any, Any, Any]) -> Response[Accep
     "/bulk",
     summary="Accept many at once",
     status_code=202,
+    response_description=COMMITTED,
     operation_class=takes(Bulk),
     responses=documented(400, 413, 415, 422, 503),
 )
@@ -74,7 +76,7 @@ async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]
     before_request=only_query("user_id", "event", "status", "limit", "cursor"),
     responses=documented(400, 503),
 )
-def notifications(  # noqa: PLR0913, PLR0917 - one for each parameter of the query
+def notifications(
     request: Request[Any, Any, Any],
     user_id: UserId = None,
     event: EventName = None,

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from psycopg2.errors import QueryCanceled
 from sqlalchemy.exc import SQLAlchemyError
 
 from outbox.committer import RefusedError, UnavailableError
@@ -116,7 +117,10 @@ def _from_outage(_request: Request[Any, Any, Any], error: UnavailableError) -> R
 def _from_database(request: Request[Any, Any, Any], error: SQLAlchemyError) -> Response[bytes]:
     if not is_outage(error):
         return _from_anything(request, error)
-    _log.warning("database_unavailable", reason=str(getattr(error, "orig", error)).strip())
+    cause = getattr(error, "orig", error)
+    _log.warning("database_unavailable", reason=str(cause).strip())
+    if isinstance(cause, QueryCanceled):
+        return respond(unavailable("the database took too long to answer; try again, or ask for less"))
     return respond(unavailable("the database is not available, try again"))
 
 

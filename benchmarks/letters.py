@@ -17,7 +17,7 @@ _SYLLABLES = ("ka", "ri", "no", "ta", "mel", "os", "un", "der", "vi", "ga", "lo"
 
 def letters(count: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
     """User id and JSON of each; the same seed gives the same letters."""
-    choose = random.Random(seed)  # noqa: S311  not a secret
+    choose = random.Random(seed)
     words = ["".join(choose.choices(_SYLLABLES, k=choose.randint(1, 4))) for _ in range(5000)]
     text = " ".join(choose.choices(words, k=200_000))
     for number in range(count):

@@ -5,9 +5,7 @@ from uuid import uuid4
 from benchmarks.figures import Contest, Result
 from benchmarks.letters import fill
 from benchmarks.relay import TOPICS
-from benchmarks.stage import Stage
-from tests.servers.child import Child
-from tests.servers.eventually import eventually
+from benchmarks.stage import Stage, until
 
 WINDOWS = {25: 0.5, 250: 0.7}  # messages: the least acceptable ratio
 DRAIN_TIMEOUT = 600.0  # seconds
@@ -44,7 +42,7 @@ def _publish(stage: Stage, count: int) -> str:
     fill(stage.server.url(database), count)
     stage.make_topics(*TOPICS)
     with stage.herald("relay", stage.settings(database)) as relay:
-        eventually(lambda: stage.count_records(TOPICS[0]) >= count, DRAIN_TIMEOUT, what="all is published")
+        until(lambda: stage.count_records(TOPICS[0]) >= count, relay, DRAIN_TIMEOUT, what="all is published")
         relay.stop()
     return database
 
@@ -55,17 +53,14 @@ def _drain(stage: Stage, published: str, module: str, window: int) -> float:
     settings = stage.settings(database, HERALD_GROUP=group, HERALD_WINDOW_SIZE=str(window))
     with stage.module(module, settings) as process:
         # an index answers the first question: it may be asked often
-        eventually(lambda: _is_over(stage, database, PENDING, process), DRAIN_TIMEOUT, what="all is claimed")
-        eventually(lambda: _is_over(stage, database, UNFINISHED, process), DRAIN_TIMEOUT, what="all is sent")
+        until(lambda: _is_over(stage, database, PENDING), process, DRAIN_TIMEOUT, what="all is claimed")
+        until(lambda: _is_over(stage, database, UNFINISHED), process, DRAIN_TIMEOUT, what="all is sent")
         process.kill()
     [(rate,)] = stage.fetch(database, RATE)
     stage.drop(database)
     return float(rate)
 
 
-def _is_over(stage: Stage, database: str, question: str, process: Child) -> bool:
-    if not process.running:
-        message = f"{process.command} ended\n{process.tail()}"
-        raise RuntimeError(message)
+def _is_over(stage: Stage, database: str, question: str) -> bool:
     [(is_unfinished,)] = stage.fetch(database, question)
     return not is_unfinished

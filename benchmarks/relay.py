@@ -4,8 +4,7 @@ from time import monotonic
 
 from benchmarks.figures import Contest, Result
 from benchmarks.letters import fill
-from benchmarks.stage import Stage
-from tests.servers.eventually import eventually
+from benchmarks.stage import Stage, until
 
 TOPICS = ("notifications", "generic_topic", "dead_letters")
 RAW_TOPIC = "raw"
@@ -33,9 +32,9 @@ def _drain(stage: Stage, database: str, count: int) -> float:
     stage.fetch(database, "TRUNCATE relay_cursor, relay_pages")  # it begins before everything there is
     stage.server.execute("CHECKPOINT")
     with stage.herald("relay", stage.settings(database)) as relay:
-        first = eventually(lambda: _seen(stage), DRAIN_TIMEOUT, what="the relay publishes")
-        began = monotonic()
-        eventually(lambda: stage.count_records(TOPICS[0]) >= count, DRAIN_TIMEOUT, what="all is published")
+        until(lambda: _seen(stage), relay, DRAIN_TIMEOUT, what="the relay publishes")
+        began, first = monotonic(), _seen(stage)
+        until(lambda: _seen(stage) >= count, relay, DRAIN_TIMEOUT, what="all is published")
         rate = (count - first) / (monotonic() - began)
         relay.stop()
     return rate

@@ -4,9 +4,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
@@ -86,7 +87,7 @@ class Stage:
         """The API, ready; gives its port."""
         port = free_port()
         with self.herald("api", {**settings, "HERALD_PORT": str(port)}) as process:
-            eventually(lambda: _is_ready(port, process), 60.0, what="the API is ready")
+            until(lambda: _is_ready(port), process, 60.0, what="the API is ready")
             yield port
 
     def measure(self, module: str, settings: dict[str, str], **arguments: object) -> Any:
@@ -110,15 +111,16 @@ class Stage:
         eventually(lambda: all(self._is_empty(name) for name in names), 30.0, what="the topics can be read")
 
     def count_records(self, topic: str) -> int:
-        """How many records ever stood on the topic."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "counting", "log_level": 2})
+        """How many records ever stood on the topic; cheap enough to ask while something is measured."""
         places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        try:
-            return sum(consumer.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT)[1] for place in places)
-        finally:
-            consumer.close()
+        return sum(self._counter.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT)[1] for place in places)
+
+    @cached_property
+    def _counter(self) -> Consumer:
+        return Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "counting", "log_level": 2})
 
     def _is_empty(self, topic: str) -> bool:
+        vars(self).pop("_counter", None)  # a client goes on asking for the topic that had this name before
         try:
             return self.count_records(topic) == 0
         except KafkaException:  # its partitions have no leader yet
@@ -149,10 +151,19 @@ def _until_done(process: Child) -> Iterator[Any]:
         process.kill()
 
 
-def _is_ready(port: int, process: Child) -> bool:
-    if not process.running:
-        message = f"the API ended\n{process.tail()}"
-        raise RuntimeError(message)
+def until(condition: Callable[[], object], process: Child, deadline: float, *, what: str) -> None:
+    """Wait at most `deadline` seconds; raises RuntimeError with the log's end as soon as the process has ended."""
+
+    def holds() -> bool:
+        if not process.running:
+            message = f"{process.command} ended with {process.exit_code}\n{process.tail()}"
+            raise RuntimeError(message)
+        return bool(condition())
+
+    eventually(holds, deadline, what=what)
+
+
+def _is_ready(port: int) -> bool:
     connection = HTTPConnection("127.0.0.1", port, timeout=2.0)
     try:
         connection.request("GET", "/health/ready")

@@ -1,5 +1,7 @@
 """Connections to PostgreSQL, and what its errors mean."""
 
+from typing import Any
+
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from sqlalchemy import Engine, create_engine, event, make_url
@@ -17,7 +19,7 @@ KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count"
 def connect(settings: Settings, application_name: str) -> Connection:
     """Open a connection of one's own. Raises psycopg2.OperationalError within `connect_timeout` seconds."""
     url = make_url(settings.database_url).set(drivername="postgresql")
-    opened = psycopg2.connect(
+    opened: Connection = psycopg2.connect(
         url.render_as_string(hide_password=False), application_name=application_name, **_limits(settings)
     )
     _configure(opened, settings)
@@ -38,7 +40,7 @@ def make_engine(settings: Settings, application_name: str) -> Engine:
     return engine
 
 
-def _limits(settings: Settings) -> dict[str, int]:
+def _limits(settings: Settings) -> dict[str, Any]:
     # libpq raises a connect_timeout below 2 seconds to 2
     return {"connect_timeout": max(2, round(settings.connect_timeout)), **KEEPALIVES}
 

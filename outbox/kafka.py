@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from quixstreams.kafka import ConnectionConfig
 
@@ -36,6 +36,12 @@ def _text(path: object) -> str | None:
 def librdkafka(settings: Settings) -> dict[str, Any]:
     """The same for confluent_kafka's own clients."""
     return {**kafka_connection(settings).as_librdkafka_dict(), "log_level": 3}
+
+
+def code(error: KafkaException) -> int | None:
+    """Which of KafkaError's codes it carries; None where it carries a text only."""
+    cause = error.args[0]
+    return cause.code() if isinstance(cause, KafkaError) else None
 
 
 def make_admin(settings: Settings) -> AdminClient:

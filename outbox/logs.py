@@ -23,7 +23,7 @@ class LogSettings(BaseSettings):
 def configure_logs(role: str) -> None:
     """Send structlog and the standard library's loggers of this process to standard output, marked with `role`."""
     settings = LogSettings()
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -97,7 +97,8 @@ def _opened(event: Requested | Adopted | Recovered, recorded: Recorded) -> Messa
 def _changes(event: Event, recorded: Recorded) -> dict[str, Any]:
     match event:
         case Requested():
-            return {"status": "pending", "request": event.request, "due_at": None, "requested_in": recorded.transaction_id}
+            requested_in = recorded.transaction_id
+            return {"status": "pending", "request": event.request, "due_at": None, "requested_in": requested_in}
         case Started():
             return {"status": "sending", "attempts": event.attempt, "due_at": event.lease_until}
         case Sent():

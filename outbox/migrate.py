@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psycopg2
 import rich_click as click
-
 from alembic import command as alembic
 from alembic.config import Config
+
 from outbox.database import connect
 from outbox.logs import configure_logs
 from outbox.settings import SettingsError, load_settings

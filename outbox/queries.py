@@ -104,7 +104,7 @@ def find_notification(connection: Connection, notification_id: UUID) -> Notifica
     return NotificationState(**row) if row else None
 
 
-def list_notifications(  # noqa: PLR0913 - one for each filter
+def list_notifications(
     connection: Connection,
     *,
     limit: int,

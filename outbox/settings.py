@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     kafka_security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] | None = Field(
         None, validation_alias=_named("KAFKA_SECURITY_PROTOCOL")
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM"] | None = Field(
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER"] | None = Field(
         None, validation_alias=_named("KAFKA_SASL_MECHANISM")
     )
     kafka_sasl_username: str | None = Field(None, validation_alias=_named("KAFKA_SASL_USERNAME"))
@@ -56,11 +56,14 @@ class Settings(BaseSettings):
     max_bulk_body: int = Field(16_777_216, ge=1024, le=104_857_600, description="bytes of one bulk request body")
 
     page_size: int = Field(1000, ge=1, le=100_000, description="rows the relay reads and publishes at once")
-    source: str = Field("/herald", min_length=1, max_length=255, description="CloudEvents source of what Herald publishes")
+    source: str = Field(
+        "/herald", min_length=1, max_length=255, description="CloudEvents source of what Herald publishes"
+    )
 
     group: str = Field("herald", min_length=1, max_length=249, description="Kafka consumer group of the pipeline")
     window_size: int = Field(25, ge=1, le=10_000, description="messages between two checkpoints at most")
     window_seconds: Seconds = Field(5.0, description="seconds between two checkpoints at most")
+    fetch_wait: Seconds = Field(0.5, description="seconds a broker may hold an empty fetch; Kafka answers at once")
     concurrency: int = Field(25, ge=1, le=1000, description="deliveries at once in one pipeline process")
     delivery_timeout: Seconds = Field(30.0, description="seconds one delivery may take")
     lease: Seconds = Field(60.0, description="seconds an attempt belongs to its claimer")
@@ -127,4 +130,3 @@ def _complaint(part: ErrorDetails) -> str:
     if part["type"] == "missing":
         return f"{name} is not set; an example: postgresql://herald@localhost/herald"
     return f"{name}: {text}"
-

@@ -19,8 +19,14 @@ class NotMigratedError(Exception):
     """The database is there, its tables are not."""
 
 
-def wait_until(probe: Callable[[], object], *, what: str, on: type[Exception] | tuple[type[Exception], ...], stop: threading.Event) -> None:
-    """Call `probe` until it no longer raises `on`, with exponential backoff up to 30 s; ends at once when `stop` is set."""
+def wait_until(
+    probe: Callable[[], object],
+    *,
+    what: str,
+    on: type[Exception] | tuple[type[Exception], ...],
+    stop: threading.Event,
+) -> None:
+    """Call `probe` until it no longer raises `on`, with exponential backoff up to 30 s; ends once `stop` is set."""
     wait = FIRST_WAIT
     while not stop.is_set():
         try:

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 from quixstreams import Application
@@ -16,6 +16,7 @@ POLL_TIMEOUT = 0.2  # seconds; a record ends the wait at once, the window's end 
 STOP_AGAIN = 0.1  # seconds between two calls of stop()
 QUIET = 10.0  # seconds in which one kind of Quix's warnings is shown once
 CONSUMER = {
+    "client.id": "herald-pipeline",
     # a compromise between taking over from a killed worker and riding out a broker's restart
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 1_000,
@@ -45,7 +46,7 @@ def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str]) 
         consumer_poll_timeout=POLL_TIMEOUT,
         use_changelog_topics=False,
         loglevel=None,
-        consumer_extra_config={"client.id": "herald-pipeline", **CONSUMER},
+        consumer_extra_config={**CONSUMER, "fetch.wait.max.ms": max(1, round(settings.fetch_wait * 1000))},
     )
     for name in topics:
         topic = application.topic(name, value_deserializer="bytes", key_deserializer="bytes")
@@ -83,14 +84,15 @@ class OncePerKind(logging.Filter):
     A kind is its level and its first words: the rest holds addresses and times.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         super().__init__()
+        self._clock = clock
         self._shown: dict[tuple[int, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to show it."""
         kind = (record.levelno, record.getMessage()[:40])
-        now = monotonic()
+        now = self._clock()
         if now - self._shown.get(kind, -QUIET) < QUIET:
             return False
         self._shown[kind] = now
@@ -98,9 +100,8 @@ class OncePerKind(logging.Filter):
 
 
 def quieten_quix() -> None:
-    """Warnings and errors only, each kind once in 10 s."""
-    logger = logging.getLogger("quixstreams")
-    logger.setLevel(logging.WARNING)
+    """Show warnings and errors only, each kind once in 10 s; call it after the handlers are there."""
+    logging.getLogger("quixstreams").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_OnlyQuix(OncePerKind()))
 

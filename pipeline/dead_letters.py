@@ -24,26 +24,27 @@ class DeadLetterError(Exception):
 
 
 class DeadLetters:
-    """Sends records away for good; `config` is librdkafka's."""
+    """Sends records away for good; `config` is librdkafka's, `timeout` in seconds for Kafka's answer."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], *, timeout: float = ACKNOWLEDGE_TIMEOUT) -> None:
         # the limit on size is the broker's to set: the local one would refuse first
         self._producer = Producer(
             {**config, "enable.idempotence": True, "acks": "all", "message.max.bytes": 1_000_000_000}
         )
+        self._timeout = timeout
         self._lock = threading.Lock()
         self.count = 0
 
     def bury(self, letters: Sequence[tuple[Arrival, str]]) -> None:
         """Send these, each with its reason; returns when Kafka acknowledged all.
 
-        Raises DeadLetterError when it did not within 30 s.
+        Raises DeadLetterError when it did not in time.
         """
         errors: list[str] = []
         with self._lock:
             for arrival, reason in letters:
                 self._send(arrival, reason, errors)
-            left = self._producer.flush(ACKNOWLEDGE_TIMEOUT)
+            left = self._producer.flush(self._timeout)
         if left or errors:
             message = f"{left} not acknowledged; {'; '.join(errors[:3])}"
             raise DeadLetterError(message)

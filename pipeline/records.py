@@ -5,7 +5,6 @@ from uuid import UUID
 
 import msgspec
 
-
 Headers = list[tuple[str, bytes]] | None
 
 

@@ -113,6 +113,4 @@ def load_topic_ids(connection: Connection) -> dict[str, str]:
 def save_topic_ids(connection: Connection, topic_ids: dict[str, str]) -> None:
     """Remember the ids; a topic whose id changes later was deleted in between."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE relay_cursor SET topic_ids = %s::jsonb WHERE name = %s", (json.dumps(topic_ids), NAME)
-        )
+        cursor.execute("UPDATE relay_cursor SET topic_ids = %s::jsonb WHERE name = %s", (json.dumps(topic_ids), NAME))

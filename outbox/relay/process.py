@@ -8,6 +8,7 @@ import psycopg2
 import rich_click as click
 import structlog
 from confluent_kafka import KafkaException
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.kafka import make_admin, wait_for_kafka
 from outbox.logs import configure_logs
@@ -28,7 +29,7 @@ _log = structlog.get_logger()
 
 
 @click.command()
-@click.option("--rebase", "is_rebase", is_flag=True, help="Take the cursor over to this PostgreSQL and this Kafka, then end.")
+@click.option("--rebase", "is_rebase", is_flag=True, help="Take the cursor over to these clusters, and end.")
 def command(*, is_rebase: bool) -> None:
     """Publish the outbox to Kafka, and request again what is due.
 
@@ -63,7 +64,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
             _log.warning("term_ended", reason=str(error).strip(), next_try_seconds=PAUSE)
             stop.wait(PAUSE)
         except (sessions.UnfitError, CursorError, FatalProducerError) as error:
-            _log.error("relay_cannot_lead", reason=str(error))  # noqa: TRY400 - the text says all
+            _log.error("relay_cannot_lead", reason=str(error))
             return 1
     return 0
 
@@ -78,7 +79,7 @@ def lead(settings: Settings, stop: threading.Event) -> None:
         sessions.end_session(session)
 
 
-def _waited_for_lock(session: sessions.Connection, stop: threading.Event) -> bool:
+def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
     is_told = False
     while not stop.is_set():
         if sessions.try_to_lead(session):
@@ -90,7 +91,7 @@ def _waited_for_lock(session: sessions.Connection, stop: threading.Event) -> boo
     return False
 
 
-def _serve(session: sessions.Connection, settings: Settings, stop: threading.Event) -> None:
+def _serve(session: Connection, settings: Settings, stop: threading.Event) -> None:
     sessions.check_alone(settings)
     admin = make_admin(settings)
     made = make_topics(admin, settings)

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -144,7 +143,7 @@ class Publisher:
         if self._failure is None:
             self._failure = FatalProducerError(error.str()) if error.fatal() else PublishError(error.str())
 
-    def _on_error(self, error: Any) -> None:
+    def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._failure = FatalProducerError(error.str())
         else:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from outbox.relay.reader import Row
 
-Headers = list[tuple[str, str]]
+Headers = list[tuple[str, str | bytes]]
 _VERSION = ("ce_specversion", "1.0")
 _JSON = ("content-type", "application/json")
 
@@ -20,7 +20,7 @@ def make_headers(source: str) -> Callable[[Row], Headers]:
 
     def headers(row: Row) -> Headers:
         stream, version, event_type, _topic, key, _payload, recorded_at, request, traceparent, _position = row
-        made = [
+        made: Headers = [
             _VERSION,
             origin,
             _JSON,

@@ -23,7 +23,7 @@ _log = structlog.get_logger()
 
 
 class UnfitError(Exception):
-    """This connection cannot carry a leader; the text says why and what to do."""
+    """The connection cannot carry a leader; the text says why and what to do."""
 
 
 def open_session(settings: Settings) -> Connection:

@@ -31,7 +31,9 @@ _log = structlog.get_logger()
 class Term:
     """Reads from `cursor` on, publishes, saves; `run` until told to stop or until something fails."""
 
-    def __init__(self, session: Connection, cursor: Cursor, publisher: Publisher, *, page_size: int, poll: float) -> None:
+    def __init__(
+        self, session: Connection, cursor: Cursor, publisher: Publisher, *, page_size: int, poll: float
+    ) -> None:
         self._session = session
         self._cursor = cursor
         self._publisher = publisher

@@ -1,9 +1,11 @@
 """Topics: made when they are missing, and known by their ids, which change when a topic is made anew."""
 
+from concurrent.futures import Future
+
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from outbox.kafka import ANSWER_TIMEOUT
+from outbox.kafka import ANSWER_TIMEOUT, code
 from outbox.registry import DEAD_LETTERS, TOPICS
 from outbox.settings import Settings
 
@@ -22,11 +24,11 @@ def make_topics(admin: AdminClient, settings: Settings) -> list[str]:
     return missing
 
 
-def _accept_existing(future: object) -> None:
+def _accept_existing(future: Future[None]) -> None:
     try:
-        future.result(ANSWER_TIMEOUT)  # type: ignore[attr-defined]
+        future.result(ANSWER_TIMEOUT)
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+        if code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
 
 
@@ -38,11 +40,12 @@ def read_topic_ids(admin: AdminClient) -> dict[str, str]:
         try:
             ids[name] = str(future.result(ANSWER_TIMEOUT).topic_id)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if code(error) != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
     return ids
 
 
 def read_cluster_id(admin: AdminClient) -> str:
     """The id of the Kafka cluster. Raises KafkaException."""
-    return str(admin.describe_cluster(request_timeout=ANSWER_TIMEOUT).result(ANSWER_TIMEOUT).cluster_id)
+    described = admin.describe_cluster(request_timeout=ANSWER_TIMEOUT)
+    return str(described.result(ANSWER_TIMEOUT).cluster_id)  # type: ignore[attr-defined]  # the stub says dict

@@ -78,26 +78,22 @@ def is_behind(end_offsets: Offsets, committed: Offsets) -> bool:
 def read_end_offsets(admin: AdminClient) -> Offsets:
     """Where the partitions of the consumed topics end. Raises KafkaException."""
     topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
-    asked = {
+    asked: dict[TopicPartition, OffsetSpec] = {
         TopicPartition(name, partition): OffsetSpec.latest()
         for name in TOPICS
         if name in topics
         for partition in topics[name].partitions
     }
     ends: Offsets = {}
-    found = admin.list_offsets(
-        asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT
-    )
+    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT)
     for place, future in found.items():
-        ends.setdefault(place.topic, {})[str(place.partition)] = future.result(ANSWER_TIMEOUT).offset
+        ends.setdefault(place.topic, {})[str(place.partition)] = future.result(ANSWER_TIMEOUT).offset  # type: ignore[attr-defined]  # the stub lacks it
     return ends
 
 
 def read_committed(admin: AdminClient, group: str) -> Offsets:
     """What the pipeline's group has committed; partitions without a commit are left out. Raises KafkaException."""
-    asked = admin.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_TIMEOUT
-    )
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_TIMEOUT)
     committed: Offsets = {}
     for place in asked[group].result(ANSWER_TIMEOUT).topic_partitions or []:
         if place.offset >= 0:

@@ -66,9 +66,11 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
         rows.add_row("migration", _shown(database.migration, lambda answer: str(answer.row.get("revision", "none"))))
         rows.add_row("messages", _shown(database.messages, _messages))
         rows.add_row("relay", _shown(database.relay, _relay))
-    rows.add_row("kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s)"))
+    rows.add_row(
+        "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
+    )
     for topic in kafka.topics:
-        rows.add_row("", _topic(topic, settings.group))
+        rows.add_row("", _topic(topic))
     return rows
 
 
@@ -112,8 +114,8 @@ def _relay(answer: Answer) -> str:
     return f"{row['backlog']:,} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
 
 
-def _topic(topic: TopicStatus, group: str) -> Text:
-    behind = "" if topic.lag is None else f", group {group} is {topic.lag:,} behind"
+def _topic(topic: TopicStatus) -> Text:
+    behind = "" if topic.lag is None else f", {topic.lag:,} behind"
     return Text(f"{topic.name}: {topic.partitions} partition(s), {topic.records:,} record(s){behind}")
 
 

@@ -33,6 +33,7 @@ class Role:
     account: Account | None = None  # None: who we are
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL  # sent by the kernel when `herald up` itself is killed
+    takes_along: tuple[str, ...] = ()  # roles that must start anew when this one ended
     shows: Callable[[str], bool] = field(default=show_every_line)
 
 

@@ -31,7 +31,8 @@ class DemoError(Exception):
 class Shown(Protocol):
     """Shows how many are sent."""
 
-    def __call__(self, sent: int) -> None: ...
+    def __call__(self, sent: int) -> None:
+        """Show that so many are sent by now."""
 
 
 class Demo:
@@ -127,7 +128,8 @@ class Demo:
         if len(self._sent) >= self._total:
             self._terminal.say(line, "bold green")
             return
-        self._terminal.complain(f"{line}; the others are not lost: `herald status` shows where they are")
+        accepted = f"{len(self._accepted)} were accepted, and none of these is lost"
+        self._terminal.complain(f"{line} within {PATIENCE:.0f} s; {accepted}: see `herald status`")
 
     @contextmanager
     def _progress(self) -> Generator[Shown]:

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
     parent, signal_number, uid, gid = map(int, arguments[:4])
     become(uid, gid)  # first: a change of user clears the wish
     tie_to_parent(parent, signal_number)
-    os.execv(arguments[4], arguments[4:])
+    os.execv(arguments[4], arguments[4:])  # noqa: S606 - the commands are our own
 
 
 if __name__ == "__main__":

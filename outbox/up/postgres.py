@@ -67,7 +67,7 @@ def prepare(data: Path, signals: Signals) -> Cluster:
     if sockets != placement.home:
         make_folder(sockets, mode=0o711)
     make_folder(sockets / "socket", mode=0o700, account=account)
-    programs = reachable(postgres_programs(), account, _staging(placement.home, data, account))
+    programs = reachable(postgres_programs(), account, lambda: _make_staging(data))
     cluster = Cluster(programs, placement.home / "postgres", sockets / "socket", account, placement.moved)
     stop_orphan(cluster.data, cluster.socket, signals)
     _initialise(cluster)
@@ -127,13 +127,10 @@ def make_database(cluster: Cluster) -> None:
         connection.close()
 
 
-def _staging(home: Path, data: Path, account: Account | None) -> Path:
-    """Return where programs may be copied to: `home` when it is ours and passable, made on demand otherwise."""
-    if account is None:
-        return home
+def _make_staging(data: Path) -> Path:
+    """Return the folder that programs are copied to; its name leads through no private folder."""
     staging = elsewhere_for(data)
-    if not staging.exists():
-        make_folder(staging, mode=0o711)
+    make_folder(staging, mode=0o711)
     return staging
 
 

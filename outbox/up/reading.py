@@ -54,7 +54,7 @@ def _shown(value: object) -> str:
 
 
 def _printable(text: str) -> str:
-    """What a caller sent may be in it, and must not steer the terminal."""
+    """Keep what a caller sent from steering the terminal."""
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 

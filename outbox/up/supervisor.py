@@ -1,5 +1,6 @@
 """Keeps children running: restarts what ends, with backoff, and stops all in order."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ FIRST_DELAY = 0.2  # seconds before the first restart
 LONGEST_DELAY = 10.0  # seconds between restarts at most
 HEALTHY = 10.0  # seconds a process must live to be forgiven its earlier ends
 IDLE = 1.0  # seconds between two looks; SIGCHLD wakes us earlier
+GRACE = 5.0  # seconds for a process that must start anew because another ended
 LAST_LINES = 0.5  # seconds for the output of a process that ended
 
 
@@ -38,6 +40,7 @@ class Member:
     started_at: float = 0.0
     due_at: float = 0.0
     ends: int = 0  # how often it ended by itself
+    kill_at: float = math.inf  # when it was told to start anew and has not ended
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -60,6 +63,8 @@ class Supervisor:
         """Note who ended and start who is due; returns the seconds until there is something to do."""
         for member in self.members:
             self._note_end(member)
+            if member.child and member.kill_at <= self._clock():
+                member.child.kill()
         for member in self.members:
             if member.child is None and member.due_at <= self._clock():
                 self._launch(member)
@@ -79,13 +84,13 @@ class Supervisor:
     def _await_end(self, child: Child, deadline: float, signals: Signals) -> None:
         while child.poll() is None and not signals.hurry and self._clock() < deadline:
             signals.wait(min(deadline - self._clock(), 0.1))
-        if child.poll() is None:
+        if child.poll() is None and not signals.hurry:
             self._terminal.complain(f"{child.role.name} did not stop in time and is killed")
         child.kill()  # also what it may have left in its session
         child.finish_output(LAST_LINES)
 
     def _launch(self, member: Member) -> None:
-        member.started_at = self._clock()
+        member.started_at, member.kill_at = self._clock(), math.inf
         member.child = Child(member.role, self._terminal)
 
     def _note_end(self, member: Member) -> None:
@@ -101,6 +106,13 @@ class Supervisor:
         member.child, member.due_at = None, self._clock() + wait
         name = member.role.name
         self._terminal.complain(f"{name} ended ({describe(code)}) after {lived:.1f} s, again in {wait:.1f} s")
+        self._take_along(member.role.takes_along)
+
+    def _take_along(self, names: tuple[str, ...]) -> None:
+        for member in self.members:
+            if member.role.name in names and member.child:
+                member.child.ask_to_stop()
+                member.kill_at = self._clock() + GRACE
 
 
 def describe(code: int) -> str:

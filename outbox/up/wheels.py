@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,12 +32,12 @@ def broker_program(staging: Path) -> Path:
     return copy
 
 
-def reachable(installation: Path, account: Account | None, staging: Path) -> Path:
-    """Return the installation, or a copy of it below `staging` when the account cannot reach it."""
+def reachable(installation: Path, account: Account | None, make_staging: Callable[[], Path]) -> Path:
+    """Return the installation, or a copy in the folder that is then made when the account cannot reach it."""
     if account is None or runnable(installation / "bin" / "postgres", account):
         return installation
     version = (installation / "bin" / "postgres").stat()
-    copy = staging / f"postgresql-{version.st_size}-{int(version.st_mtime)}"
+    copy = make_staging() / f"postgresql-{version.st_size}-{int(version.st_mtime)}"
     if not copy.exists():
         _copy(installation, copy)
     return copy / POSTGRES / installation.name

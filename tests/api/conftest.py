@@ -15,7 +15,7 @@ from outbox.settings import Settings
 from tests.api.fakes import FakeCommitter
 
 NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"
-SMALL = {"max_body": 4096, "max_bulk_body": 65536}  # bytes
+SMALL = {"max_body": 4096, "max_bulk_body": 131072}  # bytes
 Client = TestClient[Litestar]
 MakeClient = Callable[..., Client]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.bodies import AT_ONCE
 from tests.api.conftest import Client
 from tests.api.fakes import FakeCommitter
 
@@ -118,11 +119,11 @@ def test_a_valid_traceparent_goes_along(
     assert committer.accepted[0].traceparent == kept
 
 
-def test_the_parts_of_a_body_are_put_together(client: Client, committer: FakeCommitter) -> None:
-    raw = json.dumps(GOOD).encode()
-    pieces = (raw[at : at + 7] for at in range(0, len(raw), 7))
+def test_a_large_body_is_accepted_like_a_small_one(client: Client, committer: FakeCommitter) -> None:
+    items = [{**GOOD, "content": "x" * 800}] * 90
 
-    response = client.post("/notifications", content=pieces, headers={"content-type": "application/json"})
+    response = client.post("/notifications/bulk", json={"items": items})
 
+    assert len(response.request.content) > AT_ONCE
     assert response.status_code == 202
-    assert _data(committer) == [GOOD]
+    assert len(committer.accepted) == 90

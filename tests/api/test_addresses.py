@@ -13,6 +13,8 @@ UNKNOWN_ID = "0196f0de-0000-7000-8000-000000000000"
         ("cursor=x", "cursor", "gave out"),
         ("cursor=AaIIicqzcYauz2XcGGC_W", "cursor", "gave out"),
         ("cursor=", "cursor", "gave out"),
+        ("cursor=AaIIicqzcYauz2XcGGC_Wx", "cursor", "gave out"),  # the bytes of a cursor, not its spelling
+        ("cursor=AaIIicqz!cYauz2XcGGC_Ww", "cursor", "gave out"),
         ("cursor=%C3%A9", "cursor", "gave out"),
         ("limit=0", "limit", ">= 1"),
         ("limit=1001", "limit", "<= 1000"),

@@ -1,7 +1,7 @@
 """Doubles for what is outside: destinations and clocks."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from outbox.attempts import Outcome
 from outbox.notification import Notification
@@ -79,6 +79,3 @@ class Collected:
 def sent(attempt: Attempt) -> Outcome:
     """Make an attempt that succeeds at once."""
     return Outcome(id=attempt.request.id, attempt=attempt.number, outcome="sent")
-
-
-Perform = Callable[[Attempt], Outcome]

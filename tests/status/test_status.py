@@ -77,7 +77,7 @@ def test_a_database_that_is_away_does_not_hide_kafka(ask: Ask, broker: str) -> N
 def test_what_is_finished_does_not_count_as_waiting() -> None:
     rows = [{"status": "sent", "oldest_seconds": 900.0}, {"status": "failed", "oldest_seconds": 30.0}]
 
-    assert oldest_unfinished(Answer(rows)) == 30.0  # noqa: PLR2004 - of the failed one
+    assert oldest_unfinished(Answer(rows)) == 30.0
     assert oldest_unfinished(Answer(rows[:1])) is None
 
 

@@ -51,7 +51,7 @@ def test_a_wrong_port_in_the_environment_names_the_setting(monkeypatch: pytest.M
 
     result = CliRunner().invoke(command, ["--data", str(tmp_path)])
 
-    assert result.exit_code == 2  # noqa: PLR2004 - a wrong setting, as for every command
+    assert result.exit_code == 2
     assert "HERALD_PORT" in result.output
 
 

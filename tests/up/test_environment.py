@@ -9,7 +9,10 @@ import pytest
 
 from outbox.up.environment import Given, child_environment, for_libpq, libpq_variables, shell_file, write_private
 
-SERVERS = {"DATABASE_URL": "postgresql://postgres@/herald?host=/a/b&port=5432", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+SERVERS = {
+    "DATABASE_URL": "postgresql://postgres@/herald?host=/a/b&port=5432",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+}
 
 
 def sourced(text: str, folder: Path, show: str) -> str:

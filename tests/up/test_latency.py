@@ -17,7 +17,7 @@ def test_a_percentile_is_the_nearest_rank(share: float, expected: int) -> None:
 
 
 def test_one_value_is_every_percentile() -> None:
-    assert percentile([7.0], 0.5) == percentile([7.0], 0.99) == 7.0  # noqa: PLR2004 - the value
+    assert percentile([7.0], 0.5) == percentile([7.0], 0.99) == 7.0
 
 
 def test_the_result_is_one_line() -> None:

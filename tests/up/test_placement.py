@@ -22,7 +22,7 @@ from outbox.up.placement import (
 
 SERVER = Account(uid=65534, gid=65534)
 DATA = Path("/home/ada/project/.herald")
-ELSEWHERE = Path("/var/tmp/herald-x")
+ELSEWHERE = Path("/elsewhere/herald-x")
 
 
 class FakeFolders:

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from outbox.up.child import Child, Role
 from outbox.up.signals import Signals
-from outbox.up.supervisor import HEALTHY, LONGEST_DELAY, Backoff, Supervisor
+from outbox.up.supervisor import GRACE, HEALTHY, LONGEST_DELAY, Backoff, Supervisor
 from outbox.up.terminal import Terminal
 from tests.servers.eventually import eventually
 
@@ -87,6 +88,31 @@ def test_a_process_that_ends_starts_again_after_a_pause(
     assert "relay ended (exit code 3) after 0.0 s, again in 0.2 s" in output.getvalue()
 
 
+def test_a_process_takes_along_those_that_cannot_live_without_it(
+    terminal: Terminal, clock: Clock, role: MakeRole, output: io.StringIO
+) -> None:
+    supervisor = Supervisor(terminal, clock)
+    relay = supervisor.start(role("relay", LIVES)).child
+    stubborn = supervisor.start(role("pipeline", STUBBORN)).child
+    api = supervisor.start(role("api", LIVES)).child
+    assert relay
+    assert stubborn
+    assert api
+    eventually(lambda: output.getvalue().count("here") == 3)
+    supervisor.start(replace(role("broker", ENDS), takes_along=("relay", "pipeline")))
+
+    eventually(lambda: [supervisor.watch(), relay.poll()][1] == -signal.SIGTERM, what="the relay was asked to stop")
+    assert stubborn.poll() is None
+    clock.now += GRACE
+    supervisor.watch()
+
+    assert stubborn.poll() == -signal.SIGKILL
+    assert api.poll() is None
+    for member in supervisor.members:
+        if member.child:
+            member.child.kill()
+
+
 def test_the_pause_doubles_up_to_its_limit() -> None:
     backoff = Backoff()
 
@@ -104,10 +130,11 @@ def test_a_process_that_lived_well_is_forgiven_its_earlier_ends() -> None:
 def test_the_last_started_stops_first(
     supervisor: Supervisor, signals: Signals, role: MakeRole, output: io.StringIO
 ) -> None:
-    says = "import signal, sys; signal.signal(15, lambda *_: sys.exit(print('bye', flush=True))); print('here', flush=True); signal.pause()"
+    farewell = "signal.signal(15, lambda *_: sys.exit(print('bye', flush=True)))"
+    says = f"import signal, sys; {farewell}; print('here', flush=True); signal.pause()"
     for name in ("postgres", "relay", "api"):
         supervisor.start(role(name, says))
-    eventually(lambda: output.getvalue().count("here") == 3)  # noqa: PLR2004 - as many as started
+    eventually(lambda: output.getvalue().count("here") == 3)
 
     supervisor.stop(signals)
 
@@ -144,9 +171,11 @@ def test_a_second_request_kills_at_once(
 
 
 def test_what_a_process_started_ends_with_it(terminal: Terminal, role: MakeRole, output: io.StringIO) -> None:
-    parent = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {LIVES!r}]).pid, flush=True)\n{LIVES}"
+    parent = (
+        f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {LIVES!r}]).pid, flush=True)\n{LIVES}"
+    )
     child = Child(role("api", parent), terminal)
-    eventually(lambda: output.getvalue().count("here") == 2)  # noqa: PLR2004 - both run
+    eventually(lambda: output.getvalue().count("here") == 2)
     grandchild = next(int(word) for word in output.getvalue().split() if word.isdigit())
 
     child.kill()

@@ -1,0 +1,49 @@
+"""Bodies that arrive in pieces, as a server hands them out; Litestar's test client joins them."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Request
+from litestar.testing import RequestFactory
+
+from api.bodies import read_json
+from api.problems import ProblemError
+
+DECODER = msgspec.json.Decoder(dict[str, str])
+PIECE = 7  # bytes
+
+
+def _request(raw: bytes) -> tuple[Request[Any, Any, Any], Iterator[dict[str, Any]]]:
+    """A request whose body arrives in pieces, and the pieces that were not asked for yet."""
+    starts = range(0, len(raw), PIECE)
+    messages = ({"type": "http.request", "body": raw[at : at + PIECE], "more_body": at != starts[-1]} for at in starts)
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    request = RequestFactory().post("/", headers={"content-type": "application/json"})
+    request.receive = receive  # type: ignore[assignment]  # what a server sends, without its types
+    return request, messages
+
+
+def test_the_pieces_of_a_body_are_put_together() -> None:
+    sent = {"words": "x" * 100}
+    request, _ = _request(json.dumps(sent).encode())
+
+    assert asyncio.run(read_json(request, DECODER, max_bytes=1000)) == sent
+
+
+def test_reading_ends_where_the_limit_is_passed() -> None:
+    request, unread = _request(b"x" * 1000)
+
+    with pytest.raises(ProblemError) as raised:
+        asyncio.run(read_json(request, DECODER, max_bytes=100))
+
+    assert raised.value.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    assert "100 bytes" in raised.value.detail
+    assert len(list(unread)) > 100

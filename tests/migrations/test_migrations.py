@@ -1,0 +1,148 @@
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import alembic
+import psycopg2
+import pytest
+from alembic.config import Config
+from pytest_alembic.config import Config as PytestAlembicConfig
+from pytest_alembic.runner import runner
+from pytest_alembic.tests import (
+    test_model_definitions_match_ddl as check_models_match,
+)
+from pytest_alembic.tests import (
+    test_single_head_revision as check_single_head,
+)
+from pytest_alembic.tests import (
+    test_up_down_consistency as check_up_and_down,
+)
+from sqlalchemy import create_engine
+
+from outbox.message import STATUSES
+from tests.conftest import ROOT
+from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, notification
+from tests.servers.herald import herald_environment
+
+Done = subprocess.CompletedProcess[str]
+
+
+def run_alembic(url: str, *arguments: str, timeout: float = 60) -> Done:
+    command = [sys.executable, "-m", "alembic", *arguments]
+    environment = herald_environment({"DATABASE_URL": url})
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def test_our_folder_does_not_hide_the_library() -> None:
+    assert "site-packages" in str(alembic.__file__)
+
+
+@pytest.mark.parametrize("check", [check_single_head, check_up_and_down, check_models_match])
+def test_migrations_are_consistent(check: object, empty_database: str) -> None:
+    engine = create_engine(make_settings(empty_database).database_url)
+    config = PytestAlembicConfig(config_options={"file": str(ROOT / "alembic.ini")})
+    with runner(config=config, engine=engine) as context:
+        check(context)  # type: ignore[operator]
+    engine.dispose()
+
+
+def test_alembic_check_is_clean(database: str) -> None:
+    done = run_alembic(database, "check")
+
+    assert "No new upgrade operations detected" in done.stdout, done.stdout + done.stderr
+
+
+def test_alembic_check_sees_a_column_that_no_migration_made(database: str) -> None:
+    with connected(database) as connection:
+        execute(connection, "ALTER TABLE messages ADD COLUMN stray text")
+
+    assert run_alembic(database, "check").returncode != 0
+
+
+def test_downgrade_leaves_nothing_behind(database: str) -> None:
+    done = run_alembic(database, "downgrade", "base")
+
+    assert done.returncode == 0, done.stderr
+    with connected(database) as connection:
+        left = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname !~ '^alembic'"
+        assert fetch(connection, left) == []
+        assert fetch(connection, "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == []
+
+
+def test_concurrent_upgrades_wait_for_each_other(empty_database: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: run_alembic(empty_database, "upgrade", "head"), range(4)))
+
+    assert [one.returncode for one in done] == [0, 0, 0, 0], done
+
+
+def test_a_blocked_ddl_gives_up(database: str) -> None:
+    with connected(database) as reader:
+        fetch(reader, "SELECT 1 FROM messages LIMIT 1")
+
+        done = run_alembic(database, "downgrade", "base")
+
+    assert done.returncode != 0
+    assert "lock timeout" in done.stderr
+
+
+def test_the_sql_can_be_printed_and_run_by_hand(empty_database: str) -> None:
+    done = run_alembic(empty_database, "upgrade", "head", "--sql")
+    script = done.stdout.replace("BEGIN;", "").replace("COMMIT;", "")
+    connection = psycopg2.connect(empty_database)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(script)
+    connection.close()
+
+    assert "No new upgrade operations detected" in run_alembic(empty_database, "check").stdout
+
+
+def test_a_missing_database_url_is_named() -> None:
+    environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
+    command = [sys.executable, "-m", "alembic", "-c", str(ROOT / "alembic.ini"), "current"]
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
+
+    assert "DATABASE_URL is not set" in done.stdout + done.stderr
+
+
+def test_the_status_constraint_lists_what_the_code_knows(database: str) -> None:
+    with connected(database) as connection:
+        ((definition,),) = fetch(
+            connection,
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'messages_status_is_known'"
+            " AND conrelid = 'messages'::regclass",
+        )
+
+    assert [part.split("'")[1] for part in definition.split(",")] == list(STATUSES)
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE outbox SET type = 'x'", "DELETE FROM outbox", "TRUNCATE outbox", "DELETE FROM ONLY {child}"]
+)
+def test_the_log_is_append_only(database: str, statement: str) -> None:
+    with connected(database) as connection:
+        accepted(connection, notification())
+        ((child,),) = fetch(connection, "SELECT tableoid::regclass::text FROM outbox")
+
+        with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only"):
+            execute(connection, statement.format(child=child))
+
+
+def test_the_view_shows_typed_columns(database: str) -> None:
+    with connected(database) as connection:
+        accepted(connection, notification("42", "hello"))
+        row = fetch(connection, "SELECT user_id, event, content, status, sent_status FROM notifications")
+
+    assert row == [("42", "greeting", "hello", "pending", False)]
+
+
+def test_the_configuration_of_the_wheel_names_the_migrations() -> None:
+    from outbox.migrate import make_config  # noqa: PLC0415 - beside what it tests
+
+    config: Config = make_config()
+
+    assert (Path(str(config.get_main_option("script_location"))) / "env.py").is_file()

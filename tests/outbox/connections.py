@@ -1,0 +1,77 @@
+"""Connections and messages for tests of the log."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.acceptance import Acceptance, accept, make_acceptance
+from outbox.database import connect
+from outbox.log import read_log
+from outbox.message import Message, evolve
+from outbox.settings import Settings
+
+
+def make_settings(url: str, **others: Any) -> Settings:
+    return Settings.model_validate({"DATABASE_URL": url, **others})
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    with closing(connect(make_settings(url), "test")) as connection:
+        yield connection
+
+
+def notification(user: str = "ada", content: str = "hello") -> Acceptance:
+    data = msgspec.json.encode({"user_id": user, "event": "greeting", "content": content})
+    return make_acceptance("notifications", user, data)
+
+
+def accepted(connection: Connection, *acceptances: Acceptance) -> list[UUID]:
+    accept(connection, acceptances)
+    connection.commit()
+    return [acceptance.id for acceptance in acceptances]
+
+
+def fetch(connection: Connection, query: str, *values: object) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return cursor.fetchall()
+
+
+def execute(connection: Connection, statement: str, *values: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+    connection.commit()
+
+
+def status_of(connection: Connection, message_id: UUID) -> str:
+    ((status,),) = fetch(connection, "SELECT status FROM messages WHERE id = %s", str(message_id))
+    return str(status)
+
+
+def types_of(connection: Connection, message_id: UUID) -> list[str]:
+    rows = fetch(connection, "SELECT type FROM outbox WHERE stream_id = %s ORDER BY version", str(message_id))
+    return [str(name).removeprefix("message.") for (name,) in rows]
+
+
+COLUMNS = ", ".join(
+    {"id": "id::text", "requested_in": "requested_in::text"}.get(name, name) for name in Message.__struct_fields__
+)
+
+
+def assert_projection_equals_log(connection: Connection) -> int:
+    """Fold every stream and compare it with its row, column by column; returns how many there are."""
+    folded: dict[UUID, Message] = {}
+    for recorded in read_log(connection):
+        folded[recorded.stream_id] = evolve(folded.get(recorded.stream_id), recorded)
+    projected = {row[0]: row for row in fetch(connection, f"SELECT {COLUMNS} FROM messages")}
+    connection.rollback()
+    assert len(projected) == len(folded)
+    for stream_id, message in folded.items():
+        expected = {**msgspec.structs.asdict(message), "id": str(stream_id), "requested_in": str(message.requested_in)}
+        assert dict(zip(expected, projected[str(stream_id)], strict=True)) == expected
+    return len(folded)

@@ -1,0 +1,223 @@
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox import verdict
+from outbox.acceptance import Acceptance, accept, make_acceptance
+from outbox.committer import Committer, RefusedError, UnavailableError
+from outbox.database import connect, is_data_error, is_outage
+from outbox.notifier import CHANNEL
+from outbox.relay.session import wait_for_news
+from outbox.verdict import CommitUnknownError, NotReplicatedError, commit, committed_after_all
+from tests.outbox.connections import connected, execute, fetch, make_settings, notification
+from tests.servers.eventually import eventually
+from tests.servers.postgres import PostgresServer
+
+OVERFLOW = b'{"n": 1e400000}'  # valid JSON that PostgreSQL's numeric cannot hold
+
+
+@contextlib.contextmanager
+def running(url: str) -> Iterator[Committer]:
+    committer = Committer(make_settings(url, HERALD_CONNECT_TIMEOUT="2"))
+    committer.start()
+    try:
+        yield committer
+    finally:
+        committer.stop()
+
+
+def submitted(committer: Committer, commands: Sequence[Sequence[Acceptance]]) -> list[BaseException | None]:
+    async def submit_all() -> list[BaseException | None]:
+        return await asyncio.gather(*(committer.submit(command) for command in commands), return_exceptions=True)
+
+    return asyncio.run(submit_all())
+
+
+def stored(url: str) -> set[str]:
+    with connected(url) as connection:
+        return {message for (message,) in fetch(connection, "SELECT id::text FROM messages")}
+
+
+def names(acceptances: Sequence[Acceptance]) -> set[str]:
+    return {str(acceptance.id) for acceptance in acceptances}
+
+
+def test_one_command_that_postgresql_refuses_fails_alone(database: str) -> None:
+    good = [notification(f"user {number}") for number in range(40)]
+    bad = make_acceptance("generic_topic", None, OVERFLOW)
+
+    with running(database) as committer:
+        answers = submitted(committer, [*([one] for one in good[:20]), [bad], *([one] for one in good[20:])])
+
+    assert [answer for answer in answers if answer] == [answers[20]]
+    assert isinstance(answers[20], RefusedError)
+    assert str(answers[20]) == "value overflows numeric format"
+    assert stored(database) == names(good)
+
+
+def test_a_command_of_many_is_stored_whole_or_not_at_all(database: str) -> None:
+    good, mixed = [notification(), notification()], [notification(), make_acceptance("generic_topic", None, OVERFLOW)]
+
+    with running(database) as committer:
+        answers = submitted(committer, [good, mixed])
+
+    assert [type(answer) for answer in answers] == [type(None), RefusedError]
+    assert stored(database) == names(good)
+
+
+def test_the_relay_is_told_after_the_commit(database: str) -> None:
+    with connected(database) as listener, running(database) as committer:
+        listener.autocommit = True
+        run(listener, f"LISTEN {CHANNEL}")
+
+        submitted(committer, [[notification()]])
+
+        assert wait_for_news(listener, 5.0)
+
+
+def run(connection: Connection, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def test_a_database_that_is_away_is_unavailable_and_found_again_when_it_returns(own_server: PostgresServer) -> None:
+    from tests.conftest import migrate  # noqa: PLC0415 - conftest imports the servers
+
+    own_server.execute("CREATE DATABASE herald")
+    url = own_server.url("herald")
+    migrate(url)
+    with running(url) as committer:
+        assert submitted(committer, [[notification()]]) == [None]
+        own_server.stop()
+        (refused,) = submitted(committer, [[notification()]])
+        own_server.start()
+
+        assert isinstance(refused, UnavailableError)
+        assert submitted(committer, [[notification()]]) == [None]
+
+
+def test_a_connection_that_was_cut_between_two_commits_is_replaced(database: str) -> None:
+    with running(database) as committer, connected(database) as other:
+        submitted(committer, [[notification()]])
+        execute(
+            other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'herald-committer'"
+        )
+
+        assert submitted(committer, [[notification()]]) == [None]
+
+
+def test_a_stopped_committer_refuses_and_says_so(database: str) -> None:
+    with running(database) as committer:
+        pass
+
+    assert isinstance(submitted(committer, [[notification()]])[0], UnavailableError)
+
+
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'herald-committer'"
+CANCEL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
+
+
+class AnswerLost:
+    """A connection whose COMMIT arrives at the server, or not, and is never answered."""
+
+    def __init__(self, connection: Connection, *, arrives: bool) -> None:
+        self._connection, self._arrives = connection, arrives
+        self.notices: list[str] = []
+        self.closed = 1
+
+    def commit(self) -> None:
+        if self._arrives:
+            self._connection.commit()
+        self._connection.close()
+        message = "server closed the connection unexpectedly"
+        raise psycopg2.OperationalError(message)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_the_truth_of_an_unanswered_commit_comes_from_the_database(database: str, *, arrives: bool) -> None:
+    settings = make_settings(database)
+    connection = connect(settings, "test")
+    acceptance = notification()
+    transaction_id = accept(connection, [acceptance])
+
+    with pytest.raises(CommitUnknownError) as unanswered:
+        commit(AnswerLost(connection, arrives=arrives), transaction_id)  # type: ignore[arg-type]
+
+    assert committed_after_all(lambda: connect(settings, "test"), unanswered.value) is arrives
+    assert (str(acceptance.id) in stored(database)) is arrives
+
+
+def test_an_unanswered_commit_is_not_taken_for_stored_while_the_database_stays_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verdict, "PATIENCE", 0.2)
+
+    def away() -> Connection:
+        raise psycopg2.OperationalError
+
+    assert committed_after_all(away, CommitUnknownError(1, "gone")) is False
+
+
+def test_a_commit_that_the_standby_did_not_confirm_is_no_success(own_server: PostgresServer) -> None:
+    url = own_server.url()
+    own_server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    own_server.execute("SELECT pg_reload_conf()")
+    with connected(url) as connection, connected(url) as other:
+        other.autocommit = True
+        eventually(lambda: fetch(other, "SHOW synchronous_standby_names") == [("nobody",)])
+        run(connection, "CREATE TABLE written AS SELECT 1")  # only a commit that wrote something waits
+        ((transaction_id,),) = fetch(connection, "SELECT pg_current_xact_id()::text::bigint")
+        ((pid,),) = fetch(connection, "SELECT pg_backend_pid()")
+        cancelled = threading.Event()
+
+        def cancel() -> None:
+            while not cancelled.wait(0.1):
+                fetch(other, CANCEL, pid)
+
+        canceller = threading.Thread(target=cancel)
+        canceller.start()
+        try:
+            with pytest.raises(NotReplicatedError):
+                commit(connection, transaction_id)
+        finally:
+            cancelled.set()
+            canceller.join()
+
+
+def failing(connection: Connection, statement: str) -> psycopg2.Error:
+    with pytest.raises(psycopg2.Error) as raised:
+        execute(connection, statement)
+    connection.rollback()
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_data"),
+    [
+        ("SELECT '1e400000'::jsonb", True),
+        ("SELECT '\"\\u0000\"'::jsonb", True),
+        ("INSERT INTO relay_pages VALUES (1, '1:1:', '{}'), (1, '1:1:', '{}')", True),
+        ("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$", False),
+        ("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$", False),
+        ("SET TRANSACTION READ ONLY; INSERT INTO relay_pages VALUES (1, '1:1:', '{}')", False),
+    ],
+)
+def test_errors_of_the_data_and_of_the_database_are_told_apart(database: str, statement: str, *, is_data: bool) -> None:
+    with connected(database) as connection:
+        error = failing(connection, statement)
+
+    assert (is_data_error(error), is_outage(error)) == (is_data, not is_data)
+
+
+def test_a_missing_partition_is_not_the_datas_fault(database: str) -> None:
+    far_ahead = Acceptance(UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"), "generic_topic", None, notification().data)
+    with connected(database) as connection, pytest.raises(psycopg2.Error) as raised:
+        accept(connection, [far_ahead])
+
+    assert (is_data_error(raised.value), is_outage(raised.value)) == (False, True)

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from outbox.settings import Settings, SettingsError, load_settings, variable
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for field in Settings.model_fields:
+        monkeypatch.delenv(variable(field), raising=False)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada:secret@db/herald")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("DATABASE_URL", "mysql://db/herald", "DATABASE_URL: must be a URL that begins with postgresql://"),
+        ("HERALD_PORT", "99999", "HERALD_PORT: Input should be less than or equal to 65535"),
+        ("HERALD_WINDOW_SIZE", "0", "HERALD_WINDOW_SIZE: Input should be greater than or equal to 1"),
+        ("HERALD_WINDOW_SECONDS", "soon", "HERALD_WINDOW_SECONDS: Input should be a valid number"),
+        ("HERALD_LEASE", "5", r"HERALD_LEASE \(5\) must exceed HERALD_DELIVERY_TIMEOUT \(30\)"),
+        ("KAFKA_SECURITY_PROTOCOL", "tls", "KAFKA_SECURITY_PROTOCOL: Input should be 'plaintext'"),
+        ("KAFKA_SASL_MECHANISM", "PLAIN", "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=complaint):
+        load_settings()
+
+
+def test_a_missing_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+
+    with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
+        load_settings()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_every_spelling_of_postgresql_uses_psycopg2(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://ada@db/herald")
+
+    assert make_url(load_settings().database_url).drivername == "postgresql+psycopg2"
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hush")
+
+    assert "hush" not in repr(load_settings())
+
+
+def test_settings_are_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HERALD_GROUP=others\n")
+
+    assert load_settings().group == "others"

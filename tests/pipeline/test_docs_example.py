@@ -1,0 +1,97 @@
+"""The example of the page about topics, run as a reader would add it."""
+
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import pipeline.topics
+from outbox import registry
+from outbox.database import connect
+from pipeline.attempt import Deliverer
+from pipeline.decoding import Decoder
+from pipeline.handlers import load_channels, load_topics
+from pipeline.ledger import Ledger
+from pipeline.retry import RetryPolicy
+from pipeline.worker import Worker
+from tests.pipeline.fakes import FakeDeadLetters
+from tests.pipeline.records import SOURCE, arrival, rows, settings_for
+from tests.servers.eventually import eventually
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "topics.md"
+_LINE = re.compile(r'^ {4}"(\w+)": "([\w.]+)",$', re.MULTILINE)
+
+
+@pytest.fixture
+def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The file written and the line added; gives the topic's name."""
+    page = PAGE.read_text(encoding="utf-8")
+    source, line = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    ((name, module),) = _LINE.findall(line)
+    (tmp_path / f"{module.rpartition('.')[2]}.py").write_text(source, encoding="utf-8")
+    monkeypatch.setattr(pipeline.topics, "__path__", [*pipeline.topics.__path__, str(tmp_path)])
+    monkeypatch.setitem(registry.TOPICS, name, module)
+    yield name
+    sys.modules.pop(module, ModuleType(module))
+
+
+@pytest.fixture
+def worker(database: str, orders: str, dead_letters: FakeDeadLetters) -> Iterator[Worker]:
+    settings = settings_for(database)
+    topics = load_topics()
+    assert orders in topics
+    retries = RetryPolicy(base=1.0, cap=60.0, max_attempts=8)
+    worker = Worker(
+        Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids={}),
+        Ledger(lambda: connect(settings, "tests"), lease=60.0, stop=threading.Event()),
+        Deliverer(topics, retries, timeout=30.0),
+        dead_letters.bury,
+        retries,
+        concurrency=4,
+        hold=30.0,
+        patience=30.0,
+        on_error=lambda: None,
+    )
+    worker.start()
+    yield worker
+    worker.close(10)
+
+
+@pytest.fixture
+def dead_letters() -> FakeDeadLetters:
+    return FakeDeadLetters()
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "pieces", "status", "reason"),
+    [
+        ("south", 3, "sent", None),
+        ("north", 3, "failed", "TemporaryError: the warehouse north is closed"),
+        ("south", 1_001, "dead", "1001 pieces: the limit is 1000"),
+    ],
+)
+def test_a_third_topic_is_one_file_and_one_line(
+    database: str, worker: Worker, warehouse: str, pieces: int, status: str, reason: str | None
+) -> None:
+    worker.inbox.add(arrival({"order_id": "o-1", "warehouse": warehouse, "pieces": pieces}, key=None, topic="orders"))
+
+    eventually(lambda: rows(database, "SELECT status FROM messages") == [(status,)])
+    assert rows(database, "SELECT topic, key, reason FROM messages") == [("orders", "o-1", reason)]
+
+
+def test_an_order_that_does_not_decode_is_buried(worker: Worker, dead_letters: FakeDeadLetters) -> None:
+    worker.inbox.add(arrival({"order_id": "o-1", "warehouse": "south", "pieces": 0}, topic="orders"))
+    worker.inbox.flush(10)
+
+    assert dead_letters.reasons == ["Expected `int` >= 1 - at `$.pieces`"]
+
+
+def test_every_registered_topic_and_channel_can_be_loaded() -> None:
+    assert set(load_topics()) == set(registry.TOPICS)
+    assert {name: channel.name for name, channel in load_channels().items()} == {
+        name: name for name in registry.CHANNELS
+    }

@@ -1,0 +1,179 @@
+"""What the pipeline writes, on PostgreSQL."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.attempts import Outcome
+from outbox.database import connect
+from pipeline.decoding import Decoder
+from pipeline.ledger import Ledger, OutageError
+from pipeline.records import Arrival, Request
+from pipeline.topics import notifications
+from tests.pipeline.records import (
+    SOURCE,
+    accept,
+    arrival,
+    new_id,
+    opened,
+    own,
+    own_headers,
+    rows,
+    settings_for,
+    statuses,
+)
+from tests.servers.postgres import PostgresServer
+
+
+@pytest.fixture
+def ledger(database: str) -> Iterator[Ledger]:
+    settings = settings_for(database)
+    ledger = Ledger(lambda: connect(settings, "tests"), lease=60.0, stop=threading.Event(), patience=5.0)
+    yield ledger
+    ledger.close()
+
+
+def decoded(*arrivals: Arrival) -> list[Request]:
+    decoder = Decoder({"notifications": notifications.topic}, source=SOURCE, max_bytes=10**6, topic_ids={})
+    return [decoder.decode(one) for one in arrivals]
+
+
+def sent(message: UUID, attempt: int = 1) -> Outcome:
+    return Outcome(id=message, attempt=attempt, outcome="sent")
+
+
+def test_a_request_is_claimed_once(database: str, ledger: Ledger) -> None:
+    message = new_id()
+    accept(database, message)
+
+    assert ledger.write([], decoded(own(message))).won == {message: 1}
+    assert ledger.write([], decoded(own(message))).won == {}
+
+
+def test_outcomes_share_the_transaction_of_the_next_claim(database: str, ledger: Ledger) -> None:
+    first, second = new_id(), new_id()
+    accept(database, first, second)
+    ledger.write([], decoded(own(first)))
+
+    ledger.write([sent(first)], decoded(own(second)))
+
+    assert statuses(database) == {first: "sent", second: "sending"}
+    writers = rows(database, "SELECT DISTINCT transaction_id FROM outbox WHERE version = 2 OR type = 'message.sent'")
+    assert len(writers) == 2
+
+
+def test_a_foreign_record_is_adopted_and_claimed_at_once(database: str, ledger: Ledger) -> None:
+    (request,) = decoded(arrival())
+
+    assert ledger.write([], [request]).won == {request.id: 1}
+    assert ledger.write([], [request]).won == {}
+    assert rows(database, "SELECT type FROM outbox ORDER BY version") == [("message.adopted",), ("message.started",)]
+
+
+def test_a_record_whose_message_the_database_lost_is_recovered_and_claimed(database: str, ledger: Ledger) -> None:
+    message = new_id()
+    record = arrival(headers=own_headers(message, request=2, version=5))
+
+    assert ledger.write([], decoded(record)).won == {message: 1}
+    assert rows(database, "SELECT version, type FROM outbox ORDER BY version") == [
+        (5, "message.recovered"),
+        (6, "message.started"),
+    ]
+
+
+def test_a_lost_record_that_is_not_json_is_refused_with_its_reason(ledger: Ledger) -> None:
+    (request,) = decoded(own(new_id(), b"not json"))
+
+    written = ledger.write([], [request])
+
+    assert written.won == {}
+    assert written.refused == [(request, request.defect)]
+
+
+def test_one_record_that_postgresql_refuses_stands_alone_in_the_end(database: str, ledger: Ledger) -> None:
+    accepted = [new_id() for _ in range(5)]
+    accept(database, *accepted)
+    good, bad = decoded(*map(own, accepted)), too_long_for_its_index()
+
+    written = ledger.write([], [*good[:3], bad, *good[3:]])
+
+    assert set(written.won) == set(accepted)
+    ((refused, reason),) = written.refused
+    assert refused is bad
+    assert "index row" in reason
+
+
+def too_long_for_its_index() -> Request:
+    """Passes every check of JSON; its key fits no index of PostgreSQL."""
+    noise = "".join(chr(0x4E00 + (number * 7919) % 20000) for number in range(4000))
+    (request,) = decoded(arrival())
+    return Request(**{name: getattr(request, name) for name in request.__struct_fields__} | {"key": noise})
+
+
+def test_outcomes_are_recorded_beside_a_record_that_postgresql_refuses(database: str, ledger: Ledger) -> None:
+    message = new_id()
+    accept(database, message)
+    ledger.write([], decoded(own(message)))
+
+    written = ledger.write([sent(message)], [too_long_for_its_index()])
+
+    assert len(written.refused) == 1
+    assert statuses(database) == {message: "sent"}
+
+
+def test_a_cut_connection_is_replaced(database: str, ledger: Ledger, server: PostgresServer) -> None:
+    message = new_id()
+    accept(database, message)
+    ledger.write([], [])
+
+    server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tests'")
+
+    assert ledger.write([], decoded(own(message))).won == {message: 1}
+
+
+def test_an_outage_refuses_no_record(database: str) -> None:
+    message = new_id()
+    accept(database, message)
+    attempts = away_at_first(database)
+    ledger = Ledger(attempts, lease=60.0, stop=threading.Event(), patience=5.0)
+
+    written = ledger.write([], decoded(own(message)))
+
+    assert written.won == {message: 1}
+    assert written.refused == []
+    ledger.close()
+
+
+def test_an_outage_ends_the_worker_when_it_lasts() -> None:
+    ledger = Ledger(never_there, lease=60.0, stop=threading.Event(), patience=0.0)
+
+    with pytest.raises(OutageError, match="refused"):
+        ledger.write([], decoded(own(new_id())))
+
+
+def test_nobody_waits_for_the_database_when_told_to_stop() -> None:
+    stop = threading.Event()
+    stop.set()
+
+    with pytest.raises(OutageError):
+        Ledger(never_there, lease=60.0, stop=stop).write([], decoded(own(new_id())))
+
+
+def never_there() -> Connection:
+    message = "connection refused"
+    raise psycopg2.OperationalError(message)
+
+
+def away_at_first(database: str) -> Callable[[], Connection]:
+    answers: list[Any] = [never_there, lambda: opened(database)]
+
+    def connect_or_fail() -> Connection:
+        answer: Connection = answers.pop(0)()
+        return answer
+
+    return connect_or_fail

@@ -1,0 +1,123 @@
+"""`herald pipeline`, run as an operator runs it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartHerald
+from tests.pipeline.records import accept, arrival, new_id, opened, own, rows, statuses
+from tests.pipeline.topics import committed, first_record, make_topics, publish
+from tests.servers.eventually import eventually
+from tests.servers.herald import HeraldProcess
+from tests.servers.tansu import Tansu
+
+StartPipeline = Callable[[str], HeraldProcess]
+STARTED = "pipeline_started"
+JOINED = 30.0  # seconds; the embedded broker lets the first member in after half a session
+
+
+@pytest.fixture
+def start_pipeline(database: str, start_herald: StartHerald) -> StartPipeline:
+    return lambda broker: start_herald("pipeline", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=broker)
+
+
+def test_what_is_on_the_topics_is_delivered_and_committed_before_the_end(
+    database: str, each_broker: str, start_pipeline: StartPipeline
+) -> None:
+    message = new_id()
+    accept(database, message)
+    make_topics(each_broker)
+    publish(each_broker, own(message), arrival(b'{"n": 1}', topic="generic_topic"), arrival(b"junk"))
+    process = start_pipeline(each_broker)
+
+    eventually(lambda: sorted(statuses(database).values()) == ["sent", "sent"], JOINED)
+    assert first_record(each_broker, "dead_letters").value() == b"junk"
+
+    assert process.stop() == 0
+    assert committed(each_broker) == 3
+    assert "notification_delivered" in process.output()
+    assert "generic_event_received" in process.output()
+
+
+def test_a_lone_message_on_an_idle_system_does_not_wait_for_the_window(
+    database: str, broker: str, start_pipeline: StartPipeline
+) -> None:
+    make_topics(broker)
+    publish(broker, arrival(b'{"warm": "up"}', topic="generic_topic"))
+    start_pipeline(broker)
+    eventually(lambda: "sent" in statuses(database).values(), JOINED)
+    message = new_id()
+    accept(database, message)
+
+    published_at = time.monotonic()
+    publish(broker, own(message))
+
+    eventually(lambda: statuses(database)[message] == "sent")
+    assert time.monotonic() - published_at < 2.0, "the window ends after 5 s"
+
+
+def test_a_killed_pipelines_records_are_claimed_once(
+    database: str, each_broker: str, start_pipeline: StartPipeline
+) -> None:
+    messages = [new_id() for _ in range(100)]
+    accept(database, *messages)
+    make_topics(each_broker)
+    publish(each_broker, *map(own, messages))
+    killed = start_pipeline(each_broker)
+    eventually(lambda: "sent" in statuses(database).values(), JOINED)
+    killed.kill()
+
+    start_pipeline(each_broker)
+
+    eventually(lambda: committed(each_broker) == 100, 2 * JOINED)
+    started = rows(database, "SELECT count(*) FROM outbox WHERE type = 'message.started'")
+    assert started == [(100,)]
+
+
+def test_it_waits_for_its_topics_and_says_so(broker: str, start_pipeline: StartPipeline) -> None:
+    process = start_pipeline(broker)
+
+    process.wait_for("the relay makes them", JOINED)
+    make_topics(broker)
+    process.wait_for(STARTED, JOINED)
+
+
+def test_it_can_be_stopped_while_it_waits_for_kafka(tmp_path: Path, start_pipeline: StartPipeline) -> None:
+    process = start_pipeline(Tansu(tmp_path).bootstrap_servers)  # never started
+
+    process.wait_for("waiting", JOINED)
+
+    assert process.stop() == 0
+
+
+def test_it_can_be_stopped_while_quix_starts(broker: str, start_pipeline: StartPipeline) -> None:
+    make_topics(broker)
+    process = start_pipeline(broker)
+
+    process.wait_for(STARTED, JOINED)
+
+    assert process.stop() == 0
+
+
+def test_it_ends_with_an_error_when_its_worker_does(database: str, broker: str, start_pipeline: StartPipeline) -> None:
+    make_topics(broker)
+    publish(broker, arrival(b'{"n": 1}', topic="generic_topic"))
+    with opened(database) as connection, connection.cursor() as cursor:  # what no repetition mends
+        cursor.execute("ALTER TABLE messages RENAME COLUMN attempts TO tries")
+
+    process = start_pipeline(broker)
+
+    process.wait_for("worker_ended", JOINED)
+    eventually(lambda: not process.running)
+    assert process.exit_code == 1
+    assert committed(broker) == 0
+
+
+def test_a_wrong_setting_stops_it_and_is_named(start_herald: StartHerald) -> None:
+    process = start_herald("pipeline", DATABASE_URL="mysql://x")
+
+    eventually(lambda: not process.running)
+    assert process.exit_code == 2
+    assert "DATABASE_URL" in process.output()

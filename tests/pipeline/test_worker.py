@@ -1,0 +1,326 @@
+"""Claims, deliveries and outcomes together, on PostgreSQL."""
+
+import threading
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import pytest
+
+from outbox.database import connect
+from outbox.settings import Settings
+from pipeline.attempt import Deliverer
+from pipeline.decoding import NO_HANDLER, Decoder
+from pipeline.delivery import PermanentError, TemporaryError
+from pipeline.inbox import WorkerError
+from pipeline.ledger import Ledger
+from pipeline.retry import RetryPolicy
+from pipeline.sink import DeliverySink
+from pipeline.worker import STOPPED, Worker
+from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
+from tests.pipeline.records import SOURCE, accept, arrival, new_id, own, rows, settings_for, statuses
+from tests.servers.eventually import eventually
+
+MakeWorker = Callable[..., Worker]
+
+
+@pytest.fixture
+def channel() -> Iterator[FakeChannel]:
+    channel = FakeChannel()
+    yield channel
+    channel.release()
+
+
+@pytest.fixture
+def dead_letters() -> FakeDeadLetters:
+    return FakeDeadLetters()
+
+
+@pytest.fixture
+def failed() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def make_worker(
+    database: str, channel: FakeChannel, dead_letters: FakeDeadLetters, failed: threading.Event
+) -> Iterator[MakeWorker]:
+    made: list[Worker] = []
+
+    def make(*, concurrency: int = 4, patience: float = 30.0, url: str = database) -> Worker:
+        settings = settings_for(url)
+        retries = RetryPolicy(base=1.0, cap=60.0, max_attempts=2)
+        topics = {"notifications": channel.topic()}
+        worker = Worker(
+            Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids={}),
+            ledger_of(settings),
+            Deliverer(topics, retries, timeout=30.0),
+            dead_letters.bury,
+            retries,
+            concurrency=concurrency,
+            hold=30.0,
+            patience=patience,
+            on_error=failed.set,
+        )
+        made.append(worker)
+        return worker
+
+    yield make
+    channel.release()
+    for worker in made:
+        worker.close(10)
+
+
+def ledger_of(settings: Settings) -> Ledger:
+    return Ledger(lambda: connect(settings, "tests"), lease=60.0, stop=threading.Event(), patience=0.0)
+
+
+@pytest.fixture
+def worker(make_worker: MakeWorker) -> Worker:
+    worker = make_worker()
+    worker.start()
+    return worker
+
+
+def test_a_lone_message_is_delivered_and_shown_as_sent_at_once(
+    database: str, worker: Worker, channel: FakeChannel
+) -> None:
+    message = new_id()
+    accept(database, message)
+
+    worker.inbox.add(own(message))
+
+    eventually(lambda: statuses(database) == {message: "sent"})
+    assert [delivery.id for _, delivery in channel.delivered] == [message]
+
+
+def test_a_flush_waits_until_everything_is_claimed_and_no_longer(
+    database: str, worker: Worker, channel: FakeChannel
+) -> None:
+    messages = [new_id() for _ in range(3)]
+    accept(database, *messages)
+    channel.hold()
+
+    for message in messages:
+        worker.inbox.add(own(message))
+    worker.inbox.flush(10)
+
+    assert set(statuses(database).values()) == {"sending"}
+    assert channel.delivered == []
+
+
+def test_a_record_that_comes_twice_is_delivered_once(database: str, worker: Worker, channel: FakeChannel) -> None:
+    message = new_id()
+    accept(database, message)
+
+    for _ in range(3):
+        worker.inbox.add(own(message))
+    worker.inbox.flush(10)
+
+    eventually(lambda: statuses(database) == {message: "sent"})
+    assert len(channel.delivered) == 1
+
+
+def test_two_workers_that_get_the_same_record_deliver_it_once(
+    database: str, make_worker: MakeWorker, channel: FakeChannel
+) -> None:
+    messages = [new_id() for _ in range(50)]
+    accept(database, *messages)
+    workers = [make_worker(), make_worker()]
+
+    for worker in workers:
+        for message in messages:
+            worker.inbox.add(own(message))
+        worker.start()
+    for worker in workers:
+        worker.inbox.flush(10)
+
+    eventually(lambda: set(statuses(database).values()) == {"sent"})
+    assert len(channel.delivered) == 50
+
+
+@pytest.mark.parametrize(("error", "status"), [(TemporaryError("later"), "failed"), (PermanentError("never"), "dead")])
+def test_a_delivery_that_fails_leaves_its_reason(
+    database: str, worker: Worker, channel: FakeChannel, error: Exception, status: str
+) -> None:
+    message = new_id()
+    accept(database, message)
+    channel.failures["hello"] = error
+
+    worker.inbox.add(own(message))
+
+    eventually(lambda: statuses(database) == {message: status})
+    ((reason, has_date),) = rows(database, "SELECT reason, due_at IS NOT NULL FROM messages")
+    assert str(error) in reason
+    assert has_date == (status == "failed")
+
+
+def test_one_bad_recipient_stops_nobody_else(database: str, worker: Worker, channel: FakeChannel) -> None:
+    bad, good = new_id(), new_id()
+    accept(database, bad, data={"user_id": "7", "event": "e", "content": "bad"})
+    accept(database, good)
+    channel.failures["bad"] = PermanentError("no such address")
+
+    worker.inbox.add(own(bad, {"user_id": "7", "event": "e", "content": "bad"}))
+    worker.inbox.add(own(good))
+
+    eventually(lambda: statuses(database) == {bad: "dead", good: "sent"})
+
+
+def test_an_own_message_that_does_not_fit_its_topic_dies_with_the_field_as_reason(
+    database: str, worker: Worker, dead_letters: FakeDeadLetters
+) -> None:
+    message = new_id()
+    accept(database, message)
+
+    worker.inbox.add(own(message, {"user_id": "7", "event": 5, "content": "hello"}))
+
+    eventually(lambda: statuses(database) == {message: "dead"})
+    assert "$.event" in rows(database, "SELECT reason FROM messages")[0][0]
+    assert dead_letters.letters == []
+
+
+def test_a_notification_of_another_producer_is_delivered_once(
+    database: str, worker: Worker, channel: FakeChannel
+) -> None:
+    worker.inbox.add(arrival(key=None))
+    worker.inbox.flush(10)
+    worker.inbox.add(arrival(key=None))
+    worker.inbox.flush(10)
+
+    eventually(lambda: list(statuses(database).values()) == ["sent"])
+    assert len(channel.delivered) == 1
+
+
+def test_what_does_not_decode_is_buried_before_the_flush_returns(
+    database: str, worker: Worker, dead_letters: FakeDeadLetters
+) -> None:
+    worker.inbox.add(arrival(b"junk"))
+    worker.inbox.add(arrival(topic="unheard_of"))
+    worker.inbox.flush(10)
+
+    assert [reason.partition(":")[0] for reason in dead_letters.reasons] == ["not valid JSON", NO_HANDLER]
+    assert statuses(database) == {}
+
+
+def test_messages_of_one_key_are_delivered_in_the_order_of_their_records(
+    database: str, worker: Worker, channel: FakeChannel
+) -> None:
+    messages = [new_id() for _ in range(200)]
+    accept(database, *messages)
+
+    for message in messages:
+        worker.inbox.add(own(message))
+
+    eventually(lambda: set(statuses(database).values()) == {"sent"})
+    assert [delivery.id for _, delivery in channel.delivered] == messages
+
+
+def test_a_slow_destination_does_not_hold_up_another_key(database: str, worker: Worker, channel: FakeChannel) -> None:
+    slow, other = new_id(), new_id()
+    accept(database, slow)
+    channel.hold()
+    worker.inbox.add(own(slow))
+    assert channel.entered.acquire(timeout=10)
+
+    accept(database, other, key="8")
+    worker.inbox.add(own(other, key=b"8"))
+
+    assert channel.entered.acquire(timeout=10)
+
+
+def test_records_stay_unclaimed_while_every_slot_is_busy(
+    database: str, make_worker: MakeWorker, channel: FakeChannel
+) -> None:
+    messages = claim_more_than_fits(database, make_worker(concurrency=2), channel)
+
+    claimed = rows(database, "SELECT count(*) FROM messages WHERE status = 'sending'")
+
+    assert claimed == [(2,)]
+    channel.release()
+    eventually(lambda: statuses(database) == dict.fromkeys(messages, "sent"))
+
+
+def test_a_flush_that_lost_its_patience_has_everything_claimed_and_held(
+    database: str, make_worker: MakeWorker, channel: FakeChannel
+) -> None:
+    worker = make_worker(concurrency=2, patience=0.0)
+    messages = claim_more_than_fits(database, worker, channel)
+
+    worker.inbox.flush(10)
+
+    assert statuses(database) == dict.fromkeys(messages, "sending")
+
+
+def claim_more_than_fits(database: str, worker: Worker, channel: FakeChannel) -> list[UUID]:
+    """Five messages of five users for two slots; returns when both are busy."""
+    messages = [new_id() for _ in range(5)]
+    accept(database, *messages)
+    channel.hold()
+    for number, message in enumerate(messages):
+        worker.inbox.add(own(message, key=str(number).encode()))
+    worker.start()
+    assert all(channel.entered.acquire(timeout=10) for _ in range(2))
+    return messages
+
+
+def test_closing_waits_for_deliveries_under_way_and_records_them(
+    database: str, worker: Worker, channel: FakeChannel
+) -> None:
+    message = new_id()
+    accept(database, message)
+    channel.hold()
+    worker.inbox.add(own(message))
+    assert channel.entered.acquire(timeout=10)
+
+    threading.Timer(0.05, channel.release).start()
+    worker.close(10)
+
+    assert statuses(database) == {message: "sent"}
+
+
+def test_closing_gives_back_what_was_held(database: str, worker: Worker, channel: FakeChannel) -> None:
+    under_way, held = new_id(), new_id()
+    accept(database, under_way, held)
+    channel.hold()
+    for message in (under_way, held):
+        worker.inbox.add(own(message))
+    worker.inbox.flush(10)
+    assert channel.entered.acquire(timeout=10)
+
+    threading.Timer(0.05, channel.release).start()
+    worker.close(10)
+
+    assert statuses(database) == {under_way: "sent", held: "failed"}
+    assert rows(database, "SELECT reason FROM messages WHERE status = 'failed'") == [(STOPPED,)]
+
+
+def test_the_workers_end_is_told_to_whoever_adds_or_flushes(make_worker: MakeWorker, failed: threading.Event) -> None:
+    worker = make_worker(url="postgresql://nobody@127.0.0.1:1/nowhere")
+    sink = DeliverySink(worker.inbox)
+    worker.start()
+
+    worker.inbox.add(own(new_id()))
+
+    assert failed.wait(10)
+    with pytest.raises(WorkerError, match="refused"):
+        sink.flush()
+    with pytest.raises(WorkerError):
+        worker.inbox.add(own(new_id()))
+
+
+def test_a_flush_that_is_not_answered_in_time_commits_nothing(make_worker: MakeWorker) -> None:
+    worker = make_worker()
+    worker.inbox.add(own(new_id()))
+
+    with pytest.raises(WorkerError, match="1 records are not claimed"):
+        worker.inbox.flush(0.01)
+
+
+def test_one_pass_returns_what_it_settled(database: str, make_worker: MakeWorker) -> None:
+    worker = make_worker()
+    messages = [new_id(), new_id()]
+    accept(database, *messages)
+    for message in messages:
+        worker.inbox.add(own(message))
+
+    assert worker.work() == 2

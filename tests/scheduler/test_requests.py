@@ -1,0 +1,167 @@
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.attempts import Outcome, Record, claim, record_outcomes
+from outbox.registry import DEAD_LETTERS
+from outbox.scheduler.due import request_due
+from outbox.scheduler.lost import is_behind
+from outbox.scheduler.partitions import make_partitions
+from outbox.scheduler.requests import Choice, request_again
+from tests.outbox.connections import (
+    accepted,
+    assert_projection_equals_log,
+    connected,
+    execute,
+    fetch,
+    notification,
+    status_of,
+    types_of,
+)
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    with connected(database) as connection:
+        yield connection
+        connection.rollback()
+        assert_projection_equals_log(connection)
+
+
+def failed(connection: Connection, *, retry_in: float) -> UUID:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=60)
+    outcome = Outcome(id=message, attempt=1, outcome="failed", reason="busy", retry_in=retry_in)
+    record_outcomes(connection, [outcome], dead_letters=DEAD_LETTERS)
+    connection.commit()
+    return message
+
+
+def test_a_retry_whose_date_has_come_is_requested_again(connection: Connection) -> None:
+    due, later = failed(connection, retry_in=0.0), failed(connection, retry_in=60.0)
+
+    assert request_due(connection, max_attempts=8) == 1
+
+    assert (status_of(connection, due), status_of(connection, later)) == ("pending", "failed")
+    ((topic, payload, headers),) = fetch(
+        connection, "SELECT topic, payload, headers FROM outbox WHERE stream_id = %s AND version = 4", str(due)
+    )
+    assert topic == "notifications"
+    assert payload["user_id"] == "ada"
+    assert headers == {"request": 2, "cause": "retry"}
+
+
+def test_a_record_of_the_first_request_starts_nothing_after_the_second(connection: Connection) -> None:
+    message = failed(connection, retry_in=0.0)
+    request_due(connection, max_attempts=8)
+
+    assert claim(connection, [Record(message, 1)], lease=60) == {}
+    assert claim(connection, [Record(message, 2)], lease=60) == {message: 2}
+
+
+def test_an_attempt_whose_lease_ended_without_outcome_is_tried_again(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=0.0)
+    connection.commit()
+
+    assert request_due(connection, max_attempts=8) == 1
+
+    ((cause,),) = fetch(connection, "SELECT headers ->> 'cause' FROM outbox WHERE version = 3")
+    assert (status_of(connection, message), cause) == ("pending", "outcome unknown")
+
+
+def test_an_attempt_within_its_lease_is_left_alone(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=60.0)
+    connection.commit()
+
+    assert request_due(connection, max_attempts=8) == 0
+    assert status_of(connection, message) == "sending"
+
+
+def test_an_unknown_outcome_of_the_last_attempt_is_dead(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=0.0)
+    connection.commit()
+
+    request_due(connection, max_attempts=1)
+
+    ((status, reason),) = fetch(connection, "SELECT status, reason FROM messages")
+    assert (status, reason) == ("dead", "no outcome known after 1 attempts")
+    assert types_of(connection, message)[-1] == "dead_lettered"
+
+
+def test_an_outcome_that_comes_after_its_lease_still_counts_until_the_next_attempt(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=0.0)
+    connection.commit()
+    request_due(connection, max_attempts=8)
+
+    record_outcomes(connection, [Outcome(id=message, attempt=1, outcome="sent")], dead_letters=DEAD_LETTERS)
+
+    assert status_of(connection, message) == "sent"
+    assert claim(connection, [Record(message, 2)], lease=60) == {}
+
+
+def test_an_outcome_that_comes_after_the_next_attempt_began_is_late(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=0.0)
+    connection.commit()
+    request_due(connection, max_attempts=8)
+    claim(connection, [Record(message, 2)], lease=60)
+
+    record_outcomes(connection, [Outcome(id=message, attempt=1, outcome="sent")], dead_letters=DEAD_LETTERS)
+
+    assert status_of(connection, message) == "sending"
+    assert types_of(connection, message)[-1] == "late"
+
+
+def test_only_what_the_snapshot_shows_as_published_is_requested_again(connection: Connection) -> None:
+    (published,) = accepted(connection, notification())
+    ((snapshot,),) = fetch(connection, "SELECT pg_current_snapshot()::text")
+    (unpublished,) = accepted(connection, notification())
+
+    seen = Choice("status = 'pending' AND pg_visible_in_snapshot(requested_in, %s::pg_snapshot)", (snapshot,), "lost")
+    assert request_again(connection, seen, limit=10, max_attempts=8) == 1
+
+    requests = fetch(connection, "SELECT id::text, request FROM messages")
+    assert dict(requests) == {str(published): 2, str(unpublished): 1}
+
+
+@pytest.mark.parametrize(
+    ("ends", "committed", "behind"),
+    [
+        ({"a": {"0": 5}}, {"a": {"0": 5}}, True),
+        ({"a": {"0": 5}}, {"a": {"0": 4}}, False),
+        ({"a": {"0": 5}}, {}, False),
+        ({"a": {"0": 0}}, {}, True),
+        ({"a": {"0": 5}, "b": {"1": 1}}, {"a": {"0": 9}, "b": {"0": 1}}, False),
+    ],
+)
+def test_a_page_is_behind_the_group_once_every_partition_is(
+    ends: dict[str, dict[str, int]], committed: dict[str, dict[str, int]], *, behind: bool
+) -> None:
+    assert is_behind(ends, committed) is behind
+
+
+def test_partitions_are_made_ahead_and_only_once(connection: Connection) -> None:
+    ((before,),) = fetch(connection, "SELECT count(*) FROM pg_inherits")
+    make_partitions(connection)
+    connection.commit()
+    ((after,),) = fetch(connection, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'messages'::regclass")
+
+    assert after == 4
+    assert fetch(connection, "SELECT count(*) FROM pg_inherits") == [(before,)]
+
+
+def test_partitions_of_a_month_that_lacks_them_are_made(connection: Connection) -> None:
+    ((last,),) = fetch(
+        connection, "SELECT max(relname::text) FROM pg_class WHERE relname LIKE 'messages_y%%' AND relkind = 'r'"
+    )
+    execute(connection, f"DROP TABLE {last}")
+
+    make_partitions(connection)
+
+    assert fetch(connection, "SELECT to_regclass(%s) IS NOT NULL", last) == [(True,)]
