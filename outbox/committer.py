@@ -21,6 +21,7 @@ from outbox.settings import Settings
 from outbox.verdict import CommitUnknownError, commit, committed_after_all
 
 MAX_COMMANDS = 500  # in one transaction
+STOP_TIMEOUT = 5.0  # seconds; who is not answered by then learns it from the closed connection
 MAX_ROWS = 1000  # in one transaction, where commands are bulks; one command is never divided
 _log = structlog.get_logger()
 
@@ -57,10 +58,10 @@ class Committer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what was submitted, send the last notification and end."""
+        """Write what was submitted, send the last notification and end; waits 5 seconds at most for each."""
         self._stopping = True
         self._commands.put(None)
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT)
         self._notifier.stop()
 
     @property

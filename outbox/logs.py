@@ -23,7 +23,12 @@ class LogSettings(BaseSettings):
 def configure_logs(role: str) -> None:
     """Send structlog and the standard library's loggers of this process to standard output, marked with `role`."""
     settings = LogSettings()
+
+    def with_role(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {**event, "role": role}
+
     shared: list[structlog.typing.Processor] = [
+        with_role,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -39,7 +44,6 @@ def configure_logs(role: str) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(role=role)
 
 
 def _renderers(settings: LogSettings) -> list[structlog.typing.Processor]:

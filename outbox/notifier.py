@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 CHANNEL = "outbox"
 DEBOUNCE = 0.002  # seconds between two notifications at least
+STOP_TIMEOUT = 2.0  # seconds
 RETRY = 1.0  # seconds until a lost connection is opened again; the relay's own poll bridges them
 _log = structlog.get_logger()
 
@@ -36,10 +37,10 @@ class Notifier:
         self._owed.set()
 
     def stop(self) -> None:
-        """Send what is owed and end; waits 5 seconds at most."""
+        """Send what is owed and end; waits 2 seconds at most, the relay's poll finds the rest."""
         self._stop.set()
         self._owed.set()
-        self._thread.join(5.0)
+        self._thread.join(STOP_TIMEOUT)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -94,8 +94,8 @@ messages = Table(
     CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="messages_sent_has_its_date"),
     CheckConstraint("status <> 'sending' OR due_at IS NOT NULL", name="messages_sending_has_a_lease"),
     Index("messages_of_a_key", "topic", "key", "id"),
-    Index("messages_pending", "id", postgresql_where=text("status = 'pending'")),
-    Index("messages_dead", "id", postgresql_where=text("status = 'dead'")),
+    Index("messages_of_an_event", text("(data ->> 'event')"), "id", postgresql_where=text("topic = 'notifications'")),
+    Index("messages_not_sent", "status", "id", postgresql_where=text("status <> 'sent'")),
     Index("messages_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )

@@ -68,8 +68,8 @@ CREATE TABLE messages (
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX messages_of_a_key ON messages (topic, key, id);
-CREATE INDEX messages_pending ON messages (id) WHERE status = 'pending';
-CREATE INDEX messages_dead ON messages (id) WHERE status = 'dead';
+CREATE INDEX messages_of_an_event ON messages ((data ->> 'event'), id) WHERE topic = 'notifications';
+CREATE INDEX messages_not_sent ON messages (status, id) WHERE status <> 'sent';
 CREATE INDEX messages_due ON messages (due_at) WHERE due_at IS NOT NULL;
 """
 

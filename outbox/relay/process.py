@@ -101,10 +101,11 @@ def _serve(session: Connection, settings: Settings, stop: threading.Event) -> No
         _log.warning("notifications_do_not_arrive", consequence=f"looking every {DEAF_POLL} s instead")
     _log.info("leading", epoch=cursor.epoch, topics_made=made)
     publisher = Publisher(settings)
-    scheduler = Scheduler(settings, admin)
+    term = Term(session, cursor, publisher, page_size=settings.page_size, poll=POLL if hears else DEAF_POLL)
+    scheduler = Scheduler(settings, admin, on_deleted_topic=term.renew.set)
     scheduler.start()
     try:
-        Term(session, cursor, publisher, page_size=settings.page_size, poll=POLL if hears else DEAF_POLL).run(stop)
+        term.run(stop)
     finally:
         scheduler.stop()
         publisher.abandon()

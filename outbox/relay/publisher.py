@@ -65,6 +65,17 @@ class InFlight:
         self.open = len(page.rows)
         self.refused: list[tuple[Row, str]] = []
 
+    def find(self, message: Message) -> Row:
+        """The row that a delivery report speaks of (it carries no headers); of equal ones, each in its turn."""
+        sent = (message.topic(), message.key(), message.value())
+        known = {id(row) for row, _ in self.refused}
+        return next(row for row in self.rows if id(row) not in known and _as_sent(row) == sent)
+
+
+def _as_sent(row: Row) -> tuple[str, bytes | None, bytes]:
+    key = row[4]
+    return row[3], None if key is None else key.encode(), row[5].encode()
+
 
 class Publisher:
     """One producer, and the pages in flight in their order."""
@@ -112,7 +123,7 @@ class Publisher:
     def _settler(self, page: InFlight) -> Callable[[KafkaError | None, Message], None]:
         def settle(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                self._judge(error, page, message)
+                self._judge(error, message.topic(), lambda: page.find(message), page)
             page.open -= 1
 
         return settle
@@ -126,19 +137,14 @@ class Publisher:
                 error = again
             else:
                 return
-        self._refuse(error.args[0], page, row)
+        self._judge(error.args[0], row[3], lambda: row, page)
         page.open -= 1
 
-    def _judge(self, error: KafkaError, page: InFlight, message: Message) -> None:
-        event_id = dict(message.headers() or []).get("ce_id", b"").decode()
-        row = next(row for row in page.rows if f"{row[0]}.{row[1]}" == event_id)
-        self._refuse(error, page, row)
-
-    def _refuse(self, error: KafkaError, page: InFlight, row: Row) -> None:
+    def _judge(self, error: KafkaError, topic: str | None, find_row: Callable[[], Row], page: InFlight) -> None:
         """Note a refusal for good; let anything else end the term."""
-        is_unknown = error.code() in NO_SUCH_TOPIC and row[3] not in NAMES
+        is_unknown = error.code() in NO_SUCH_TOPIC and topic not in NAMES
         if error.code() in REFUSED_FOR_GOOD or is_unknown:
-            page.refused.append((row, error.str()))
+            page.refused.append((find_row(), error.str()))
             return
         if self._failure is None:
             self._failure = FatalProducerError(error.str()) if error.fatal() else PublishError(error.str())

@@ -24,7 +24,7 @@ POLL = 1.0  # seconds without a notification until the log is looked at anyway
 DEAF_POLL = 0.05  # seconds, where notifications do not arrive
 SAVE_INTERVAL = 0.05  # seconds between two saves of the cursor; a crash repeats this much
 ACK_WAIT = 0.002  # seconds to wait for acknowledgements before looking for the next page
-DRAIN_TIMEOUT = 5.0  # seconds at the end of a term for what is in flight
+DRAIN_TIMEOUT = 3.0  # seconds at the end of a term for what is in flight
 _log = structlog.get_logger()
 
 
@@ -43,22 +43,24 @@ class Term:
         self._pages: queue.SimpleQueue[Page | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[InFlight] = queue.SimpleQueue()
         self._reading = threading.Event()
+        self.renew = threading.Event()  # set it to go on with a new producer
         self._failure: Exception | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Publish until `stop` is set. Raises psycopg2.Error, LostLeadError, PublishError, FatalProducerError."""
+        """Publish until `stop` or `renew` is set. Raises psycopg2.Error, LostLeadError, PublishError, FatalProducerError."""
         self._reading.set()
         thread = threading.Thread(target=self._read, name="relay-reader", daemon=True)
         thread.start()
         try:
-            while not stop.is_set() and self._publish_next():
+            while not (stop.is_set() or self.renew.is_set()) and self._publish_next():
                 pass
         finally:
             self._reading.clear()
             thread.join()
         if self._failure is not None:
             raise self._failure
-        self._drain()
+        if not self.renew.is_set():
+            self._drain()
 
     def _publish_next(self) -> bool:
         """Publish a page if one is there, settle what is acknowledged; False when the reader has ended."""

@@ -1,5 +1,7 @@
 """Topics that were deleted and made anew, known by their changed ids: their requests are repeated."""
 
+from collections.abc import Callable
+
 import structlog
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
@@ -13,10 +15,13 @@ BATCH = 1_000  # messages requested again in one statement
 _log = structlog.get_logger()
 
 
-def watch_topics(connection: Connection, admin: AdminClient, settings: Settings) -> int:
+def watch_topics(
+    connection: Connection, admin: AdminClient, settings: Settings, on_deleted_topic: Callable[[], None]
+) -> int:
     """Make missing topics, and request again all that a deleted one held; returns how many.
 
-    The new ids are stored last: a crash in between repeats the work instead of losing it.
+    The new ids are stored last: a crash in between repeats the work instead of losing it. The relay is
+    told, because an idempotent producer may wait for ever for a broker that has forgotten it.
     """
     make_topics(admin, settings)
     found = read_topic_ids(admin)
@@ -28,6 +33,8 @@ def watch_topics(connection: Connection, admin: AdminClient, settings: Settings)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM relay_pages")  # they speak of offsets that no longer exist
     cursors.save_topic_ids(connection, found)
+    if gone:
+        on_deleted_topic()
     return again
 
 

@@ -38,9 +38,9 @@ class Duty:
 class Scheduler:
     """Runs its duties in order; what fails is logged and tried again at its next turn."""
 
-    def __init__(self, settings: Settings, admin: AdminClient) -> None:
+    def __init__(self, settings: Settings, admin: AdminClient, *, on_deleted_topic: Callable[[], None]) -> None:
         self._settings = settings
-        self._duties = _duties(settings, admin)
+        self._duties = _duties(settings, admin, on_deleted_topic)
         self._stop = threading.Event()
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
@@ -89,7 +89,7 @@ class Scheduler:
         self._connection = None
 
 
-def _duties(settings: Settings, admin: AdminClient) -> list[Duty]:
+def _duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callable[[], None]) -> list[Duty]:
     attempts = settings.max_attempts
 
     def due(connection: Connection) -> int:
@@ -99,7 +99,7 @@ def _duties(settings: Settings, admin: AdminClient) -> list[Duty]:
         note_page(connection, admin)
 
     def topics(connection: Connection) -> int:
-        return watch_topics(connection, admin, settings)
+        return watch_topics(connection, admin, settings, on_deleted_topic)
 
     def lost(connection: Connection) -> int:
         return request_lost(connection, admin, group=settings.group, max_attempts=attempts)

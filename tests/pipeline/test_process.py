@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartHerald
+from tests.conftest import StartHerald, migrate
 from tests.pipeline.records import accept, arrival, new_id, opened, own, rows, statuses
 from tests.pipeline.topics import committed, first_record, make_topics, publish
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
+from tests.servers.postgres import PostgresServer
 from tests.servers.tansu import Tansu
 
 StartPipeline = Callable[[str], HeraldProcess]
@@ -74,6 +75,26 @@ def test_a_killed_pipelines_records_are_claimed_once(
     eventually(lambda: committed(each_broker) == 100, 2 * JOINED)
     started = rows(database, "SELECT count(*) FROM outbox WHERE type = 'message.started'")
     assert started == [(100,)]
+
+
+def test_an_outage_of_the_database_costs_no_message(
+    own_server: PostgresServer, broker: str, start_herald: StartHerald
+) -> None:
+    migrate(own_server.url())
+    messages = [new_id() for _ in range(30)]
+    accept(own_server.url(), *messages)
+    make_topics(broker)
+    process = start_herald("pipeline", DATABASE_URL=own_server.url(), KAFKA_BOOTSTRAP_SERVERS=broker)
+    process.wait_for(STARTED, JOINED)
+
+    own_server.stop()
+    publish(broker, *map(own, messages))
+    process.wait_for("database_away", JOINED)
+    own_server.start()
+
+    eventually(lambda: statuses(own_server.url()) == dict.fromkeys(messages, "sent"), JOINED)
+    assert "dead_lettered" not in process.output()
+    assert process.stop() == 0
 
 
 def test_it_waits_for_its_topics_and_says_so(broker: str, start_pipeline: StartPipeline) -> None:

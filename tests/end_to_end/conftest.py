@@ -1,0 +1,43 @@
+"""Herald whole, on each broker."""
+
+from collections.abc import Iterator
+
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from tests.conftest import StartHerald
+from tests.end_to_end.system import Herald, MakeHerald
+from tests.outbox.connections import connected
+
+QUICK = {
+    "HERALD_SWEEP_SECONDS": "1",  # what Kafka lost is found at once
+    "HERALD_FETCH_WAIT": "0.01",  # the embedded broker does not wake a waiting fetch
+}
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    """In autocommit: every look is a new one."""
+    with connected(database) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+@pytest.fixture
+def make_herald(database: str, each_broker: str, start_herald: StartHerald) -> Iterator[MakeHerald]:
+    """Call it with further settings; nothing is started yet."""
+    made: list[Herald] = []
+
+    def make(**settings: str) -> Herald:
+        servers = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": each_broker}
+        made.append(Herald(start_herald, {**QUICK, **servers, **settings}))
+        return made[-1]
+
+    yield make
+    for herald in made:
+        herald.client.close()
+
+
+@pytest.fixture
+def herald(make_herald: MakeHerald) -> Herald:
+    return make_herald()
