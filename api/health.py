@@ -1,6 +1,7 @@
 """Is it alive, is it ready: for supervisors and load balancers."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -35,6 +36,7 @@ async def ready(request: Request[Any, Any, Any]) -> dict[str, str]:
 
 async def _missing(resources: Resources) -> list[str]:
     missing = [] if resources.committer.is_alive else ["the committer is not running"]
+    missing += [f"{name} keeps ending" for name in _troubled(resources.settings.supervision)]
     try:
         await asyncio.wait_for(sync_to_thread(_ask, resources.engine), PATIENCE)
     except TimeoutError:
@@ -44,6 +46,11 @@ async def _missing(resources: Resources) -> list[str]:
     except SQLAlchemyError:
         missing.append("the database does not answer")
     return missing
+
+
+def _troubled(report: Path | None) -> list[str]:
+    """The processes that the supervisor has started five times in a row without success."""
+    return report.read_text().split() if report is not None and report.exists() else []
 
 
 def _ask(engine: Engine) -> None:

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="the API listens here")
     port: Port = Field(8000, description="the API listens here")
+    supervision: Path | None = Field(None, description="file that names processes which keep ending: not ready then")
     max_body: int = Field(2_097_152, ge=1024, le=104_857_600, description="bytes of one request body")
     max_bulk_body: int = Field(16_777_216, ge=1024, le=104_857_600, description="bytes of one bulk request body")
 

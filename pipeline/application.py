@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from time import monotonic
 
 from quixstreams import Application
@@ -31,10 +32,10 @@ class PipelineApplication(Application):
         """Quix would lose a SIGTERM that comes while it starts."""
 
 
-def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str]) -> Application:
+def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str], *, folder: Path) -> Application:
     """One dataframe per topic, all into the same sink; the window is the checkpoint.
 
-    The topics must exist. Raises KafkaException when the broker does not answer.
+    The topics must exist. Quix makes an empty `folder`, though nothing here keeps state in files. Raises KafkaException when the broker does not answer.
     """
     application = PipelineApplication(
         broker_address=kafka_connection(settings),
@@ -45,6 +46,7 @@ def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str]) 
         commit_interval=settings.window_seconds,
         consumer_poll_timeout=POLL_TIMEOUT,
         use_changelog_topics=False,
+        state_dir=folder,
         loglevel=None,
         consumer_extra_config={**CONSUMER, "fetch.wait.max.ms": max(1, round(settings.fetch_wait * 1000))},
     )

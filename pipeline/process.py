@@ -4,6 +4,8 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import rich_click as click
 import structlog
@@ -88,13 +90,14 @@ def consume(
 ) -> None:
     """Run the application until `stop` is set or it fails, then settle the deliveries that are under way."""
     worker = make_worker(settings, topics, stop=stop, on_error=on_error)
-    application = make_application(settings, DeliverySink(worker.inbox), topics)
-    worker.start()
-    _log.info("pipeline_started", topics=sorted(topics), group=settings.group, window=settings.window_size)
-    try:
-        run_until(application, stop)
-    finally:
-        worker.close(CLOSE_TIMEOUT)
+    with TemporaryDirectory(prefix="herald-", ignore_cleanup_errors=True) as folder:
+        application = make_application(settings, DeliverySink(worker.inbox), topics, folder=Path(folder))
+        worker.start()
+        _log.info("pipeline_started", topics=sorted(topics), group=settings.group, window=settings.window_size)
+        try:
+            run_until(application, stop)
+        finally:
+            worker.close(CLOSE_TIMEOUT)
     _log.info("pipeline_stopped")
 
 

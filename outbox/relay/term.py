@@ -47,7 +47,10 @@ class Term:
         self._failure: Exception | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Publish until `stop` or `renew` is set. Raises psycopg2.Error, LostLeadError, PublishError, FatalProducerError."""
+        """Publish until `stop` or `renew` is set.
+
+        Raises psycopg2.Error, LostLeadError, PublishError, FatalProducerError.
+        """
         self._reading.set()
         thread = threading.Thread(target=self._read, name="relay-reader", daemon=True)
         thread.start()

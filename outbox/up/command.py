@@ -12,7 +12,7 @@ from outbox.up.placement import PlacementError
 from outbox.up.port import base_url, require_free
 from outbox.up.postgres import PostgresError
 from outbox.up.signals import Signals, StopRequested
-from outbox.up.start import Start, StartError
+from outbox.up.start import REPORT, Start, StartError
 from outbox.up.supervisor import Supervisor
 from outbox.up.terminal import Terminal
 from outbox.up.visitor import visit
@@ -56,7 +56,9 @@ def up(given: Given, port: int, data: Path, demo: int, terminal: Terminal) -> in
             make_data_folder(data)
             with held(data):
                 require_free(given.host, port)
-                return _run(Start(data, given, port, terminal, signals, Supervisor(terminal)), demo)
+                return _run(
+                    Start(data, given, port, terminal, signals, Supervisor(terminal, report=data / REPORT)), demo
+                )
         except EXPECTED as error:
             terminal.complain(str(error))
             return 1

@@ -15,6 +15,7 @@ from outbox.up.supervisor import LAST_LINES, Member, Supervisor, describe
 from outbox.up.terminal import Terminal
 from outbox.up.wheels import postgres_programs
 
+REPORT = "troubled"  # the file below DATA that names processes which keep ending
 START_TIMEOUT = 60.0  # seconds a server may take to answer; recovery after a crash is part of it
 LOOK = 0.05  # seconds between two looks at what is starting
 ENDS_AT_START = 3  # a server that ended so often before it ever answered will not answer
@@ -44,8 +45,10 @@ class Start:
             **self._kafka(),
             "HERALD_HOST": self.given.host,
             "HERALD_PORT": str(self.port),
+            "HERALD_SUPERVISION": str(self.data / REPORT),
         }
         shown = {**servers, "DATABASE_URL": for_libpq(servers["DATABASE_URL"])}
+        del shown["HERALD_SUPERVISION"]
         write_private(self.data / "env", shell_file(shown, self._psql()))
         env = child_environment(servers)
         self._migrate(env)

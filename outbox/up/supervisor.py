@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from outbox.up.child import Child, Role
 from outbox.up.signals import Signals
@@ -14,6 +15,7 @@ LONGEST_DELAY = 10.0  # seconds between restarts at most
 HEALTHY = 10.0  # seconds a process must live to be forgiven its earlier ends
 IDLE = 1.0  # seconds between two looks; SIGCHLD wakes us earlier
 GRACE = 5.0  # seconds for a process that must start anew because another ended
+TROUBLED = 5  # ends in a row, none of them after a healthy life, from which on readiness fails
 LAST_LINES = 0.5  # seconds for the output of a process that ended
 
 
@@ -40,6 +42,7 @@ class Member:
     started_at: float = 0.0
     due_at: float = 0.0
     ends: int = 0  # how often it ended by itself
+    in_a_row: int = 0  # of these, since it last lived well
     kill_at: float = math.inf  # when it was told to start anew and has not ended
     backoff: Backoff = field(default_factory=Backoff)
 
@@ -47,8 +50,11 @@ class Member:
 class Supervisor:
     """Restarts its members; `watch` is one pass, called again and again from the main thread."""
 
-    def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, terminal: Terminal, clock: Callable[[], float] = time.monotonic, *, report: Path | None = None
+    ) -> None:
         self.members: list[Member] = []
+        self._report = report
         self._terminal = terminal
         self._clock = clock
 
@@ -68,6 +74,7 @@ class Supervisor:
         for member in self.members:
             if member.child is None and member.due_at <= self._clock():
                 self._launch(member)
+        self._tell_readiness()
         waits = [member.due_at - self._clock() for member in self.members if member.child is None]
         return min([IDLE, *waits])
 
@@ -89,6 +96,17 @@ class Supervisor:
         child.kill()  # also what it may have left in its session
         child.finish_output(LAST_LINES)
 
+    def _tell_readiness(self) -> None:
+        """Name the processes that keep ending in a file that the API's readiness looks at."""
+        if self._report is None:
+            return
+        for member in self.members:
+            if member.child and self._clock() - member.started_at >= HEALTHY:
+                member.in_a_row = 0
+        names = "\n".join(member.role.name for member in self.members if member.in_a_row >= TROUBLED)
+        if not self._report.exists() or self._report.read_text() != names:
+            self._report.write_text(names)
+
     def _launch(self, member: Member) -> None:
         member.started_at, member.kill_at = self._clock(), math.inf
         member.child = Child(member.role, self._terminal)
@@ -103,6 +121,7 @@ class Supervisor:
         lived = self._clock() - member.started_at
         wait = member.backoff.after(lived)
         member.ends += 1
+        member.in_a_row = 1 if lived >= HEALTHY else member.in_a_row + 1
         member.child, member.due_at = None, self._clock() + wait
         name = member.role.name
         self._terminal.complain(f"{name} ended ({describe(code)}) after {lived:.1f} s, again in {wait:.1f} s")

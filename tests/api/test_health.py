@@ -3,6 +3,7 @@
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic
 
 import psycopg2
@@ -61,6 +62,19 @@ def test_it_is_not_ready_without_its_committer(client: Client, committer: FakeCo
 
     assert response.status_code == 503
     assert "the committer is not running" in response.json()["detail"]
+
+
+def test_it_is_not_ready_while_a_process_keeps_ending(database: str, tmp_path: Path) -> None:
+    report = tmp_path / "troubled"
+    report.write_text("relay")
+
+    with make_client(database, supervision=report) as client:
+        troubled = client.get("/health/ready")
+        report.write_text("")
+        well = client.get("/health/ready")
+
+    assert (troubled.status_code, well.status_code) == (503, 200)
+    assert "relay keeps ending" in troubled.json()["detail"]
 
 
 def test_it_is_not_ready_before_the_migration(empty_database: str) -> None:

@@ -7,7 +7,7 @@ import httpx2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from tests.conftest import StartHerald
-from tests.outbox.connections import fetch
+from tests.outbox.connections import assert_projection_equals_log, connected, fetch
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 from tests.servers.ports import free_port
@@ -82,6 +82,12 @@ class Herald:
     def get(self, path: str) -> dict[str, Any]:
         found: dict[str, Any] = self.client.get(path).raise_for_status().json()
         return found
+
+    def assert_projection_equals_log(self) -> int:
+        """In one snapshot, so that it holds while work goes on; returns how many messages there are."""
+        with connected(self.settings["DATABASE_URL"]) as connection:
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            return assert_projection_equals_log(connection)
 
     def _is_ready(self) -> bool:
         try:

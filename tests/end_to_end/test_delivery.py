@@ -4,13 +4,12 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from tests.end_to_end.system import Herald, MakeHerald
-from tests.outbox.connections import assert_projection_equals_log
 from tests.servers.eventually import eventually
 
 HISTORY = [(1, "message.requested"), (2, "message.started"), (3, "message.sent")]
 
 
-def test_an_accepted_notification_is_delivered_and_shows_its_history(herald: Herald, connection: Connection) -> None:
+def test_an_accepted_notification_is_delivered_and_shows_its_history(herald: Herald) -> None:
     herald.start_and_deliver()
 
     posted = herald.post_notification("ada", "the first program")
@@ -26,10 +25,10 @@ def test_an_accepted_notification_is_delivered_and_shows_its_history(herald: Her
     events = herald.get(f"/notifications/{posted}/events")["items"]
     assert [(event["version"], event["type"]) for event in events] == HISTORY
     herald.processes["pipeline"].wait_for(posted)
-    assert assert_projection_equals_log(connection) == 2
+    assert herald.assert_projection_equals_log() == 2
 
 
-def test_a_message_of_any_topic_is_delivered_as_it_came(herald: Herald, connection: Connection) -> None:
+def test_a_message_of_any_topic_is_delivered_as_it_came(herald: Herald) -> None:
     herald.start_and_deliver()
 
     posted = herald.post_message({"order": 7, "price": 1.5, "text": "Grüße 🎉"}, key="orders")
@@ -38,7 +37,7 @@ def test_a_message_of_any_topic_is_delivered_as_it_came(herald: Herald, connecti
     assert (found["topic"], found["key"], found["attempts"], found["request"]) == ("generic_topic", "orders", 1, 1)
     assert found["data"] == {"order": 7, "price": 1.5, "text": "Grüße 🎉"}
     herald.processes["pipeline"].wait_for("generic_event_received")
-    assert_projection_equals_log(connection)
+    herald.assert_projection_equals_log()
 
 
 def test_a_lone_notification_on_an_idle_system_does_not_wait_for_the_window(make_herald: MakeHerald) -> None:
@@ -63,7 +62,7 @@ def test_many_notifications_of_one_bulk_request_are_all_delivered(herald: Herald
     eventually(lambda: herald.get("/notifications?event=news&status=sent&limit=1")["items"])
     rows = "SELECT count(*) FROM notifications WHERE event = 'news' AND sent_status"
     eventually(lambda: count(connection, rows) == 200)
-    assert_projection_equals_log(connection)
+    herald.assert_projection_equals_log()
 
 
 @pytest.mark.parametrize("topic", ["notifications", "generic_topic"])

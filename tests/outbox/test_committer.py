@@ -24,7 +24,7 @@ OVERFLOW = b'{"n": 1e400000}'  # valid JSON that PostgreSQL's numeric cannot hol
 
 @contextlib.contextmanager
 def running(url: str) -> Iterator[Committer]:
-    committer = Committer(make_settings(url, HERALD_CONNECT_TIMEOUT="2"))
+    committer = Committer(make_settings(url, connect_timeout=2))
     committer.start()
     try:
         yield committer

@@ -113,6 +113,16 @@ def test_it_can_be_stopped_while_it_waits_for_kafka(tmp_path: Path, start_pipeli
     assert process.stop() == 0
 
 
+def test_it_leaves_no_files_where_it_was_started(broker: str, start_pipeline: StartPipeline, tmp_path: Path) -> None:
+    make_topics(broker)
+    process = start_pipeline(broker)
+    process.wait_for(STARTED, JOINED)
+
+    process.stop()
+
+    assert [one.name for one in tmp_path.iterdir() if one.suffix != ".log"] == []
+
+
 def test_it_can_be_stopped_while_quix_starts(broker: str, start_pipeline: StartPipeline) -> None:
     make_topics(broker)
     process = start_pipeline(broker)

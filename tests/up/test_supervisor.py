@@ -14,7 +14,7 @@ from rich.console import Console
 
 from outbox.up.child import Child, Role
 from outbox.up.signals import Signals
-from outbox.up.supervisor import GRACE, HEALTHY, LONGEST_DELAY, Backoff, Supervisor
+from outbox.up.supervisor import GRACE, HEALTHY, LONGEST_DELAY, TROUBLED, Backoff, Supervisor
 from outbox.up.terminal import Terminal
 from tests.servers.eventually import eventually
 
@@ -86,6 +86,30 @@ def test_a_process_that_ends_starts_again_after_a_pause(
     assert member.child is not None
     assert member.child is not first
     assert "relay ended (exit code 3) after 0.0 s, again in 0.2 s" in output.getvalue()
+
+
+def test_a_process_that_ends_five_times_in_a_row_is_reported_until_it_lives(
+    terminal: Terminal, clock: Clock, role: MakeRole, tmp_path: Path
+) -> None:
+    report = tmp_path / "troubled"
+    supervisor = Supervisor(terminal, clock, report=report)
+    member = supervisor.start(role("relay", ENDS))
+
+    def watch() -> int:
+        clock.now += 1.0
+        supervisor.watch()
+        return member.in_a_row
+
+    eventually(lambda: watch() == TROUBLED - 1, what="it ended four times")
+    assert report.read_text() == ""
+    eventually(lambda: watch() == TROUBLED, what="it ended five times")
+    assert report.read_text() == "relay"
+
+    member.role = role("relay", LIVES)
+    eventually(lambda: watch() == 0 and member.child, what="it lives")
+    assert report.read_text() == ""
+    assert member.child
+    member.child.kill()
 
 
 def test_a_process_takes_along_those_that_cannot_live_without_it(
