@@ -35,7 +35,8 @@ class PipelineApplication(Application):
 def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str], *, folder: Path) -> Application:
     """One dataframe per topic, all into the same sink; the window is the checkpoint.
 
-    The topics must exist. Quix makes an empty `folder`, though nothing here keeps state in files. Raises KafkaException when the broker does not answer.
+    The topics must exist. Quix makes a subfolder of `folder`, though nothing here keeps state in files.
+    Raises KafkaException when the broker does not answer.
     """
     application = PipelineApplication(
         broker_address=kafka_connection(settings),

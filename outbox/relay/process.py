@@ -15,9 +15,9 @@ from outbox.logs import configure_logs
 from outbox.relay import cursor as cursors
 from outbox.relay import session as sessions
 from outbox.relay.cursor import CursorError, LostLeadError
-from outbox.relay.publisher import FatalProducerError, Publisher, PublishError
+from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
 from outbox.relay.rebase import rebase
-from outbox.relay.term import DEAF_POLL, POLL, Term
+from outbox.relay.term import DEAF_POLL, PAGES_AHEAD, POLL, Term
 from outbox.relay.topics import make_topics, read_cluster_id
 from outbox.scheduler.schedule import Scheduler
 from outbox.settings import Settings, SettingsError, load_settings
@@ -57,9 +57,14 @@ def run(settings: Settings, stop: threading.Event) -> int:
     """Term after term; returns the exit code: 0 when told to stop, 1 when the supervisor should start it anew."""
     wait_for_database(settings, stop)
     wait_for_kafka(settings, stop)
+    is_careful = False
     while not stop.is_set():
         try:
-            lead(settings, stop)
+            lead(settings, stop, is_careful=is_careful)
+            is_careful = False
+        except BatchRefusedError as error:
+            _log.warning("batch_refused", reason=str(error), next="each record alone, to find the one")
+            is_careful = True
         except (psycopg2.Error, KafkaException, LostLeadError, PublishError) as error:
             _log.warning("term_ended", reason=str(error).strip(), next_try_seconds=PAUSE)
             stop.wait(PAUSE)
@@ -69,12 +74,12 @@ def run(settings: Settings, stop: threading.Event) -> int:
     return 0
 
 
-def lead(settings: Settings, stop: threading.Event) -> None:
-    """Wait for the lock, then publish until stopped. Raises what ends a term."""
+def lead(settings: Settings, stop: threading.Event, *, is_careful: bool) -> None:
+    """Wait for the lock, then publish until stopped, or for some pages carefully. Raises what ends a term."""
     session = sessions.open_session(settings)
     try:
         if _waited_for_lock(session, stop):
-            _serve(session, settings, stop)
+            _serve(session, settings, stop, is_careful=is_careful)
     finally:
         sessions.end_session(session)
 
@@ -91,7 +96,7 @@ def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
     return False
 
 
-def _serve(session: Connection, settings: Settings, stop: threading.Event) -> None:
+def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is_careful: bool) -> None:
     sessions.check_alone(settings)
     admin = make_admin(settings)
     made = make_topics(admin, settings)
@@ -100,8 +105,9 @@ def _serve(session: Connection, settings: Settings, stop: threading.Event) -> No
     if not hears:
         _log.warning("notifications_do_not_arrive", consequence=f"looking every {DEAF_POLL} s instead")
     _log.info("leading", epoch=cursor.epoch, topics_made=made)
-    publisher = Publisher(settings)
-    term = Term(session, cursor, publisher, page_size=settings.page_size, poll=POLL if hears else DEAF_POLL)
+    publisher = Publisher(settings, is_careful=is_careful)
+    poll, pages = POLL if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
+    term = Term(session, cursor, publisher, page_size=settings.page_size, poll=poll, pages=pages)
     scheduler = Scheduler(settings, admin, on_deleted_topic=term.renew.set)
     scheduler.start()
     try:

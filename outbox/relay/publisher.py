@@ -1,5 +1,6 @@
 """Publishes pages and knows when each is settled. Nothing one record does stops the others."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from outbox.relay.records import make_headers
 from outbox.relay.topics import NAMES
 from outbox.settings import Settings
 
+FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer
 _log = structlog.get_logger()
 
@@ -43,11 +45,18 @@ REFUSED_FOR_GOOD = frozenset(
         KafkaError.POLICY_VIOLATION,
     }
 )
+# A broker refuses a whole batch for one record's sake: which one it was shows only when each is sent alone.
+REFUSED_AS_BATCH = REFUSED_FOR_GOOD - {KafkaError.TOPIC_EXCEPTION, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+ALONE = {"batch.num.messages": 1}
 NO_SUCH_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001 - librdkafka's names
 
 
 class PublishError(Exception):
     """Kafka did not take a record, and may later: drop what is in flight and read again from the cursor."""
+
+
+class BatchRefusedError(PublishError):
+    """Kafka refused a batch: go on for some pages with every record in a batch of its own."""
 
 
 class FatalProducerError(Exception):
@@ -80,8 +89,11 @@ def _as_sent(row: Row) -> tuple[str, bytes | None, bytes]:
 class Publisher:
     """One producer, and the pages in flight in their order."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._producer = Producer({**librdkafka(settings), **PRODUCER, "error_cb": self._on_error})
+    def __init__(self, settings: Settings, *, is_careful: bool = False) -> None:
+        """Careful: each record in a batch of its own, slower, to find the one that Kafka refuses."""
+        config = {**librdkafka(settings), **PRODUCER, **(ALONE if is_careful else {})}
+        self._producer = Producer({**config, "error_cb": self._on_error})
+        self._judges_alone = is_careful
         self._headers = make_headers(settings.source)
         self._pages: deque[InFlight] = deque()
         self._failure: Exception | None = None
@@ -122,14 +134,20 @@ class Publisher:
 
     def _settler(self, page: InFlight) -> Callable[[KafkaError | None, Message], None]:
         def settle(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
+            if error is not None and error.code() in REFUSED_AS_BATCH and not self._judges_alone:
+                self._failure = self._failure or BatchRefusedError(error.str())
+            elif error is not None:
                 self._judge(error, message.topic(), lambda: page.find(message), page)
             page.open -= 1
 
         return settle
 
     def _produce_hard(self, row: Row, page: InFlight, settle: Callable[..., None], error: Exception) -> None:
+        deadline = time.monotonic() + FULL_QUEUE_TIMEOUT
         while isinstance(error, BufferError):
+            if time.monotonic() > deadline:
+                message = "the producer's queue stays full"
+                raise PublishError(message)
             self._producer.poll(FULL_QUEUE_WAIT)
             try:
                 self._producer.produce(row[3], row[5], row[4], headers=self._headers(row), on_delivery=settle)

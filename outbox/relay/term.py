@@ -4,6 +4,7 @@ Whatever goes wrong ends the term. The next one begins with a new session, a new
 stored cursor: nothing read or sent in this term is carried over.
 """
 
+import math
 import queue
 import threading
 import time
@@ -29,10 +30,17 @@ _log = structlog.get_logger()
 
 
 class Term:
-    """Reads from `cursor` on, publishes, saves; `run` until told to stop or until something fails."""
+    """Reads from `cursor` on, publishes, saves, until told to stop, for so many pages, or until something fails."""
 
     def __init__(
-        self, session: Connection, cursor: Cursor, publisher: Publisher, *, page_size: int, poll: float
+        self,
+        session: Connection,
+        cursor: Cursor,
+        publisher: Publisher,
+        *,
+        page_size: int,
+        poll: float,
+        pages: int | None = None,
     ) -> None:
         self._session = session
         self._cursor = cursor
@@ -44,6 +52,7 @@ class Term:
         self._settled: queue.SimpleQueue[InFlight] = queue.SimpleQueue()
         self._reading = threading.Event()
         self.renew = threading.Event()  # set it to go on with a new producer
+        self._pages_left = math.inf if pages is None else pages
         self._failure: Exception | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -55,7 +64,7 @@ class Term:
         thread = threading.Thread(target=self._read, name="relay-reader", daemon=True)
         thread.start()
         try:
-            while not (stop.is_set() or self.renew.is_set()) and self._publish_next():
+            while not (stop.is_set() or self.renew.is_set()) and self._pages_left > 0 and self._publish_next():
                 pass
         finally:
             self._reading.clear()
@@ -83,6 +92,7 @@ class Term:
         for page in self._publisher.take_settled(timeout):
             self._settled.put(page)
             self._ahead.release()
+            self._pages_left -= 1
 
     def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_TIMEOUT

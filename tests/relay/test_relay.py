@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.admin import NewTopic
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.acceptance import Acceptance, make_acceptance
@@ -119,6 +120,27 @@ def test_a_record_too_large_for_kafka_ends_dead_and_holds_nobody_up(
     ((reason,),) = fetch(connection, "SELECT reason FROM messages WHERE id = %s", str(large))
     assert "too large" in reason
     assert sorted(Topic(settings["KAFKA_BOOTSTRAP_SERVERS"]).subjects()) == ids(before + after)
+    assert_projection_equals_log(connection)
+
+
+@pytest.mark.kafka
+def test_of_a_batch_that_kafka_refuses_only_the_guilty_record_ends(
+    kafka: str, database: str, connection: Connection, start_herald: StartHerald
+) -> None:
+    admin = make_admin(make_settings(database, KAFKA_BOOTSTRAP_SERVERS=kafka))
+    limited = NewTopic("notifications", 1, 1, config={"max.message.bytes": "5000"})
+    admin.create_topics([limited])["notifications"].result(10)
+    before = accepted(connection, *(notification(content="x" * 900) for _ in range(20)))
+    (large,) = accepted(connection, notification(content="".join(str(number) for number in range(5000))))
+    after = accepted(connection, *(notification() for _ in range(20)))
+
+    relay = start_herald("relay", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=kafka)
+
+    relay.wait_for("batch_refused", 20)
+    eventually(lambda: status_of(connection, large) == "dead", 20)
+    topic = Topic(kafka)
+    eventually(lambda: set(topic.subjects()) == set(ids(before + after)), 20)
+    assert fetch(connection, "SELECT count(*) FROM messages WHERE status = 'dead'") == [(1,)]
     assert_projection_equals_log(connection)
 
 
