@@ -22,16 +22,9 @@ class Notification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
     def __post_init__(self) -> None:
         if isinstance(self.user_id, int):
-            msgspec.structs.force_setattr(self, "user_id", _as_text(self.user_id))
+            msgspec.structs.force_setattr(self, "user_id", str(self.user_id))
 
     @property
     def key(self) -> str:
         """The user's id: notifications of one user are published and first attempted in order."""
         return str(self.user_id)
-
-
-def _as_text(number: int) -> str:
-    if abs(number) >= 10**MAX_NAME:
-        message = f"Expected `int` of {MAX_NAME} digits at most - at `$.user_id`"
-        raise ValueError(message)
-    return str(number)

@@ -113,7 +113,7 @@ BEGIN
     RETURN made;
 END $$;
 
-SELECT outbox_make_partitions(3);
+SELECT outbox_make_partitions(1);
 """
 
 RELAY = """
