@@ -21,7 +21,7 @@ GRACE = 5  # seconds that open requests get to finish
 _log = structlog.get_logger()
 
 
-@click.command()
+@click.command("api")
 @click.option("--host", help="Address to listen on.  [default: HERALD_HOST, or 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: HERALD_PORT, or 8000]")
 def command(host: str | None, port: int | None) -> None:

@@ -34,8 +34,8 @@ def _text(path: object) -> str | None:
 
 
 def librdkafka(settings: Settings) -> dict[str, Any]:
-    """The same for confluent_kafka's own clients."""
-    return {**kafka_connection(settings).as_librdkafka_dict(), "log_level": 3}
+    """The same for confluent_kafka's own clients; what troubles them comes by callbacks, not on standard error."""
+    return {**kafka_connection(settings).as_librdkafka_dict(), "log_level": 0}
 
 
 def code(error: KafkaException) -> int | None:

@@ -16,7 +16,7 @@ from outbox.settings import SettingsError, load_settings
 from outbox.startup import wait_until
 
 
-@click.command()
+@click.command("migrate")
 def command() -> None:
     """Upgrade the database, as `alembic upgrade head` does; waits for it to answer first."""
     configure_logs("migrate")

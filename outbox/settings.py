@@ -65,11 +65,12 @@ class Settings(BaseSettings):
     window_size: int = Field(25, ge=1, le=10_000, description="messages between two checkpoints at most")
     window_seconds: Seconds = Field(5.0, description="seconds between two checkpoints at most")
     fetch_wait: Seconds = Field(0.5, description="seconds a broker may hold an empty fetch; Kafka answers at once")
+    session_timeout: float = Field(10.0, ge=1, le=300, description="seconds until a silent worker loses its partitions")
     concurrency: int = Field(25, ge=1, le=1000, description="deliveries at once in one pipeline process")
     delivery_timeout: Seconds = Field(30.0, description="seconds one delivery may take")
     lease: Seconds = Field(60.0, description="seconds an attempt belongs to its claimer")
 
-    retry_base: Seconds = Field(1.0, description="seconds; the first retry comes within twice of it")
+    retry_base: Seconds = Field(1.0, description="seconds; the first retry comes within it, each further one within twice as long")
     retry_cap: Seconds = Field(3600.0, description="seconds; no retry waits longer")
     max_attempts: int = Field(8, ge=1, le=100, description="attempts before a message is dead")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import psycopg2
 import structlog
+import tenacity
 
 from outbox.database import connect
 from outbox.settings import Settings
@@ -27,16 +28,22 @@ def wait_until(
     stop: threading.Event,
 ) -> None:
     """Call `probe` until it no longer raises `on`, with exponential backoff up to 30 s; ends once `stop` is set."""
-    wait = FIRST_WAIT
-    while not stop.is_set():
-        try:
-            probe()
-        except on as error:
-            _log.warning("waiting", what=what, reason=str(error).strip(), next_try_seconds=wait)
-            stop.wait(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
-        else:
-            return
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0.0
+        _log.warning("waiting", what=what, reason=str(error).strip(), next_try_seconds=wait)
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(on),
+        wait=tenacity.wait_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
+        sleep=tenacity.sleep_using_event(stop),
+        stop=tenacity.stop_when_event_set(stop),
+        before_sleep=tell,
+        retry_error_callback=lambda _state: None,
+    )
+    if not stop.is_set():
+        retrying(probe)
 
 
 def wait_for_database(settings: Settings, stop: threading.Event) -> None:

@@ -18,9 +18,6 @@ STOP_AGAIN = 0.1  # seconds between two calls of stop()
 QUIET = 10.0  # seconds in which one kind of Quix's warnings is shown once
 CONSUMER = {
     "client.id": "herald-pipeline",
-    # a compromise between taking over from a killed worker and riding out a broker's restart
-    "session.timeout.ms": 10_000,
-    "heartbeat.interval.ms": 1_000,
     "topic.metadata.refresh.interval.ms": 10_000,  # new partitions would be seen after 5 minutes
 }
 
@@ -49,12 +46,22 @@ def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str], 
         use_changelog_topics=False,
         state_dir=folder,
         loglevel=None,
-        consumer_extra_config={**CONSUMER, "fetch.wait.max.ms": max(1, round(settings.fetch_wait * 1000))},
+        consumer_extra_config={**CONSUMER, **_timeouts(settings)},
     )
     for name in topics:
         topic = application.topic(name, value_deserializer="bytes", key_deserializer="bytes")
         application.dataframe(topic).sink(sink)
     return application
+
+
+def _timeouts(settings: Settings) -> dict[str, int]:
+    """In milliseconds. Ten heartbeats in a session: soon enough to be told of a rebalance."""
+    session = round(settings.session_timeout * 1000)
+    return {
+        "session.timeout.ms": session,
+        "heartbeat.interval.ms": session // 10,
+        "fetch.wait.max.ms": max(1, round(settings.fetch_wait * 1000)),
+    }
 
 
 def run_until(application: Application, stop: threading.Event) -> None:

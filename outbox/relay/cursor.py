@@ -1,6 +1,5 @@
 """Where the relay stands in the log, stored so that every term begins where the last one surely was."""
 
-import json
 from dataclasses import dataclass, replace
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
@@ -100,17 +99,3 @@ def save(connection: Connection, cursor: Cursor) -> Cursor:
             message = f"the cursor is no longer at epoch {cursor.epoch}"
             raise LostLeadError(message)
     return replace(cursor, epoch=cursor.epoch + 1)
-
-
-def load_topic_ids(connection: Connection) -> dict[str, str]:
-    """The Kafka topic ids that the last term saw, by topic."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT topic_ids FROM relay_cursor WHERE name = %s", (NAME,))
-        row = cursor.fetchone()
-    return dict(row[0]) if row else {}
-
-
-def save_topic_ids(connection: Connection, topic_ids: dict[str, str]) -> None:
-    """Remember the ids; a topic whose id changes later was deleted in between."""
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE relay_cursor SET topic_ids = %s::jsonb WHERE name = %s", (json.dumps(topic_ids), NAME))

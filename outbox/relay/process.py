@@ -18,17 +18,17 @@ from outbox.relay.cursor import CursorError, LostLeadError
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
 from outbox.relay.rebase import rebase
 from outbox.relay.term import DEAF_POLL, PAGES_AHEAD, POLL, Term
-from outbox.relay.topics import make_topics, read_cluster_id
 from outbox.scheduler.schedule import Scheduler
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import wait_for_database
+from outbox.topics import make_topics, read_cluster_id
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
 PAUSE = 1.0  # seconds after a term that failed
 _log = structlog.get_logger()
 
 
-@click.command()
+@click.command("relay")
 @click.option("--rebase", "is_rebase", is_flag=True, help="Take the cursor over to these clusters, and end.")
 def command(*, is_rebase: bool) -> None:
     """Publish the outbox to Kafka, and request again what is due.

@@ -11,8 +11,8 @@ from outbox.kafka import librdkafka
 from outbox.relay.cursor import Cursor
 from outbox.relay.reader import Page, Row
 from outbox.relay.records import make_headers
-from outbox.relay.topics import NAMES
 from outbox.settings import Settings
+from outbox.topics import NAMES
 
 FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer

@@ -6,9 +6,9 @@ from outbox.database import connect
 from outbox.kafka import make_admin
 from outbox.relay.cursor import NAME
 from outbox.relay.session import LEADER
-from outbox.relay.topics import read_cluster_id
 from outbox.scheduler.requests import Choice, request_again
 from outbox.settings import Settings
+from outbox.topics import read_cluster_id
 
 BATCH = 5_000  # messages requested again in one statement
 

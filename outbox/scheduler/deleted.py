@@ -6,10 +6,9 @@ import structlog
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.relay import cursor as cursors
-from outbox.relay.topics import make_topics, read_topic_ids
 from outbox.scheduler.requests import Choice, request_again
 from outbox.settings import Settings
+from outbox.topics import load_topic_ids, make_topics, read_topic_ids, save_topic_ids
 
 BATCH = 1_000  # messages requested again in one statement
 _log = structlog.get_logger()
@@ -25,14 +24,14 @@ def watch_topics(
     """
     make_topics(admin, settings)
     found = read_topic_ids(admin)
-    stored = cursors.load_topic_ids(connection)
+    stored = load_topic_ids(connection)
     if found == stored:
         return 0
     gone = [name for name, topic_id in stored.items() if found.get(name) != topic_id]
     again = sum(_request_topic(connection, name, settings) for name in gone)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM relay_pages")  # they speak of offsets that no longer exist
-    cursors.save_topic_ids(connection, found)
+    save_topic_ids(connection, found)
     if gone:
         on_deleted_topic()
     return again
@@ -42,8 +41,8 @@ def _request_topic(connection: Connection, topic: str, settings: Settings) -> in
     """Whatever the cursor has published to that topic and is still pending; the rest is published anyway."""
     choice = Choice(
         "status = 'pending' AND topic = %s AND pg_visible_in_snapshot(requested_in,"
-        " (SELECT previous FROM relay_cursor WHERE name = %s))",
-        (topic, cursors.NAME),
+        " (SELECT previous FROM relay_cursor WHERE name = 'relay'))",
+        (topic,),
         "topic deleted",
     )
     again = 0

@@ -14,7 +14,6 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.kafka import ANSWER_TIMEOUT
 from outbox.registry import TOPICS
-from outbox.relay.cursor import NAME
 from outbox.scheduler.requests import Choice, request_again
 
 LIMIT = 1_000  # lost requests repeated in one sweep
@@ -29,17 +28,19 @@ def note_page(connection: Connection, admin: AdminClient) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT epoch, previous::text FROM relay_cursor WHERE name = %s"
+            "SELECT epoch, previous::text FROM relay_cursor WHERE name = 'relay'"
             " AND epoch > (SELECT coalesce(max(epoch), -1) FROM relay_pages)",
-            (NAME,),
         )
         stored = cursor.fetchone()
         if stored is None:
             return
+        end_offsets = read_end_offsets(admin)
+        if end_offsets.keys() != TOPICS.keys():
+            return  # a deleted topic has no end, and a page without it would count as consumed
         cursor.execute(
             "INSERT INTO relay_pages (epoch, snapshot, end_offsets) VALUES (%s, %s::pg_snapshot, %s::jsonb)"
             " ON CONFLICT DO NOTHING",
-            (*stored, json.dumps(read_end_offsets(admin))),
+            (*stored, json.dumps(end_offsets)),
         )
 
 

@@ -18,6 +18,7 @@ STOP_BY = 7.5  # seconds after the shutdown began
 # Seconds of a fetch on this broker, which does not wake a waiting fetch when a record comes. Measured with a bare
 # consumer at 100 records/s, p50 and p99: 129 and 250 ms at librdkafka's 0.5 s, 1.8 and 3.4 ms at 0.01 s.
 FETCH_WAIT = "0.01"
+SESSION_TIMEOUT = "3"  # seconds; this broker lets the first member of a group wait half of it
 LOOPBACK = "127.0.0.1"
 
 

@@ -75,7 +75,11 @@ class Start:
         port = broker.free_port()
         member = self.supervisor.start(broker.role(port, self.data, child_environment({})))
         self._until(member, lambda: broker.answers(port))
-        return {"KAFKA_BOOTSTRAP_SERVERS": f"{broker.LOOPBACK}:{port}", "HERALD_FETCH_WAIT": broker.FETCH_WAIT}
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": f"{broker.LOOPBACK}:{port}",
+            "HERALD_FETCH_WAIT": broker.FETCH_WAIT,
+            "HERALD_SESSION_TIMEOUT": broker.SESSION_TIMEOUT,
+        }
 
     def _psql(self) -> Path | None:
         """Return the folder of the wheel's psql for those who have none."""

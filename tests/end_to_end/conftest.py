@@ -1,6 +1,7 @@
 """Herald whole, on each broker."""
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
@@ -11,6 +12,7 @@ from tests.outbox.connections import connected
 
 QUICK = {
     "HERALD_SWEEP_SECONDS": "1",  # what Kafka lost is found at once
+    "HERALD_SESSION_TIMEOUT": "3",  # a killed pipeline's partitions are free after it
     "HERALD_FETCH_WAIT": "0.01",  # the embedded broker does not wake a waiting fetch
 }
 
@@ -30,7 +32,8 @@ def make_herald(database: str, each_broker: str, start_herald: StartHerald) -> I
 
     def make(**settings: str) -> Herald:
         servers = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": each_broker}
-        made.append(Herald(start_herald, {**QUICK, **servers, **settings}))
+        group = f"herald-{uuid4().hex[:8]}"  # or it would wait for the killed members of the test before
+        made.append(Herald(start_herald, {**QUICK, **servers, "HERALD_GROUP": group, **settings}))
         return made[-1]
 
     yield make

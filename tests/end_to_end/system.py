@@ -13,8 +13,8 @@ from tests.servers.herald import HeraldProcess
 from tests.servers.ports import free_port
 
 ROLES = ("api", "relay", "pipeline")
-STARTED = 30.0  # seconds; the embedded broker lets the first member in after half a session
-SETTLED = 60.0  # seconds; a killed pipeline's partitions are free when its session of 10 s is over
+STARTED = 30.0  # seconds; about 4 on an idle machine
+SETTLED = 60.0  # seconds; leases and sessions of what was killed have to end, and retries to come due
 
 
 class Herald:

@@ -11,7 +11,7 @@ from tests.end_to_end.topic import headers, put, reading
 from tests.servers.eventually import eventually
 
 OVERFLOW = '{"n": 1e400000}'  # JSON, but no number that PostgreSQL's jsonb can hold
-TOO_LARGE = "x" * 1_200_000  # characters; a record holds 1,000,000 bytes
+TOO_LARGE = {"text": "x" * 1_200_000}  # characters; a record holds 1,000,000 bytes
 GOOD = 998
 CALLERS = 16
 
@@ -41,11 +41,13 @@ def test_a_foreign_record_that_postgresql_refuses_goes_to_the_dead_letters_alone
 ) -> None:
     broker = herald.settings["KAFKA_BOOTSTRAP_SERVERS"]
     herald.start_and_deliver()
+    assert herald.stop("pipeline") == 0  # so that all of these are claimed in one transaction
     before = [herald.post_message({"n": number}) for number in range(50)]
-
     put(broker, "generic_topic", OVERFLOW.encode())
     put(broker, "generic_topic", b'{"adopted": true}')
     after = [herald.post_message({"n": number}) for number in range(50)]
+
+    herald.start("pipeline")
 
     letter = dead_letter(broker)
     assert letter.value() == OVERFLOW.encode()

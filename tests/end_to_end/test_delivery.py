@@ -1,5 +1,7 @@
 """What a caller sees: accepted, delivered, shown as sent."""
 
+from typing import Any
+
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
@@ -54,7 +56,7 @@ def test_many_notifications_of_one_bulk_request_are_all_delivered(herald: Herald
     users = [f"user-{number}" for number in range(200)]
 
     answer = herald.client.post(
-        "/notifications/bulk", json=[{"user_ids": users, "event": "news", "content": "for all"}]
+        "/notifications/bulk", json={"items": [{"user_ids": users, "event": "news", "content": "for all"}]}
     )
 
     assert answer.status_code == 202, answer.text
@@ -84,7 +86,7 @@ def test_the_messages_of_one_key_are_first_attempted_in_the_order_of_their_answe
         assert [stream for (stream,) in cursor if stream in posted] == posted
 
 
-def sent(herald: Herald, path: str) -> dict[str, object]:
+def sent(herald: Herald, path: str) -> dict[str, Any]:
     """What the API shows, once it shows it as sent."""
     found = herald.get(path)
     assert found["status"] == "sent", found

@@ -116,7 +116,7 @@ def test_herald_waits_for_its_servers_says_so_and_then_works(
     herald.start()
     for role in ("relay", "pipeline"):
         herald.processes[role].wait_for('"what": "the database"', STARTED)
-    eventually(lambda: herald.processes["api"].wait_for("Uvicorn running") is None)
+    herald.processes["api"].wait_for("Uvicorn running", STARTED)
     assert herald.client.get("/health/ready").status_code == 503
     refused = herald.client.post("/notifications", json={"user_id": 1, "event": "e", "content": "c"})
     assert refused.status_code == 503

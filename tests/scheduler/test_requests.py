@@ -26,7 +26,7 @@ from tests.outbox.connections import (
 def connection(database: str) -> Iterator[Connection]:
     with connected(database) as connection:
         yield connection
-        connection.rollback()
+        connection.commit()  # or there would be nothing to compare
         assert_projection_equals_log(connection)
 
 

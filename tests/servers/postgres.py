@@ -30,7 +30,7 @@ class PostgresServer:
     def __init__(self, options: dict[str, str] | None = None) -> None:
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="herald-pg-"))  # not pytest's folder: that one is private to root
-        self._bin = reachable(postgres_programs(), account_for(self.folder), self.folder) / "bin"
+        self._bin = reachable(postgres_programs(), account_for(self.folder), lambda: self.folder) / "bin"
         self._data = self.folder / "data"
         self._initialise()
         settings = {

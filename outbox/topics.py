@@ -1,9 +1,11 @@
 """Topics: made when they are missing, and known by their ids, which change when a topic is made anew."""
 
+import json
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.kafka import ANSWER_TIMEOUT, code
 from outbox.registry import DEAD_LETTERS, TOPICS
@@ -49,3 +51,17 @@ def read_cluster_id(admin: AdminClient) -> str:
     """The id of the Kafka cluster. Raises KafkaException."""
     described = admin.describe_cluster(request_timeout=ANSWER_TIMEOUT)
     return str(described.result(ANSWER_TIMEOUT).cluster_id)  # type: ignore[attr-defined]  # the stub says dict
+
+
+def load_topic_ids(connection: Connection) -> dict[str, str]:
+    """The Kafka topic ids that the last term saw, by topic."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT topic_ids FROM relay_cursor WHERE name = 'relay'")
+        row = cursor.fetchone()
+    return dict(row[0]) if row else {}
+
+
+def save_topic_ids(connection: Connection, topic_ids: dict[str, str]) -> None:
+    """Remember the ids; a topic whose id changes later was deleted in between."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE relay_cursor SET topic_ids = %s::jsonb WHERE name = 'relay'", (json.dumps(topic_ids),))

@@ -1,0 +1,1 @@
+"""What the README and the pages below `docs/` say is true."""
