@@ -41,9 +41,7 @@ def _options() -> dict[str, Any]:
 
 def _print_sql() -> None:
     # "named", or every % of a statement would be printed twice
-    context.configure(
-        dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **_options()
-    )
+    context.configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **_options())
     with context.begin_transaction():
         context.run_migrations()
 

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     delivery_timeout: Seconds = Field(30.0, description="seconds one delivery may take")
     lease: Seconds = Field(60.0, description="seconds an attempt belongs to its claimer")
 
-    retry_base: Seconds = Field(1.0, description="seconds; the first retry comes within it, each further one within twice as long")
+    retry_base: Seconds = Field(1.0, description="seconds; the first retry comes within it, the next within twice")
     retry_cap: Seconds = Field(3600.0, description="seconds; no retry waits longer")
     max_attempts: int = Field(8, ge=1, le=100, description="attempts before a message is dead")
 

@@ -24,7 +24,8 @@ _log = structlog.get_logger()
 def note_page(connection: Connection, admin: AdminClient) -> None:
     """Note that all of the stored cursor's snapshot is published below the end offsets read now.
 
-    The cursor is read first, so the offsets can only be too high, which only waits longer.
+    The cursor is read first, so the offsets can only be too high, which only waits longer. (The
+    embedded broker reports some too low; what that costs is a request too many.)
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -25,6 +25,15 @@ def connected(url: str) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def compared(url: str) -> Iterator[Connection]:
+    """A connection; at the end all is committed, and every message compared with the fold of its events."""
+    with connected(url) as connection:
+        yield connection
+        connection.commit()  # or there would be nothing to compare
+        assert_projection_equals_log(connection)
+
+
 def notification(user: str = "ada", content: str = "hello") -> Acceptance:
     data = msgspec.json.encode({"user_id": user, "event": "greeting", "content": content})
     return make_acceptance("notifications", user, data)

@@ -12,7 +12,7 @@ from outbox.attempts import Outcome, Record, claim, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import (
     accepted,
-    assert_projection_equals_log,
+    compared,
     connected,
     fetch,
     notification,
@@ -23,10 +23,8 @@ from tests.outbox.connections import (
 
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
+    with compared(database) as connection:
         yield connection
-        connection.commit()  # or there would be nothing to compare
-        assert_projection_equals_log(connection)
 
 
 def test_a_claim_starts_an_attempt_with_a_lease(connection: Connection) -> None:

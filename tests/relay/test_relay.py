@@ -160,6 +160,25 @@ def test_a_standby_takes_over_from_a_killed_leader(
     assert eventually(topic.subjects) == ids(messages)
 
 
+def test_a_frozen_leader_loses_the_lock_to_a_standby(
+    database: str, broker: str, connection: Connection, start_herald: StartHerald
+) -> None:
+    settings = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": broker}
+    leader = start_herald("relay", **settings)
+    leader.wait_for("leading", 20)
+    standby = start_herald("relay", **settings)
+    standby.wait_for("standing_by", 20)
+
+    leader.pause()
+    standby.wait_for("leading", 15)
+    messages = accepted(connection, notification())
+    leader.resume()
+
+    leader.wait_for("term_ended", 10)
+    topic = Topic(broker)
+    assert eventually(topic.subjects) == ids(messages)
+
+
 def test_a_leader_that_lost_its_session_begins_again_at_the_stored_cursor(
     settings: dict[str, str], connection: Connection, start_herald: StartHerald
 ) -> None:

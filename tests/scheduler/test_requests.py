@@ -2,18 +2,20 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.attempts import Outcome, Record, claim, record_outcomes
 from outbox.registry import DEAD_LETTERS
+from outbox.relay import cursor as cursors
+from outbox.scheduler import lost
 from outbox.scheduler.due import request_due
-from outbox.scheduler.lost import is_behind
+from outbox.scheduler.lost import is_behind, note_page
 from outbox.scheduler.partitions import make_partitions
 from outbox.scheduler.requests import Choice, request_again
 from tests.outbox.connections import (
     accepted,
-    assert_projection_equals_log,
-    connected,
+    compared,
     execute,
     fetch,
     notification,
@@ -24,10 +26,8 @@ from tests.outbox.connections import (
 
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
+    with compared(database) as connection:
         yield connection
-        connection.commit()  # or there would be nothing to compare
-        assert_projection_equals_log(connection)
 
 
 def failed(connection: Connection, *, retry_in: float) -> UUID:
@@ -144,6 +144,21 @@ def test_a_page_is_behind_the_group_once_every_partition_is(
     ends: dict[str, dict[str, int]], committed: dict[str, dict[str, int]], *, behind: bool
 ) -> None:
     assert is_behind(ends, committed) is behind
+
+
+@pytest.mark.parametrize(
+    ("ends", "pages"),
+    [({"notifications": {"0": 5}, "generic_topic": {"0": 0}}, 1), ({"generic_topic": {"0": 0}}, 0)],
+)
+def test_no_page_is_noted_while_a_topic_is_missing(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, ends: dict[str, dict[str, int]], pages: int
+) -> None:
+    cursors.load(connection)
+    monkeypatch.setattr(lost, "read_end_offsets", lambda _admin: ends)
+
+    note_page(connection, AdminClient({}))
+
+    assert fetch(connection, "SELECT count(*) FROM relay_pages") == [(pages,)]
 
 
 def test_partitions_are_made_ahead_and_only_once(connection: Connection) -> None:
