@@ -6,6 +6,8 @@ UV := $(UV_HOME)/bin/uv
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO ?= 100
+KILLS ?= 30
+OUTAGE ?= 120
 
 # The first Python that is new enough and can make an environment (Debian ships venv apart).
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -13,7 +15,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	&& { command -v $$python; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types imports quick end-to-end bench clean
+.PHONY: help install run test lint format types imports quick end-to-end soak bench clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +47,9 @@ quick: $(STAMP) ## Run the tests that need neither Java nor the whole system
 
 end-to-end: $(STAMP) ## Run all processes together, on the embedded broker and on Apache Kafka
 	$(BIN)/pytest tests/end_to_end
+
+soak: $(STAMP) ## Kill 30 processes under load, stop the pipeline for two minutes (KILLS=30 OUTAGE=120)
+	KILLS=$(KILLS) OUTAGE=$(OUTAGE) $(BIN)/pytest -rP tests/end_to_end/test_kills.py tests/end_to_end/test_outages.py
 
 bench: $(STAMP) ## Measure against bare clients; prints ratios
 	$(BIN)/python -m benchmarks

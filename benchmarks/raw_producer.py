@@ -11,6 +11,7 @@ from outbox.relay.publisher import PRODUCER
 from outbox.settings import load_settings
 
 Record = tuple[bytes | None, bytes | None, Any]
+UNHURRIED = {"linger.ms": 5}  # librdkafka's default: it has no latency to keep low, and is faster with it than without
 POLL_EVERY = 500  # records between two looks at the delivery reports
 
 
@@ -22,7 +23,7 @@ def main(source: str, target: str, count: int) -> None:
     """Copy COUNT records: read all of them first, then time the sending until the last acknowledgement."""
     bootstrap_servers = load_settings().kafka_bootstrap_servers
     records = _read(bootstrap_servers, source, count)
-    producer = Producer({"bootstrap.servers": bootstrap_servers, **PRODUCER})
+    producer = Producer({"bootstrap.servers": bootstrap_servers, **PRODUCER, **UNHURRIED})
     producer.list_topics(target, timeout=10.0)  # connected, like a relay that has started
 
     began = monotonic()

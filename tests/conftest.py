@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,12 +17,21 @@ from tests.servers.tansu import Tansu
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "herald_template"
 
+FAILED = pytest.StashKey[bool]()
 StartHerald = Callable[..., HeraldProcess]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kafka: runs on Apache Kafka; needs java and mvn")
     config.option.pytest_alembic_tests_path = "none"  # its own collection breaks on pytest 9.2: name its tests instead
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let fixtures know at their end whether the test failed."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +114,7 @@ def each_broker(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def start_herald(tmp_path: Path) -> Iterator[StartHerald]:
+def start_herald(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartHerald]:
     """Call it with a role, arguments and settings; when the test fails, the end of each log is shown."""
     started: list[HeraldProcess] = []
 
@@ -118,7 +127,8 @@ def start_herald(tmp_path: Path) -> Iterator[StartHerald]:
     yield start
     for process in started:
         process.kill()
-        print(f"--- end of the log of herald {process.role}\n{process.tail()}")  # noqa: T201 - pytest shows it on failure
+        if request.node.stash[FAILED]:
+            print(f"--- end of the log of herald {process.role}\n{process.tail()}")  # noqa: T201 - pytest shows it on failure
 
 
 def migrate(url: str) -> None:
