@@ -13,6 +13,8 @@ from benchmarks import api, latency, pipeline, relay
 from benchmarks.figures import Result
 from benchmarks.stage import Stage, staged
 
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+MARKS = ("<!-- figures:", "<!-- /figures -->")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -34,17 +36,21 @@ PARTS: dict[str, Part] = {
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--quick", is_flag=True, help="A tenth of the work, one round: does it run, not how fast.")
 @click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="Turns of each pair.")
-def main(parts: tuple[str, ...], quick: bool, rounds: int) -> None:  # noqa: FBT001  click hands flags over so
+@click.option("--record", is_flag=True, help="Put what is printed into docs/benchmarks.md.")
+def main(parts: tuple[str, ...], quick: bool, rounds: int, record: bool) -> None:  # noqa: FBT001  click's way
     """Measure Herald against its rivals on real servers; all parts unless some are named."""
     found: list[Result] = []
     with staged() as stage:
-        click.echo(f"PostgreSQL 18 and {stage.broker}, {os.cpu_count()} cores; median [smallest … largest]\n")
+        title = f"PostgreSQL 18 and {stage.broker}, {os.cpu_count()} cores; median [smallest … largest]\n"
+        click.echo(title)
         for name in parts or PARTS:
             results = PARTS[name](stage, rounds=1 if quick else rounds, is_quick=quick)
             for result in results:
                 click.echo(f"{result}\n")
             found += results
         _save(found, stage.broker)
+    if record:
+        _record("\n".join([title, *(f"{result}\n" for result in found)]).strip())
     if not quick and not all(result.is_met for result in found):
         raise SystemExit(1)
 
@@ -57,6 +63,14 @@ def _save(results: list[Result], broker: str) -> None:
     path = RESULTS / f"{at:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     click.echo(f"written to {path}")
+
+
+def _record(text: str) -> None:
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    opening, _, _ = rest.partition("\n")
+    _, _, after = rest.partition(MARKS[1])
+    block = f"{MARKS[0]}{opening}\n```text\n{datetime.now(UTC):%Y-%m-%d}, {text}\n```\n{MARKS[1]}"
+    PAGE.write_text(before + block + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

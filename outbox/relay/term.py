@@ -9,12 +9,11 @@ import queue
 import threading
 import time
 
-import psycopg2
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.relay import cursor as cursors
-from outbox.relay.cursor import Cursor, LostLeadError
+from outbox.relay.cursor import Cursor
 from outbox.relay.publisher import InFlight, Publisher
 from outbox.relay.reader import Page, read_page, with_epoch
 from outbox.relay.refusals import record_refusals
@@ -103,7 +102,7 @@ class Term:
     def _read(self) -> None:
         try:
             self._read_pages()
-        except (psycopg2.Error, LostLeadError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, `run` raises it
             self._failure = error
         finally:
             self._pages.put(None)

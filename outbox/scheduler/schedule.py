@@ -20,6 +20,7 @@ from outbox.scheduler.lost import note_page, request_lost
 from outbox.scheduler.partitions import make_partitions
 from outbox.settings import Settings
 
+STOP_TIMEOUT = 3.0  # seconds
 TICK = 1.0  # seconds
 WATCH_TOPICS = 5.0  # seconds between two looks at the topics' ids
 MAKE_PARTITIONS = 3600.0  # seconds
@@ -50,9 +51,9 @@ class Scheduler:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the duty at hand."""
+        """End after the duty at hand; waits 3 seconds at most, what a duty does may be done by two."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT)
 
     def _run(self) -> None:
         while not self._stop.is_set():
