@@ -3,21 +3,20 @@
 import logging
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import rich_click as click
 import structlog
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
 
 from outbox.database import connect
-from outbox.kafka import librdkafka, make_admin, wait_for_kafka
+from outbox.kafka import ANSWER_TIMEOUT, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
-from outbox.registry import DEAD_LETTERS
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import wait_for_database, wait_until
+from outbox.topics import NAMES, read_topic_ids
 from pipeline.application import make_application, quieten_quix, run_until, stop_on_signals
 from pipeline.attempt import Deliverer
 from pipeline.dead_letters import DeadLetters
@@ -29,7 +28,6 @@ from pipeline.sink import DeliverySink
 from pipeline.topic import Topic
 from pipeline.worker import Worker
 
-ANSWER_TIMEOUT = 5.0  # seconds
 CLOSE_MARGIN = 2.0  # seconds to record the outcome of a delivery that took all its time
 LONGEST_PATIENCE = 60.0  # seconds a checkpoint may wait for a free delivery slot
 
@@ -64,7 +62,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
     topics = load_topics()
     wait_for_database(settings, stop)
     wait_for_kafka(settings, stop)
-    wait_for_topics(settings, {*topics, DEAD_LETTERS}, stop)
+    wait_for_topics(settings, stop)
     if stop.is_set():
         return 0
     failed = threading.Event()
@@ -111,7 +109,7 @@ def make_worker(
             topics,
             source=settings.source,
             max_bytes=settings.max_body,
-            topic_ids=topic_ids(make_admin(settings), topics),
+            topic_ids=read_topic_ids(make_admin(settings)),
         ),
         Ledger(lambda: connect(settings, "herald-pipeline"), lease=settings.lease, stop=stop),
         Deliverer(topics, retries, timeout=settings.delivery_timeout),
@@ -124,20 +122,14 @@ def make_worker(
     )
 
 
-def wait_for_topics(settings: Settings, names: Collection[str], stop: threading.Event) -> None:
+def wait_for_topics(settings: Settings, stop: threading.Event) -> None:
     """Return once all of them exist, or once `stop` is set."""
     admin = make_admin(settings)
 
     def look() -> None:
-        missing = sorted(set(names) - set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics))
+        missing = sorted(set(NAMES) - set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics))
         if missing:
             message = f"missing: {', '.join(missing)}; the relay makes them when it starts"
             raise MissingTopicsError(message)
 
     wait_until(look, what="the topics", on=(MissingTopicsError, KafkaException), stop=stop)
-
-
-def topic_ids(admin: AdminClient, names: Iterable[str]) -> dict[str, str]:
-    """Kafka's own ids of topics, which change when a topic is made anew; raises KafkaException."""
-    described = admin.describe_topics(TopicCollection(list(names)), request_timeout=ANSWER_TIMEOUT)
-    return {name: str(future.result().topic_id) for name, future in described.items()}

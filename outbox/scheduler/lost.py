@@ -8,16 +8,15 @@ deadline instead, an outage of minutes breeds copies faster than they are consum
 import json
 
 import structlog
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.kafka import ANSWER_TIMEOUT
+from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
 from outbox.registry import TOPICS
 from outbox.scheduler.requests import Choice, request_again
 
 LIMIT = 1_000  # lost requests repeated in one sweep
-Offsets = dict[str, dict[str, int]]  # topic → partition → offset
 _log = structlog.get_logger()
 
 
@@ -35,7 +34,7 @@ def note_page(connection: Connection, admin: AdminClient) -> None:
         stored = cursor.fetchone()
         if stored is None:
             return
-        end_offsets = read_end_offsets(admin)
+        end_offsets = _read_ends(admin)
         if end_offsets.keys() != TOPICS.keys():
             return  # a deleted topic has no end, and a page without it would count as consumed
         cursor.execute(
@@ -77,27 +76,5 @@ def is_behind(end_offsets: Offsets, committed: Offsets) -> bool:
     )
 
 
-def read_end_offsets(admin: AdminClient) -> Offsets:
-    """Where the partitions of the consumed topics end. Raises KafkaException."""
-    topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
-    asked: dict[TopicPartition, OffsetSpec] = {
-        TopicPartition(name, partition): OffsetSpec.latest()
-        for name in TOPICS
-        if name in topics
-        for partition in topics[name].partitions
-    }
-    ends: Offsets = {}
-    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT)
-    for place, future in found.items():
-        ends.setdefault(place.topic, {})[str(place.partition)] = future.result(ANSWER_TIMEOUT).offset  # type: ignore[attr-defined]  # the stub lacks it
-    return ends
-
-
-def read_committed(admin: AdminClient, group: str) -> Offsets:
-    """What the pipeline's group has committed; partitions without a commit are left out. Raises KafkaException."""
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_TIMEOUT)
-    committed: Offsets = {}
-    for place in asked[group].result(ANSWER_TIMEOUT).topic_partitions or []:
-        if place.offset >= 0:
-            committed.setdefault(place.topic, {})[str(place.partition)] = place.offset
-    return committed
+def _read_ends(admin: AdminClient) -> Offsets:
+    return read_end_offsets(admin, partitions_of(admin.list_topics(timeout=ANSWER_TIMEOUT), TOPICS))

@@ -1,16 +1,15 @@
 """What Kafka knows: topics, how far they reach, and how far the group has read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException
 
-from outbox.kafka import librdkafka
-from outbox.registry import DEAD_LETTERS, TOPICS
+from outbox.kafka import ANSWER_TIMEOUT, make_admin
+from outbox.offsets import partitions_of, read_committed, read_end_offsets
+from outbox.registry import TOPICS
 from outbox.settings import Settings
-
-TIMEOUT = 5.0  # seconds for each answer
-NAMES = (*TOPICS, DEAD_LETTERS)
+from outbox.topics import NAMES
 
 
 @dataclass(frozen=True)
@@ -34,42 +33,20 @@ class KafkaStatus:
 
 def read_kafka(settings: Settings) -> KafkaStatus:
     """Ask Kafka; what it cannot answer within five seconds becomes the reason."""
-    admin = AdminClient({**librdkafka(settings), "log_level": 0})  # its own log would only repeat the reason
+    admin = make_admin(settings)
     try:
-        metadata = admin.list_topics(timeout=TIMEOUT)
-        found = {name: len(metadata.topics[name].partitions) for name in NAMES if name in metadata.topics}
-        places = [TopicPartition(name, number) for name, count in found.items() for number in range(count)]
-        ends = _end_offsets(admin, places)
-        committed = _committed(admin, settings.group, places)
+        metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
+        ends = read_end_offsets(admin, partitions_of(metadata, NAMES))
+        committed = read_committed(admin, settings.group) if ends else {}
     except KafkaException as error:
         return KafkaStatus(error=_reason(error))
-    return KafkaStatus(len(metadata.brokers), [_topic(name, ends, committed) for name in found])
+    topics = [_topic(name, ends[name], committed.get(name, {})) for name in NAMES if name in ends]
+    return KafkaStatus(len(metadata.brokers), topics)
 
 
-Offsets = dict[tuple[str, int], int]
-
-
-def _topic(name: str, ends: Offsets, committed: Offsets) -> TopicStatus:
-    mine = {place: end for place, end in ends.items() if place[0] == name}
-    behind = [end - max(committed.get(place, 0), 0) for place, end in mine.items()]  # negative: nothing committed yet
-    return TopicStatus(name, len(mine), sum(mine.values()), sum(behind) if name in TOPICS else None)
-
-
-def _end_offsets(admin: AdminClient, places: list[TopicPartition]) -> Offsets:
-    if not places:
-        return {}
-    latest = dict.fromkeys(places, OffsetSpec.latest())
-    futures = admin.list_offsets(latest, request_timeout=TIMEOUT)  # type: ignore[call-arg, arg-type]  # the stubs are behind
-    return {(place.topic, place.partition): future.result(TIMEOUT).offset for place, future in futures.items()}  # type: ignore[attr-defined]
-
-
-def _committed(admin: AdminClient, group: str, places: list[TopicPartition]) -> Offsets:
-    if not places:
-        return {}
-    asked = [ConsumerGroupTopicPartitions(group, places)]
-    (future,) = admin.list_consumer_group_offsets(asked, request_timeout=TIMEOUT).values()
-    answered = future.result(TIMEOUT).topic_partitions
-    return {(place.topic, place.partition): place.offset for place in answered}
+def _topic(name: str, ends: Mapping[str, int], committed: Mapping[str, int]) -> TopicStatus:
+    behind = sum(end - committed.get(partition, 0) for partition, end in ends.items())
+    return TopicStatus(name, len(ends), sum(ends.values()), behind if name in TOPICS else None)
 
 
 def _reason(error: KafkaException) -> str:

@@ -48,7 +48,9 @@ def test_a_lone_notification_on_an_idle_system_does_not_wait_for_the_window(make
 
     posted = herald.post_notification()
 
-    eventually(lambda: sent(herald, f"/notifications/{posted}"), 5, what="it is sent long before the window ends")
+    assert eventually(
+        lambda: sent(herald, f"/notifications/{posted}"), 5, what="it is sent long before the window ends"
+    )
 
 
 def test_many_notifications_of_one_bulk_request_are_all_delivered(herald: Herald, connection: Connection) -> None:

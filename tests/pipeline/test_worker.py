@@ -163,7 +163,7 @@ def test_one_bad_recipient_stops_nobody_else(database: str, worker: Worker, chan
     worker.inbox.add(own(bad, {"user_id": "7", "event": "e", "content": "bad"}))
     worker.inbox.add(own(good))
 
-    eventually(lambda: statuses(database) == {bad: "dead", good: "sent"})
+    assert eventually(lambda: statuses(database) == {bad: "dead", good: "sent"})
 
 
 def test_an_own_message_that_does_not_fit_its_topic_dies_with_the_field_as_reason(

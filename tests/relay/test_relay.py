@@ -194,7 +194,7 @@ def test_a_leader_that_lost_its_session_begins_again_at_the_stored_cursor(
     )
     second = accepted(connection, notification())
 
-    eventually(lambda: set(topic.subjects()) == set(ids(first + second)), 20)
+    assert eventually(lambda: set(topic.subjects()) == set(ids(first + second)), 20)
 
 
 def test_a_deleted_topic_is_made_again_and_what_it_held_is_requested_again(

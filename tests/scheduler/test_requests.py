@@ -154,7 +154,7 @@ def test_no_page_is_noted_while_a_topic_is_missing(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, ends: dict[str, dict[str, int]], pages: int
 ) -> None:
     cursors.load(connection)
-    monkeypatch.setattr(lost, "read_end_offsets", lambda _admin: ends)
+    monkeypatch.setattr(lost, "_read_ends", lambda _admin: ends)
 
     note_page(connection, AdminClient({}))
 

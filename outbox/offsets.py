@@ -1,0 +1,40 @@
+"""How far topics reach, and how far the group has read."""
+
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
+
+from outbox.kafka import ANSWER_TIMEOUT
+
+Offsets = dict[str, dict[str, int]]  # topic → partition → offset; partitions as text, as JSON keeps them
+
+
+def partitions_of(metadata: ClusterMetadata, names: Iterable[str]) -> dict[str, list[int]]:
+    """The partitions of those of the topics that exist."""
+    return {name: list(metadata.topics[name].partitions) for name in names if name in metadata.topics}
+
+
+def read_end_offsets(admin: AdminClient, partitions: Mapping[str, Iterable[int]]) -> Offsets:
+    """Where these partitions end; a topic without partitions is left out. Raises KafkaException."""
+    latest: dict[TopicPartition, OffsetSpec] = {
+        TopicPartition(name, number): OffsetSpec.latest() for name, numbers in partitions.items() for number in numbers
+    }
+    if not latest:
+        return {}
+    found = admin.list_offsets(latest, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT)
+    ends: Offsets = {}
+    for place, future in found.items():
+        end = future.result(ANSWER_TIMEOUT).offset  # type: ignore[attr-defined]  # the stub lacks it
+        ends.setdefault(place.topic, {})[str(place.partition)] = end
+    return ends
+
+
+def read_committed(admin: AdminClient, group: str) -> Offsets:
+    """What the group has committed; partitions without a commit are left out. Raises KafkaException."""
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_TIMEOUT)
+    committed: Offsets = {}
+    for place in asked[group].result(ANSWER_TIMEOUT).topic_partitions or []:
+        if place.offset >= 0:
+            committed.setdefault(place.topic, {})[str(place.partition)] = place.offset
+    return committed
