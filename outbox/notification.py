@@ -12,6 +12,10 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 Content = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CONTENT)]
 
 
+class AddressError(ValueError):
+    """A text that is no address of its channel; says what is wrong with it."""
+
+
 class Notification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One notification for one user; ids that come as integers are kept as text."""
 

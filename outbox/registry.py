@@ -11,6 +11,9 @@ TOPICS = {
 
 CHANNELS = {
     "log": "pipeline.channels.log",
+    "webhook": "pipeline.channels.webhook",
+    "email": "pipeline.channels.email",
+    "apprise": "pipeline.channels.apprise",
 }
 
 DEFAULT_CHANNEL = "log"

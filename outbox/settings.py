@@ -4,9 +4,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -16,8 +27,43 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
+# separated by commas in the environment
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _split(value))]  # noqa: PLW0108 - defined below
+
+
 class SettingsError(Exception):
     """A setting is missing or wrong; the text names each one as it is spelled in the environment."""
+
+
+class ChannelPolicy(BaseModel):
+    """What one channel does differently; what is not set comes from the settings of the same name.
+
+    `unknown`: what becomes of an attempt whose outcome is not known: `retry` it with the same
+    idempotency key, or `hold` the message until a person decides.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout: Seconds | None = Field(None, description="seconds one delivery may take")
+    concurrency: int | None = Field(None, ge=1, le=1000, description="deliveries at once over this channel")
+    destination_concurrency: int | None = Field(None, ge=1, le=1000, description="deliveries at once to one host")
+    retry_base: Seconds | None = None
+    retry_cap: Seconds | None = None
+    max_attempts: int | None = Field(None, ge=1, le=100)
+    unknown: Literal["retry", "hold"] = "retry"
+
+
+class Route(BaseModel):
+    """Where a message goes that does not say it itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channel: str = Field(min_length=1, max_length=255)
+    address: str | None = Field(None, min_length=1, max_length=2048)
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def _named(variable: str) -> AliasChoices:
@@ -27,7 +73,9 @@ def _named(variable: str) -> AliasChoices:
 class Settings(BaseSettings):
     """The settings, immutable; times in seconds, sizes in bytes unless a name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="HERALD_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HERALD_", env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
 
     database_url: str = Field(validation_alias=_named("DATABASE_URL"))
     pool_size: int = Field(10, ge=1, le=500, description="connections for reads, and threads that use them")
@@ -66,13 +114,39 @@ class Settings(BaseSettings):
     window_seconds: Seconds = Field(5.0, description="seconds between two checkpoints at most")
     fetch_wait: Seconds = Field(0.5, description="seconds a broker may hold an empty fetch; Kafka answers at once")
     session_timeout: float = Field(10.0, ge=1, le=300, description="seconds until a silent worker loses its partitions")
-    concurrency: int = Field(25, ge=1, le=1000, description="deliveries at once in one pipeline process")
+    concurrency: int = Field(100, ge=1, le=1000, description="deliveries at once in one pipeline process")
+    destination_concurrency: int = Field(10, ge=1, le=1000, description="deliveries at once to one destination")
     delivery_timeout: Seconds = Field(30.0, description="seconds one delivery may take")
     lease: Seconds = Field(60.0, description="seconds an attempt belongs to its claimer")
 
     retry_base: Seconds = Field(1.0, description="seconds; the first retry comes within it, the next within twice")
     retry_cap: Seconds = Field(3600.0, description="seconds; no retry waits longer")
     max_attempts: int = Field(8, ge=1, le=100, description="attempts before a message is dead")
+
+    breaker_failures: int = Field(5, ge=1, le=1000, description="in a row until a destination is left alone")
+    breaker_base: Seconds = Field(5.0, description="seconds until the first probe of a failing destination")
+    breaker_cap: Seconds = Field(300.0, description="seconds between two probes at most")
+    breaker_ramp: float = Field(10.0, gt=0, le=10_000, description="messages in the first second after it recovered")
+
+    max_ahead: float = Field(31_622_400.0, gt=0, le=315_360_000, description="seconds a date may lie ahead")
+    idempotency_ttl: float = Field(86_400.0, ge=60, le=2_592_000, description="seconds an Idempotency-Key is kept")
+    strict_topics: Names = Field((), description="topics whose messages wait for a failed predecessor of their key")
+    requeue_rate: float = Field(100.0, gt=0, le=10_000, description="dead letters requeued per second")
+
+    routes: dict[str, Route] = Field({}, description="channel and address by event or topic")
+    channels: dict[str, ChannelPolicy] = Field({}, description="what single channels do differently")
+
+    webhook_secrets: dict[str, list[SecretStr]] = Field({}, description="by host, or `*`; the first is the newest")
+    webhook_networks: Names = Field((), description="networks that are allowed though they are not public")
+    smtp_host: str | None = Field(None, min_length=1, max_length=255)
+    smtp_port: Port = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_ca_location: Path | None = None
+    email_from: str | None = Field(None, min_length=3, max_length=320)
+    apprise_urls: dict[str, SecretStr] = Field({}, description="destinations of the channel `apprise` by name")
+    apprise_schemes: Names = Field((), description="kinds of Apprise URLs that are allowed")
 
     sweep_seconds: Seconds = Field(30.0, description="seconds between two searches for lost requests")
 
@@ -120,6 +194,11 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except UnreadableError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        raise SettingsError(
+            f"{variable(field[1]) if field else 'a setting'}: is not valid JSON: {error.__cause__}"
+        ) from None
     except ValidationError as error:
         raise SettingsError("\n".join(_complaint(part) for part in error.errors())) from None
 
@@ -128,7 +207,7 @@ def _complaint(part: ErrorDetails) -> str:
     text = part["msg"].removeprefix("Value error, ")
     if not part["loc"]:
         return text
-    name = variable(str(part["loc"][0]).lower())
+    name = "__".join([variable(str(part["loc"][0]).lower()), *(str(step) for step in part["loc"][1:])])
     if part["type"] == "missing":
         return f"{name} is not set; an example: postgresql://herald@localhost/herald"
     return f"{name}: {text}"

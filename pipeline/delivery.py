@@ -22,18 +22,60 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     traceparent: str | None = None
 
 
+class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a channel delivers. `event` is the topic's name and `user_id` None where it is no notification.
+
+    `data` is the message's JSON as it was accepted; `content` is text for a person.
+    """
+
+    address: str
+    user_id: str | None
+    event: str
+    subject: str | None
+    content: str
+    data: bytes
+
+
 class PermanentError(Exception):
     """Trying again cannot help: the message is dead, and the text is its reason."""
 
 
 class TemporaryError(Exception):
-    """Trying again may help. Any other exception counts the same; this one says that it was foreseen."""
+    """Trying again may help, after `retry_after` seconds at the earliest where the destination says so.
+
+    `is_destination_fault` is False where the destination works and refuses only this message for now:
+    such a failure does not open its breaker.
+    """
+
+    def __init__(self, reason: str, *, retry_after: float | None = None, is_destination_fault: bool = True) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        self.is_destination_fault = is_destination_fault
+
+
+class UnknownOutcomeError(Exception):
+    """Whether the provider took it cannot be told: the channel's policy decides, retry or hold."""
 
 
 class Channel(Protocol):
-    """A way to deliver a notification to a person; returns when the provider has taken it."""
+    """A way to deliver; each module named in `outbox.registry.CHANNELS` has `make_channel(settings) -> Channel`.
+
+    Called from many threads at once.
+    """
 
     name: str
 
-    def deliver(self, *, user_id: str, event: str, content: str, delivery: Delivery) -> None:
-        """Deliver within `delivery.timeout` seconds; raises PermanentError, or anything else to be tried again."""
+    def host(self, address: str) -> str:
+        """The destination's host, for its breaker and its limit; "" where there is only one destination.
+
+        Raises PermanentError for an address that cannot be one, or when the channel is not set up.
+        """
+
+    def deliver(self, letter: Letter, delivery: Delivery) -> None:
+        """Return when the provider has taken it, within `delivery.timeout` seconds.
+
+        Raises PermanentError, TemporaryError or UnknownOutcomeError; anything else counts as temporary.
+        """
+
+    def close(self) -> None:
+        """Close connections; nothing is delivered afterwards."""
