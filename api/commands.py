@@ -1,6 +1,7 @@
 """From a decoded body to what the committer accepts; what the types cannot say is checked here."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 import msgspec
@@ -9,37 +10,41 @@ from api.bodies import decode, field_name
 from api.problems import ProblemError, field_problem
 from api.requests import MAX_BULK, Bulk, BulkItem, MessageRequest
 from outbox.acceptance import Acceptance, make_acceptance
+from outbox.dates import ANY_TIME, DateError, Dates, check_dates
 from outbox.notification import MAX_NAME, TOPIC, Notification
 from outbox.registry import CHANNELS, TOPICS
+from outbox.settings import Settings
 
 NOTIFICATION_DECODER = msgspec.json.Decoder(Notification)
 _encode = msgspec.json.Encoder().encode
 
 
-def request_notification(notification: Notification, *, traceparent: str | None, within: str = "$") -> Acceptance:
+def request_notification(
+    notification: Notification, settings: Settings, *, traceparent: str | None, within: str = "$"
+) -> Acceptance:
     """Accept one notification. Raises ProblemError naming the field below the path `within`."""
     key = notification.key
     if len(key) > MAX_NAME:  # digits of an integer: the type bounds only text
         raise field_problem(field_name(f"{within}.user_id"), f"{len(key)} digits, the limit is {MAX_NAME}")
-    if notification.channel is not None and notification.channel not in CHANNELS:
-        detail = f"no such channel: {notification.channel}; registered: {', '.join(CHANNELS)}"
-        raise field_problem(field_name(f"{within}.channel"), detail)
-    return make_acceptance(TOPIC, key, _encode(notification), traceparent=traceparent)
+    _check_target(notification, settings, within)
+    dates = notification.dates
+    _check_dates(dates, settings, within)
+    return make_acceptance(TOPIC, key, _encode(notification), traceparent=traceparent, dates=dates)
 
 
-def request_bulk(bulk: Bulk, *, traceparent: str | None, max_bytes: int) -> list[Acceptance]:
+def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> list[Acceptance]:
     """Accept every notification of a bulk, in order.
 
-    `max_bytes` bounds their data after expansion: one long text for 1,000 users would be a gigabyte.
+    HERALD_MAX_BULK_BODY bounds their data after expansion: one long text for 1,000 users would be a gigabyte.
     Raises ProblemError naming the item.
     """
     acceptances: list[Acceptance] = []
-    size = 0
+    size, max_bytes = 0, settings.max_bulk_body
     for path, notification in _expanded(bulk):
         if len(acceptances) == MAX_BULK:
             detail = f"more than {MAX_BULK} notifications once every user_ids is expanded, the limit is {MAX_BULK}"
             raise field_problem("items", detail)
-        accepted = request_notification(notification, traceparent=traceparent, within=path)
+        accepted = request_notification(notification, settings, traceparent=traceparent, within=path)
         size += memoryview(accepted.data).nbytes
         if size > max_bytes:
             raise _too_large(path, max_bytes)
@@ -47,7 +52,7 @@ def request_bulk(bulk: Bulk, *, traceparent: str | None, max_bytes: int) -> list
     return acceptances
 
 
-def request_message(message: MessageRequest, *, traceparent: str | None) -> Acceptance:
+def request_message(message: MessageRequest, settings: Settings, *, traceparent: str | None) -> Acceptance:
     """Accept one message on any registered topic. Raises ProblemError naming the field."""
     if message.topic not in TOPICS:
         detail = f"no such topic: {message.topic}; registered: {', '.join(TOPICS)}"
@@ -56,18 +61,51 @@ def request_message(message: MessageRequest, *, traceparent: str | None) -> Acce
     if not data.lstrip().startswith(b"{"):
         raise field_problem("data", "must be a JSON object")
     if message.topic != TOPIC:
-        return make_acceptance(message.topic, message.key, data, traceparent=traceparent)
+        _check_dates(message.dates, settings, "$")
+        return make_acceptance(message.topic, message.key, data, traceparent=traceparent, dates=message.dates)
+    for field in ("deliver_at", "deliver_by", "priority"):
+        if getattr(message, field) is not None:
+            raise field_problem(field, f"belongs into data on the topic {TOPIC}")
     notification = decode(data, NOTIFICATION_DECODER, within="$.data")
     if message.key not in {None, notification.key}:
         raise field_problem("key", f"must be data.user_id ({notification.key}) or absent on the topic {TOPIC}")
-    return request_notification(notification, traceparent=traceparent, within="$.data")
+    return request_notification(notification, settings, traceparent=traceparent, within="$.data")
+
+
+def _check_target(notification: Notification, settings: Settings, within: str) -> None:
+    if notification.channel is not None and notification.channel not in CHANNELS:
+        detail = f"no such channel: {notification.channel}; registered: {', '.join(CHANNELS)}"
+        raise field_problem(field_name(f"{within}.channel"), detail)
+
+
+def _check_dates(dates: Dates, settings: Settings, within: str) -> None:
+    if dates == ANY_TIME:
+        return
+    try:
+        check_dates(dates, now=datetime.now(UTC), max_ahead=settings.max_ahead)
+    except DateError as error:
+        raise field_problem(field_name(f"{within}.{error.field}"), str(error)) from None
 
 
 def _expanded(bulk: Bulk) -> Iterator[tuple[str, Notification]]:
     for index, item in enumerate(bulk.items):
         path = f"$.items[{index}]"
         for user_id in _users(item, path):
-            yield path, Notification(user_id=user_id, event=item.event, content=item.content, channel=item.channel)
+            yield path, _notification(item, user_id)
+
+
+def _notification(item: BulkItem, user_id: str | int) -> Notification:
+    return Notification(
+        user_id=user_id,
+        event=item.event,
+        content=item.content,
+        channel=item.channel,
+        address=item.address,
+        subject=item.subject,
+        deliver_at=item.deliver_at,
+        deliver_by=item.deliver_by,
+        priority=item.priority,
+    )
 
 
 def _users(item: BulkItem, path: str) -> list[str | int]:

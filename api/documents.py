@@ -17,6 +17,7 @@ COMMITTED = "It is committed, and will be delivered"
 REASONS = {
     400: "A field or a parameter is wrong; `errors` names it and its limit",
     404: "There is nothing with this id",
+    409: "Its state does not allow it; `detail` says which",
     413: "The body is too large; `errors` names the limit",
     415: "The body is not declared as application/json",
     422: "PostgreSQL refuses the data, now and always",

@@ -8,6 +8,7 @@ from litestar import Request, Response, Router, get, post
 
 from api.answers import Accepted, accepted
 from api.bodies import read_json
+from api.cancelling import cancel_message
 from api.commands import request_message
 from api.documents import COMMITTED, documented, takes
 from api.parameters import Id, only_query, parse_id
@@ -32,7 +33,7 @@ async def accept_message(request: Request[Any, Any, Any]) -> Response[Accepted]:
     """Accept a message for a registered topic: 202 once it is committed."""
     resources = resources_of(request)
     message = await read_json(request, _DECODER, max_bytes=resources.settings.max_body)
-    acceptance = request_message(message, traceparent=traceparent(request))
+    acceptance = request_message(message, resources.settings, traceparent=traceparent(request))
     await resources.committer.submit((acceptance,))
     return accepted(acceptance)
 
@@ -54,4 +55,4 @@ def message(request: Request[Any, Any, Any], id: Id) -> MessageState:  # noqa: A
     return found
 
 
-router = Router("/messages", route_handlers=[accept_message, message], tags=["messages"])
+router = Router("/messages", route_handlers=[accept_message, message, cancel_message], tags=["messages"])

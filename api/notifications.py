@@ -9,6 +9,7 @@ from litestar import Request, Response, Router, get, post
 
 from api.answers import Accepted, BulkAccepted, Events, NotificationPage, accepted, bulk_accepted
 from api.bodies import read_json
+from api.cancelling import cancel_notification
 from api.commands import NOTIFICATION_DECODER, request_bulk, request_notification
 from api.documents import COMMITTED, documented, takes
 from api.parameters import (
@@ -46,7 +47,7 @@ async def accept_notification(request: Request[Any, Any, Any]) -> Response[Accep
     """Accept a notification: 202 once it is committed, from when on nothing that is killed loses it."""
     resources = resources_of(request)
     notification = await read_json(request, NOTIFICATION_DECODER, max_bytes=resources.settings.max_body)
-    acceptance = request_notification(notification, traceparent=traceparent(request))
+    acceptance = request_notification(notification, resources.settings, traceparent=traceparent(request))
     await resources.committer.submit((acceptance,))
     return accepted(acceptance)
 
@@ -64,7 +65,7 @@ async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]
     resources = resources_of(request)
     max_bytes = resources.settings.max_bulk_body
     bulk = await read_json(request, _BULK_DECODER, max_bytes=max_bytes)
-    acceptances = request_bulk(bulk, traceparent=traceparent(request), max_bytes=max_bytes)
+    acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request))
     await resources.committer.submit(acceptances)
     return bulk_accepted(acceptances)
 
@@ -134,6 +135,13 @@ def _unknown(notification_id: UUID) -> ProblemError:
 
 router = Router(
     "/notifications",
-    route_handlers=[accept_notification, accept_bulk, notifications, notification, notification_events],
+    route_handlers=[
+        accept_notification,
+        accept_bulk,
+        notifications,
+        notification,
+        notification_events,
+        cancel_notification,
+    ],
     tags=["notifications"],
 )

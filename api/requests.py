@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from outbox.notification import MAX_NAME, Content, Name, Notification
+from outbox.dates import Dates
+from outbox.notification import MAX_NAME, Address, Content, Date, Name, Notification, Priority, Subject
 
 MAX_BULK = 1000  # items, and notifications after expansion
 
@@ -17,6 +18,11 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     event: Name
     content: Content
     channel: Name | None = None
+    address: Address | None = None
+    subject: Subject | None = None
+    deliver_at: Date | None = None
+    deliver_by: Date | None = None
+    priority: Priority | None = None
     user_id: Name | int | msgspec.UnsetType = msgspec.UNSET
     user_ids: Users | msgspec.UnsetType = msgspec.UNSET
 
@@ -28,11 +34,22 @@ class Bulk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An event for any registered topic; messages of one key are published in order."""
+    """An event for any registered topic; messages of one key are published in order.
+
+    Dates stand in `data` where the topic is `notifications`, here for any other.
+    """
 
     topic: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
     data: Annotated[msgspec.Raw, msgspec.Meta(description="any JSON object, kept as it came")]
     key: Name | None = None
+    deliver_at: Date | None = None
+    deliver_by: Date | None = None
+    priority: Priority | None = None
+
+    @property
+    def dates(self) -> Dates:
+        """When it is to be delivered."""
+        return Dates(deliver_at=self.deliver_at, deliver_by=self.deliver_by, priority=self.priority)
 
 
 _NOTIFICATION: dict[str, Any] = {"user_id": "42", "event": "order.shipped", "content": "Your parcel is on its way."}
@@ -40,7 +57,19 @@ _NOTIFICATION: dict[str, Any] = {"user_id": "42", "event": "order.shipped", "con
 EXAMPLES: dict[type[msgspec.Struct], dict[str, dict[str, Any]]] = {
     Notification: {
         "shipped": {"summary": "Delivered by the default channel", "value": _NOTIFICATION},
-        "channel": {"summary": "With a channel", "value": {**_NOTIFICATION, "channel": "log"}},
+        "channel": {
+            "summary": "Over a channel, to an address",
+            "value": {**_NOTIFICATION, "channel": "email", "address": "Ada <ada@example.com>", "subject": "On its way"},
+        },
+        "dates": {
+            "summary": "Later, but not too late",
+            "value": {
+                **_NOTIFICATION,
+                "deliver_at": "2027-01-01T09:00:00+01:00",
+                "deliver_by": "2027-01-01T18:00:00+01:00",
+                "priority": 9,
+            },
+        },
     },
     Bulk: {
         "mixed": {

@@ -7,7 +7,8 @@ import psycopg2
 from confluent_kafka import Consumer, Message
 from psycopg2.extensions import connection as Connection  # noqa: N812  a class with a lower-case name
 
-from outbox.attempts import Outcome, Record, claim, record_outcomes
+from outbox.claims import Record, claim
+from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS, TOPICS
 from outbox.settings import load_settings
 
@@ -36,7 +37,7 @@ def main() -> None:
 def _handle(connection: Connection, window: list[Message], lease: float) -> None:
     winners = claim(connection, [_request(record) for record in window], lease=lease)
     connection.commit()
-    outcomes = [Outcome(id=one, attempt=attempt, outcome="sent") for one, attempt in winners.items()]
+    outcomes = [Outcome(id=one, attempt=attempt, outcome="sent") for one, (attempt, *_) in winners.items()]
     record_outcomes(connection, outcomes, dead_letters=DEAD_LETTERS)
     connection.commit()
 

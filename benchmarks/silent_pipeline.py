@@ -1,7 +1,8 @@
 """`herald pipeline` as it is, but for a channel without output: its rival prints nothing either."""
 
 from outbox import registry
-from pipeline.delivery import Delivery
+from outbox.settings import Settings
+from pipeline.delivery import Delivery, Letter
 
 
 class Silence:
@@ -9,11 +10,20 @@ class Silence:
 
     name = "log"
 
-    def deliver(self, *, user_id: str, event: str, content: str, delivery: Delivery) -> None:
+    def host(self, address: str) -> str:  # noqa: ARG002 - a Channel
+        """Nothing outside."""
+        return ""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def deliver(self, letter: Letter, delivery: Delivery) -> None:
         """Do nothing."""
 
 
-channel = Silence()
+def make_channel(_settings: Settings) -> Silence:
+    return Silence()
+
 
 if __name__ == "__main__":
     registry.CHANNELS[registry.DEFAULT_CHANNEL] = "benchmarks.silent_pipeline"

@@ -1,11 +1,14 @@
 """The statement that accepts: an event in the log and a row in its projection, for many commands at once."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from uuid_utils.compat import uuid7
+
+from outbox.dates import ANY_TIME, Dates
 
 
 class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -16,34 +19,53 @@ class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str | None
     data: msgspec.Raw
     traceparent: str | None = None
+    deliver_at: datetime | None = None
+    deliver_by: datetime | None = None
+    priority: int | None = None
 
 
 # One clock reading for the batch: the event and its projection carry the same date, so a rebuild equals the table.
 _ACCEPT = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 accepted AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, topic text, key text, data jsonb, traceparent text)
+    SELECT r.*, coalesce(deliver_at > at, false) AS is_later, at
+    FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, topic text, key text, data jsonb, traceparent text,
+        deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
 ),
 logged AS (
     INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
-    SELECT id, 1, 'message.requested', topic, key, data,
-           jsonb_strip_nulls(jsonb_build_object('request', 1, 'cause', 'accepted', 'traceparent', traceparent)), at
-    FROM accepted, clock
+    SELECT id, 1,
+           CASE WHEN is_later THEN 'message.scheduled' ELSE 'message.requested' END,
+           CASE WHEN NOT is_later THEN topic END,
+           CASE WHEN NOT is_later THEN key END,
+           CASE WHEN is_later THEN jsonb_strip_nulls(jsonb_build_object('topic', topic, 'key', key))
+               || jsonb_build_object('data', data) ELSE data END,
+           jsonb_strip_nulls(jsonb_build_object(
+               'request', CASE WHEN NOT is_later THEN 1 END, 'cause', CASE WHEN NOT is_later THEN 'accepted' END,
+               'due_at', CASE WHEN is_later THEN deliver_at END, 'deliver_by', deliver_by, 'priority', priority,
+               'traceparent', traceparent)),
+           at
+    FROM accepted
 ),
 projected AS (
     INSERT INTO messages (id, topic, key, data, traceparent, status, version, request, attempts,
-                          requested_in, accepted_at, updated_at)
-    SELECT id, topic, key, data, traceparent, 'pending', 1, 1, 0, pg_current_xact_id(), at, at
-    FROM accepted, clock
+                          due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
+    SELECT id, topic, key, data, traceparent, CASE WHEN is_later THEN 'scheduled' ELSE 'pending' END, 1,
+           (NOT is_later)::integer, 0, CASE WHEN is_later THEN deliver_at END, deliver_by, coalesce(priority, 5),
+           pg_current_xact_id(), at, at
+    FROM accepted
 )
 SELECT pg_current_xact_id()::text
 """
 _encode = msgspec.json.Encoder().encode
 
 
-def make_acceptance(topic: str, key: str | None, data: bytes, *, traceparent: str | None = None) -> Acceptance:
+def make_acceptance(
+    topic: str, key: str | None, data: bytes, *, traceparent: str | None = None, dates: Dates = ANY_TIME
+) -> Acceptance:
     """Give a message its id, a UUIDv7; its time comes from this process's clock and decides nothing."""
-    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent)
+    when = (dates.deliver_at, dates.deliver_by, dates.priority)
+    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when)
 
 
 def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> int:

@@ -4,6 +4,7 @@ Each function is one statement in the caller's transaction and changes nothing w
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,9 @@ class Foreign(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
     source: str
     traceparent: str | None = None
+    deliver_at: datetime | None = None
+    deliver_by: datetime | None = None
+    priority: int | None = None
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,37 +37,43 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
     request: int
     traceparent: str | None = None
+    deliver_by: datetime | None = None
+    priority: int | None = None
 
 
 _APPEND = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 found AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%s::jsonb)
-        AS r(id uuid, version integer, topic text, key text, data jsonb, source text, request integer, traceparent text)
+        AS r(id uuid, version integer, topic text, key text, data jsonb, source text, request integer,
+             traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint)
 ),
 new AS (
-    SELECT f.* FROM found AS f WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = f.id)
+    SELECT f.*, coalesce(deliver_at > at, false) AS is_later FROM found AS f, clock
+    WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = f.id)
 ),
 logged AS (
     INSERT INTO outbox (stream_id, version, type, payload, headers, recorded_at)
     SELECT id, coalesce(version, 1), %s,
            jsonb_strip_nulls(jsonb_build_object('topic', topic, 'key', key, 'source', source))
                || jsonb_build_object('data', data),
-           jsonb_strip_nulls(jsonb_build_object('request', request, 'traceparent', traceparent)), at
+           jsonb_strip_nulls(jsonb_build_object('request', request, 'traceparent', traceparent,
+               'due_at', CASE WHEN is_later THEN deliver_at END, 'deliver_by', deliver_by, 'priority', priority)), at
     FROM new, clock
     ON CONFLICT DO NOTHING
     RETURNING stream_id
 )
 INSERT INTO messages (id, topic, key, data, traceparent, status, version, request, attempts,
-                      requested_in, accepted_at, updated_at)
-SELECT n.id, n.topic, n.key, n.data, n.traceparent, 'pending', coalesce(n.version, 1), coalesce(n.request, 1), 0,
-       pg_current_xact_id(), at, at
+                      due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
+SELECT n.id, n.topic, n.key, n.data, n.traceparent, CASE WHEN n.is_later THEN 'scheduled' ELSE 'pending' END,
+       coalesce(n.version, 1), coalesce(n.request, (NOT n.is_later)::integer), 0,
+       CASE WHEN n.is_later THEN n.deliver_at END, n.deliver_by, coalesce(n.priority, 5), pg_current_xact_id(), at, at
 FROM new AS n JOIN logged AS l ON l.stream_id = n.id, clock
 """
 
 
 def adopt(connection: Connection, foreign: Sequence[Foreign]) -> None:
-    """Take over other producers' messages: pending afterwards, with request 1."""
+    """Take over other producers' messages: pending afterwards, with request 1, or scheduled for a later date."""
     _append(connection, foreign, "message.adopted")
 
 

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-Cause = Literal["accepted", "retry", "outcome unknown", "lost", "topic deleted"]
+Cause = Literal["accepted", "scheduled", "retry", "postponed", "lost", "topic deleted", "requeued"]
+DEFAULT_PRIORITY = 5  # 0 to 9, 9 first
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +21,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requested(Event, frozen=True, kw_only=True):
-    """Delivery was asked for: the first time by the caller, later by the scheduler."""
+    """Delivery was asked for: the first time by the caller, later by the scheduler or a person.
+
+    Once a person decides to try again (`requeued`), the attempts so far no longer count, nor does `deliver_by`.
+    """
 
     TYPE = "message.requested"
     topic: str
@@ -28,17 +32,35 @@ class Requested(Event, frozen=True, kw_only=True):
     data: Any
     request: int
     cause: Cause
+    deliver_by: datetime | None = None
+    priority: int = DEFAULT_PRIORITY
+    traceparent: str | None = None
+
+
+class Scheduled(Event, frozen=True, kw_only=True):
+    """Accepted for a later date: nothing is requested before `due_at`."""
+
+    TYPE = "message.scheduled"
+    topic: str
+    key: str | None = None
+    data: Any
+    due_at: datetime
+    deliver_by: datetime | None = None
+    priority: int = DEFAULT_PRIORITY
     traceparent: str | None = None
 
 
 class Adopted(Event, frozen=True, kw_only=True):
-    """Another producer put this on a topic; the record is its first request."""
+    """Another producer put this on a topic; the record is its first request, unless it has a later date."""
 
     TYPE = "message.adopted"
     topic: str
     key: str | None = None
     data: Any
     source: str
+    due_at: datetime | None = None
+    deliver_by: datetime | None = None
+    priority: int = DEFAULT_PRIORITY
     traceparent: str | None = None
 
 
@@ -50,6 +72,8 @@ class Recovered(Event, frozen=True, kw_only=True):
     key: str | None = None
     data: Any
     request: int
+    deliver_by: datetime | None = None
+    priority: int = DEFAULT_PRIORITY
     traceparent: str | None = None
 
 
@@ -59,6 +83,20 @@ class Started(Event, frozen=True, kw_only=True):
     TYPE = "message.started"
     attempt: int
     lease_until: datetime
+    destination: str | None = None
+
+
+class Postponed(Event, frozen=True, kw_only=True):
+    """Not tried now: paused, its destination fails or is busy, or one before it has to end first.
+
+    `attempt` names an attempt that was claimed and given back without a call: it does not count.
+    """
+
+    TYPE = "message.postponed"
+    reason: str
+    due_at: datetime
+    attempt: int | None = None
+    destination: str | None = None
 
 
 class Sent(Event, frozen=True, kw_only=True):
@@ -75,6 +113,15 @@ class Failed(Event, frozen=True, kw_only=True):
     attempt: int
     reason: str
     due_at: datetime
+
+
+class OutcomeUnknown(Event, frozen=True, kw_only=True):
+    """Whether the channel took it is not known: repeated at `due_at`, or held for a person where that is null."""
+
+    TYPE = "message.unknown"
+    attempt: int
+    reason: str
+    due_at: datetime | None = None
 
 
 class DeadLettered(Event, frozen=True, kw_only=True):
@@ -97,8 +144,36 @@ class Late(Event, frozen=True, kw_only=True):
 
     TYPE = "message.late"
     attempt: int
-    outcome: Literal["sent", "failed", "dead"]
+    outcome: Literal["sent", "failed", "unknown", "postponed", "dead"]
     reason: str | None = None
+
+
+class Cancelled(Event, frozen=True, kw_only=True):
+    """The caller took it back before any attempt began."""
+
+    TYPE = "message.cancelled"
+
+
+class Expired(Event, frozen=True, kw_only=True):
+    """Its `deliver_by` passed before it was delivered."""
+
+    TYPE = "message.expired"
+    deliver_by: datetime
+
+
+class Edited(Event, frozen=True, kw_only=True):
+    """A person changed the data of a dead letter before trying again."""
+
+    TYPE = "message.edited"
+    key: str | None = None
+    data: Any
+
+
+class Discarded(Event, frozen=True, kw_only=True):
+    """A person gave it up for good."""
+
+    TYPE = "message.discarded"
+    reason: str
 
 
 TYPES: dict[str, type[Event]] = {kind.TYPE: kind for kind in Event.__subclasses__()}

@@ -6,32 +6,47 @@ makes the table a projection that can be dropped and rebuilt.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import msgspec
 
 from outbox.events import (
     Adopted,
+    Cancelled,
     DeadLettered,
+    Discarded,
+    Edited,
     Event,
+    Expired,
     Failed,
     Late,
+    OutcomeUnknown,
+    Postponed,
     Recorded,
     Recovered,
     Rejected,
     Requested,
+    Scheduled,
     Sent,
     Started,
 )
 
-Status = Literal["pending", "sending", "sent", "failed", "dead", "cancelled", "expired"]
-STATUSES: tuple[Status, ...] = ("pending", "sending", "sent", "failed", "dead", "cancelled", "expired")
-FINAL: frozenset[Status] = frozenset({"sent", "dead", "cancelled", "expired"})
+Status = Literal[
+    "scheduled", "pending", "sending", "sent", "failed", "unknown", "dead", "cancelled", "expired", "discarded"
+]
+STATUSES: tuple[Status, ...] = get_args(Status)
+FINAL: frozenset[Status] = frozenset({"sent", "unknown", "dead", "cancelled", "expired", "discarded"})  # but for people
+# What was requested before and is not over: later messages of its key may have to wait for it. SQL, as an index has it.
+DELAYED = "status IN ('scheduled', 'failed') OR request > 1 AND status IN ('pending', 'sending')"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `messages`; `request` and `attempts` are counts, dates are the database's."""
+    """One row of `messages`; `request` and `attempts` are counts, dates are the database's.
+
+    `uncounted` of the attempts do not count against the limit: given back untried, or before a person's requeue.
+    `destination` is channel and host of the newest claim.
+    """
 
     id: UUID
     topic: str
@@ -48,6 +63,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: datetime
     updated_at: datetime
     sent_at: datetime | None
+    priority: int
+    deliver_by: datetime | None
+    destination: str | None
+    uncounted: int
+
+
+Opening = Requested | Scheduled | Adopted | Recovered
 
 
 def fold(stream: Iterable[Recorded]) -> Message:
@@ -64,51 +86,85 @@ def fold(stream: Iterable[Recorded]) -> Message:
 def evolve(state: Message | None, recorded: Recorded) -> Message:
     """The state after one more event. Raises ValueError when a stream does not begin with a request."""
     event = recorded.event
-    if isinstance(event, Requested | Adopted | Recovered) and state is None:
+    if isinstance(event, Opening) and state is None:
         return _opened(event, recorded)
     if state is None:
         message = f"{event.TYPE} cannot be the first event of stream {recorded.stream_id}"
         raise ValueError(message)
     return msgspec.structs.replace(
-        state, version=recorded.version, updated_at=recorded.recorded_at, **_changes(event, recorded)
+        state, version=recorded.version, updated_at=recorded.recorded_at, **_changes(state, recorded)
     )
 
 
-def _opened(event: Requested | Adopted | Recovered, recorded: Recorded) -> Message:
+def _opened(event: Opening, recorded: Recorded) -> Message:
+    due_at = event.due_at if isinstance(event, Scheduled | Adopted) else None
     return Message(
         id=recorded.stream_id,
         topic=event.topic,
         key=event.key,
         data=event.data,
         traceparent=event.traceparent,
-        status="pending",
+        status="pending" if due_at is None else "scheduled",
         version=recorded.version,
-        request=1 if isinstance(event, Adopted) else event.request,
+        request=event.request if isinstance(event, Requested | Recovered) else int(due_at is None),
         attempts=0,
         reason=None,
-        due_at=None,
+        due_at=due_at,
         requested_in=recorded.transaction_id,
         accepted_at=recorded.recorded_at,
         updated_at=recorded.recorded_at,
         sent_at=None,
+        priority=event.priority,
+        deliver_by=event.deliver_by,
+        destination=None,
+        uncounted=0,
     )
 
 
-def _changes(event: Event, recorded: Recorded) -> dict[str, Any]:
+def _changes(state: Message, recorded: Recorded) -> dict[str, Any]:
+    match recorded.event:
+        case Requested() | Started() | Postponed() as event:
+            return _moved(state, event, recorded)
+        case Edited() as event:
+            return {"data": event.data, "key": event.key}
+        case Late():
+            return {}
+        case event:
+            return _ended(event, recorded)
+
+
+def _moved(state: Message, event: Requested | Started | Postponed, recorded: Recorded) -> dict[str, Any]:
     match event:
         case Requested():
-            requested_in = recorded.transaction_id
-            return {"status": "pending", "request": event.request, "due_at": None, "requested_in": requested_in}
+            asked = {"request": event.request, "requested_in": recorded.transaction_id}
+            forgiven = {"uncounted": state.attempts, "deliver_by": None} if event.cause == "requeued" else {}
+            return {"status": "pending", "due_at": None, **asked, **forgiven}
         case Started():
-            return {"status": "sending", "attempts": event.attempt, "due_at": event.lease_until}
+            to = {"destination": event.destination}
+            return {"status": "sending", "attempts": event.attempt, "due_at": event.lease_until, **to}
+        case Postponed():
+            to = {"destination": event.destination} if event.attempt is None else {}
+            uncounted = state.uncounted + (event.attempt is not None)
+            waits = {"status": "scheduled", "reason": event.reason, "due_at": event.due_at}
+            return {**waits, "uncounted": uncounted, **to}
+
+
+def _ended(event: Event, recorded: Recorded) -> dict[str, Any]:
+    """What an attempt, Kafka, the clock or a person ends; some of it is tried again."""
+    match event:
         case Sent():
             return {"status": "sent", "reason": None, "due_at": None, "sent_at": recorded.recorded_at}
         case Failed():
             return {"status": "failed", "reason": event.reason, "due_at": event.due_at}
+        case OutcomeUnknown():
+            status = "unknown" if event.due_at is None else "failed"
+            return {"status": status, "reason": event.reason, "due_at": event.due_at}
         case DeadLettered() | Rejected():
             return {"status": "dead", "reason": event.reason, "due_at": None}
-        case Late():
-            return {}
+        case Cancelled() | Expired():
+            return {"status": "cancelled" if isinstance(event, Cancelled) else "expired", "due_at": None}
+        case Discarded():
+            return {"status": "discarded", "reason": event.reason}
         case _:
             message = f"{event.TYPE} cannot follow another event"
             raise ValueError(message)

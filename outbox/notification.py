@@ -1,14 +1,22 @@
 """What a notification carries: the data of a message on the topic `notifications`."""
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
+from outbox.dates import Dates
+
 TOPIC = "notifications"
 MAX_NAME = 255  # characters of a user id, an event name or a message key
+MAX_ADDRESS = 2048  # characters of an e-mail address or a URL
 MAX_CONTENT = 1_000_000  # characters; Kafka's own limit on a record (1 MB by default) comes first for most
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+Address = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ADDRESS)]
+Subject = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+Date = Annotated[datetime, msgspec.Meta(tz=True)]
+Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 Content = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CONTENT)]
 
 
@@ -17,12 +25,20 @@ class AddressError(ValueError):
 
 
 class Notification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One notification for one user; ids that come as integers are kept as text."""
+    """One notification for one user; ids that come as integers are kept as text.
+
+    Without `channel` and `address`, settings decide by event or topic. Dates have a time zone.
+    """
 
     user_id: Name | int
     event: Name
     content: Content
     channel: Name | None = None
+    address: Address | None = None
+    subject: Subject | None = None
+    deliver_at: Date | None = None
+    deliver_by: Date | None = None
+    priority: Priority | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.user_id, int):
@@ -32,3 +48,8 @@ class Notification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     def key(self) -> str:
         """The user's id: notifications of one user are published and first attempted in order."""
         return str(self.user_id)
+
+    @property
+    def dates(self) -> Dates:
+        """When it is to be delivered."""
+        return Dates(deliver_at=self.deliver_at, deliver_by=self.deliver_by, priority=self.priority)

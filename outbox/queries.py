@@ -17,17 +17,25 @@ from outbox.registry import DEFAULT_CHANNEL
 
 
 class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification as it stands; `due_at` is the next attempt's date, or the end of the current one's lease."""
+    """A notification as it stands.
+
+    `due_at` is the next attempt's date, or the end of the current one's lease. `destination` is channel and
+    host of the newest attempt or postponement.
+    """
 
     id: UUID
     user_id: str
     event: str
     content: str
     channel: str
+    address: str | None
     status: Status
     attempts: int
     reason: str | None
     due_at: datetime | None
+    deliver_by: datetime | None
+    priority: int
+    destination: str | None
     created_at: datetime
     updated_at: datetime
     sent_at: datetime | None
@@ -45,6 +53,9 @@ class MessageState(msgspec.Struct, frozen=True, kw_only=True):
     request: int
     reason: str | None
     due_at: datetime | None
+    deliver_by: datetime | None
+    priority: int
+    destination: str | None
     accepted_at: datetime
     updated_at: datetime
     sent_at: datetime | None
@@ -61,7 +72,8 @@ class EventState(msgspec.Struct, frozen=True, kw_only=True):
 
 _NOTIFICATION = """
 SELECT id, data ->> 'user_id' AS user_id, data ->> 'event' AS event, data ->> 'content' AS content,
-       coalesce(data ->> 'channel', :default_channel) AS channel, status, attempts, reason, due_at,
+       coalesce(data ->> 'channel', split_part(destination, ':', 1), :default_channel) AS channel,
+       data ->> 'address' AS address, status, attempts, reason, due_at, deliver_by, priority, destination,
        accepted_at AS created_at, updated_at, sent_at
 FROM messages
 WHERE topic = :topic
@@ -76,7 +88,7 @@ _FILTERS = {
 }
 
 _MESSAGE = text("""
-SELECT id, topic, key, data::text AS data, status, attempts, request, reason, due_at,
+SELECT id, topic, key, data::text AS data, status, attempts, request, reason, due_at, deliver_by, priority, destination,
        accepted_at, updated_at, sent_at
 FROM messages
 WHERE id = :id

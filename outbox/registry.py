@@ -1,7 +1,7 @@
-"""The topics that have a consumer and the channels that deliver: one line each.
+"""The topics that have a consumer, the channels that deliver and the tasks that run by the clock: one line each.
 
-The values are names of modules, as text: the pipeline imports them when it starts, the API and
-the relay only need the keys. `docs/topics.md` shows a third topic being added.
+Modules are named as text: the pipeline imports topics and channels when it starts, the relay its tasks;
+the API only needs the names. `docs/topics.md` shows a third topic being added.
 """
 
 TOPICS = {
@@ -11,9 +11,12 @@ TOPICS = {
 
 CHANNELS = {
     "log": "pipeline.channels.log",
-    "webhook": "pipeline.channels.webhook",
-    "email": "pipeline.channels.email",
-    "apprise": "pipeline.channels.apprise",
+}
+
+# seconds between two runs, in the relay that leads; each module has `run(connection)`
+TASKS = {
+    "outbox.tasks.report_backlog": 300.0,
+    "outbox.tasks.remind_of_dead_letters": 900.0,
 }
 
 DEFAULT_CHANNEL = "log"

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     PrimaryKeyConstraint,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
-from outbox.message import STATUSES
+from outbox.message import DELAYED, STATUSES
 
 
 class Xid8(UserDefinedType[int]):
@@ -87,16 +88,37 @@ messages = Table(
     Column("accepted_at", _instant, nullable=False),
     Column("updated_at", _instant, nullable=False),
     Column("sent_at", _instant),
+    Column("priority", SmallInteger, nullable=False, server_default=text("5")),
+    Column("deliver_by", _instant),
+    Column("destination", Text),
+    Column("uncounted", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("id", name="messages_one_row_per_stream"),
     CheckConstraint(
         "status IN ({})".format(", ".join(f"'{status}'" for status in STATUSES)), name="messages_status_is_known"
     ),
     CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="messages_sent_has_its_date"),
     CheckConstraint("status <> 'sending' OR due_at IS NOT NULL", name="messages_sending_has_a_lease"),
+    CheckConstraint("priority BETWEEN 0 AND 9", name="messages_priority_is_a_digit"),
+    CheckConstraint(
+        "status NOT IN ('scheduled', 'failed') OR due_at IS NOT NULL", name="messages_waiting_has_its_date"
+    ),
     Index("messages_of_a_key", "topic", "key", "id"),
     Index("messages_of_an_event", text("(data ->> 'event')"), "id", postgresql_where=text("topic = 'notifications'")),
     Index("messages_not_sent", "status", "id", postgresql_where=text("status <> 'sent'")),
-    Index("messages_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("messages_due", "priority", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index(
+        "messages_waiting_for_a_destination",
+        "destination",
+        "priority",
+        "due_at",
+        postgresql_where=text("status IN ('scheduled', 'failed')"),
+    ),
+    Index("messages_delayed_of_a_key", "topic", "key", postgresql_where=text(DELAYED)),
+    Index(
+        "messages_to_expire",
+        "deliver_by",
+        postgresql_where=text("deliver_by IS NOT NULL AND status IN ('scheduled', 'pending', 'failed')"),
+    ),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -125,4 +147,31 @@ relay_pages = Table(
     Column("end_offsets", JSONB, nullable=False),
     Column("published_at", _instant, nullable=False, server_default=_clock),
     PrimaryKeyConstraint("epoch", name="relay_pages_one_per_epoch"),
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("destination", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("opened_at", _instant),
+    Column("probes", Integer, nullable=False, server_default=text("0")),
+    Column("probe_at", _instant),
+    Column("probe_id", Uuid),
+    Column("probe_until", _instant),
+    Column("closed_at", _instant),
+    Column("released", Integer, nullable=False, server_default=text("0")),
+    Column("reason", Text),
+    PrimaryKeyConstraint("destination", name="breakers_one_per_destination"),
+    CheckConstraint("(opened_at IS NULL) = (probe_at IS NULL)", name="breakers_open_has_its_probe"),
+    CheckConstraint("opened_at IS NULL OR closed_at IS NULL", name="breakers_open_or_closed"),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("scope", Text, nullable=False),
+    Column("reason", Text),
+    Column("paused_at", _instant, nullable=False, server_default=_clock),
+    PrimaryKeyConstraint("scope", name="pauses_one_per_scope"),
 )

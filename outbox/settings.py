@@ -168,6 +168,11 @@ class Settings(BaseSettings):
         if self.lease <= self.delivery_timeout:
             message = f"HERALD_LEASE ({self.lease:g}) must exceed HERALD_DELIVERY_TIMEOUT ({self.delivery_timeout:g})"
             raise ValueError(message)
+        for name, policy in self.channels.items():
+            if policy.timeout is not None and self.lease <= policy.timeout:
+                shown = f"HERALD_CHANNELS__{name.upper()}__TIMEOUT ({policy.timeout:g})"
+                message = f"HERALD_LEASE ({self.lease:g}) must exceed {shown}"
+                raise ValueError(message)
         return self
 
     @model_validator(mode="after")
@@ -196,9 +201,8 @@ def load_settings() -> Settings:
         return Settings()
     except UnreadableError as error:
         field = re.search(r'field "(\w+)"', str(error))
-        raise SettingsError(
-            f"{variable(field[1]) if field else 'a setting'}: is not valid JSON: {error.__cause__}"
-        ) from None
+        message = f"{variable(field[1]) if field else 'a setting'}: is not valid JSON: {error.__cause__}"
+        raise SettingsError(message) from None
     except ValidationError as error:
         raise SettingsError("\n".join(_complaint(part) for part in error.errors())) from None
 

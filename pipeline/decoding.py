@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from outbox.dates import ANY_TIME
 from outbox.notification import MAX_NAME
 from outbox.payload import PayloadError, check_json
 from pipeline.identity import adoption_id, is_plausible
@@ -87,6 +88,7 @@ class Decoder:
             arrival=arrival,
             traceparent=_text(headers.get("traceparent")),
             defect=defect,
+            dates=ANY_TIME if defect else self._topics[arrival.topic].dates(data),
         )
 
     def _foreign(self, arrival: Arrival, headers: HeadersByName) -> Request:
@@ -102,6 +104,7 @@ class Decoder:
             source=_text(headers.get("ce_source")) or f"kafka:{arrival.topic}/{arrival.partition}/{arrival.offset}",
             arrival=arrival,
             traceparent=_text(headers.get("traceparent")),
+            dates=self._topics[arrival.topic].dates(data),
         )
 
     def _checked(self, arrival: Arrival) -> bytes:

@@ -1,4 +1,4 @@
-"""Deliveries under way: many keys at once, the messages of one key one after the other.
+"""Deliveries under way: many destinations and keys at once, the messages of one key one after the other.
 
 What is claimed is delivered by a pool of threads that pull their work. One thread is woken when work
 comes; it wakes the next only when deliveries are slow enough to be worth it, because for fast ones
@@ -6,18 +6,22 @@ a change of threads costs more than the delivery. `spur` catches the first slow 
 """
 
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from queue import SimpleQueue
 from time import monotonic
 
-from outbox.attempts import Outcome
+from outbox.outcomes import Outcome
+from outbox.policies import Policy
 from pipeline.attempt import Attempt
+from pipeline.destinations import Destinations
+from pipeline.lanes import Lanes
+from pipeline.retry import postponed
 
 SLOW = 0.0005  # seconds a delivery takes on average from which on another thread is worth waking
-WEIGHT = 0.1  # of the newest delivery in the average
-HORIZON = 1.0  # seconds of work that may be claimed ahead
-MOST_OPEN = 10_000  # attempts claimed and not finished, so that memory stays bounded
+ASSUMED = 0.05  # seconds a delivery takes until one was measured
+MOST_OPEN = 20_000  # attempts claimed and not finished, so that memory stays bounded
+BEHIND_FAILED = "waits for the one before it"
+LOOK_AGAIN = 1.0  # seconds
 
 Perform = Callable[[Attempt], Outcome]
 
@@ -26,47 +30,74 @@ class Deliveries:
     """Threads that deliver, and the attempts that wait for them.
 
     `perform` makes one attempt and never raises; `finished(outcome)` is called from those threads.
-    `slowest` is what a delivery is assumed to take, in seconds, until one was measured: claims
-    begin carefully. One thread owns this object: it alone submits, settles and abandons.
+    `assumed` is what a delivery takes, in seconds, until one was measured. One thread owns this
+    object: it alone submits, settles and abandons.
     """
 
     def __init__(
-        self, perform: Perform, finished: Callable[[Outcome], None], *, concurrency: int, slowest: float
+        self,
+        perform: Perform,
+        finished: Callable[[Outcome], None],
+        policy: Callable[[str | None], Policy],
+        *,
+        concurrency: int,
+        strict_topics: Collection[str] = (),
+        assumed: float = ASSUMED,
     ) -> None:
         self._perform = perform
         self._finished = finished
         self._concurrency = concurrency
-        self._pace = slowest
-        self._measured = False
         self._lock = threading.Lock()
-        self._ready: deque[Attempt] = deque()
-        self._lanes: dict[tuple[str, str], deque[Attempt]] = {}
+        self._destinations = Destinations(policy, assumed=assumed)
+        self._lanes = Lanes(strict_topics)
         self._parked: SimpleQueue[None] = SimpleQueue()
         self._threads = self._idle = self._done = self._seen = 0
         self.open = 0
 
     @property
     def room(self) -> int:
-        """How many more may be claimed, so that none waits for long while its lease runs."""
-        ahead = int(self._concurrency * HORIZON / max(self._pace, 1e-6))
-        return max(self._concurrency, min(ahead, MOST_OPEN)) - self.open
+        """How many more may be claimed before memory is the limit."""
+        return MOST_OPEN - self.open
 
     @property
     def waiting(self) -> bool:
         """Whether attempts are ready and a thread could be found for them."""
-        return bool(self._ready) and (self._idle > 0 or self._threads < self._concurrency)
+        if self._idle == 0 and self._threads >= self._concurrency:
+            return False
+        with self._lock:
+            return self._destinations.has_ready
+
+    def wait(self, destination: str | None, lane: tuple[str, str] | None, *, within: float) -> float | None:
+        """None when one more attempt would begin within so many seconds; else the seconds to put it off."""
+        with self._lock:
+            ahead = 0 if lane is None else self._lanes.length(lane)
+            return self._destinations.wait(destination, lane=ahead, within=within)
+
+    def is_here(self, lane: tuple[str, str] | None) -> bool:
+        """Whether the order of this strict lane is kept here."""
+        with self._lock:
+            return lane is not None and self._lanes.is_here(lane)
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Deliver these, in their order where they share a key."""
         self.open += len(attempts)
+        back: list[Attempt] = []
         with self._lock:
             for attempt in attempts:
-                self._line_up(attempt)
+                self._destinations.opened(attempt.destination)
+                may_begin = self._lanes.enter(attempt)
+                if may_begin:
+                    self._destinations.put(attempt)
+                if may_begin is None:
+                    back.append(attempt)
             self._wake()
+        self._give_back(back)
 
-    def settled(self, count: int) -> None:
-        """So many outcomes are being recorded."""
-        self.open -= count
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        """The database has these outcomes."""
+        self.open -= len(outcomes)
+        with self._lock:
+            self._lanes.recorded(outcomes)
 
     def spur(self) -> None:
         """Wake one more thread when nothing was finished since the last call: what runs is slower than expected."""
@@ -78,24 +109,17 @@ class Deliveries:
     def abandon(self) -> list[Attempt]:
         """Take back whatever was not begun."""
         with self._lock:
-            left = [*self._ready, *(attempt for lane in self._lanes.values() for attempt in lane)]
-            self._ready.clear()
-            self._lanes = {key: deque() for key in self._lanes}
-        return left
+            return [*self._destinations.abandon(), *self._lanes.abandon()]
 
-    def _line_up(self, attempt: Attempt) -> None:
-        if attempt.lane is None:
-            self._ready.append(attempt)
-            return
-        lane = self._lanes.get(attempt.lane)
-        if lane is None:
-            self._lanes[attempt.lane] = deque()
-            self._ready.append(attempt)
-            return
-        lane.append(attempt)
+    def _give_back(self, attempts: Sequence[Attempt]) -> None:
+        with self._lock:
+            for attempt in attempts:
+                self._destinations.given_back(attempt)
+        for attempt in attempts:
+            self._finished(postponed(attempt, BEHIND_FAILED, wait=LOOK_AGAIN))
 
     def _wake(self) -> None:
-        if not self._ready:
+        if not self._destinations.has_ready:
             return
         if self._idle:
             self._idle -= 1
@@ -110,32 +134,30 @@ class Deliveries:
             attempt = self._next()
             started = monotonic()
             outcome = self._perform(attempt)
-            self._complete(attempt, monotonic() - started)
+            back = self._complete(attempt, outcome, monotonic() - started)
             self._finished(outcome)
+            if back:
+                self._give_back(back)
 
     def _next(self) -> Attempt:
         """The next attempt; parks the thread until there is one."""
         while True:
             with self._lock:
-                if self._ready:
-                    attempt = self._ready.popleft()
-                    if self._pace > SLOW:
+                taken = self._destinations.take()
+                if taken is not None:
+                    attempt, pace = taken
+                    if pace > SLOW:
                         self._wake()
                     return attempt
                 self._idle += 1
             self._parked.get()
 
-    def _complete(self, attempt: Attempt, seconds: float) -> None:
+    def _complete(self, attempt: Attempt, outcome: Outcome, seconds: float) -> list[Attempt]:
+        """Those of its strict lane that go back."""
         with self._lock:
             self._done += 1
-            self._pace = self._pace + WEIGHT * (seconds - self._pace) if self._measured else seconds
-            self._measured = True
-            if attempt.lane is not None:
-                self._advance(attempt.lane)
-
-    def _advance(self, key: tuple[str, str]) -> None:
-        lane = self._lanes[key]
-        if lane:
-            self._ready.append(lane.popleft())
-            return
-        del self._lanes[key]
+            self._destinations.done(attempt, seconds)
+            following, back = self._lanes.leave(attempt, outcome)
+            if following is not None:
+                self._destinations.put(following)
+        return back

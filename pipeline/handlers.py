@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from outbox import registry
+from outbox.settings import Settings
 from pipeline.delivery import Channel
 from pipeline.topic import Topic
 
@@ -15,6 +16,6 @@ def load_topics() -> dict[str, Topic]:
     return {name: import_module(module).topic for name, module in registry.TOPICS.items()}
 
 
-def load_channels() -> dict[str, Channel]:
-    """Every channel by its name."""
-    return {name: import_module(module).channel for name, module in registry.CHANNELS.items()}
+def load_channels(settings: Settings) -> dict[str, Channel]:
+    """Every channel by its name. Raises SettingsError for one that is set up wrongly."""
+    return {name: import_module(module).make_channel(settings) for name, module in registry.CHANNELS.items()}

@@ -17,8 +17,10 @@ import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.adoption import Foreign, Lost, adopt, recover, unknown
-from outbox.attempts import Outcome, Record, claim, record_outcomes
+from outbox.breakers import BreakerPolicy, report_outcomes
+from outbox.claims import Claim, Record, claim
 from outbox.database import is_data_error, is_outage
+from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from pipeline.records import Request
 
@@ -27,6 +29,7 @@ FIRST_WAIT = 0.1  # seconds until the first repetition; doubled up to LONGEST_WA
 LONGEST_WAIT = 5.0  # seconds
 
 Refused = list[tuple[Request, str]]
+Terms = Callable[[Request], Record]
 
 _log = structlog.get_logger()
 
@@ -36,36 +39,44 @@ class OutageError(Exception):
 
 
 class Written(msgspec.Struct):
-    """`won`: attempt numbers by message id; `refused`: what cannot be stored, and why."""
+    """`won`: attempts by message id; `refused`: what cannot be stored, and why."""
 
-    won: dict[UUID, int]
+    won: dict[UUID, Claim]
     refused: Refused
 
 
 class Ledger:
     """One connection, opened when it is needed, used by one thread.
 
-    `lease` in seconds; an outage may last `patience` seconds, or until `stop` is set.
+    `lease` in seconds; an outage may last `patience` seconds, or until `stop` is set. `terms` says of a
+    request, just before its claim, what a claim has to know.
     """
 
     def __init__(
-        self, connect: Callable[[], Connection], *, lease: float, stop: threading.Event, patience: float = PATIENCE
+        self,
+        connect: Callable[[], Connection],
+        breakers: BreakerPolicy,
+        *,
+        lease: float,
+        stop: threading.Event,
+        patience: float = PATIENCE,
     ) -> None:
         self._connect = connect
         self._connection: Connection | None = None
+        self._breakers = breakers
         self._lease = lease
         self._stop = stop
         self._patience = patience
 
-    def write(self, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> Written:
-        """Record the outcomes, claim the requests; at most one of either per message.
+    def write(self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms) -> Written:
+        """Record the outcomes, claim the requests by their terms; at most one of either per message.
 
         Raises OutageError when the database stays away.
         """
         deadline, wait = monotonic() + self._patience, FIRST_WAIT
         while True:
             try:
-                return self._write(outcomes, requests)
+                return self._write(outcomes, requests, terms)
             except psycopg2.Error as error:
                 self.close()
                 if not is_outage(error):
@@ -83,35 +94,38 @@ class Ledger:
                 self._connection.close()
             self._connection = None
 
-    def _write(self, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> Written:
+    def _write(self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms) -> Written:
         self._connection = connection = self._connection or self._connect()
         try:
-            written = self._transact(connection, outcomes, requests)
+            written = self._transact(connection, outcomes, requests, terms)
             connection.commit()
         except psycopg2.Error as error:
             if not is_data_error(error):
                 raise
             connection.rollback()
-            return self._halve(outcomes, requests, error)
+            return self._halve(outcomes, requests, terms, error)
         return written
 
-    def _transact(self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> Written:
+    def _transact(
+        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms
+    ) -> Written:
         if outcomes:
             record_outcomes(connection, outcomes, dead_letters=DEAD_LETTERS)
+            report_outcomes(connection, outcomes, self._breakers)
         if not requests:
             return Written({}, [])
         if foreign := [_foreign(request) for request in requests if request.version is None]:
             adopt(connection, foreign)
-        won = self._claim(connection, requests)
+        won = self._claim(connection, requests, terms)
         lost, refused = self._lost(connection, [one for one in requests if one.version and one.id not in won])
         if lost:
             recover(connection, [_lost(request) for request in lost])
-            won.update(self._claim(connection, lost))
+            won.update(self._claim(connection, lost, terms))
             _log.warning("requests_recovered", messages=len(lost))
         return Written(won, refused)
 
-    def _claim(self, connection: Connection, requests: Sequence[Request]) -> dict[UUID, int]:
-        return claim(connection, [Record(one.id, one.request) for one in requests], lease=self._lease)
+    def _claim(self, connection: Connection, requests: Sequence[Request], terms: Terms) -> dict[UUID, Claim]:
+        return claim(connection, [terms(one) for one in requests], lease=self._lease)
 
     def _lost(self, connection: Connection, losers: list[Request]) -> tuple[list[Request], Refused]:
         """Of Herald's own records that won nothing: those whose message the database does not know."""
@@ -120,9 +134,11 @@ class Ledger:
         refused = [(one, one.defect or "") for one in gone if one.raw is None]
         return [one for one in gone if one.raw is not None], refused
 
-    def _halve(self, outcomes: Sequence[Outcome], requests: Sequence[Request], error: psycopg2.Error) -> Written:
+    def _halve(
+        self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms, error: psycopg2.Error
+    ) -> Written:
         if outcomes and requests:
-            return _joined(self._write(outcomes, ()), self._write((), requests))
+            return _joined(self._write(outcomes, (), terms), self._write((), requests, terms))
         if len(requests) == 1:
             return Written({}, [(requests[0], f"PostgreSQL refuses it: {error.diag.message_primary}")])
         if len(outcomes) == 1:
@@ -131,7 +147,8 @@ class Ledger:
             return Written({}, [])
         middle = max(len(outcomes), len(requests)) // 2
         return _joined(
-            self._write(outcomes[:middle], requests[:middle]), self._write(outcomes[middle:], requests[middle:])
+            self._write(outcomes[:middle], requests[:middle], terms),
+            self._write(outcomes[middle:], requests[middle:], terms),
         )
 
 
@@ -147,6 +164,9 @@ def _foreign(request: Request) -> Foreign:
         data=msgspec.Raw(request.raw or b"null"),
         source=request.source,
         traceparent=request.traceparent,
+        deliver_at=request.dates.deliver_at,
+        deliver_by=request.dates.deliver_by,
+        priority=request.dates.priority,
     )
 
 
@@ -159,4 +179,6 @@ def _lost(request: Request) -> Lost:
         data=msgspec.Raw(request.raw or b"null"),
         request=request.request,
         traceparent=request.traceparent,
+        deliver_by=request.dates.deliver_by,
+        priority=request.dates.priority,
     )

@@ -11,6 +11,7 @@ import rich_click as click
 import structlog
 from confluent_kafka import KafkaException
 
+from outbox.breakers import policy_of
 from outbox.database import connect
 from outbox.kafka import ANSWER_TIMEOUT, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
@@ -18,18 +19,19 @@ from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import wait_for_database, wait_until
 from outbox.topics import NAMES, read_topic_ids
 from pipeline.application import make_application, quieten_quix, run_until, stop_on_signals
-from pipeline.attempt import Deliverer
 from pipeline.dead_letters import DeadLetters
 from pipeline.decoding import Decoder
-from pipeline.handlers import load_topics
+from pipeline.deliverer import Deliverer
+from pipeline.handlers import load_channels, load_topics
+from pipeline.health import Health
 from pipeline.ledger import Ledger
-from pipeline.retry import RetryPolicy
+from pipeline.routing import Router
 from pipeline.sink import DeliverySink
 from pipeline.topic import Topic
 from pipeline.worker import Worker
 
 CLOSE_MARGIN = 2.0  # seconds to record the outcome of a delivery that took all its time
-LONGEST_PATIENCE = 60.0  # seconds a checkpoint may wait for a free delivery slot
+PATIENCE = 10.0  # seconds a checkpoint may wait for memory; Kafka waits 300 (max.poll.interval.ms)
 
 _log = structlog.get_logger()
 
@@ -60,6 +62,11 @@ def command() -> None:
 def run(settings: Settings, stop: threading.Event) -> int:
     """Consume until `stop` is set; returns the process's exit code."""
     topics = load_topics()
+    try:
+        router = Router(settings, topics, load_channels(settings))
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        return 2
     wait_for_database(settings, stop)
     wait_for_kafka(settings, stop)
     wait_for_topics(settings, stop)
@@ -73,7 +80,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
         stop.set()
 
     try:
-        consume(settings, topics, stop, on_error=fail)
+        consume(settings, topics, router, stop, on_error=fail)
     except Exception as error:  # noqa: BLE001 - Quix ends on any error by design: the supervisor starts it anew
         is_told = stop.is_set() and not failed.is_set()
         _log.log(
@@ -84,10 +91,15 @@ def run(settings: Settings, stop: threading.Event) -> int:
 
 
 def consume(
-    settings: Settings, topics: Mapping[str, Topic], stop: threading.Event, *, on_error: Callable[[], None]
+    settings: Settings,
+    topics: Mapping[str, Topic],
+    router: Router,
+    stop: threading.Event,
+    *,
+    on_error: Callable[[], None],
 ) -> None:
     """Run the application until `stop` is set or it fails, then settle the deliveries that are under way."""
-    worker = make_worker(settings, topics, stop=stop, on_error=on_error)
+    worker = make_worker(settings, topics, router, stop=stop, on_error=on_error)
     with TemporaryDirectory(prefix="herald-", ignore_cleanup_errors=True) as folder:
         application = make_application(settings, DeliverySink(worker.inbox), topics, folder=Path(folder))
         worker.start()
@@ -95,31 +107,42 @@ def consume(
         try:
             run_until(application, stop)
         finally:
-            worker.close(settings.delivery_timeout + CLOSE_MARGIN)
+            worker.close(longest_delivery(settings) + CLOSE_MARGIN)
+            router.close()
     _log.info("pipeline_stopped")
 
 
 def make_worker(
-    settings: Settings, topics: Mapping[str, Topic], *, stop: threading.Event, on_error: Callable[[], None]
+    settings: Settings,
+    topics: Mapping[str, Topic],
+    router: Router,
+    *,
+    stop: threading.Event,
+    on_error: Callable[[], None],
 ) -> Worker:
     """The worker with all it needs, not started. Raises KafkaException when the topics cannot be described."""
-    retries = RetryPolicy(base=settings.retry_base, cap=settings.retry_cap, max_attempts=settings.max_attempts)
-    return Worker(
-        Decoder(
-            topics,
-            source=settings.source,
-            max_bytes=settings.max_body,
-            topic_ids=read_topic_ids(make_admin(settings)),
-        ),
-        Ledger(lambda: connect(settings, "herald-pipeline"), lease=settings.lease, stop=stop),
-        Deliverer(topics, retries, timeout=settings.delivery_timeout),
-        DeadLetters(librdkafka(settings)).bury,
-        retries,
-        concurrency=settings.concurrency,
-        hold=settings.lease - settings.delivery_timeout,
-        patience=min(settings.delivery_timeout, LONGEST_PATIENCE),
-        on_error=on_error,
+    decoder = Decoder(
+        topics, source=settings.source, max_bytes=settings.max_body, topic_ids=read_topic_ids(make_admin(settings))
     )
+    health = Health(settings.breaker_failures)
+    return Worker(
+        decoder,
+        router,
+        Ledger(lambda: connect(settings, "herald-pipeline"), policy_of(settings), lease=settings.lease, stop=stop),
+        Deliverer(router, health),
+        DeadLetters(librdkafka(settings)).bury,
+        health,
+        concurrency=settings.concurrency,
+        lease=settings.lease,
+        patience=PATIENCE,
+        on_error=on_error,
+        strict_topics=settings.strict_topics,
+    )
+
+
+def longest_delivery(settings: Settings) -> float:
+    """Seconds that the slowest channel allows one delivery."""
+    return max(settings.delivery_timeout, *(own.timeout or 0.0 for own in settings.channels.values()), 0.0)
 
 
 def wait_for_topics(settings: Settings, stop: threading.Event) -> None:

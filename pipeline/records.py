@@ -5,6 +5,8 @@ from uuid import UUID
 
 import msgspec
 
+from outbox.dates import ANY_TIME, Dates
+
 Headers = list[tuple[str, bytes]] | None
 
 
@@ -24,8 +26,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record that asks for a delivery, decoded.
 
     `version` is None where another producer wrote it. `defect` tells why Herald's own record does
-    not fit its topic: it is claimed all the same, to die with that reason. `raw` is JSON that can
-    be stored, or None where a defect makes it unfit even for that.
+    not fit its topic, or can be delivered nowhere: it is claimed all the same, to die with that reason.
+    `raw` is JSON that can be stored, or None where a defect makes it unfit even for that.
+    `destination` is `channel` or `channel:host`, None where the topic's own handler delivers.
     """
 
     id: UUID
@@ -39,6 +42,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     arrival: Arrival
     traceparent: str | None = None
     defect: str | None = None
+    dates: Dates = ANY_TIME
+    destination: str | None = None
 
 
 class Undecodable(Exception):  # noqa: N818 - a verdict on a record, not a failure of the program

@@ -2,60 +2,80 @@
 
 import random
 from collections.abc import Callable
-from uuid import UUID
 
-from outbox.attempts import Outcome
-from pipeline.delivery import PermanentError
+from outbox.outcomes import Kind, Outcome
+from outbox.policies import Policy
+from pipeline.attempt import Attempt
+from pipeline.delivery import PermanentError, TemporaryError, UnknownOutcomeError
 
 MAX_REASON = 500  # characters
+MOST_RETRY_AFTER = 86_400.0  # seconds a destination may ask for
 
 Uniform = Callable[[float, float], float]
 
 
 class RetryPolicy:
-    """Exponential backoff with full jitter, up to `cap` seconds, for at most `max_attempts` attempts.
+    """Exponential backoff with full jitter, up to a cap, for so many attempts, as the channel's policy says.
 
     Full jitter, so that what failed together is not tried again together.
     """
 
-    def __init__(self, *, base: float, cap: float, max_attempts: int, uniform: Uniform = random.uniform) -> None:
-        self._base = base
-        self._cap = cap
-        self._max_attempts = max_attempts
+    def __init__(self, policy: Policy, *, uniform: Uniform = random.uniform) -> None:
+        self._policy = policy
         self._uniform = uniform
 
-    def after(self, error: BaseException, *, message: UUID, attempt: int) -> Outcome:
-        """The outcome of an attempt (counted from 1) that raised `error`."""
-        reason = reason_of(error)
+    def after(self, error: BaseException, attempt: Attempt) -> Outcome:
+        """The outcome of an attempt that raised `error`."""
         if isinstance(error, PermanentError):
-            return dead(message, attempt, reason)
-        if attempt >= self._max_attempts:
-            return dead(message, attempt, reason_of(error, note=f" (attempt {attempt} of {self._max_attempts})"))
-        return Outcome(id=message, attempt=attempt, outcome="failed", reason=reason, retry_in=self.wait(attempt))
-
-    def given_back(self, message: UUID, attempt: int, reason: str) -> Outcome:
-        """An attempt that was claimed but never tried: again soon, however many attempts there were."""
-        wait = self._uniform(0, self._base)
-        return Outcome(id=message, attempt=attempt, outcome="failed", reason=reason, retry_in=wait)
+            return dead(attempt, reason_of(error))
+        if isinstance(error, UnknownOutcomeError) and self._policy.unknown == "hold":
+            return _outcome(attempt, "unknown", reason_of(error), is_fault=True)
+        tries, most = attempt.number - attempt.uncounted, self._policy.max_attempts
+        is_fault = error.is_destination_fault if isinstance(error, TemporaryError) else True
+        if tries >= most:
+            return _outcome(attempt, "dead", reason_of(error, note=f" (attempt {tries} of {most})"), is_fault=is_fault)
+        kind: Kind = "unknown" if isinstance(error, UnknownOutcomeError) else "failed"
+        asked = error.retry_after if isinstance(error, TemporaryError) else None
+        wait = max(self.wait(tries), min(asked or 0.0, MOST_RETRY_AFTER))
+        return _outcome(attempt, kind, reason_of(error), is_fault=is_fault, retry_in=wait)
 
     def wait(self, attempt: int) -> float:
-        """Seconds until the attempt after this one."""
+        """Seconds until the attempt after this one, counted from 1."""
         exponent = min(attempt - 1, 60)  # 2.0 ** 1024 overflows
-        return self._uniform(0, min(self._cap, self._base * 2.0**exponent))
+        return self._uniform(0, min(self._policy.retry_cap, self._policy.retry_base * 2.0**exponent))
 
 
-def dead(message: UUID, attempt: int, reason: str) -> Outcome:
-    """Nothing more is tried."""
-    return Outcome(id=message, attempt=attempt, outcome="dead", reason=storable(reason))
+def dead(attempt: Attempt, reason: str) -> Outcome:
+    """Nothing more is tried, and the destination is not to blame."""
+    return _outcome(attempt, "dead", storable(reason))
+
+
+def postponed(attempt: Attempt, reason: str, *, wait: float) -> Outcome:
+    """Claimed and never tried: again in so many seconds, and the attempt does not count."""
+    return _outcome(attempt, "postponed", reason, retry_in=wait)
+
+
+def _outcome(
+    attempt: Attempt, kind: Kind, reason: str, *, is_fault: bool = False, retry_in: float | None = None
+) -> Outcome:
+    return Outcome(
+        id=attempt.request.id,
+        attempt=attempt.number,
+        outcome=kind,
+        reason=reason,
+        retry_in=retry_in,
+        destination=attempt.counted,
+        is_fault=is_fault,
+    )
 
 
 def reason_of(error: BaseException, *, note: str = "") -> str:
-    """`TypeName: text`, of at most 500 characters; a foreseen end gives its text alone."""
+    """`TypeName: text`, of at most 500 characters; what a channel foresaw gives its text alone."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - a broken __str__ must not cost a delivery thread
         text = "its text cannot be read"
-    if not isinstance(error, PermanentError):
+    if not isinstance(error, PermanentError | TemporaryError | UnknownOutcomeError):
         text = f"{type(error).__name__}: {text}"
     return storable(text, limit=MAX_REASON - len(note)) + note
 

@@ -10,7 +10,7 @@ from quixstreams.sinks.base import BaseSink
 from pipeline.inbox import Inbox
 from pipeline.records import Arrival, Headers
 
-FLUSH_TIMEOUT = 200.0  # seconds; Kafka takes the partitions away after 300 (max.poll.interval.ms)
+FLUSH_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
 
 _log = structlog.get_logger()
 

@@ -8,26 +8,32 @@ the database holds them, and a slow destination holds up nobody.
 A message whose key has an attempt under way is claimed all the same and held here: its lease runs
 meanwhile, so no call begins when less than a delivery's time is left of it (`Attempt.deadline`).
 Leaving it unclaimed instead would make the checkpoint, and with it every other key, wait for it.
+Where it could not begin in time anyway, because its destination is busy, the claim postpones it.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic
 from uuid import UUID
 
+import msgspec
 import structlog
 
-from outbox.attempts import Outcome
+from outbox.claims import Claim, Record
+from outbox.outcomes import Outcome
 from pipeline.attempt import Attempt
 from pipeline.dead_letters import Bury
 from pipeline.decoding import Decoder
 from pipeline.deliveries import Deliveries, Perform
+from pipeline.delivery import PermanentError
 from pipeline.doorbell import Doorbell
+from pipeline.health import Health
 from pipeline.inbox import Inbox
 from pipeline.ledger import Ledger
 from pipeline.records import Arrival, Request, Undecodable
-from pipeline.retry import RetryPolicy
+from pipeline.retry import postponed, reason_of
+from pipeline.routing import Router
 
 BATCH = 1000  # records, and outcomes, in one transaction at most
 SPUR = 0.002  # seconds without progress until one more delivery thread is woken
@@ -41,35 +47,41 @@ _log = structlog.get_logger()
 class Worker:
     """Claims what is added to the inbox, has it delivered, records what became of it.
 
-    `hold` is the seconds after its claim within which an attempt may begin: the lease less one
-    delivery. `patience` is how many seconds a flush may wait for delivery slots to become free;
-    after it everything is claimed and held. `on_error` is called from the thread when it ends by one.
+    `lease` in seconds, as the ledger claims by it. `patience` is how many seconds a flush may wait for
+    memory to become free; after it everything is claimed. `on_error` is called from the thread when it
+    ends by one.
     """
 
     def __init__(  # noqa: PLR0913 - called by one composition root
         self,
         decoder: Decoder,
+        router: Router,
         ledger: Ledger,
         perform: Perform,
         bury: Bury,
-        retries: RetryPolicy,
+        health: Health,
         *,
         concurrency: int,
-        hold: float,
+        lease: float,
         patience: float,
         on_error: Callable[[], None],
+        strict_topics: Collection[str] = (),
     ) -> None:
         self._decoder = decoder
+        self._router = router
         self._ledger = ledger
         self._bury = bury
-        self._retries = retries
-        self._hold = hold
+        self._health = health
+        self._lease = lease
         self._patience = patience
         self._on_error = on_error
+        self._strict_topics = strict_topics
         self._doorbell = Doorbell()
         self.inbox = Inbox(self._doorbell)
         self._outcomes: deque[Outcome] = deque()
-        self._deliveries = Deliveries(perform, self._finish, concurrency=concurrency, slowest=patience)
+        self._deliveries = Deliveries(
+            perform, self._finish, router.policy, concurrency=concurrency, strict_topics=strict_topics
+        )
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -95,10 +107,11 @@ class Worker:
         arrivals, requests, letters = self._take_requests()
         if not arrivals and not outcomes:
             return 0
+        self._health.generation += 1
         asked_at = monotonic()
-        written = self._ledger.write(outcomes, requests)
-        self._deliveries.settled(len(outcomes))
-        self._deliver(requests, written.won, deadline=asked_at + self._hold)
+        written = self._ledger.write(outcomes, requests, self._terms)
+        self._deliveries.settled(outcomes)
+        self._deliver(requests, written.won, asked_at)
         letters += [(request.arrival, reason) for request, reason in written.refused]
         if letters:
             self._bury(letters)
@@ -162,17 +175,55 @@ class Worker:
             if request.id in requests:
                 self.inbox.put_back(arrivals[index:])
                 return index, list(requests.values()), letters
-            requests[request.id] = request
+            requests[request.id] = self._routed(request)
         return len(arrivals), list(requests.values()), letters
 
-    def _deliver(self, requests: Sequence[Request], won: dict[UUID, int], *, deadline: float) -> None:
-        attempts = [Attempt(one, won[one.id], deadline) for one in requests if one.id in won]
+    def _routed(self, request: Request) -> Request:
+        """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it."""
+        if request.defect is not None:
+            return request
+        try:
+            destination = self._router.destination(request)
+        except PermanentError as error:
+            return msgspec.structs.replace(request, defect=reason_of(error))
+        return msgspec.structs.replace(request, destination=destination) if destination is not None else request
+
+    def _terms(self, request: Request) -> Record:
+        lane = None if request.key is None else (request.topic, request.key)
+        is_strict = request.topic in self._strict_topics
+        return Record(
+            request.id,
+            request.request,
+            destination=request.destination,
+            wait=self._deliveries.wait(request.destination, lane, within=self._hold(request) / 2),
+            is_strict=is_strict,
+            is_here=is_strict and self._deliveries.is_here(lane),
+        )
+
+    def _hold(self, request: Request) -> float:
+        """Seconds after its claim within which an attempt may begin: the lease less one delivery."""
+        return self._lease - self._router.policy(request.destination).timeout
+
+    def _deliver(self, requests: Sequence[Request], won: dict[UUID, Claim], asked_at: float) -> None:
+        attempts = [
+            Attempt(
+                one,
+                won[one.id].attempt,
+                asked_at + self._hold(one),
+                destination=one.destination,
+                uncounted=won[one.id].uncounted,
+                is_probe=won[one.id].is_probe,
+                generation=self._health.generation,
+            )
+            for one in requests
+            if one.id in won
+        ]
         if attempts:
             self._deliveries.submit(attempts)
 
     def _give_back(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:
-            self._outcomes.append(self._retries.given_back(attempt.request.id, attempt.number, STOPPED))
+            self._outcomes.append(postponed(attempt, STOPPED, wait=0.0))
 
     def _finish(self, outcome: Outcome) -> None:
         """Hand an outcome over, from a delivery thread."""

@@ -18,7 +18,8 @@ from outbox.relay.cursor import CursorError, LostLeadError
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
 from outbox.relay.rebase import rebase
 from outbox.relay.term import DEAF_POLL, PAGES_AHEAD, POLL, Term
-from outbox.scheduler.schedule import Scheduler
+from outbox.scheduler.schedule import Scheduler, make_duties
+from outbox.scheduler.tasks import load_tasks
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import wait_for_database
 from outbox.topics import make_topics, read_cluster_id
@@ -108,10 +109,14 @@ def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is
     publisher = Publisher(settings, is_careful=is_careful)
     poll, pages = POLL if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
     term = Term(session, cursor, publisher, page_size=settings.page_size, poll=poll, pages=pages)
-    scheduler = Scheduler(settings, admin, on_deleted_topic=term.renew.set)
-    scheduler.start()
+    duties = make_duties(settings, admin, on_deleted_topic=term.renew.set)
+    # tasks have a thread of their own: a slow one must not hold up what is due
+    schedulers = Scheduler(settings, duties), Scheduler(settings, load_tasks(), name="tasks")
+    for scheduler in schedulers:
+        scheduler.start()
     try:
         term.run(stop)
     finally:
-        scheduler.stop()
+        for scheduler in schedulers:
+            scheduler.stop()
         publisher.abandon()

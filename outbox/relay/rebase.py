@@ -6,7 +6,7 @@ from outbox.database import connect
 from outbox.kafka import make_admin
 from outbox.relay.cursor import NAME
 from outbox.relay.session import LEADER
-from outbox.scheduler.requests import Choice, request_again
+from outbox.scheduler.requests import Choice, pending_that, request_again
 from outbox.settings import Settings
 from outbox.topics import read_cluster_id
 
@@ -39,8 +39,8 @@ def rebase(settings: Settings) -> int:
             cursor.execute(_TAKE_OVER, (NAME, cluster_id))
             cursor.execute("TRUNCATE relay_pages")
         again = 0
-        choice = Choice("status = 'pending' AND requested_in <> pg_current_xact_id()", (), "lost")
-        while batch := request_again(connection, choice, limit=BATCH, max_attempts=settings.max_attempts):
+        choice = Choice(pending_that("requested_in <> pg_current_xact_id()"), {}, "'lost'")
+        while batch := len(request_again(connection, choice, limit=BATCH)):
             again += batch
         connection.commit()
     return again

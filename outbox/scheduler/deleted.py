@@ -6,7 +6,7 @@ import structlog
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.scheduler.requests import Choice, request_again
+from outbox.scheduler.requests import Choice, pending_that, request_again
 from outbox.settings import Settings
 from outbox.topics import load_topic_ids, make_topics, read_topic_ids, save_topic_ids
 
@@ -28,7 +28,7 @@ def watch_topics(
     if found == stored:
         return 0
     gone = [name for name, topic_id in stored.items() if found.get(name) != topic_id]
-    again = sum(_request_topic(connection, name, settings) for name in gone)
+    again = sum(_request_topic(connection, name) for name in gone)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM relay_pages")  # they speak of offsets that no longer exist
     save_topic_ids(connection, found)
@@ -37,16 +37,18 @@ def watch_topics(
     return again
 
 
-def _request_topic(connection: Connection, topic: str, settings: Settings) -> int:
+def _request_topic(connection: Connection, topic: str) -> int:
     """Whatever the cursor has published to that topic and is still pending; the rest is published anyway."""
     choice = Choice(
-        "status = 'pending' AND topic = %s AND pg_visible_in_snapshot(requested_in,"
-        " (SELECT previous FROM relay_cursor WHERE name = 'relay'))",
-        (topic,),
-        "topic deleted",
+        pending_that(
+            "topic = %(topic)s AND pg_visible_in_snapshot(requested_in,"
+            " (SELECT previous FROM relay_cursor WHERE name = 'relay'))"
+        ),
+        {"topic": topic},
+        "'topic deleted'",
     )
     again = 0
-    while batch := request_again(connection, choice, limit=BATCH, max_attempts=settings.max_attempts):
+    while batch := len(request_again(connection, choice, limit=BATCH)):
         again += batch
     _log.warning("topic_was_deleted", topic=topic, requested_again=again)
     return again

@@ -1,14 +1,104 @@
-"""Messages whose date has come: a retry, or a lease that ended without an outcome."""
+"""Messages whose date has come: accepted for later, to be retried, or postponed.
+
+What cannot be tried anyway stays due and is not requested: paused, behind an open breaker, or behind
+a failed message of its key on a strict topic. A destination that recovers gets what waited in a ramp.
+"""
+
+from collections import Counter
+from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.scheduler.requests import Choice, request_again
+from outbox.breakers import RAMP_SECONDS
+from outbox.message import DELAYED
+from outbox.pauses import IS_PAUSED
+from outbox.scheduler.requests import LOCKED, Choice, request_again
+from outbox.settings import Settings
 
-BATCH = 1_000  # messages requested again in one statement
+BATCH = 1_000  # messages requested in one statement
+MOST = 10  # statements in a row; then the other duties have their turn
+PROBE_PATIENCE = 10.0  # seconds until a probe that was requested and never claimed gives its place to another
+
+_CAUSE = "CASE WHEN m.status = 'failed' THEN 'retry' WHEN m.request = 0 THEN 'scheduled' ELSE 'postponed' END"
 # a subquery, or the volatile clock would keep PostgreSQL from using the index
-DUE = Choice("due_at <= (SELECT clock_timestamp())", (), "retry")
+_WAITS = f"""
+m.status IN ('scheduled', 'failed') AND m.due_at <= (SELECT clock_timestamp())
+AND NOT {IS_PAUSED.format(message="m")}
+AND NOT (m.topic = ANY (%(strict_topics)s) AND m.request > 0 AND EXISTS (
+    SELECT FROM messages AS p
+    WHERE p.topic = m.topic AND p.key = m.key AND ({DELAYED}) AND p.request > 0
+      AND (p.accepted_at, p.id) < (m.accepted_at, m.id)))
+"""
+
+# one index look-up per priority: PostgreSQL 14 to 17 cannot skip from one to the next
+_DUE = f"""
+SELECT found.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
+    SELECT m.id FROM messages AS m
+    WHERE m.priority = level AND {_WAITS}
+      AND NOT EXISTS (SELECT FROM breakers AS b WHERE b.destination = m.destination
+                      AND (b.opened_at IS NOT NULL OR b.closed_at IS NOT NULL))
+    ORDER BY m.due_at
+    LIMIT %(limit)s {LOCKED}
+) AS found LIMIT %(limit)s
+"""
+
+# A recovering destination: 2^s - 1 times `ramp` messages in all after s seconds, and one at once.
+_RELEASED = f"""
+SELECT found.id FROM breakers AS b CROSS JOIN LATERAL (
+    SELECT m.id FROM messages AS m
+    WHERE m.destination = b.destination AND {_WAITS}
+    ORDER BY m.priority DESC, m.due_at
+    LIMIT least(%(limit)s, 1 - b.released + floor(%(ramp)s
+        * (2.0 ^ extract(epoch FROM clock_timestamp() - b.closed_at) - 1)))::bigint {LOCKED}
+) AS found
+WHERE b.closed_at > clock_timestamp() - make_interval(secs => {RAMP_SECONDS})
+"""
+
+_PROBES = f"""
+SELECT found.id FROM breakers AS b CROSS JOIN LATERAL (
+    SELECT m.id FROM messages AS m
+    WHERE m.destination = b.destination AND {_WAITS}
+    ORDER BY m.priority DESC, m.due_at
+    LIMIT 1 {LOCKED}
+) AS found
+WHERE b.probe_at <= clock_timestamp() AND (b.probe_until IS NULL OR b.probe_until <= clock_timestamp())
+"""
+
+_RESERVE = """
+UPDATE breakers SET probe_id = %s, probe_until = clock_timestamp() + make_interval(secs => %s)
+WHERE destination = %s AND (probe_until IS NULL OR probe_until <= clock_timestamp())
+"""
 
 
-def request_due(connection: Connection, *, max_attempts: int) -> int:
-    """Request one batch of what is due; returns how many."""
-    return request_again(connection, DUE, limit=BATCH, max_attempts=max_attempts)
+def request_due(connection: Connection, settings: Settings) -> int:
+    """Request what is due and may be tried; returns how many."""
+    values = {"strict_topics": list(settings.strict_topics), "ramp": settings.breaker_ramp}
+    due = Choice(_DUE, values, _CAUSE)
+    total = 0
+    for _ in range(MOST):
+        count = len(request_again(connection, due, limit=BATCH))
+        total += count
+        if count < BATCH:
+            break
+    return total + _release(connection, values) + _probe(connection, values)
+
+
+def _release(connection: Connection, values: dict[str, Any]) -> int:
+    """What recovering destinations may have by now; a ramp that is over is forgotten."""
+    released = request_again(connection, Choice(_RELEASED, values, _CAUSE), limit=BATCH)
+    with connection.cursor() as cursor:
+        for destination, count in Counter(destination for _, destination in released).items():
+            cursor.execute("UPDATE breakers SET released = released + %s WHERE destination = %s", (count, destination))
+        cursor.execute(
+            "DELETE FROM breakers WHERE closed_at <= clock_timestamp() - make_interval(secs => %s)", (RAMP_SECONDS,)
+        )
+    return len(released)
+
+
+def _probe(connection: Connection, values: dict[str, Any]) -> int:
+    """One message for each open breaker whose date has come; the claim lets that one through."""
+    probes = request_again(connection, Choice(_PROBES, values, _CAUSE), limit=BATCH)
+    with connection.cursor() as cursor:
+        for message, destination in probes:
+            cursor.execute(_RESERVE, (message, PROBE_PATIENCE, destination))
+    return len(probes)

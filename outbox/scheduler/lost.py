@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.kafka import ANSWER_TIMEOUT
 from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
 from outbox.registry import TOPICS
-from outbox.scheduler.requests import Choice, request_again
+from outbox.scheduler.requests import Choice, pending_that, request_again
 
 LIMIT = 1_000  # lost requests repeated in one sweep
 _log = structlog.get_logger()
@@ -44,16 +44,21 @@ def note_page(connection: Connection, admin: AdminClient) -> None:
         )
 
 
-def request_lost(connection: Connection, admin: AdminClient, *, group: str, max_attempts: int) -> int:
+def request_lost(connection: Connection, admin: AdminClient, *, group: str) -> int:
     """Request again what the group has passed without an attempt; returns how many."""
     snapshot = _last_consumed(connection, read_committed(admin, group))
     if snapshot is None:
         return 0
-    choice = Choice("status = 'pending' AND pg_visible_in_snapshot(requested_in, %s::pg_snapshot)", (snapshot,), "lost")
-    count = request_again(connection, choice, limit=LIMIT, max_attempts=max_attempts)
+    count = len(request_again(connection, lost_in(snapshot), limit=LIMIT))
     if count:
         _log.warning("lost_requests_repeated", messages=count)
     return count
+
+
+def lost_in(snapshot: str) -> Choice:
+    """What that snapshot shows as requested, and nobody has claimed."""
+    visible = "pg_visible_in_snapshot(requested_in, %(snapshot)s::pg_snapshot)"
+    return Choice(pending_that(visible), {"snapshot": snapshot}, "'lost'")
 
 
 def _last_consumed(connection: Connection, committed: Offsets) -> str | None:

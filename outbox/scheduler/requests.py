@@ -4,72 +4,60 @@ The request number grows, so that records of earlier requests start nothing any 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
-from outbox.events import Cause
-from outbox.registry import DEAD_LETTERS
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which messages: a condition on `messages` with its values, and the cause to record."""
+    """Which messages: a query for their ids that locks them, in the order to publish them; its values by name.
 
-    condition: str
-    values: tuple[object, ...]
-    cause: Cause
+    `cause` is SQL for the cause to record, over the message `m`.
+    """
+
+    query: str
+    values: dict[str, Any]
+    cause: str
 
 
-# An attempt whose lease ended without an outcome is unknown: it is tried again, or dead after the last attempt.
+LOCKED = "FOR NO KEY UPDATE SKIP LOCKED"  # whoever holds a message decides what becomes of it
+
 _REQUEST = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-chosen AS MATERIALIZED (
-    SELECT id, status = 'sending' AND attempts >= %s AS is_over,
-           CASE status WHEN 'sending' THEN 'outcome unknown' ELSE %s END AS cause
-    FROM messages
-    WHERE {condition}
-    LIMIT %s
-    FOR NO KEY UPDATE SKIP LOCKED
+chosen AS MATERIALIZED ({query}),
+listed AS MATERIALIZED (
+    SELECT m.id, {cause} AS cause, row_number() OVER (ORDER BY m.priority DESC, m.due_at, m.accepted_at, m.id) AS place
+    FROM chosen JOIN messages AS m ON m.id = chosen.id
 ),
 moved AS (
     UPDATE messages AS m
-    SET version = m.version + 1,
-        status = CASE WHEN is_over THEN 'dead' ELSE 'pending' END,
-        request = CASE WHEN is_over THEN m.request ELSE m.request + 1 END,
-        reason = CASE WHEN is_over THEN 'no outcome known after ' || m.attempts || ' attempts' ELSE m.reason END,
-        requested_in = CASE WHEN is_over THEN m.requested_in ELSE pg_current_xact_id() END,
-        due_at = NULL,
-        updated_at = clock.at
-    FROM chosen AS c, clock
-    WHERE m.id = c.id
-    RETURNING m.*, c.is_over, c.cause
+    SET version = m.version + 1, status = 'pending', request = m.request + 1, requested_in = pg_current_xact_id(),
+        due_at = NULL, updated_at = clock.at
+    FROM listed AS l, clock
+    WHERE m.id = l.id
+    RETURNING m.*, l.cause, l.place
 ),
 logged AS (
     INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
-    SELECT id, version,
-           CASE WHEN is_over THEN 'message.dead_lettered' ELSE 'message.requested' END,
-           CASE WHEN is_over THEN %s ELSE topic END,
-           key,
-           CASE WHEN is_over THEN jsonb_build_object('id', id, 'topic', topic, 'attempt', attempts, 'reason', reason)
-                ELSE data END,
-           CASE WHEN is_over THEN '{{}}'::jsonb
-                ELSE jsonb_strip_nulls(jsonb_build_object('request', request, 'cause', cause,
-                                                          'traceparent', traceparent)) END,
+    SELECT id, version, 'message.requested', topic, key, data,
+           jsonb_strip_nulls(jsonb_build_object('request', request, 'cause', cause, 'traceparent', traceparent)),
            updated_at
     FROM moved
-    ORDER BY id
+    ORDER BY place
     RETURNING 1
 )
-SELECT count(*) FROM logged
+SELECT id::text, destination FROM moved WHERE EXISTS (SELECT FROM logged)
 """
 
 
-def request_again(connection: Connection, choice: Choice, *, limit: int, max_attempts: int) -> int:
-    """Request up to `limit` of the chosen messages again, in the caller's transaction; returns how many."""
+def pending_that(condition: str) -> str:
+    """The query of a choice among pending messages: they were published, and are published again."""
+    return f"SELECT id FROM messages WHERE status = 'pending' AND {condition} LIMIT %(limit)s {LOCKED}"
+
+
+def request_again(connection: Connection, choice: Choice, *, limit: int) -> list[tuple[str, str | None]]:
+    """Request up to `limit` of the chosen messages again, in the caller's transaction; returns ids and destinations."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _REQUEST.format(condition=choice.condition),
-            (max_attempts, choice.cause, *choice.values, limit, DEAD_LETTERS),
-        )
-        (count,) = cursor.fetchone()  # type: ignore[misc]
-    return int(count)
+        cursor.execute(_REQUEST.format(query=choice.query, cause=choice.cause), {**choice.values, "limit": limit})
+        return list(cursor)

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psycopg2
@@ -16,12 +16,15 @@ from outbox.database import connect
 from outbox.notifier import CHANNEL
 from outbox.scheduler.deleted import watch_topics
 from outbox.scheduler.due import request_due
+from outbox.scheduler.expiry import expire
+from outbox.scheduler.leases import settle_leases
 from outbox.scheduler.lost import note_page, request_lost
 from outbox.scheduler.partitions import make_partitions
 from outbox.settings import Settings
 
 STOP_TIMEOUT = 3.0  # seconds
-TICK = 1.0  # seconds
+TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond
+NOTE_PAGES = 1.0  # seconds
 WATCH_TOPICS = 5.0  # seconds between two looks at the topics' ids
 MAKE_PARTITIONS = 3600.0  # seconds
 _log = structlog.get_logger()
@@ -29,22 +32,24 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Duty:
-    """Something to do every so many seconds; it returns how many messages it requested."""
+    """Something to do every so many seconds; it returns how many events it left for the relay to publish."""
 
     every: float
     act: Callable[[Connection], int | None]
     due: float = 0.0
+    name: str = ""
 
 
 class Scheduler:
     """Runs its duties in order; what fails is logged and tried again at its next turn."""
 
-    def __init__(self, settings: Settings, admin: AdminClient, *, on_deleted_topic: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, duties: Sequence[Duty], *, name: str = "scheduler") -> None:
         self._settings = settings
-        self._duties = _duties(settings, admin, on_deleted_topic)
+        self._duties = duties
+        self._name = f"herald-{name}"
         self._stop = threading.Event()
         self._connection: Connection | None = None
-        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -70,13 +75,18 @@ class Scheduler:
     def _perform(self, duty: Duty) -> None:
         try:
             if self._connection is None:
-                self._connection = connect(self._settings, "herald-scheduler")
+                self._connection = connect(self._settings, self._name)
                 self._connection.autocommit = True
             if duty.act(self._connection):
                 self._wake_relay(self._connection)
         except (psycopg2.Error, KafkaException) as error:
-            _log.warning("duty_failed", duty=duty.act.__name__, reason=str(error).strip())
-            self._disconnect()
+            self._fail(duty, str(error).strip())
+        except Exception as error:  # noqa: BLE001 - a task is a user's code: it must not end the scheduler
+            self._fail(duty, f"{type(error).__name__}: {error}")
+
+    def _fail(self, duty: Duty, reason: str) -> None:
+        _log.warning("duty_failed", duty=duty.name or duty.act.__name__, reason=reason)
+        self._disconnect()
 
     @staticmethod
     def _wake_relay(connection: Connection) -> None:
@@ -90,11 +100,14 @@ class Scheduler:
         self._connection = None
 
 
-def _duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callable[[], None]) -> list[Duty]:
-    attempts = settings.max_attempts
+def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callable[[], None]) -> list[Duty]:
+    """What Herald itself does by the clock."""
+
+    def leases(connection: Connection) -> int:
+        return settle_leases(connection, settings)
 
     def due(connection: Connection) -> int:
-        return request_due(connection, max_attempts=attempts)
+        return request_due(connection, settings)
 
     def pages(connection: Connection) -> None:
         note_page(connection, admin)
@@ -103,12 +116,14 @@ def _duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callable[[
         return watch_topics(connection, admin, settings, on_deleted_topic)
 
     def lost(connection: Connection) -> int:
-        return request_lost(connection, admin, group=settings.group, max_attempts=attempts)
+        return request_lost(connection, admin, group=settings.group)
 
     return [
         Duty(MAKE_PARTITIONS, make_partitions),
         Duty(WATCH_TOPICS, topics),
+        Duty(TICK, leases),
+        Duty(TICK, expire),
         Duty(TICK, due),
-        Duty(TICK, pages),
+        Duty(NOTE_PAGES, pages),
         Duty(settings.sweep_seconds, lost),
     ]

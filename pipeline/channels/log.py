@@ -2,7 +2,8 @@
 
 import structlog
 
-from pipeline.delivery import Delivery
+from outbox.settings import Settings
+from pipeline.delivery import Delivery, Letter
 
 SHOWN = 80  # characters of the content in the line
 _log = structlog.get_logger()
@@ -13,16 +14,23 @@ class LogChannel:
 
     name = "log"
 
-    def deliver(self, *, user_id: str, event: str, content: str, delivery: Delivery) -> None:
+    def host(self, address: str) -> str:  # noqa: ARG002 - a Channel
+        """Nothing outside: it has no breaker."""
+        return ""
+
+    def deliver(self, letter: Letter, delivery: Delivery) -> None:
         """Print it; the content is shortened."""
         _log.info(
             "notification_delivered",
             id=str(delivery.id),
-            user_id=user_id,
-            event_name=event,
-            content=shortened(content),
+            user_id=letter.user_id,
+            event_name=letter.event,
+            content=shortened(letter.content),
             attempt=delivery.attempt,
         )
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def shortened(text: str) -> str:
@@ -30,4 +38,6 @@ def shortened(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
-channel = LogChannel()
+def make_channel(_settings: Settings) -> LogChannel:
+    """It needs no settings."""
+    return LogChannel()

@@ -3,7 +3,8 @@
 from threading import Event
 
 from outbox import registry
-from pipeline.delivery import Delivery
+from outbox.settings import Settings
+from pipeline.delivery import Delivery, Letter
 
 
 class Stuck:
@@ -11,12 +12,21 @@ class Stuck:
 
     name = "log"
 
-    def deliver(self, *, user_id: str, event: str, content: str, delivery: Delivery) -> None:  # noqa: ARG002 - the channel's signature
+    def host(self, address: str) -> str:  # noqa: ARG002 - a Channel
+        """Nothing outside."""
+        return ""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def deliver(self, letter: Letter, delivery: Delivery) -> None:  # noqa: ARG002 - a Channel
         print(f"begun {delivery.id}", flush=True)  # noqa: T201 - the test reads it
         Event().wait()
 
 
-channel = Stuck()
+def make_channel(_settings: Settings) -> Stuck:
+    return Stuck()
+
 
 if __name__ == "__main__":
     registry.CHANNELS[registry.DEFAULT_CHANNEL] = "tests.end_to_end.stuck_pipeline"

@@ -8,7 +8,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.acceptance import make_acceptance
 from outbox.adoption import Foreign, Lost, adopt, recover, unknown
-from outbox.attempts import Outcome, Record, claim, record_outcomes
+from outbox.claims import Claim, Record, claim
+from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import (
     accepted,
@@ -32,7 +33,7 @@ def test_a_claim_starts_an_attempt_with_a_lease(connection: Connection) -> None:
 
     winners = claim(connection, [Record(message, 1)], lease=60)
 
-    assert winners == {message: 1}
+    assert winners == {message: Claim(1, 0, is_probe=False)}
     assert types_of(connection, message) == ["requested", "started"]
     ((seconds,),) = fetch(connection, "SELECT extract(epoch FROM due_at - updated_at)::float FROM messages")
     assert seconds == 60
@@ -49,13 +50,15 @@ def test_a_record_of_another_request_starts_nothing(connection: Connection, requ
 def test_a_record_that_comes_twice_starts_one_attempt(connection: Connection) -> None:
     (message,) = accepted(connection, notification())
 
-    assert claim(connection, [Record(message, 1), Record(message, 1)], lease=60) == {message: 1}
+    assert claim(connection, [Record(message, 1), Record(message, 1)], lease=60) == {
+        message: Claim(1, 0, is_probe=False)
+    }
     assert claim(connection, [Record(message, 1)], lease=60) == {}
 
 
 def test_of_two_workers_one_wins_each_message(connection: Connection, database: str) -> None:
     messages = accepted(connection, *(notification(f"user {number}") for number in range(50)))
-    won: list[dict[UUID, int]] = []
+    won: list[dict[UUID, Claim]] = []
 
     def work(records: list[Record]) -> None:
         with connected(database) as own:
@@ -114,7 +117,7 @@ def test_adoption_happens_once(connection: Connection) -> None:
     adopt(connection, [foreign])
 
     assert types_of(connection, foreign.id) == ["adopted"]
-    assert claim(connection, [Record(foreign.id, 1)], lease=60) == {foreign.id: 1}
+    assert claim(connection, [Record(foreign.id, 1)], lease=60) == {foreign.id: Claim(1, 0, is_probe=False)}
 
 
 def test_what_the_database_lost_comes_back_under_its_own_ids(connection: Connection) -> None:
@@ -126,7 +129,7 @@ def test_what_the_database_lost_comes_back_under_its_own_ids(connection: Connect
     recover(connection, [lost])
     recover(connection, [lost])
 
-    assert claim(connection, [Record(gone, 1), Record(gone, 2)], lease=60) == {gone: 1}
+    assert claim(connection, [Record(gone, 1), Record(gone, 2)], lease=60) == {gone: Claim(1, 0, is_probe=False)}
     assert types_of(connection, gone) == ["recovered", "started"]
 
 

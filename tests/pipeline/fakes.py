@@ -3,12 +3,10 @@
 import threading
 from collections.abc import Sequence
 
-from outbox.attempts import Outcome
-from outbox.notification import Notification
+from outbox.outcomes import Outcome
 from pipeline.attempt import Attempt
-from pipeline.delivery import Delivery
+from pipeline.delivery import Delivery, Letter
 from pipeline.records import Arrival
-from pipeline.topic import Topic
 
 
 class FakeChannel:
@@ -29,19 +27,18 @@ class FakeChannel:
     def release(self) -> None:
         self._may_leave.set()
 
-    def deliver(self, *, user_id: str, event: str, content: str, delivery: Delivery) -> None:  # noqa: ARG002 - a Channel
+    def host(self, address: str) -> str:
+        return address
+
+    def deliver(self, letter: Letter, delivery: Delivery) -> None:
         self.entered.release()
         assert self._may_leave.wait(10)
-        if content in self.failures:
-            raise self.failures[content]
-        self.delivered.append((content, delivery))
+        if letter.content in self.failures:
+            raise self.failures[letter.content]
+        self.delivered.append((letter.content, delivery))
 
-    def topic(self) -> Topic:
-        """`notifications`, delivered over this channel."""
-        return Topic(data=Notification, handle=self._handle, key=lambda notification: notification.key)
-
-    def _handle(self, data: Notification, delivery: Delivery) -> None:
-        self.deliver(user_id=data.key, event=data.event, content=data.content, delivery=delivery)
+    def close(self) -> None:
+        self.release()
 
 
 class FakeDeadLetters:

@@ -5,20 +5,23 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from outbox.attempts import Outcome
-from pipeline.attempt import OUT_OF_TIME, Attempt, Deliverer
+from outbox.notification import Notification
+from outbox.outcomes import Outcome
+from pipeline.attempt import Attempt
+from pipeline.deliverer import OUT_OF_TIME, Deliverer
 from pipeline.deliveries import Deliveries
 from pipeline.records import Request
-from pipeline.retry import RetryPolicy
 from tests.pipeline.fakes import Collected, FakeChannel, sent
+from tests.pipeline.parts import make_deliverer, make_router
 from tests.pipeline.records import arrival, new_id
 
 FAR = float("inf")  # a deadline
+POLICY = make_router().policy
 
 
 def attempt(key: str | None, *, content: str = "hello", deadline: float = FAR, defect: str | None = None) -> Attempt:
     record = arrival()
-    data = FakeChannel().topic().data(user_id=key or "nobody", event="e", content=content)
+    data = Notification(user_id=key or "nobody", event="e", content=content)
     request = Request(
         id=new_id(),
         request=1,
@@ -41,13 +44,12 @@ def channel() -> Iterator[FakeChannel]:
     channel.release()
 
 
-def make_deliverer(channel: FakeChannel, *, clock: Callable[[], float] = lambda: 0.0) -> Deliverer:
-    retries = RetryPolicy(base=1.0, cap=1.0, max_attempts=8)
-    return Deliverer({"notifications": channel.topic()}, retries, timeout=5.0, clock=clock)
+def deliverer_of(channel: FakeChannel, *, clock: Callable[[], float] = lambda: 0.0) -> Deliverer:
+    return make_deliverer(make_router(channel), clock=clock)
 
 
 def make_deliveries(channel: FakeChannel, collected: Collected, *, concurrency: int = 4) -> Deliveries:
-    return Deliveries(make_deliverer(channel), collected, concurrency=concurrency, slowest=1.0)
+    return Deliveries(deliverer_of(channel), collected, POLICY, concurrency=concurrency)
 
 
 def test_messages_of_one_key_are_delivered_in_their_order(channel: FakeChannel) -> None:
@@ -106,7 +108,7 @@ def test_one_thread_is_enough_while_deliveries_are_fast() -> None:
         threads.add(threading.get_ident())
         return sent(made)
 
-    deliveries = Deliveries(perform, collected, concurrency=8, slowest=0.0)
+    deliveries = Deliveries(perform, collected, POLICY, concurrency=8, assumed=0.0)
     deliveries.submit([attempt(str(number)) for number in range(200)])
 
     collected.wait(200)
@@ -115,7 +117,7 @@ def test_one_thread_is_enough_while_deliveries_are_fast() -> None:
 
 def test_a_spur_helps_what_waits_behind_a_delivery_that_is_unexpectedly_slow(channel: FakeChannel) -> None:
     channel.hold()
-    deliveries = Deliveries(make_deliverer(channel), Collected(), concurrency=2, slowest=0.0)
+    deliveries = Deliveries(deliverer_of(channel), Collected(), POLICY, concurrency=2, assumed=0.0)
     deliveries.submit([attempt("7"), attempt("8")])
     assert channel.entered.acquire(timeout=10)
     assert deliveries.waiting
@@ -123,18 +125,6 @@ def test_a_spur_helps_what_waits_behind_a_delivery_that_is_unexpectedly_slow(cha
     deliveries.spur()
 
     assert channel.entered.acquire(timeout=10)
-
-
-def test_claims_begin_carefully_and_grow_with_the_pace() -> None:
-    collected = Collected()
-    deliveries = Deliveries(sent, collected, concurrency=4, slowest=30.0)
-    assert deliveries.room == 4
-
-    deliveries.submit([attempt("7")])
-    collected.wait(1)
-    deliveries.settled(1)
-
-    assert deliveries.room > 100
 
 
 def test_what_was_not_begun_can_be_taken_back(channel: FakeChannel) -> None:
@@ -154,22 +144,22 @@ def test_what_was_not_begun_can_be_taken_back(channel: FakeChannel) -> None:
 def test_a_delivery_is_told_its_attempt_and_its_time(channel: FakeChannel) -> None:
     made = attempt("7")
 
-    outcome = make_deliverer(channel)(made)
+    outcome = deliverer_of(channel)(made)
 
     assert outcome == Outcome(id=made.request.id, attempt=1, outcome="sent")
     ((_, delivery),) = channel.delivered
-    assert (delivery.id, delivery.attempt, delivery.timeout, delivery.key) == (made.request.id, 1, 5.0, "7")
+    assert (delivery.id, delivery.attempt, delivery.timeout, delivery.key) == (made.request.id, 1, 30.0, "7")
 
 
 def test_no_call_begins_when_the_lease_is_nearly_over(channel: FakeChannel) -> None:
-    outcome = make_deliverer(channel, clock=lambda: 30.1)(attempt("7", deadline=30.0))
+    outcome = deliverer_of(channel, clock=lambda: 30.1)(attempt("7", deadline=30.0))
 
-    assert (outcome.outcome, outcome.reason) == ("failed", OUT_OF_TIME)
+    assert (outcome.outcome, outcome.reason) == ("postponed", OUT_OF_TIME)
     assert channel.delivered == []
 
 
 def test_data_that_does_not_fit_dies_without_a_call(channel: FakeChannel) -> None:
-    outcome = make_deliverer(channel)(attempt("7", defect="Expected `str` - at `$.event`"))
+    outcome = deliverer_of(channel)(attempt("7", defect="Expected `str` - at `$.event`"))
 
     assert (outcome.outcome, outcome.reason) == ("dead", "Expected `str` - at `$.event`")
     assert channel.delivered == []
@@ -179,4 +169,4 @@ def test_data_that_does_not_fit_dies_without_a_call(channel: FakeChannel) -> Non
 def test_whatever_a_handler_raises_is_the_outcome_of_its_attempt(channel: FakeChannel, raised: BaseException) -> None:
     channel.failures["hello"] = raised
 
-    assert make_deliverer(channel)(attempt("7")).outcome == "failed"
+    assert deliverer_of(channel)(attempt("7")).outcome == "failed"

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,15 +10,11 @@ import pytest
 
 import pipeline.topics
 from outbox import registry
-from outbox.database import connect
-from pipeline.attempt import Deliverer
-from pipeline.decoding import Decoder
 from pipeline.handlers import load_channels, load_topics
-from pipeline.ledger import Ledger
-from pipeline.retry import RetryPolicy
 from pipeline.worker import Worker
 from tests.pipeline.fakes import FakeDeadLetters
-from tests.pipeline.records import SOURCE, arrival, rows, settings_for
+from tests.pipeline.parts import make_router, make_worker, settings
+from tests.pipeline.records import arrival, rows
 from tests.servers.eventually import eventually
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "topics.md"
@@ -41,21 +36,10 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def worker(database: str, orders: str, dead_letters: FakeDeadLetters) -> Iterator[Worker]:
-    settings = settings_for(database)
     topics = load_topics()
     assert orders in topics
-    retries = RetryPolicy(base=1.0, cap=60.0, max_attempts=8)
-    worker = Worker(
-        Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids={}),
-        Ledger(lambda: connect(settings, "tests"), lease=60.0, stop=threading.Event()),
-        Deliverer(topics, retries, timeout=30.0),
-        dead_letters.bury,
-        retries,
-        concurrency=4,
-        hold=30.0,
-        patience=30.0,
-        on_error=lambda: None,
-    )
+    found = settings(database)
+    worker = make_worker(found, make_router(topics=topics, found=found), dead_letters.bury, topics=topics)
     worker.start()
     yield worker
     worker.close(10)
@@ -70,7 +54,7 @@ def dead_letters() -> FakeDeadLetters:
     ("warehouse", "pieces", "status", "reason"),
     [
         ("south", 3, "sent", None),
-        ("north", 3, "failed", "TemporaryError: the warehouse north is closed"),
+        ("north", 3, "failed", "the warehouse north is closed"),
         ("south", 1_001, "dead", "1001 pieces: the limit is 1000"),
     ],
 )
@@ -92,6 +76,6 @@ def test_an_order_that_does_not_decode_is_buried(worker: Worker, dead_letters: F
 
 def test_every_registered_topic_and_channel_can_be_loaded() -> None:
     assert set(load_topics()) == set(registry.TOPICS)
-    assert {name: channel.name for name, channel in load_channels().items()} == {
+    assert {name: channel.name for name, channel in load_channels(settings()).items()} == {
         name: name for name in registry.CHANNELS
     }

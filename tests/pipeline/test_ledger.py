@@ -9,12 +9,14 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.attempts import Outcome
-from outbox.database import connect
+from outbox.breakers import BreakerPolicy
+from outbox.claims import Claim, Record
+from outbox.outcomes import Outcome
 from pipeline.decoding import Decoder
 from pipeline.ledger import Ledger, OutageError
 from pipeline.records import Arrival, Request
 from pipeline.topics import notifications
+from tests.pipeline.parts import make_ledger
 from tests.pipeline.records import (
     SOURCE,
     accept,
@@ -32,10 +34,17 @@ from tests.servers.postgres import PostgresServer
 
 @pytest.fixture
 def ledger(database: str) -> Iterator[Ledger]:
-    settings = settings_for(database)
-    ledger = Ledger(lambda: connect(settings, "tests"), lease=60.0, stop=threading.Event(), patience=5.0)
+    ledger = make_ledger(settings_for(database), patience=5.0)
     yield ledger
     ledger.close()
+
+
+FIRST = Claim(1, 0, is_probe=False)
+BREAKERS = BreakerPolicy(5, 5.0, 300.0)
+
+
+def terms(request: Request) -> Record:
+    return Record(request.id, request.request)
 
 
 def decoded(*arrivals: Arrival) -> list[Request]:
@@ -51,16 +60,16 @@ def test_a_request_is_claimed_once(database: str, ledger: Ledger) -> None:
     message = new_id()
     accept(database, message)
 
-    assert ledger.write([], decoded(own(message))).won == {message: 1}
-    assert ledger.write([], decoded(own(message))).won == {}
+    assert ledger.write([], decoded(own(message)), terms).won == {message: FIRST}
+    assert ledger.write([], decoded(own(message)), terms).won == {}
 
 
 def test_outcomes_share_the_transaction_of_the_next_claim(database: str, ledger: Ledger) -> None:
     first, second = new_id(), new_id()
     accept(database, first, second)
-    ledger.write([], decoded(own(first)))
+    ledger.write([], decoded(own(first)), terms)
 
-    ledger.write([sent(first)], decoded(own(second)))
+    ledger.write([sent(first)], decoded(own(second)), terms)
 
     assert statuses(database) == {first: "sent", second: "sending"}
     writers = rows(database, "SELECT DISTINCT transaction_id FROM outbox WHERE version = 2 OR type = 'message.sent'")
@@ -70,8 +79,8 @@ def test_outcomes_share_the_transaction_of_the_next_claim(database: str, ledger:
 def test_a_foreign_record_is_adopted_and_claimed_at_once(database: str, ledger: Ledger) -> None:
     (request,) = decoded(arrival())
 
-    assert ledger.write([], [request]).won == {request.id: 1}
-    assert ledger.write([], [request]).won == {}
+    assert ledger.write([], [request], terms).won == {request.id: FIRST}
+    assert ledger.write([], [request], terms).won == {}
     assert rows(database, "SELECT type FROM outbox ORDER BY version") == [("message.adopted",), ("message.started",)]
 
 
@@ -79,7 +88,7 @@ def test_a_record_whose_message_the_database_lost_is_recovered_and_claimed(datab
     message = new_id()
     record = arrival(headers=own_headers(message, request=2, version=5))
 
-    assert ledger.write([], decoded(record)).won == {message: 1}
+    assert ledger.write([], decoded(record), terms).won == {message: FIRST}
     assert rows(database, "SELECT version, type FROM outbox ORDER BY version") == [
         (5, "message.recovered"),
         (6, "message.started"),
@@ -89,7 +98,7 @@ def test_a_record_whose_message_the_database_lost_is_recovered_and_claimed(datab
 def test_a_lost_record_that_is_not_json_is_refused_with_its_reason(ledger: Ledger) -> None:
     (request,) = decoded(own(new_id(), b"not json"))
 
-    written = ledger.write([], [request])
+    written = ledger.write([], [request], terms)
 
     assert written.won == {}
     assert written.refused == [(request, request.defect)]
@@ -100,7 +109,7 @@ def test_one_record_that_postgresql_refuses_stands_alone_in_the_end(database: st
     accept(database, *accepted)
     good, bad = decoded(*map(own, accepted)), too_long_for_its_index()
 
-    written = ledger.write([], [*good[:3], bad, *good[3:]])
+    written = ledger.write([], [*good[:3], bad, *good[3:]], terms)
 
     assert set(written.won) == set(accepted)
     ((refused, reason),) = written.refused
@@ -118,9 +127,9 @@ def too_long_for_its_index() -> Request:
 def test_outcomes_are_recorded_beside_a_record_that_postgresql_refuses(database: str, ledger: Ledger) -> None:
     message = new_id()
     accept(database, message)
-    ledger.write([], decoded(own(message)))
+    ledger.write([], decoded(own(message)), terms)
 
-    written = ledger.write([sent(message)], [too_long_for_its_index()])
+    written = ledger.write([sent(message)], [too_long_for_its_index()], terms)
 
     assert len(written.refused) == 1
     assert statuses(database) == {message: "sent"}
@@ -129,31 +138,31 @@ def test_outcomes_are_recorded_beside_a_record_that_postgresql_refuses(database:
 def test_a_cut_connection_is_replaced(database: str, ledger: Ledger, server: PostgresServer) -> None:
     message = new_id()
     accept(database, message)
-    ledger.write([], [])
+    ledger.write([], [], terms)
 
     server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tests'")
 
-    assert ledger.write([], decoded(own(message))).won == {message: 1}
+    assert ledger.write([], decoded(own(message)), terms).won == {message: FIRST}
 
 
 def test_an_outage_refuses_no_record(database: str) -> None:
     message = new_id()
     accept(database, message)
     attempts = away_at_first(database)
-    ledger = Ledger(attempts, lease=60.0, stop=threading.Event(), patience=5.0)
+    ledger = Ledger(attempts, BREAKERS, lease=60.0, stop=threading.Event(), patience=5.0)
 
-    written = ledger.write([], decoded(own(message)))
+    written = ledger.write([], decoded(own(message)), terms)
 
-    assert written.won == {message: 1}
+    assert written.won == {message: FIRST}
     assert written.refused == []
     ledger.close()
 
 
 def test_an_outage_ends_the_worker_when_it_lasts() -> None:
-    ledger = Ledger(never_there, lease=60.0, stop=threading.Event(), patience=0.0)
+    ledger = Ledger(never_there, BREAKERS, lease=60.0, stop=threading.Event(), patience=0.0)
 
     with pytest.raises(OutageError, match="refused"):
-        ledger.write([], decoded(own(new_id())))
+        ledger.write([], decoded(own(new_id())), terms)
 
 
 def test_nobody_waits_for_the_database_when_told_to_stop() -> None:
@@ -161,7 +170,7 @@ def test_nobody_waits_for_the_database_when_told_to_stop() -> None:
     stop.set()
 
     with pytest.raises(OutageError):
-        Ledger(never_there, lease=60.0, stop=stop).write([], decoded(own(new_id())))
+        Ledger(never_there, BREAKERS, lease=60.0, stop=stop).write([], decoded(own(new_id())), terms)
 
 
 def never_there() -> Connection:

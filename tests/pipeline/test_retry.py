@@ -1,17 +1,32 @@
 """What becomes of a delivery that failed."""
 
+from typing import Any
+
 import pytest
 
-from pipeline.delivery import PermanentError, TemporaryError
-from pipeline.retry import MAX_REASON, RetryPolicy
-from tests.pipeline.records import new_id
+from outbox.policies import policy
+from outbox.settings import ChannelPolicy
+from pipeline.attempt import Attempt
+from pipeline.delivery import PermanentError, TemporaryError, UnknownOutcomeError
+from pipeline.records import Request
+from pipeline.retry import MAX_REASON, RetryPolicy, Uniform, postponed
+from tests.pipeline.parts import settings
+from tests.pipeline.records import arrival, new_id
 
-MESSAGE = new_id()
 
-
-def make_policy(*, cap: float = 3600.0, max_attempts: int = 8) -> RetryPolicy:
+def make_policy(*, uniform: Uniform = lambda _low, high: high, **own: Any) -> RetryPolicy:
     """Its random numbers are always the largest."""
-    return RetryPolicy(base=1.0, cap=cap, max_attempts=max_attempts, uniform=lambda _low, high: high)
+    found = settings(max_attempts=8, channels={"fake": ChannelPolicy(**own)})
+    return RetryPolicy(policy(found, "fake"), uniform=uniform)
+
+
+def attempt(number: int, *, uncounted: int = 0) -> Attempt:
+    """The attempt of that number, to a destination that is counted."""
+    record = arrival()
+    request = Request(
+        id=new_id(), request=1, version=1, topic="t", key=None, data=None, raw=b"{}", source="/herald", arrival=record
+    )
+    return Attempt(request, number, 0.0, destination="fake:host", uncounted=uncounted)
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (8, 128), (13, 3600), (5000, 3600)])
@@ -20,39 +35,72 @@ def test_the_longest_wait_doubles_with_each_attempt_up_to_the_cap(attempt: int, 
 
 
 def test_the_wait_is_drawn_from_zero_on() -> None:
-    assert RetryPolicy(base=1.0, cap=60.0, max_attempts=8, uniform=lambda low, _high: low).wait(5) == 0.0
+    assert make_policy(uniform=lambda low, _high: low).wait(5) == 0.0
 
 
 def test_a_temporary_error_is_tried_again() -> None:
-    outcome = make_policy().after(TemporaryError("mailbox full"), message=MESSAGE, attempt=2)
+    outcome = make_policy().after(TemporaryError("mailbox full"), attempt(2))
 
-    assert (outcome.outcome, outcome.reason, outcome.retry_in) == ("failed", "TemporaryError: mailbox full", 2.0)
+    assert (outcome.outcome, outcome.reason, outcome.retry_in) == ("failed", "mailbox full", 2.0)
 
 
 def test_an_error_nobody_foresaw_is_tried_again() -> None:
-    outcome = make_policy().after(ZeroDivisionError("by zero"), message=MESSAGE, attempt=1)
+    outcome = make_policy().after(ZeroDivisionError("by zero"), attempt(1))
 
     assert (outcome.outcome, outcome.reason) == ("failed", "ZeroDivisionError: by zero")
 
 
 def test_a_permanent_error_is_the_end() -> None:
-    outcome = make_policy().after(PermanentError("no such user"), message=MESSAGE, attempt=1)
+    outcome = make_policy().after(PermanentError("no such user"), attempt(1))
 
     assert (outcome.outcome, outcome.reason, outcome.retry_in) == ("dead", "no such user", None)
 
 
 def test_the_last_attempt_is_the_end() -> None:
-    outcome = make_policy(max_attempts=3).after(OSError("down"), message=MESSAGE, attempt=3)
+    outcome = make_policy(max_attempts=3).after(OSError("down"), attempt(3))
 
     assert (outcome.outcome, outcome.reason) == ("dead", "OSError: down (attempt 3 of 3)")
 
 
 def test_what_was_never_tried_does_not_die_of_its_attempts() -> None:
-    assert make_policy(max_attempts=3).given_back(MESSAGE, 9, "stopped").outcome == "failed"
+    assert postponed(attempt(9), "stopped", wait=0.0).outcome == "postponed"
+
+
+def test_attempts_that_do_not_count_are_not_counted() -> None:
+    assert make_policy(max_attempts=3).after(OSError("down"), attempt(4, uncounted=2)).outcome == "failed"
+    assert make_policy(max_attempts=3).after(OSError("down"), attempt(5, uncounted=2)).outcome == "dead"
+
+
+def test_a_destination_that_asks_for_time_gets_it() -> None:
+    outcome = make_policy().after(TemporaryError("HTTP 429", retry_after=90.0), attempt(1))
+
+    assert outcome.retry_in == 90.0
+
+
+@pytest.mark.parametrize(("unknown", "retry_in"), [("retry", 1.0), ("hold", None)])
+def test_an_unknown_outcome_is_repeated_or_held_as_the_channel_says(unknown: str, retry_in: float | None) -> None:
+    outcome = make_policy(unknown=unknown).after(UnknownOutcomeError("cut off"), attempt(1))
+
+    assert (outcome.outcome, outcome.retry_in, outcome.is_fault) == ("unknown", retry_in, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_fault"),
+    [
+        (PermanentError("no such user"), False),
+        (TemporaryError("greylisted", is_destination_fault=False), False),
+        (TemporaryError("down"), True),
+        (OSError("down"), True),
+    ],
+)
+def test_only_what_the_destination_is_to_blame_for_counts_against_it(error: Exception, *, is_fault: bool) -> None:
+    outcome = make_policy().after(error, attempt(1))
+
+    assert (outcome.destination, outcome.is_fault) == ("fake:host", is_fault)
 
 
 def test_a_reason_is_made_storable() -> None:
-    outcome = make_policy().after(OSError("a\0b\ud800" + "x" * 1000), message=MESSAGE, attempt=8)
+    outcome = make_policy().after(OSError("a\0b\ud800" + "x" * 1000), attempt(8))
 
     reason = outcome.reason or ""
     assert reason.startswith("OSError: a\N{REPLACEMENT CHARACTER}b?xxx")
@@ -65,6 +113,6 @@ def test_an_error_whose_text_cannot_be_read_still_has_an_outcome() -> None:
         def __str__(self) -> str:
             raise ValueError
 
-    outcome = make_policy().after(UnreadableError(), message=MESSAGE, attempt=1)
+    outcome = make_policy().after(UnreadableError(), attempt(1))
 
     assert outcome.reason == "UnreadableError: its text cannot be read"

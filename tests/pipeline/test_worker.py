@@ -2,22 +2,20 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from outbox.database import connect
-from outbox.settings import Settings
-from pipeline.attempt import Deliverer
-from pipeline.decoding import NO_HANDLER, Decoder
+from pipeline.decoding import NO_HANDLER
 from pipeline.delivery import PermanentError, TemporaryError
 from pipeline.inbox import WorkerError
-from pipeline.ledger import Ledger
-from pipeline.retry import RetryPolicy
 from pipeline.sink import DeliverySink
 from pipeline.worker import STOPPED, Worker
+from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
-from tests.pipeline.records import SOURCE, accept, arrival, new_id, own, rows, settings_for, statuses
+from tests.pipeline.parts import make_router, settings
+from tests.pipeline.records import accept, arrival, new_id, own, rows, statuses
 from tests.servers.eventually import eventually
 
 MakeWorker = Callable[..., Worker]
@@ -46,21 +44,10 @@ def make_worker(
 ) -> Iterator[MakeWorker]:
     made: list[Worker] = []
 
-    def make(*, concurrency: int = 4, patience: float = 30.0, url: str = database) -> Worker:
-        settings = settings_for(url)
-        retries = RetryPolicy(base=1.0, cap=60.0, max_attempts=2)
-        topics = {"notifications": channel.topic()}
-        worker = Worker(
-            Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids={}),
-            ledger_of(settings),
-            Deliverer(topics, retries, timeout=30.0),
-            dead_letters.bury,
-            retries,
-            concurrency=concurrency,
-            hold=30.0,
-            patience=patience,
-            on_error=failed.set,
-        )
+    def make(*, concurrency: int = 4, patience: float = 30.0, url: str = database, **others: Any) -> Worker:
+        found = settings(url, concurrency=concurrency, **others)
+        router = make_router(channel, found=found)
+        worker = parts.make_worker(found, router, dead_letters.bury, patience=patience, on_error=failed.set)
         made.append(worker)
         return worker
 
@@ -68,10 +55,6 @@ def make_worker(
     channel.release()
     for worker in made:
         worker.close(10)
-
-
-def ledger_of(settings: Settings) -> Ledger:
-    return Ledger(lambda: connect(settings, "tests"), lease=60.0, stop=threading.Event(), patience=0.0)
 
 
 @pytest.fixture
@@ -228,27 +211,17 @@ def test_a_slow_destination_does_not_hold_up_another_key(database: str, worker: 
     assert channel.entered.acquire(timeout=10)
 
 
-def test_records_stay_unclaimed_while_every_slot_is_busy(
+def test_everything_is_claimed_and_held_while_every_slot_is_busy(
     database: str, make_worker: MakeWorker, channel: FakeChannel
 ) -> None:
-    messages = claim_more_than_fits(database, make_worker(concurrency=2), channel)
-
-    claimed = rows(database, "SELECT count(*) FROM messages WHERE status = 'sending'")
-
-    assert claimed == [(2,)]
-    channel.release()
-    eventually(lambda: statuses(database) == dict.fromkeys(messages, "sent"))
-
-
-def test_a_flush_that_lost_its_patience_has_everything_claimed_and_held(
-    database: str, make_worker: MakeWorker, channel: FakeChannel
-) -> None:
-    worker = make_worker(concurrency=2, patience=0.0)
+    worker = make_worker(concurrency=2)
     messages = claim_more_than_fits(database, worker, channel)
 
     worker.inbox.flush(10)
 
     assert statuses(database) == dict.fromkeys(messages, "sending")
+    channel.release()
+    eventually(lambda: statuses(database) == dict.fromkeys(messages, "sent"))
 
 
 def claim_more_than_fits(database: str, worker: Worker, channel: FakeChannel) -> list[UUID]:
@@ -290,8 +263,8 @@ def test_closing_gives_back_what_was_held(database: str, worker: Worker, channel
     threading.Timer(0.05, channel.release).start()
     worker.close(10)
 
-    assert statuses(database) == {under_way: "sent", held: "failed"}
-    assert rows(database, "SELECT reason FROM messages WHERE status = 'failed'") == [(STOPPED,)]
+    assert statuses(database) == {under_way: "sent", held: "scheduled"}
+    assert rows(database, "SELECT reason FROM messages WHERE status = 'scheduled'") == [(STOPPED,)]
 
 
 def test_the_workers_end_is_told_to_whoever_adds_or_flushes(make_worker: MakeWorker, failed: threading.Event) -> None:

@@ -1,8 +1,6 @@
-"""Attempts: claimed, and settled by their outcome. Each function is one statement in the caller's transaction.
+"""Outcomes: what became of attempts, recorded in one statement and keyed by attempt.
 
-A claim moves a message only where its state and its request number are those of the record, so a
-record that comes twice, late or superseded starts nothing. An outcome is keyed by its attempt.
-Rows are locked in the order of their ids: two workers with overlapping batches cannot deadlock.
+What comes after a newer attempt began, or after the end, is recorded as late and changes nothing.
 """
 
 from collections.abc import Sequence
@@ -12,66 +10,29 @@ from uuid import UUID
 import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+Kind = Literal["sent", "failed", "unknown", "postponed", "dead"]
 _encode = msgspec.json.Encoder().encode
 
 
-class Record(msgspec.Struct, frozen=True):
-    """A request as it came from Kafka."""
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What became of an attempt.
 
-    id: UUID
-    request: int
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an attempt; `retry_in` seconds from now for `failed`."""
+    `retry_in` seconds from now it is due again: `failed` and `postponed` have it, `unknown` where it is
+    repeated and not held. `postponed` was given back without a call, and does not count. `is_fault`: the
+    destination is to blame; `destination` is None where nobody counts.
+    """
 
     id: UUID
     attempt: int
-    outcome: Literal["sent", "failed", "dead"]
+    outcome: Kind
     reason: str | None = None
     retry_in: float | None = None
+    destination: str | None = None
+    is_fault: bool = False
 
 
-_CLAIM = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-record AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, request integer)),
-claimable AS MATERIALIZED (
-    SELECT m.id
-    FROM record AS r JOIN messages AS m ON m.id = r.id
-    WHERE m.status = 'pending' AND m.request = r.request
-    ORDER BY m.id
-    FOR NO KEY UPDATE OF m
-),
-moved AS (
-    UPDATE messages AS m
-    SET status = 'sending', version = m.version + 1, attempts = m.attempts + 1,
-        due_at = clock.at + make_interval(secs => %s), updated_at = clock.at
-    FROM claimable AS c, clock
-    WHERE m.id = c.id
-    RETURNING m.id, m.version, m.attempts, m.due_at, m.updated_at
-),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-    SELECT id, version, 'message.started',
-           jsonb_build_object('attempt', attempts, 'lease_until', due_at), updated_at
-    FROM moved
-)
-SELECT id::text, attempts FROM moved
-"""
-
-
-def claim(connection: Connection, records: Sequence[Record], *, lease: float) -> dict[UUID, int]:
-    """Start an attempt for each record that still fits; returns the winners' attempt numbers by id.
-
-    The lease is in seconds, by the database's clock; until it ends nobody else settles the attempt.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, (_encode(records).decode(), lease))
-        return {UUID(stream): attempt for stream, attempt in cursor}
-
-
-# `sent` counts unless a newer attempt began or the message is final; a failure only while the attempt is still open.
-# Everything else is recorded as late, and moves nothing but the version.
+# `sent` counts unless a newer attempt began or the message is final for other reasons; everything else
+# only while the attempt is still open.
 _RECORD = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 outcome AS MATERIALIZED (
@@ -81,7 +42,7 @@ outcome AS MATERIALIZED (
 judged AS MATERIALIZED (
     SELECT o.*, m.topic, m.key,
            m.attempts = o.attempt AND (m.status = 'sending'
-               OR o.outcome = 'sent' AND m.status IN ('pending', 'failed')) AS counts
+               OR o.outcome = 'sent' AND m.status IN ('pending', 'failed', 'unknown')) AS counts
     FROM outcome AS o JOIN messages AS m ON m.id = o.id
     ORDER BY m.id
     FOR NO KEY UPDATE OF m
@@ -89,10 +50,14 @@ judged AS MATERIALIZED (
 moved AS (
     UPDATE messages AS m
     SET version = m.version + 1,
-        status = CASE WHEN j.counts THEN j.outcome ELSE m.status END,
+        status = CASE WHEN NOT j.counts THEN m.status
+                      WHEN j.outcome = 'postponed' THEN 'scheduled'
+                      WHEN j.outcome = 'unknown' AND j.retry_in IS NOT NULL THEN 'failed'
+                      ELSE j.outcome END,
         reason = CASE WHEN j.counts THEN j.reason ELSE m.reason END,
         due_at = CASE WHEN j.counts THEN clock.at + make_interval(secs => j.retry_in) ELSE m.due_at END,
         sent_at = CASE WHEN j.counts AND j.outcome = 'sent' THEN clock.at ELSE m.sent_at END,
+        uncounted = m.uncounted + (j.counts AND j.outcome = 'postponed')::integer,
         updated_at = clock.at
     FROM judged AS j, clock
     WHERE m.id = j.id

@@ -1,0 +1,44 @@
+"""When a message is to be delivered, as its caller says it, and the bounds of that."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+
+class Dates(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Not before `deliver_at`; `expired` after `deliver_by`; `priority` among what is due (0 to 9, 9 first).
+
+    A `deliver_at` that has passed means at once: the database's clock decides.
+    """
+
+    deliver_at: datetime | None = None
+    deliver_by: datetime | None = None
+    priority: int | None = None
+
+
+ANY_TIME = Dates()
+
+
+class DateError(ValueError):
+    """A date that cannot be kept; `field` is its name, the text names the limit."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+def check_dates(dates: Dates, *, now: datetime, max_ahead: float) -> None:
+    """Refuse what lies more than `max_ahead` seconds ahead, or could only expire. Raises DateError."""
+    latest = now + timedelta(seconds=max_ahead)
+    for field, date in (("deliver_at", dates.deliver_at), ("deliver_by", dates.deliver_by)):
+        if date is not None and date > latest:
+            days = max_ahead / 86400
+            raise DateError(field, f"more than {days:g} days ahead, the limit (HERALD_MAX_AHEAD)")
+    if dates.deliver_by is None:
+        return
+    if dates.deliver_by <= now:
+        field, detail = "deliver_by", "has passed already"
+        raise DateError(field, detail)
+    if dates.deliver_at is not None and dates.deliver_by <= dates.deliver_at:
+        field, detail = "deliver_by", "must come after deliver_at"
+        raise DateError(field, detail)

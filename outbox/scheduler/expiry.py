@@ -1,0 +1,30 @@
+"""Messages whose `deliver_by` passed before they were delivered: reported as expired, never silently gone."""
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.scheduler.requests import LOCKED
+
+BATCH = 1_000  # messages in one statement
+_EXPIRE = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+passed AS MATERIALIZED (
+    SELECT id FROM messages
+    WHERE deliver_by <= (SELECT clock_timestamp()) AND status IN ('scheduled', 'pending', 'failed')
+    LIMIT %s {LOCKED}
+),
+moved AS (
+    UPDATE messages AS m
+    SET version = m.version + 1, status = 'expired', due_at = NULL, updated_at = clock.at
+    FROM passed, clock
+    WHERE m.id = passed.id
+    RETURNING m.id, m.version, m.deliver_by, m.updated_at
+)
+INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
+SELECT id, version, 'message.expired', jsonb_build_object('deliver_by', deliver_by), updated_at FROM moved
+"""
+
+
+def expire(connection: Connection) -> None:
+    """Expire one batch, in the caller's transaction; what is being attempted is left to its outcome."""
+    with connection.cursor() as cursor:
+        cursor.execute(_EXPIRE, (BATCH,))

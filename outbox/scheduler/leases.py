@@ -1,0 +1,81 @@
+"""Attempts whose lease ended without an outcome: unknown, and settled as their channel's policy says."""
+
+import msgspec
+import structlog
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.policies import policy
+from outbox.registry import CHANNELS, DEAD_LETTERS
+from outbox.scheduler.requests import LOCKED
+from outbox.settings import Settings
+
+BATCH = 1_000  # attempts settled in one statement
+_log = structlog.get_logger()
+
+# Repeated at once, held for a person, or dead after the last attempt; `policy` has a row for each channel and for none.
+_SETTLE = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+policy AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%(policies)s::jsonb) AS p(channel text, max_attempts integer, unknown text)
+),
+ended AS MATERIALIZED (
+    SELECT found.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
+        SELECT m.id FROM messages AS m
+        WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())
+        ORDER BY m.due_at LIMIT %(limit)s {LOCKED}
+    ) AS found LIMIT %(limit)s
+),
+judged AS MATERIALIZED (
+    SELECT m.id, CASE WHEN p.unknown = 'hold' THEN 'unknown'
+                      WHEN m.attempts - m.uncounted >= p.max_attempts THEN 'dead' ELSE 'failed' END AS status,
+           'no outcome before the lease ended' || CASE WHEN p.unknown = 'hold' THEN ''
+               WHEN m.attempts - m.uncounted < p.max_attempts THEN ''
+               ELSE format(' (attempt %%s of %%s)', m.attempts - m.uncounted, p.max_attempts) END AS reason
+    FROM ended JOIN messages AS m ON m.id = ended.id
+    JOIN policy AS p ON p.channel IS NOT DISTINCT FROM  -- a channel that is no longer registered has that of none
+        (SELECT channel FROM policy WHERE channel = split_part(m.destination, ':', 1))
+),
+moved AS (
+    UPDATE messages AS m
+    SET version = m.version + 1, status = j.status, reason = j.reason, updated_at = clock.at,
+        due_at = CASE WHEN j.status = 'failed' THEN clock.at END
+    FROM judged AS j, clock
+    WHERE m.id = j.id
+    RETURNING m.*
+),
+logged AS (
+    INSERT INTO outbox (stream_id, version, type, topic, key, payload, recorded_at)
+    SELECT id, version,
+           CASE status WHEN 'dead' THEN 'message.dead_lettered' ELSE 'message.unknown' END,
+           CASE status WHEN 'dead' THEN %(dead_letters)s END,
+           CASE status WHEN 'dead' THEN key END,
+           jsonb_build_object('attempt', attempts, 'reason', reason)
+               || CASE WHEN status = 'dead' THEN jsonb_build_object('id', id, 'topic', topic)
+                       ELSE jsonb_build_object('due_at', due_at) END,
+           updated_at
+    FROM moved
+    ORDER BY id
+)
+SELECT status, count(*) FROM moved GROUP BY status
+"""
+
+
+def settle_leases(connection: Connection, settings: Settings) -> int:
+    """Settle one batch, in the caller's transaction; returns how many died: those are published."""
+    known = [None, *CHANNELS, *settings.channels]
+    policies = [
+        {"channel": channel, "max_attempts": found.max_attempts, "unknown": found.unknown}
+        for channel, found in ((name, policy(settings, name)) for name in dict.fromkeys(known))
+    ]
+    values = {"policies": msgspec.json.encode(policies).decode(), "limit": BATCH, "dead_letters": DEAD_LETTERS}
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLE, values)
+        settled: dict[str, int] = dict(cursor.fetchall())
+    if settled:
+        _log.warning(
+            "outcomes_unknown",
+            repeated=settled.get("failed", 0),
+            held=settled.get("unknown", 0),
+            dead=settled.get("dead", 0),
+        )
+    return settled.get("dead", 0)

@@ -1,0 +1,21 @@
+"""Every quarter of an hour: a warning, as long as messages wait for a person."""
+
+import structlog
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+_log = structlog.get_logger()
+_WAITING = """
+SELECT count(*) FILTER (WHERE status = 'dead'), count(*) FILTER (WHERE status = 'unknown'), min(updated_at)
+FROM messages WHERE status <> 'sent' AND status IN ('dead', 'unknown')
+"""
+
+
+def run(connection: Connection) -> None:
+    """Log it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING)
+        dead, unknown, since = cursor.fetchone()  # type: ignore[misc]
+    if dead or unknown:
+        _log.warning(
+            "dead_letters_wait", dead=dead, unknown=unknown, since=since.isoformat(), see="herald dead-letters"
+        )

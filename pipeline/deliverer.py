@@ -1,0 +1,56 @@
+"""Making an attempt: the handler or the channel is called, what it does becomes an outcome."""
+
+from collections.abc import Callable
+from time import monotonic
+
+from outbox.outcomes import Outcome
+from pipeline.attempt import Attempt
+from pipeline.delivery import Delivery
+from pipeline.health import Health
+from pipeline.retry import RetryPolicy, dead, postponed
+from pipeline.routing import Router
+
+OUT_OF_TIME = "not tried: it waited for the one before it, or for its turn, until its lease was nearly over"
+FAILING = "its destination fails"
+
+
+class Deliverer:
+    """Makes attempts, in many threads at once."""
+
+    def __init__(self, router: Router, health: Health, *, clock: Callable[[], float] = monotonic) -> None:
+        self._router = router
+        self._health = health
+        self._clock = clock
+
+    def __call__(self, attempt: Attempt) -> Outcome:
+        """Call once, unless the lease is nearly over, the destination fails, or the data does not fit."""
+        outcome = self._judged(attempt) or self._call(attempt)
+        self._health.note(outcome)
+        return outcome
+
+    def _judged(self, attempt: Attempt) -> Outcome | None:
+        request = attempt.request
+        if request.defect is not None:
+            return dead(attempt, request.defect)
+        if self._clock() > attempt.deadline:
+            return postponed(attempt, OUT_OF_TIME, wait=1.0)
+        if not attempt.is_probe and self._health.is_barred(attempt.counted, attempt.generation):
+            return postponed(attempt, FAILING, wait=0.0)
+        return None
+
+    def _call(self, attempt: Attempt) -> Outcome:
+        request = attempt.request
+        policy = self._router.policy(attempt.destination)
+        delivery = Delivery(
+            id=request.id,
+            topic=request.topic,
+            key=request.key,
+            attempt=attempt.number,
+            timeout=policy.timeout,
+            traceparent=request.traceparent,
+        )
+        try:
+            self._router.deliver(request, delivery)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit included, is its outcome
+            return RetryPolicy(policy).after(error, attempt)
+        return Outcome(id=request.id, attempt=attempt.number, outcome="sent", destination=attempt.counted)
