@@ -46,7 +46,7 @@ class Claim(NamedTuple):
     is_probe: bool
 
 
-# `behind` looks at one row at a time (LIMIT, OFFSET 0): a join would let the planner read the whole table.
+# Rows are found one at a time (LATERAL, LIMIT): a join would let the planner read all that is pending.
 _CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 record AS MATERIALIZED (
@@ -56,10 +56,12 @@ record AS MATERIALIZED (
 fitting AS MATERIALIZED (
     SELECT m.id, m.topic, m.key, m.accepted_at, r.destination, r.wait, coalesce(r.is_strict, false) AS is_strict,
            coalesce(r.is_here, false) AS is_here
-    FROM record AS r JOIN messages AS m ON m.id = r.id CROSS JOIN clock
-    WHERE m.status = 'pending' AND m.request = r.request AND (m.deliver_by IS NULL OR m.deliver_by > clock.at)
-    ORDER BY m.id
-    FOR NO KEY UPDATE OF m
+    FROM (SELECT * FROM record ORDER BY id) AS r CROSS JOIN LATERAL (
+        SELECT id, topic, key, accepted_at FROM messages
+        WHERE id = r.id AND status = 'pending' AND request = r.request
+          AND (deliver_by IS NULL OR deliver_by > (SELECT at FROM clock))
+        FOR NO KEY UPDATE
+    ) AS m
 ),
 failing AS MATERIALIZED (
     SELECT destination, probe_at, probe_until, probe_id FROM breakers
@@ -71,7 +73,7 @@ hindered AS MATERIALIZED (
     SELECT f.*, CASE
         WHEN {IS_PAUSED.format(message="f")} THEN 'paused'
         WHEN f.wait IS NOT NULL THEN 'its destination is busy'
-        WHEN behind.found OR f.is_strict AND NOT f.is_here AND elsewhere.found THEN 'waits for the one before it'
+        WHEN behind.found {{or_elsewhere}} THEN 'waits for the one before it'
     END AS hindrance
     FROM fitting AS f
     LEFT JOIN LATERAL (
@@ -83,11 +85,7 @@ hindered AS MATERIALIZED (
           AND NOT EXISTS (SELECT FROM fitting AS beside WHERE beside.id = p.id)
         LIMIT 1 OFFSET 0
     ) AS behind ON true
-    LEFT JOIN LATERAL (
-        SELECT true AS found FROM messages AS p
-        WHERE f.is_strict AND p.status = 'sending' AND p.topic = f.topic AND p.key = f.key
-        LIMIT 1 OFFSET 0
-    ) AS elsewhere ON true
+    {{elsewhere}}
 ),
 probe AS MATERIALIZED (
     SELECT DISTINCT ON (h.destination) h.id
@@ -136,12 +134,21 @@ logged AS (
            CASE WHEN obstacle IS NULL
                THEN jsonb_build_object('attempt', attempts, 'lease_until', due_at)
                ELSE jsonb_build_object('reason', obstacle, 'due_at', due_at) END
-           || CASE WHEN destination IS NULL THEN '{{}}'::jsonb ELSE jsonb_build_object('destination', destination) END,
+           || CASE WHEN destination IS NULL THEN '{{{{}}}}'::jsonb ELSE jsonb_build_object('destination', destination) END,
            updated_at
     FROM moved
 )
 SELECT id::text, attempts, uncounted, is_probe FROM moved WHERE obstacle IS NULL
 """
+
+# Only a strict topic asks whether another worker has one of the key: every table costs planning time.
+_ELSEWHERE = """LEFT JOIN LATERAL (
+        SELECT true AS found FROM messages AS p
+        WHERE f.is_strict AND p.status = 'sending' AND p.topic = f.topic AND p.key = f.key
+        LIMIT 1 OFFSET 0
+    ) AS elsewhere ON true"""
+_RELAXED = _CLAIM.format(or_elsewhere="", elsewhere="")
+_STRICT = _CLAIM.format(or_elsewhere="OR f.is_strict AND NOT f.is_here AND elsewhere.found", elsewhere=_ELSEWHERE)
 
 
 def claim(connection: Connection, records: Sequence[Record], *, lease: float) -> dict[UUID, Claim]:
@@ -150,5 +157,6 @@ def claim(connection: Connection, records: Sequence[Record], *, lease: float) ->
     The lease is in seconds, by the database's clock; until it ends nobody else settles the attempt.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"records": _encode(records).decode(), "lease": lease})
+        statement = _STRICT if any(record.is_strict for record in records) else _RELAXED
+        cursor.execute(statement, {"records": _encode(records).decode(), "lease": lease})
         return {UUID(stream): Claim(*won) for stream, *won in cursor}

@@ -43,9 +43,9 @@ judged AS MATERIALIZED (
     SELECT o.*, m.topic, m.key,
            m.attempts = o.attempt AND (m.status = 'sending'
                OR o.outcome = 'sent' AND m.status IN ('pending', 'failed', 'unknown')) AS counts
-    FROM outcome AS o JOIN messages AS m ON m.id = o.id
-    ORDER BY m.id
-    FOR NO KEY UPDATE OF m
+    FROM (SELECT * FROM outcome ORDER BY id) AS o CROSS JOIN LATERAL (
+        SELECT topic, key, status, attempts FROM messages WHERE id = o.id FOR NO KEY UPDATE
+    ) AS m
 ),
 moved AS (
     UPDATE messages AS m
