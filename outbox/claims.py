@@ -46,22 +46,24 @@ class Claim(NamedTuple):
     is_probe: bool
 
 
-# Rows are found one at a time (LATERAL, LIMIT): a join would let the planner read all that is pending.
+# Rows are found by their ids and one at a time (ARRAY, LIMIT): a join would let the planner read all that is pending.
 _CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 record AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(records)s::jsonb) AS r(id uuid, request integer, destination text,
         wait double precision, is_strict boolean, is_here boolean)
 ),
+locked AS MATERIALIZED (
+    SELECT id, topic, key, request, accepted_at, deliver_by FROM messages
+    WHERE id = ANY (ARRAY(SELECT id FROM record)) AND status = 'pending'
+    ORDER BY id
+    FOR NO KEY UPDATE
+),
 fitting AS MATERIALIZED (
-    SELECT m.id, m.topic, m.key, m.accepted_at, r.destination, r.wait, coalesce(r.is_strict, false) AS is_strict,
+    SELECT l.id, l.topic, l.key, l.accepted_at, r.destination, r.wait, coalesce(r.is_strict, false) AS is_strict,
            coalesce(r.is_here, false) AS is_here
-    FROM (SELECT * FROM record ORDER BY id) AS r CROSS JOIN LATERAL (
-        SELECT id, topic, key, accepted_at FROM messages
-        WHERE id = r.id AND status = 'pending' AND request = r.request
-          AND (deliver_by IS NULL OR deliver_by > (SELECT at FROM clock))
-        FOR NO KEY UPDATE
-    ) AS m
+    FROM locked AS l JOIN record AS r ON r.id = l.id AND r.request = l.request CROSS JOIN clock
+    WHERE l.deliver_by IS NULL OR l.deliver_by > clock.at
 ),
 failing AS MATERIALIZED (
     SELECT destination, probe_at, probe_until, probe_id FROM breakers
@@ -134,7 +136,8 @@ logged AS (
            CASE WHEN obstacle IS NULL
                THEN jsonb_build_object('attempt', attempts, 'lease_until', due_at)
                ELSE jsonb_build_object('reason', obstacle, 'due_at', due_at) END
-           || CASE WHEN destination IS NULL THEN '{{{{}}}}'::jsonb ELSE jsonb_build_object('destination', destination) END,
+               || CASE WHEN destination IS NULL THEN '{{{{}}}}'::jsonb
+                       ELSE jsonb_build_object('destination', destination) END,
            updated_at
     FROM moved
 )

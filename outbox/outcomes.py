@@ -39,13 +39,17 @@ outcome AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%s::jsonb)
         AS o(id uuid, attempt integer, outcome text, reason text, retry_in double precision)
 ),
+locked AS MATERIALIZED (
+    SELECT id, topic, key, status, attempts FROM messages
+    WHERE id = ANY (ARRAY(SELECT id FROM outcome))
+    ORDER BY id
+    FOR NO KEY UPDATE
+),
 judged AS MATERIALIZED (
-    SELECT o.*, m.topic, m.key,
-           m.attempts = o.attempt AND (m.status = 'sending'
-               OR o.outcome = 'sent' AND m.status IN ('pending', 'failed', 'unknown')) AS counts
-    FROM (SELECT * FROM outcome ORDER BY id) AS o CROSS JOIN LATERAL (
-        SELECT topic, key, status, attempts FROM messages WHERE id = o.id FOR NO KEY UPDATE
-    ) AS m
+    SELECT o.*, l.topic, l.key,
+           l.attempts = o.attempt AND (l.status = 'sending'
+               OR o.outcome = 'sent' AND l.status IN ('pending', 'failed', 'unknown')) AS counts
+    FROM outcome AS o JOIN locked AS l ON l.id = o.id
 ),
 moved AS (
     UPDATE messages AS m

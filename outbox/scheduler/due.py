@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.breakers import RAMP_SECONDS
 from outbox.message import DELAYED
 from outbox.pauses import IS_PAUSED
-from outbox.scheduler.requests import LOCKED, Choice, request_again
+from outbox.scheduler.requests import Choice, request_again
 from outbox.settings import Settings
 
 BATCH = 1_000  # messages requested in one statement
@@ -32,34 +32,34 @@ AND NOT (m.topic = ANY (%(strict_topics)s) AND m.request > 0 AND EXISTS (
 
 # one index look-up per priority: PostgreSQL 14 to 17 cannot skip from one to the next
 _DUE = f"""
-SELECT found.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
-    SELECT m.id FROM messages AS m
+SELECT found.id, found.version FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
+    SELECT m.id, m.version FROM messages AS m
     WHERE m.priority = level AND {_WAITS}
       AND NOT EXISTS (SELECT FROM breakers AS b WHERE b.destination = m.destination
                       AND (b.opened_at IS NOT NULL OR b.closed_at IS NOT NULL))
     ORDER BY m.due_at
-    LIMIT %(limit)s {LOCKED}
+    LIMIT %(limit)s
 ) AS found LIMIT %(limit)s
 """
 
 # A recovering destination: 2^s - 1 times `ramp` messages in all after s seconds, and one at once.
 _RELEASED = f"""
-SELECT found.id FROM breakers AS b CROSS JOIN LATERAL (
-    SELECT m.id FROM messages AS m
+SELECT found.id, found.version FROM breakers AS b CROSS JOIN LATERAL (
+    SELECT m.id, m.version FROM messages AS m
     WHERE m.destination = b.destination AND {_WAITS}
     ORDER BY m.priority DESC, m.due_at
     LIMIT least(%(limit)s, 1 - b.released + floor(%(ramp)s
-        * (2.0 ^ extract(epoch FROM clock_timestamp() - b.closed_at) - 1)))::bigint {LOCKED}
+        * (2.0 ^ extract(epoch FROM clock_timestamp() - b.closed_at) - 1)))::bigint
 ) AS found
 WHERE b.closed_at > clock_timestamp() - make_interval(secs => {RAMP_SECONDS})
 """
 
 _PROBES = f"""
-SELECT found.id FROM breakers AS b CROSS JOIN LATERAL (
-    SELECT m.id FROM messages AS m
+SELECT found.id, found.version FROM breakers AS b CROSS JOIN LATERAL (
+    SELECT m.id, m.version FROM messages AS m
     WHERE m.destination = b.destination AND {_WAITS}
     ORDER BY m.priority DESC, m.due_at
-    LIMIT 1 {LOCKED}
+    LIMIT 1
 ) AS found
 WHERE b.probe_at <= clock_timestamp() AND (b.probe_until IS NULL OR b.probe_until <= clock_timestamp())
 """

@@ -7,16 +7,17 @@ from outbox.scheduler.requests import LOCKED
 BATCH = 1_000  # messages in one statement
 _EXPIRE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-passed AS MATERIALIZED (
+found AS MATERIALIZED (
     SELECT id FROM messages
     WHERE deliver_by <= (SELECT clock_timestamp()) AND status IN ('scheduled', 'pending', 'failed')
-    LIMIT %s {LOCKED}
+    LIMIT %s
 ),
+locked AS MATERIALIZED ({LOCKED}),
 moved AS (
     UPDATE messages AS m
     SET version = m.version + 1, status = 'expired', due_at = NULL, updated_at = clock.at
-    FROM passed, clock
-    WHERE m.id = passed.id
+    FROM locked AS l, clock
+    WHERE m.id = l.id AND l.status IN ('scheduled', 'pending', 'failed')
     RETURNING m.id, m.version, m.deliver_by, m.updated_at
 )
 INSERT INTO outbox (stream_id, version, type, payload, recorded_at)

@@ -18,22 +18,23 @@ WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 policy AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(policies)s::jsonb) AS p(channel text, max_attempts integer, unknown text)
 ),
-ended AS MATERIALIZED (
-    SELECT found.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
+found AS MATERIALIZED (
+    SELECT ended.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
         SELECT m.id FROM messages AS m
         WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())
-        ORDER BY m.due_at LIMIT %(limit)s {LOCKED}
-    ) AS found LIMIT %(limit)s
+        ORDER BY m.due_at LIMIT %(limit)s
+    ) AS ended LIMIT %(limit)s
 ),
+locked AS MATERIALIZED ({LOCKED}),
 judged AS MATERIALIZED (
     SELECT m.id, CASE WHEN p.unknown = 'hold' THEN 'unknown'
                       WHEN m.attempts - m.uncounted >= p.max_attempts THEN 'dead' ELSE 'failed' END AS status,
            'no outcome before the lease ended' || CASE WHEN p.unknown = 'hold' THEN ''
                WHEN m.attempts - m.uncounted < p.max_attempts THEN ''
                ELSE format(' (attempt %%s of %%s)', m.attempts - m.uncounted, p.max_attempts) END AS reason
-    FROM ended JOIN messages AS m ON m.id = ended.id
-    JOIN policy AS p ON p.channel IS NOT DISTINCT FROM  -- a channel that is no longer registered has that of none
+    FROM locked AS m JOIN policy AS p ON p.channel IS NOT DISTINCT FROM  -- no longer registered: that of none
         (SELECT channel FROM policy WHERE channel = split_part(m.destination, ':', 1))
+    WHERE m.status = 'sending' AND m.due_at <= (SELECT at FROM clock)
 ),
 moved AS (
     UPDATE messages AS m

@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which messages: a query for their ids that locks them, in the order to publish them; its values by name.
+    """Which messages: a query for `id` and `version`, its values by name.
 
     `cause` is SQL for the cause to record, over the message `m`.
     """
@@ -21,14 +21,20 @@ class Choice:
     cause: str
 
 
-LOCKED = "FOR NO KEY UPDATE SKIP LOCKED"  # whoever holds a message decides what becomes of it
+# Found first and locked by their ids then: PostgreSQL 18.4 crashes where a row locked within LATERAL was just updated.
+# Whoever holds a message decides what becomes of it; one that moved in between is no longer the one that was found.
+LOCKED = """
+    SELECT id, version, status, request, attempts, uncounted, destination, priority, due_at, accepted_at FROM messages
+    WHERE id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+"""
 
 _REQUEST = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-chosen AS MATERIALIZED ({query}),
+found AS MATERIALIZED ({query}),
+locked AS MATERIALIZED ({locked}),
 listed AS MATERIALIZED (
     SELECT m.id, {cause} AS cause, row_number() OVER (ORDER BY m.priority DESC, m.due_at, m.accepted_at, m.id) AS place
-    FROM chosen JOIN messages AS m ON m.id = chosen.id
+    FROM locked AS m JOIN found USING (id, version)
 ),
 moved AS (
     UPDATE messages AS m
@@ -53,11 +59,12 @@ SELECT id::text, destination FROM moved WHERE EXISTS (SELECT FROM logged)
 
 def pending_that(condition: str) -> str:
     """The query of a choice among pending messages: they were published, and are published again."""
-    return f"SELECT id FROM messages WHERE status = 'pending' AND {condition} LIMIT %(limit)s {LOCKED}"
+    return f"SELECT id, version FROM messages WHERE status = 'pending' AND {condition} LIMIT %(limit)s"
 
 
 def request_again(connection: Connection, choice: Choice, *, limit: int) -> list[tuple[str, str | None]]:
     """Request up to `limit` of the chosen messages again, in the caller's transaction; returns ids and destinations."""
     with connection.cursor() as cursor:
-        cursor.execute(_REQUEST.format(query=choice.query, cause=choice.cause), {**choice.values, "limit": limit})
+        statement = _REQUEST.format(query=choice.query, cause=choice.cause, locked=LOCKED)
+        cursor.execute(statement, {**choice.values, "limit": limit})
         return list(cursor)
