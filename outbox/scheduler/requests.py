@@ -21,8 +21,8 @@ class Choice:
     cause: str
 
 
-# Found first and locked by their ids then: PostgreSQL 18.4 crashes where a row locked within LATERAL was just updated.
-# Whoever holds a message decides what becomes of it; one that moved in between is no longer the one that was found.
+# Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
+# between is no longer the one that was found.
 LOCKED = """
     SELECT id, version, status, request, attempts, uncounted, destination, priority, due_at, accepted_at FROM messages
     WHERE id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED

@@ -23,7 +23,8 @@ LEASE = 3  # seconds
 AGAIN = [
     ("message.requested", "accepted"),
     ("message.started", None),
-    ("message.requested", "outcome unknown"),
+    ("message.unknown", None),
+    ("message.requested", "retry"),
     ("message.started", None),
     ("message.sent", None),
 ]

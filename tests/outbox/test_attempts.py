@@ -8,6 +8,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.acceptance import make_acceptance
 from outbox.adoption import Foreign, Lost, adopt, recover, unknown
+from outbox.cancellation import cancel
 from outbox.claims import Claim, Record, claim
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
@@ -20,6 +21,7 @@ from tests.outbox.connections import (
     status_of,
     types_of,
 )
+from tests.servers.eventually import eventually
 
 
 @pytest.fixture
@@ -74,6 +76,28 @@ def test_of_two_workers_one_wins_each_message(connection: Connection, database: 
 
     assert sorted(len(part) for part in won) == [0, 50] or not won[0].keys() & won[1].keys()
     assert won[0].keys() | won[1].keys() == set(messages)
+
+
+def test_a_claim_that_waited_for_a_cancel_leaves_that_one_and_takes_the_others(
+    connection: Connection, database: str
+) -> None:
+    """A row that changed under a claim's lock is looked at again; PostgreSQL 18.4 can crash over that."""
+    messages = accepted(connection, *(notification(f"user {number}") for number in range(50)))
+    won: list[dict[UUID, Claim]] = []
+
+    def claim_all() -> None:
+        with connected(database) as own:
+            won.append(claim(own, [Record(message, 1) for message in messages], lease=60))
+            own.commit()
+
+    cancel(connection, messages[0])
+    claimer = threading.Thread(target=claim_all)
+    claimer.start()
+    eventually(lambda: fetch(connection, "SELECT FROM pg_locks WHERE NOT granted"))
+    connection.commit()
+    claimer.join()
+
+    assert won[0].keys() == set(messages[1:])
 
 
 def test_outcomes_settle_their_attempts(connection: Connection) -> None:

@@ -34,7 +34,7 @@ def test_a_migrated_empty_system_is_shown_whole(ask: Ask, database: str, broker:
 
     assert result.exit_code == 0, result.output
     assert "on PostgreSQL 18" in result.output
-    assert "0001" in result.output
+    assert "migration  00" in result.output
     assert "has not run yet" in result.output
     assert "1 broker(s)" in result.output
 
