@@ -17,6 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.outcomes import Outcome
 from outbox.settings import Settings
 
+EVENTS = {"opened": "breaker_opened", "probe failed": "breaker_probe_failed", "closed": "breaker_closed"}
 RAMP_SECONDS = 10  # of releasing twice as much every second; then nothing is held back any more
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger()
@@ -141,4 +142,4 @@ def report_outcomes(connection: Connection, outcomes: Sequence[Outcome], policy:
         for destination, change, reason in cursor:
             if change is not None:
                 level = _log.info if change == "closed" else _log.warning
-                level(f"breaker_{change.replace(' ', '_')}", destination=destination, reason=reason)
+                level(EVENTS[change], destination=destination, reason=reason)
