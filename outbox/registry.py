@@ -11,6 +11,8 @@ TOPICS = {
 
 CHANNELS = {
     "log": "pipeline.channels.log",
+    "email": "pipeline.channels.email",
+    "apprise": "pipeline.channels.apprise",
 }
 
 # seconds between two runs, in the relay that leads; each module has `run(connection)`

@@ -1,0 +1,125 @@
+"""The channel `apprise`: whatever the library Apprise can reach, at the URLs that an operator has named.
+
+A message says only the name. Apprise tells no refusal for good from one for now, nor a delivery
+whose answer was lost from none, so every failure is tried again: a receiver may get a message twice.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import SecretStr
+
+from outbox.destination_names import check_destination
+from outbox.notification import AddressError
+from outbox.settings import Settings, SettingsError
+from pipeline.deadline import Deadline, within
+from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+URLS = "HERALD_APPRISE_URLS"
+
+
+class AppriseChannel:
+    """Destinations by name. Without any, it says so to every message."""
+
+    name = "apprise"
+
+    def __init__(self, urls: dict[str, SecretStr]) -> None:
+        self._urls = urls
+
+    def host(self, address: str) -> str:
+        """The destination's name. Raises PermanentError when it is none of the settings."""
+        try:
+            check_destination(address)
+        except AddressError as error:
+            raise PermanentError(str(error)) from None
+        if address not in self._urls:
+            message = f"{URLS} has no destination {address}"
+            raise PermanentError(message)
+        return address
+
+    def deliver(self, letter: Letter, delivery: Delivery) -> None:
+        """Return when all of the destination's targets have taken it."""
+        url = self._urls[self.host(letter.address)].get_secret_value()
+        try:
+            # not Apprise's own timeout: what that gives up on fills its few threads, and a process cannot end
+            status = within(Deadline(delivery.timeout), lambda: _notify(url, letter, delivery.timeout))
+        except TimeoutError:
+            raise TemporaryError("Apprise did not deliver it in time") from None
+        if status != "success":
+            message = f"Apprise did not deliver it: {status}"
+            raise TemporaryError(message)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+def make_channel(settings: Settings) -> AppriseChannel:
+    """The channel as the settings want it. Raises SettingsError that names a wrong destination, never its URL."""
+    schemes = {scheme.lower() for scheme in settings.apprise_schemes}
+    for name, url in settings.apprise_urls.items():
+        _check(name, url.get_secret_value(), schemes)
+    if settings.apprise_urls:
+        _load(settings.apprise_urls)
+    return AppriseChannel(settings.apprise_urls)
+
+
+def _check(name: str, url: str, schemes: set[str]) -> None:
+    try:
+        check_destination(name)
+    except AddressError as error:
+        message = f"{URLS}: {error}"
+        raise SettingsError(message) from None
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        message = f"{URLS}: the URL of {name} does not begin with a scheme and ://"
+        raise SettingsError(message)
+    if scheme.lower() not in schemes:
+        message = f"{URLS}: the scheme {scheme} of {name} is not in HERALD_APPRISE_SCHEMES"
+        raise SettingsError(message)
+
+
+def _load(urls: dict[str, SecretStr]) -> None:
+    """Let Apprise read each URL once, so that a wrong one is known at the start."""
+    try:
+        from apprise.logger import logger  # noqa: PLC0415 - the extra may be missing
+    except ImportError:
+        message = f"{URLS} needs the extra: pip install 'herald[apprise]'"
+        raise SettingsError(message) from None
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)  # it would print the URL
+    try:
+        for name, url in urls.items():
+            if _service(url.get_secret_value(), timeout=1.0) is None:
+                message = f"{URLS}: Apprise does not understand the URL of {name}"
+                raise SettingsError(message)
+    finally:
+        logger.setLevel(level)
+
+
+def _notify(url: str, letter: Letter, timeout: float) -> str:
+    """Send it and return the outcome: `success`, `failure`, `partial`, `timeout` or `nomatch`."""
+    from apprise import Apprise, NotifyFormat  # noqa: PLC0415 - takes up to 3 s
+
+    service = _service(url, timeout)
+    if service is None:
+        return "nomatch"
+    sender = Apprise()  # a new one each time: one that is used again waits 5.5 s between two mails
+    sender.add(service)
+    title = letter.subject or letter.event
+    return sender.notify(letter.content, title=title, body_format=NotifyFormat.TEXT).status.name.lower()
+
+
+def _service(url: str, timeout: float) -> "NotifyBase | None":
+    """What sends to one URL; its own `cto` and `rto`, the seconds to connect and to read, count if they are shorter."""
+    from apprise import Apprise  # noqa: PLC0415 - see above
+
+    service = Apprise.instantiate(url)
+    if service is not None:
+        own = parse_qs(urlsplit(url).query)
+        service.socket_connect_timeout = min(timeout, service.socket_connect_timeout if "cto" in own else timeout)
+        service.socket_read_timeout = min(timeout, service.socket_read_timeout if "rto" in own else timeout)
+    return service

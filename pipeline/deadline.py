@@ -1,0 +1,47 @@
+"""Until when a delivery may take."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from time import monotonic
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Deadline:
+    """So many seconds from now; a step gets what the steps before it have left."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return monotonic() >= self._end
+
+    def left(self) -> float:
+        """Seconds, more than 0. Raises TimeoutError when there are none."""
+        seconds = self._end - monotonic()
+        if seconds <= 0:
+            raise TimeoutError("timed out")
+        return seconds
+
+
+def within(deadline: Deadline, work: Callable[[], T]) -> T:
+    """What the work returns or raises; TimeoutError at the deadline.
+
+    For work that knows no timeout: it runs in a thread that is left behind then, and that keeps no
+    process from ending.
+    """
+    future: Future[T] = Future()
+    seconds = deadline.left()
+    threading.Thread(target=_run, args=(work, future), name="within", daemon=True).start()
+    return future.result(seconds)
+
+
+def _run(work: Callable[[], T], future: "Future[T]") -> None:
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001 - raised again where the result is awaited
+        future.set_exception(error)

@@ -1,0 +1,87 @@
+"""Open connections to one server, shared by the threads that deliver.
+
+A connection is used by one delivery at a time. After an answer it goes back, and the next delivery
+takes the one that was used last: mails that come one after the other share one connection, mails
+that come at once have one each. A connection is closed after 100 mails, after 5 idle seconds, and
+after anything but an answer. It is not asked first whether it still lives: MAIL FROM asks that, and
+a mail that finds its connection closed there goes over a new one, once.
+"""
+
+import threading
+
+from pipeline.deadline import Deadline
+from pipeline.mail import Mail
+from pipeline.smtp.server import Server
+from pipeline.smtp.session import MAX_IDLE, Session, StaleError
+
+
+class Pool:
+    """Call `send` from many threads, `close` once."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._idle: list[Session] = []
+        self._lock = threading.Lock()
+        self._reaper: threading.Timer | None = None
+        self._is_closed = False
+
+    def send(self, mail: Mail, deadline: Deadline) -> None:
+        """Return when the server has taken the mail; raises what `Session.send` and `Server.open` raise."""
+        used = self._take()
+        if used is None:
+            return self._send(self._open(deadline), mail, deadline)
+        try:
+            return self._send(used, mail, deadline)
+        except StaleError:
+            return self._send(self._open(deadline), mail, deadline)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use are closed when their mail is answered."""
+        with self._lock:
+            self._is_closed = True
+            if self._reaper:
+                self._reaper.cancel()
+            idle, self._idle = self._idle, []
+        _close(idle)
+
+    def _open(self, deadline: Deadline) -> Session:
+        return Session(self._server.open(deadline))
+
+    def _send(self, session: Session, mail: Mail, deadline: Deadline) -> None:
+        try:
+            session.send(mail, deadline)
+        finally:
+            self._give_back(session)
+
+    def _take(self) -> Session | None:
+        with self._lock:
+            return self._idle.pop() if self._idle and self._idle[-1].is_usable else None
+
+    def _give_back(self, session: Session) -> None:
+        with self._lock:
+            is_kept = session.is_usable and not self._is_closed
+            if is_kept:
+                self._idle.append(session)
+                self._watch()
+        if not is_kept:
+            _close([session])
+
+    def _watch(self) -> None:
+        if self._reaper is None:
+            self._reaper = threading.Timer(MAX_IDLE, self._close_idle)
+            self._reaper.daemon = True
+            self._reaper.start()
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            expired = [session for session in self._idle if not session.is_usable]
+            self._idle = [session for session in self._idle if session not in expired]
+            self._reaper = None
+            if self._idle and not self._is_closed:
+                self._watch()
+        _close(expired)
+
+
+def _close(sessions: list[Session]) -> None:
+    for session in sessions:
+        session.close()
