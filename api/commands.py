@@ -10,9 +10,11 @@ from api.bodies import decode, field_name
 from api.problems import ProblemError, field_problem
 from api.requests import MAX_BULK, Bulk, BulkItem, MessageRequest
 from outbox.acceptance import Acceptance, make_acceptance
+from outbox.addresses import TargetError, check_target
 from outbox.dates import ANY_TIME, DateError, Dates, check_dates
 from outbox.notification import MAX_NAME, TOPIC, Notification
-from outbox.registry import CHANNELS, TOPICS
+from outbox.registry import TOPICS
+from outbox.routes import choose
 from outbox.settings import Settings
 
 NOTIFICATION_DECODER = msgspec.json.Decoder(Notification)
@@ -73,9 +75,17 @@ def request_message(message: MessageRequest, settings: Settings, *, traceparent:
 
 
 def _check_target(notification: Notification, settings: Settings, within: str) -> None:
-    if notification.channel is not None and notification.channel not in CHANNELS:
-        detail = f"no such channel: {notification.channel}; registered: {', '.join(CHANNELS)}"
-        raise field_problem(field_name(f"{within}.channel"), detail)
+    target = choose(
+        settings,
+        topic=TOPIC,
+        event=notification.event,
+        channel=notification.channel,
+        address=notification.address,
+    )
+    try:
+        check_target(target, settings)
+    except TargetError as error:
+        raise field_problem(field_name(f"{within}.{error.field}"), str(error)) from None
 
 
 def _check_dates(dates: Dates, settings: Settings, within: str) -> None:

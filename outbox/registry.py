@@ -11,6 +11,7 @@ TOPICS = {
 
 CHANNELS = {
     "log": "pipeline.channels.log",
+    "webhook": "pipeline.channels.webhook",
     "email": "pipeline.channels.email",
     "apprise": "pipeline.channels.apprise",
 }

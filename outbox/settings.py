@@ -138,6 +138,7 @@ class Settings(BaseSettings):
 
     webhook_secrets: dict[str, list[SecretStr]] = Field({}, description="by host, or `*`; the first is the newest")
     webhook_networks: Names = Field((), description="networks that are allowed though they are not public")
+    webhook_ca_location: Path | None = Field(None, description="certificate authorities instead of the system's")
     smtp_host: str | None = Field(None, min_length=1, max_length=255)
     smtp_port: Port = 587
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"

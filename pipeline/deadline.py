@@ -15,6 +15,10 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._end = monotonic() + seconds
 
+    def shorten(self, seconds: float) -> None:
+        """So many seconds from now, unless it ends before."""
+        self._end = min(self._end, monotonic() + seconds)
+
     @property
     def is_over(self) -> bool:
         """Whether nothing is left."""

@@ -1,0 +1,67 @@
+"""Whether a message can go where it wants to, as far as that can be said when it is accepted.
+
+Channels check again when they deliver; this is so that a caller is told at once. A channel that is not
+listed here takes any address, or none.
+"""
+
+from collections.abc import Callable
+
+from outbox.destination_names import check_destination
+from outbox.mailboxes import parse_mailbox
+from outbox.notification import AddressError
+from outbox.registry import CHANNELS
+from outbox.routes import Target
+from outbox.settings import Settings
+from outbox.urls import parse_url
+
+
+class TargetError(ValueError):
+    """Nothing could be delivered there; `field` is `channel` or `address`, the text says what is wrong."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+def check_target(target: Target, settings: Settings) -> None:
+    """Raise TargetError for a channel that is not registered or not set up, or an address that is none of it."""
+    channel, address = target
+    if channel not in CHANNELS:
+        raise TargetError("channel", f"no such channel: {channel}; registered: {', '.join(CHANNELS)}")
+    check = _CHECKS.get(channel)
+    if check is None:
+        return
+    if missing := _MISSING[channel](settings):
+        raise TargetError("channel", f"{channel} is not set up here: {missing}")
+    if not address:
+        raise TargetError("address", f"is required by the channel {channel}")
+    try:
+        check(address, settings)
+    except AddressError as error:
+        raise TargetError("address", str(error)) from None
+
+
+def _check_webhook(address: str, settings: Settings) -> None:
+    url = parse_url(address)
+    if not {url.authority, url.host, "*"} & settings.webhook_secrets.keys():
+        message = f"HERALD_WEBHOOK_SECRETS has no secret for {url.authority}"
+        raise AddressError(message)
+
+
+def _check_apprise(address: str, settings: Settings) -> None:
+    check_destination(address)
+    if address not in settings.apprise_urls:
+        message = f"no destination is named {address}; there are: {', '.join(sorted(settings.apprise_urls))}"
+        raise AddressError(message)
+
+
+_CHECKS: dict[str, Callable[[str, Settings], object]] = {
+    "webhook": _check_webhook,
+    "email": lambda address, _settings: parse_mailbox(address),
+    "apprise": _check_apprise,
+}
+_MISSING: dict[str, Callable[[Settings], str]] = {
+    "webhook": lambda settings: "" if settings.webhook_secrets else "HERALD_WEBHOOK_SECRETS",
+    "email": lambda settings: "" if settings.smtp_host else "HERALD_SMTP_HOST and HERALD_EMAIL_FROM",
+    "apprise": lambda settings: "" if settings.apprise_urls else "HERALD_APPRISE_URLS",
+}
