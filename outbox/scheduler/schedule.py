@@ -16,6 +16,7 @@ from outbox.database import connect
 from outbox.notifier import CHANNEL
 from outbox.scheduler.deleted import watch_topics
 from outbox.scheduler.due import request_due
+from outbox.scheduler.keys import EMPTY_KEYS, empty_expired_keys
 from outbox.scheduler.lost import note_page, request_lost
 from outbox.scheduler.partitions import make_partitions
 from outbox.settings import Settings
@@ -111,4 +112,5 @@ def _duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callable[[
         Duty(TICK, due),
         Duty(TICK, pages),
         Duty(settings.sweep_seconds, lost),
+        Duty(EMPTY_KEYS, empty_expired_keys),
     ]
