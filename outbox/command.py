@@ -1,0 +1,51 @@
+"""A command that waits for its answer, in the event loop that submitted it."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from outbox.acceptance import Acceptance
+from outbox.idempotency import Receipt, RequestKey
+
+Outcome = Receipt | Exception
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class Command:
+    """Rows to be accepted together or not at all; compared by identity."""
+
+    rows: Sequence[Acceptance]
+    request_key: RequestKey | None
+    answer: "asyncio.Future[Receipt]"
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def ids(self) -> list[UUID]:
+        """Of its rows, in order."""
+        return [row.id for row in self.rows]
+
+
+def answer(outcomes: Iterable[tuple[Command, Outcome]]) -> None:
+    """Wake every loop once, whatever the number of commands it waits for."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Receipt], Outcome]]] = {}
+    for command, outcome in outcomes:
+        by_loop.setdefault(command.loop, []).append((command.answer, outcome))
+    for loop, answers in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, answers)
+        except RuntimeError:
+            _log.warning("answer_undelivered", commands=len(answers), reason="the event loop is closed")
+
+
+def _resolve(answers: list[tuple["asyncio.Future[Receipt]", Outcome]]) -> None:
+    for future, outcome in answers:
+        if future.done():
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
