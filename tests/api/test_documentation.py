@@ -67,7 +67,7 @@ def test_schema_and_validator_refuse_alike(client: Client, document: dict[str, A
 def test_every_path_documents_its_problems(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for method, operation in operations.items():
-            expected = {"400", "413", "415", "422", "503"} if method == "post" else {"400", "503"}
+            expected = {"400", "409", "413", "415", "422", "503"} if method == "post" else {"400", "503"}
             assert expected <= set(operation["responses"])
             for status in expected:
                 assert set(operation["responses"][status]["content"]) == {"application/problem+json"}
