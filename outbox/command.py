@@ -1,7 +1,7 @@
 """A command that waits for its answer, in the event loop that submitted it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -29,12 +29,10 @@ class Command:
         return [row.id for row in self.rows]
 
 
-def answer(outcomes: Iterable[tuple[Command, Outcome]]) -> None:
+def answer(outcomes: Sequence[tuple[Command, Outcome]]) -> None:
     """Wake every loop once, whatever the number of commands it waits for."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Receipt], Outcome]]] = {}
-    for command, outcome in outcomes:
-        by_loop.setdefault(command.loop, []).append((command.answer, outcome))
-    for loop, answers in by_loop.items():
+    for loop in {command.loop for command, _ in outcomes}:
+        answers = [(command.answer, outcome) for command, outcome in outcomes if command.loop is loop]
         try:
             loop.call_soon_threadsafe(_resolve, answers)
         except RuntimeError:

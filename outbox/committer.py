@@ -105,12 +105,11 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - whatever it was, every caller gets an answer
             self._settle_failed(commands, error)
             return
-        settled = [(one, outcome) for one, outcome in zip(commands, outcomes, strict=True) if outcome is not None]
-        answer(settled)
-        if any(_is_new(outcome) for _, outcome in settled):
+        answer([(one, outcome) for one, outcome in zip(commands, outcomes, strict=True) if outcome])
+        if any(_is_new(outcome) for outcome in outcomes):
             self._notifier.wake()
-        if len(settled) < len(commands):
-            self._settle([one for one, outcome in zip(commands, outcomes, strict=True) if outcome is None])
+        if later := [one for one, outcome in zip(commands, outcomes, strict=True) if not outcome]:
+            self._settle(later)
 
     def _settle_failed(self, commands: list[Command], error: Exception) -> None:
         if not is_data_error(error):
@@ -125,9 +124,9 @@ class Committer:
         self._settle(commands[middle:])
 
 
-def _is_new(outcome: Outcome) -> bool:
+def _is_new(outcome: Outcome | None) -> bool:
     return isinstance(outcome, Receipt) and not outcome.is_replay
 
 
 def _answer_all(commands: list[Command], error: Exception) -> None:
-    answer((command, error) for command in commands)
+    answer([(command, error) for command in commands])

@@ -77,7 +77,7 @@ class RequestKey(msgspec.Struct, frozen=True):
     fingerprint: UUID
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What a caller is answered: ids in the order of the request, and until when a repetition gets the same."""
 
     ids: Sequence[UUID]

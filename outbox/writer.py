@@ -1,6 +1,7 @@
 """One transaction for many commands: what repeats an earlier request is answered, all else is written."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
@@ -43,19 +44,28 @@ class Writer:
     def _write_once(self, commands: Sequence[Command]) -> list[Outcome | None]:
         if self._connection is None:
             self._connection = self._open()
-        known = find_many(self._connection, {one.request_key for one in commands if one.request_key is not None})
-        fresh = _fresh(commands, known)
-        receipts = self._accept(self._connection, fresh) if fresh else {}
-        if not fresh:
-            self._connection.rollback()  # the locks of the keys end with the transaction
+        request_keys = {one.request_key for one in commands if one.request_key is not None}
+        if not request_keys:
+            self._accept(self._connection, commands)
+            return [Receipt(one.ids) for one in commands]
+        known = find_many(self._connection, request_keys)
+        receipts = self._accept_fresh(self._connection, _fresh(commands, known))
         return [receipts.get(one) or (known.get(one.request_key) if one.request_key else None) for one in commands]
 
-    def _accept(self, connection: Connection, commands: Sequence[Command]) -> dict[Command, Receipt]:
+    def _accept_fresh(self, connection: Connection, commands: Sequence[Command]) -> dict[Command, Receipt]:
+        if not commands:
+            connection.rollback()  # the locks of the keys end with the transaction
+            return {}
+        kept_until = self._accept(connection, commands)
+        return {one: Receipt(one.ids, kept_until if one.request_key else None) for one in commands}
+
+    def _accept(self, connection: Connection, commands: Sequence[Command]) -> datetime | None:
+        """Write and commit them; returns until when their keys are kept, where there are any."""
         transaction_id = accept(connection, [row for command in commands for row in command.rows])
         answers = {one.request_key: one.ids for one in commands if one.request_key is not None}
         kept_until = remember_many(connection, answers, ttl=self._ttl) if answers else None
         self._commit(connection, transaction_id)
-        return {one: Receipt(one.ids, kept_until if one.request_key else None) for one in commands}
+        return kept_until
 
     def _commit(self, connection: Connection, transaction_id: int) -> None:
         try:
