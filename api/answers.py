@@ -1,6 +1,7 @@
 """What callers get; errors are in `problems`."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -9,17 +10,19 @@ from litestar import Response
 from litestar.types import Receive, Scope, Send
 
 from outbox.acceptance import Acceptance
+from outbox.idempotency import Receipt
 from outbox.queries import EventState, NotificationState
 
 T = TypeVar("T")
+Headers = list[tuple[bytes, bytes]]
 _encode = msgspec.json.Encoder().encode
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """It is committed, and will be delivered."""
+    """It is committed, and will be delivered; `scheduled` where it has a `deliver_at`."""
 
     id: UUID
-    status: Literal["pending"] = "pending"
+    status: Literal["pending", "scheduled"] = "pending"
 
 
 class BulkAccepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +51,9 @@ class Encoded(Response[T], Generic[T]):
     Litestar's own response merges headers and cookies of every layer: 8 % fewer requests per second, measured.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, headers: Headers) -> None:
         self.body = body
+        self.more_headers = headers
 
     def to_asgi_response(self, *_arguments: object, **_named: object) -> "Encoded[T]":  # type: ignore[override]
         """It is one."""
@@ -58,17 +62,31 @@ class Encoded(Response[T], Generic[T]):
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send head and body."""
         length = str(len(self.body)).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        headers = [(b"content-type", b"application/json"), (b"content-length", length), *self.more_headers]
         await send({"type": "http.response.start", "status": 202, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
-def accepted(acceptance: Acceptance) -> Encoded[Accepted]:
+def accepted(receipt: Receipt, acceptance: Acceptance) -> Encoded[Accepted]:
     """202 for one."""
-    return Encoded(_encode(Accepted(id=acceptance.id)))
+    (one,) = receipt.ids
+    return Encoded(_encode(_accepted(one, acceptance)), _headers(receipt))
 
 
-def bulk_accepted(acceptances: Sequence[Acceptance]) -> Encoded[BulkAccepted]:
-    """202 for many."""
-    items = [Accepted(id=one.id) for one in acceptances]
-    return Encoded(_encode(BulkAccepted(items=items, count=len(items))))
+def bulk_accepted(receipt: Receipt, acceptances: Sequence[Acceptance]) -> Encoded[BulkAccepted]:
+    """202 for many; a repeated answer has the ids of the first, in the same order."""
+    items = [_accepted(one, acceptance) for one, acceptance in zip(receipt.ids, acceptances, strict=True)]
+    return Encoded(_encode(BulkAccepted(items=items, count=len(items))), _headers(receipt))
+
+
+def _accepted(message: UUID, acceptance: Acceptance) -> Accepted:
+    return Accepted(id=message) if acceptance.deliver_at is None else Accepted(id=message, status="scheduled")
+
+
+def _headers(receipt: Receipt) -> Headers:
+    """What a caller learns about the idempotency key; the date is cut to seconds, so it promises no more than holds."""
+    if receipt.kept_until is None:
+        return []
+    until = f"{receipt.kept_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    headers = [(b"idempotency-key-expires", until.encode())]
+    return [*headers, (b"idempotency-replayed", b"true")] if receipt.is_replay else headers

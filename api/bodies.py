@@ -18,15 +18,17 @@ _PATH = re.compile(r" - at `(?P<path>[^`]*)`$")
 _MEMBER = re.compile(r"^Object (?P<complaint>contains unknown|missing required) field `(?P<name>[^`]*)`$")
 
 
-async def read_json(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T], *, max_bytes: int) -> T:
-    """Read the body and decode it. Raises ProblemError: 400, 413 or 415."""
+async def read_json(
+    request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T], *, max_bytes: int
+) -> tuple[T, bytes]:
+    """Read the body and decode it; its bytes come along. Raises ProblemError: 400, 413 or 415."""
     _require_json(request)
     raw = await _read(request, max_bytes)
     if not raw:
         raise field_problem(WHOLE_BODY, "is empty")
     if len(raw) > AT_ONCE:
-        return await asyncio.to_thread(_checked, raw, decoder, max_bytes)
-    return _checked(raw, decoder, max_bytes)
+        return await asyncio.to_thread(_checked, raw, decoder, max_bytes), raw
+    return _checked(raw, decoder, max_bytes), raw
 
 
 def decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], *, within: str = "$") -> T:

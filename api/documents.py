@@ -4,23 +4,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Parameter, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from api.problems import MEDIA_TYPE, Problem
+from api.idempotency import MAX_KEY
+from api.problems import IDEMPOTENCY_KEY, MEDIA_TYPE, Problem
 from api.requests import EXAMPLES
 
 COMMITTED = "It is committed, and will be delivered"
 REASONS = {
     400: "A field or a parameter is wrong; `errors` names it and its limit",
     404: "There is nothing with this id",
-    409: "Its state does not allow it; `detail` says which",
+    409: "Its state does not allow it, or a request with its Idempotency-Key is being handled; `detail` says which",
     413: "The body is too large; `errors` names the limit",
     415: "The body is not declared as application/json",
-    422: "PostgreSQL refuses the data, now and always",
+    422: "PostgreSQL refuses the data, now and always; or the Idempotency-Key belongs to another request",
     503: "The database is away; try again after `Retry-After` seconds",
 }
 
@@ -29,6 +31,27 @@ _TRACEPARENT = Parameter(
     param_in="header",
     description="W3C trace context; goes along to Kafka, and is ignored when it is malformed",
     schema=Schema(type=OpenAPIType.STRING),
+)
+_IDEMPOTENCY_KEY = Parameter(
+    name=IDEMPOTENCY_KEY,
+    param_in="header",
+    description=(
+        "The same request sent again under the same key gets the first answer, and nothing is accepted twice. "
+        "Refused requests are not remembered: correct them and keep the key"
+    ),
+    schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=MAX_KEY, pattern="^[ -~]+$"),
+)
+KEY_HEADERS = (
+    ResponseHeader(
+        name="Idempotency-Key-Expires",
+        documentation_only=True,
+        description="With an Idempotency-Key: until when it is remembered (RFC 3339, UTC)",
+    ),
+    ResponseHeader(
+        name="Idempotency-Replayed",
+        documentation_only=True,
+        description="`true` where this is the answer to an earlier request",
+    ),
 )
 
 
@@ -61,7 +84,7 @@ def takes(body: type[msgspec.Struct]) -> type[Operation]:
     class _Takes(Operation):
         def __post_init__(self) -> None:
             self.request_body = RequestBody(content=content, required=True)
-            self.parameters = [_TRACEPARENT]
+            self.parameters = [_TRACEPARENT, _IDEMPOTENCY_KEY]
 
     return _Takes
 

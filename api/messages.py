@@ -10,7 +10,8 @@ from api.answers import Accepted, accepted
 from api.bodies import read_json
 from api.cancelling import cancel_message
 from api.commands import request_message
-from api.documents import COMMITTED, documented, takes
+from api.documents import COMMITTED, KEY_HEADERS, documented, takes
+from api.idempotency import request_key_of
 from api.parameters import Id, only_query, parse_id
 from api.problems import field_problem
 from api.requests import MessageRequest
@@ -27,15 +28,16 @@ _DECODER = msgspec.json.Decoder(MessageRequest)
     status_code=202,
     response_description=COMMITTED,
     operation_class=takes(MessageRequest),
-    responses=documented(400, 413, 415, 422, 503),
+    response_headers=KEY_HEADERS,
+    responses=documented(400, 409, 413, 415, 422, 503),
 )
 async def accept_message(request: Request[Any, Any, Any]) -> Response[Accepted]:
     """Accept a message for a registered topic: 202 once it is committed."""
     resources = resources_of(request)
-    message = await read_json(request, _DECODER, max_bytes=resources.settings.max_body)
+    message, body = await read_json(request, _DECODER, max_bytes=resources.settings.max_body)
     acceptance = request_message(message, resources.settings, traceparent=traceparent(request))
-    await resources.committer.submit((acceptance,))
-    return accepted(acceptance)
+    receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
+    return accepted(receipt, acceptance)
 
 
 @get(

@@ -11,7 +11,8 @@ from api.answers import Accepted, BulkAccepted, Events, NotificationPage, accept
 from api.bodies import read_json
 from api.cancelling import cancel_notification
 from api.commands import NOTIFICATION_DECODER, request_bulk, request_notification
-from api.documents import COMMITTED, documented, takes
+from api.documents import COMMITTED, KEY_HEADERS, documented, takes
+from api.idempotency import request_key_of
 from api.parameters import (
     DEFAULT_LIMIT,
     Cursor,
@@ -41,15 +42,16 @@ _BULK_DECODER = msgspec.json.Decoder(Bulk)
     status_code=202,
     response_description=COMMITTED,
     operation_class=takes(Notification),
-    responses=documented(400, 413, 415, 422, 503),
+    response_headers=KEY_HEADERS,
+    responses=documented(400, 409, 413, 415, 422, 503),
 )
 async def accept_notification(request: Request[Any, Any, Any]) -> Response[Accepted]:
     """Accept a notification: 202 once it is committed, from when on nothing that is killed loses it."""
     resources = resources_of(request)
-    notification = await read_json(request, NOTIFICATION_DECODER, max_bytes=resources.settings.max_body)
+    notification, body = await read_json(request, NOTIFICATION_DECODER, max_bytes=resources.settings.max_body)
     acceptance = request_notification(notification, resources.settings, traceparent=traceparent(request))
-    await resources.committer.submit((acceptance,))
-    return accepted(acceptance)
+    receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
+    return accepted(receipt, acceptance)
 
 
 @post(
@@ -58,16 +60,17 @@ async def accept_notification(request: Request[Any, Any, Any]) -> Response[Accep
     status_code=202,
     response_description=COMMITTED,
     operation_class=takes(Bulk),
-    responses=documented(400, 413, 415, 422, 503),
+    response_headers=KEY_HEADERS,
+    responses=documented(400, 409, 413, 415, 422, 503),
 )
 async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]:
     """Accept up to 1,000 notifications, all or none; an item with `user_ids` becomes one for each user."""
     resources = resources_of(request)
     max_bytes = resources.settings.max_bulk_body
-    bulk = await read_json(request, _BULK_DECODER, max_bytes=max_bytes)
+    bulk, body = await read_json(request, _BULK_DECODER, max_bytes=max_bytes)
     acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request))
-    await resources.committer.submit(acceptances)
-    return bulk_accepted(acceptances)
+    receipt = await resources.committer.submit(acceptances, await request_key_of(request, body))
+    return bulk_accepted(receipt, acceptances)
 
 
 @get(

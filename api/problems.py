@@ -13,10 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from outbox.committer import RefusedError, UnavailableError
 from outbox.database import is_outage
+from outbox.idempotency import KeyInUseError, KeyReusedError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 1  # seconds; Herald itself reconnects at the next request
 WHOLE_BODY = "body"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 Handler = Callable[[Request[Any, Any, Any], Any], Response[Any]]
 _log = structlog.get_logger()
@@ -109,6 +111,17 @@ def _from_refusal(_request: Request[Any, Any, Any], error: RefusedError) -> Resp
     return respond(field_problem(WHOLE_BODY, f"PostgreSQL refuses it: {error}", HTTPStatus.UNPROCESSABLE_ENTITY))
 
 
+def _from_key_in_use(_request: Request[Any, Any, Any], error: KeyInUseError) -> Response[bytes]:
+    problem = field_problem(IDEMPOTENCY_KEY, f"{error}; try again", HTTPStatus.CONFLICT)
+    problem.headers["retry-after"] = str(RETRY_AFTER)
+    return respond(problem)
+
+
+def _from_reused_key(_request: Request[Any, Any, Any], error: KeyReusedError) -> Response[bytes]:
+    detail = f"{error}: take a new key, or send the same method, path and body"
+    return respond(field_problem(IDEMPOTENCY_KEY, detail, HTTPStatus.UNPROCESSABLE_ENTITY))
+
+
 def _from_outage(_request: Request[Any, Any, Any], error: UnavailableError) -> Response[bytes]:
     _log.warning("database_unavailable", reason=str(error))
     return respond(unavailable("the database is not available; nothing is known to be stored, try again"))
@@ -133,6 +146,8 @@ HANDLERS: dict[int | type[Exception], Handler] = {
     ProblemError: _from_problem,
     HTTPException: _from_litestar,
     RefusedError: _from_refusal,
+    KeyInUseError: _from_key_in_use,
+    KeyReusedError: _from_reused_key,
     UnavailableError: _from_outage,
     SQLAlchemyError: _from_database,
     Exception: _from_anything,

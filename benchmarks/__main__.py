@@ -9,7 +9,7 @@ from typing import Protocol
 
 import click
 
-from benchmarks import api, latency, pipeline, relay
+from benchmarks import api, idempotency, latency, pipeline, relay
 from benchmarks.figures import Result
 from benchmarks.stage import Stage, staged
 
@@ -27,6 +27,7 @@ class Part(Protocol):
 PARTS: dict[str, Part] = {
     "relay": relay.measure,
     "api": api.measure,
+    "idempotency": idempotency.measure,
     "pipeline": pipeline.measure,
     "latency": latency.measure,
 }

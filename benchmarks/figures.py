@@ -57,6 +57,42 @@ class Contest:
 
 
 @dataclass
+class Slowdown:
+    """Delays without and with a disturbance, one pair per round; less is better."""
+
+    name: str
+    unit: str
+    target: float | None  # the most acceptable ratio
+    quiet: list[float] = field(default_factory=list)
+    disturbed: list[float] = field(default_factory=list)
+
+    def add(self, quiet: float, disturbed: float) -> None:
+        self.quiet.append(quiet)
+        self.disturbed.append(disturbed)
+
+    @property
+    def ratio(self) -> Spread:
+        """Round by round, so that what slows a whole round slows both."""
+        return spread([after / before for before, after in zip(self.quiet, self.disturbed, strict=True)])
+
+    @property
+    def is_met(self) -> bool:
+        return self.target is None or self.ratio.middle <= self.target
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.name}\n"
+            f"  without  {spread(self.quiet)} {self.unit}\n"
+            f"  with     {spread(self.disturbed)} {self.unit}\n"
+            f"  ratio    {self.ratio}"
+        )
+        return text if self.target is None else f"{text}   target at most {self.target:g}: {_verdict(self.is_met)}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": asdict(self.ratio), "met": self.is_met}
+
+
+@dataclass
 class Delay:
     """Durations in milliseconds, with the most that is acceptable of some percentiles."""
 
@@ -79,7 +115,7 @@ class Delay:
         return {"name": self.name, "count": len(self.milliseconds), **found, "met": self.is_met}
 
 
-Result = Contest | Delay
+Result = Contest | Slowdown | Delay
 
 
 def spread(figures: list[float]) -> Spread:

@@ -49,11 +49,15 @@ def _limits(settings: Settings) -> dict[str, Any]:
 
 
 def _configure(opened: Connection, settings: Settings) -> None:
-    """Set what must hold whatever the role says: an answer after COMMIT means that it is on disk."""
+    """Set what must hold whatever the role says.
+
+    An answer after COMMIT means that it is on disk; each statement sees what is committed when it begins.
+    """
     milliseconds = round(settings.statement_timeout * 1000)
     with opened.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('synchronous_commit', 'on', false), set_config('timezone', 'UTC', false),"
+            " set_config('default_transaction_isolation', 'read committed', false),"
             " set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)",
             (str(milliseconds), str(2 * milliseconds)),
         )

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import UserDefinedType
 
 from outbox.message import DELAYED, STATUSES
@@ -175,3 +175,20 @@ pauses = Table(
     Column("paused_at", _instant, nullable=False, server_default=_clock),
     PrimaryKeyConstraint("scope", name="pauses_one_per_scope"),
 )
+
+
+def _make_idempotency_keys(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("key", Uuid, nullable=False),
+        Column("fingerprint", Uuid, nullable=False),
+        Column("ids", ARRAY(Uuid), nullable=False),
+        Column("kept_until", _instant, nullable=False),
+        PrimaryKeyConstraint("key", name=f"{name}_one_request_per_key"),
+        Index(f"{name}_by_date", "kept_until"),
+    )
+
+
+idempotency_keys_even = _make_idempotency_keys("idempotency_keys_even")
+idempotency_keys_odd = _make_idempotency_keys("idempotency_keys_odd")

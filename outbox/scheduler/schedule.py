@@ -17,6 +17,7 @@ from outbox.notifier import CHANNEL
 from outbox.scheduler.deleted import watch_topics
 from outbox.scheduler.due import request_due
 from outbox.scheduler.expiry import expire
+from outbox.scheduler.keys import EMPTY_KEYS, empty_expired_keys
 from outbox.scheduler.leases import settle_leases
 from outbox.scheduler.lost import note_page, request_lost
 from outbox.scheduler.partitions import make_partitions
@@ -126,4 +127,5 @@ def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callab
         Duty(TICK, due),
         Duty(NOTE_PAGES, pages),
         Duty(settings.sweep_seconds, lost),
+        Duty(EMPTY_KEYS, empty_expired_keys),
     ]

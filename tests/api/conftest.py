@@ -16,6 +16,7 @@ from tests.api.fakes import FakeCommitter
 
 NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"
 SMALL = {"max_body": 4096, "max_bulk_body": 131072}  # bytes
+MAIL = {"smtp_host": "mail.example.com", "email_from": "herald@example.com"}
 Client = TestClient[Litestar]
 MakeClient = Callable[..., Client]
 
@@ -34,7 +35,7 @@ def committer() -> FakeCommitter:
 @pytest.fixture
 def client(committer: FakeCommitter) -> Iterator[Client]:
     """The API on a fake committer, without a database and with small limits."""
-    settings = make_settings(NOWHERE, **SMALL)
+    settings = make_settings(NOWHERE, **SMALL, **MAIL)
     with _client(Resources(settings, committer, make_engine(settings, "tests"))) as client:
         yield client
 

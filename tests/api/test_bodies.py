@@ -35,7 +35,7 @@ def test_the_pieces_of_a_body_are_put_together() -> None:
     sent = {"words": "x" * 100}
     request, _ = _request(json.dumps(sent).encode())
 
-    assert asyncio.run(read_json(request, DECODER, max_bytes=1000)) == sent
+    assert asyncio.run(read_json(request, DECODER, max_bytes=1000)) == (sent, json.dumps(sent).encode())
 
 
 def test_reading_ends_where_the_limit_is_passed() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from outbox.acceptance import make_acceptance
 from outbox.committer import Committer, UnavailableError
+from outbox.idempotency import KeyReusedError, Receipt, RequestKey, make_request_key
 from tests.api.conftest import make_settings
 from tests.api.fakes import FakeCommitter
 
@@ -21,8 +22,8 @@ def make_committer(request: pytest.FixtureRequest) -> MakeCommitter:
     return lambda: Committer(settings)
 
 
-def _submit(committer: Committer) -> None:
-    asyncio.run(committer.submit([make_acceptance("generic_topic", None, b"{}")]))
+def _submit(committer: Committer, request_key: RequestKey | None = None) -> Receipt:
+    return asyncio.run(committer.submit([make_acceptance("generic_topic", None, b"{}")], request_key))
 
 
 def test_what_is_submitted_between_start_and_stop_is_taken(make_committer: MakeCommitter) -> None:
@@ -48,3 +49,29 @@ def test_nothing_is_taken_after_the_stop(make_committer: MakeCommitter) -> None:
 
     with pytest.raises(UnavailableError, match="not running"):
         _submit(committer)
+
+
+def test_a_repeated_key_gets_the_first_receipt(make_committer: MakeCommitter) -> None:
+    committer = make_committer()
+    request_key = make_request_key("k", method="POST", path="/messages", body=b"{}")
+    changed = make_request_key("k", method="POST", path="/messages", body=b"[]")
+    committer.start()
+
+    first, again = _submit(committer, request_key), _submit(committer, request_key)
+    with pytest.raises(KeyReusedError):
+        _submit(committer, changed)
+    committer.stop()
+
+    assert first.kept_until is not None
+    assert not first.is_replay
+    assert again == Receipt(first.ids, first.kept_until, is_replay=True)
+
+
+def test_without_a_key_nothing_is_kept(make_committer: MakeCommitter) -> None:
+    committer = make_committer()
+    committer.start()
+
+    receipt = _submit(committer)
+    committer.stop()
+
+    assert (len(receipt.ids), receipt.kept_until, receipt.is_replay) == (1, None, False)

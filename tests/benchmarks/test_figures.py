@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.figures import Contest, Delay, percentile, spread
+from benchmarks.figures import Contest, Delay, Slowdown, percentile, spread
 from benchmarks.letters import SIZE, letters
 
 
@@ -18,6 +18,14 @@ def test_a_missed_target_is_said_loudly() -> None:
 
     assert str(contest).endswith("ratio   0.10 [0.10 … 0.10]   target 0.45: MISSED")
     assert "herald  10.0 k" in str(contest)
+
+
+def test_a_slowdown_is_met_up_to_its_target() -> None:
+    slowdown = Slowdown("storm", "ms", 2.0, [5.0, 4.0, 10.0], [5.0, 8.0, 30.0])
+
+    assert slowdown.ratio == spread([1.0, 2.0, 3.0])
+    assert slowdown.is_met
+    assert str(slowdown).endswith("ratio    2.00 [1.00 … 3.00]   target at most 2: met")
 
 
 @pytest.mark.parametrize(("share", "expected"), [(50, 5.0), (99, 10.0), (100, 10.0), (10, 1.0), (1, 1.0)])

@@ -12,6 +12,7 @@ from outbox import verdict
 from outbox.acceptance import Acceptance, accept, make_acceptance
 from outbox.committer import Committer, RefusedError, UnavailableError
 from outbox.database import connect, is_data_error, is_outage
+from outbox.idempotency import Receipt
 from outbox.notifier import CHANNEL
 from outbox.relay.session import wait_for_news
 from outbox.verdict import CommitUnknownError, NotReplicatedError, commit, committed_after_all
@@ -33,10 +34,12 @@ def running(url: str) -> Iterator[Committer]:
 
 
 def submitted(committer: Committer, commands: Sequence[Sequence[Acceptance]]) -> list[BaseException | None]:
-    async def submit_all() -> list[BaseException | None]:
+    """How each failed, or None."""
+
+    async def submit_all() -> list[Receipt | BaseException]:
         return await asyncio.gather(*(committer.submit(command) for command in commands), return_exceptions=True)
 
-    return asyncio.run(submit_all())
+    return [answer if isinstance(answer, BaseException) else None for answer in asyncio.run(submit_all())]
 
 
 def stored(url: str) -> set[str]:

@@ -1,0 +1,98 @@
+"""One transaction for many commands: what repeats an earlier request is answered, all else is written."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.acceptance import accept
+from outbox.command import Command, Outcome
+from outbox.database import is_outage
+from outbox.idempotency import Known, Receipt, RequestKey, find_many, remember_many
+from outbox.verdict import CommitUnknownError, commit, committed_after_all
+
+
+class Writer:
+    """A connection that is replaced when it is dead; `ttl` is for how many seconds keys are kept."""
+
+    def __init__(self, open_connection: Callable[[], Connection], *, ttl: float) -> None:
+        self._open = open_connection
+        self._ttl = ttl
+        self._connection: Connection | None = None
+
+    def write(self, commands: Sequence[Command]) -> list[Outcome | None]:
+        """What became of each, in order; None is for a later transaction: its key is first written in this one.
+
+        Raises psycopg2.Error, CommitUnknownError or NotReplicatedError: then none of them is written, or
+        not safely. A connection that turns out to be dead is replaced once.
+        """
+        is_fresh = self._connection is None
+        try:
+            return self._write_once(commands)
+        except psycopg2.Error as error:
+            self._give_back()
+            if is_fresh or not is_outage(error) or self._connection is not None:
+                raise
+            return self._write_once(commands)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _write_once(self, commands: Sequence[Command]) -> list[Outcome | None]:
+        if self._connection is None:
+            self._connection = self._open()
+        request_keys = {one.request_key for one in commands if one.request_key is not None}
+        if not request_keys:
+            self._accept(self._connection, commands)
+            return [Receipt(one.ids) for one in commands]
+        known = find_many(self._connection, request_keys)
+        receipts = self._accept_fresh(self._connection, _fresh(commands, known))
+        return [receipts.get(one) or (known.get(one.request_key) if one.request_key else None) for one in commands]
+
+    def _accept_fresh(self, connection: Connection, commands: Sequence[Command]) -> dict[Command, Receipt]:
+        if not commands:
+            connection.rollback()  # the locks of the keys end with the transaction
+            return {}
+        kept_until = self._accept(connection, commands)
+        return {one: Receipt(one.ids, kept_until if one.request_key else None) for one in commands}
+
+    def _accept(self, connection: Connection, commands: Sequence[Command]) -> datetime | None:
+        """Write and commit them; returns until when their keys are kept, where there are any."""
+        transaction_id = accept(connection, [row for command in commands for row in command.rows])
+        answers = {one.request_key: one.ids for one in commands if one.request_key is not None}
+        kept_until = remember_many(connection, answers, ttl=self._ttl) if answers else None
+        self._commit(connection, transaction_id)
+        return kept_until
+
+    def _commit(self, connection: Connection, transaction_id: int) -> None:
+        try:
+            commit(connection, transaction_id)
+        except CommitUnknownError as unanswered:
+            self._connection = None
+            if not committed_after_all(self._open, unanswered):
+                raise
+
+    def _give_back(self) -> None:
+        """Roll back, or forget the connection when that fails too."""
+        try:
+            if self._connection is not None:
+                self._connection.rollback()
+        except psycopg2.Error:
+            self._connection = None
+
+
+def _fresh(commands: Sequence[Command], known: Mapping[RequestKey, Known]) -> list[Command]:
+    """Those to be written now: of several with one new key only the first, for the others depend on its fate."""
+    fresh: list[Command] = []
+    begun = set()
+    for command in commands:
+        request_key = command.request_key
+        if request_key is None:
+            fresh.append(command)
+        elif request_key not in known and request_key.key not in begun:
+            begun.add(request_key.key)
+            fresh.append(command)
+    return fresh
