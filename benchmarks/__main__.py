@@ -9,7 +9,7 @@ from typing import Protocol
 
 import click
 
-from benchmarks import api, idempotency, latency, pipeline, relay
+from benchmarks import api, destinations, idempotency, latency, pipeline, relay
 from benchmarks.figures import Result
 from benchmarks.stage import Stage, staged
 
@@ -30,6 +30,7 @@ PARTS: dict[str, Part] = {
     "idempotency": idempotency.measure,
     "pipeline": pipeline.measure,
     "latency": latency.measure,
+    "destinations": destinations.measure,
 }
 
 

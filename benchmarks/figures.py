@@ -93,6 +93,29 @@ class Slowdown:
 
 
 @dataclass
+class Bound:
+    """How often something happened, once per round, and the most that is acceptable."""
+
+    name: str
+    target: int
+    counts: list[int] = field(default_factory=list)
+
+    def add(self, count: int) -> None:
+        self.counts.append(count)
+
+    @property
+    def is_met(self) -> bool:
+        return max(self.counts) <= self.target
+
+    def __str__(self) -> str:
+        shown = ", ".join(str(count) for count in self.counts)
+        return f"{self.name}\n  {shown}   target at most {self.target}: {_verdict(self.is_met)}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "met": self.is_met}
+
+
+@dataclass
 class Delay:
     """Durations in milliseconds, with the most that is acceptable of some percentiles."""
 
@@ -115,7 +138,7 @@ class Delay:
         return {"name": self.name, "count": len(self.milliseconds), **found, "met": self.is_met}
 
 
-Result = Contest | Slowdown | Delay
+Result = Contest | Slowdown | Bound | Delay
 
 
 def spread(figures: list[float]) -> Spread:

@@ -39,9 +39,9 @@ class Received(NamedTuple):
 class HttpServer:
     """Listens on 127.0.0.1 in threads; `sent` counts the bytes of answers, `connections` what was opened."""
 
-    def __init__(self, *, certificate: Certificate | None = None) -> None:
+    def __init__(self, *, certificate: Certificate | None = None, port: int = 0) -> None:
         self._context = certificate.context() if certificate else None
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port: int = self._listener.getsockname()[1]
         self.received: list[Received] = []
         self.connections = self.sent = 0

@@ -1,0 +1,97 @@
+"""What a dead destination costs a live one: 1,000 messages to each, mixed, against 1,000 to the live one alone."""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from threading import Event
+from time import monotonic
+from typing import Any
+
+import httpx2
+
+from benchmarks.figures import Bound, Result, Slowdown, percentile
+from benchmarks.relay import TOPICS
+from benchmarks.stage import Stage
+from tests.end_to_end.destinations import WEBHOOKS, letter, policies
+from tests.servers.eventually import eventually
+from tests.servers.http_server import HttpServer
+
+RATE = 100  # pairs per second
+CALLERS = 16
+TARGET = 2.0
+TIMEOUT = 2.0  # seconds of one delivery
+MOST_ATTEMPTS = 100  # on the dead one, of 1,000 messages with 8 attempts each
+SETTLE = 60.0  # seconds until every live one must be sent
+LIVE = "SELECT extract(epoch FROM sent_at - accepted_at)::float * 1000 FROM messages WHERE key LIKE 'live-%'"
+UNSENT = "SELECT count(*) FROM messages WHERE key LIKE 'live-%' AND status <> 'sent'"
+ATTEMPTS = "SELECT coalesce(sum(attempts - uncounted), 0) FROM messages WHERE key LIKE 'dead-%'"
+
+
+def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
+    """Accepted → sent of the live ones, and attempts on the dead one."""
+    pairs = 100 if is_quick else 1_000
+    results: list[Result] = []
+    for kind, dead in (("refuses", refusing), ("hangs", hanging)):
+        slowdown = Slowdown(f"destinations: p99 of {pairs} live ones beside as many to one that {kind}", "ms", TARGET)
+        attempts = Bound(f"destinations: attempts on the one that {kind}, for {pairs} messages", MOST_ATTEMPTS)
+        for _ in range(rounds):
+            quiet, _ = _run(stage, pairs, None)
+            with dead() as address:
+                disturbed, tried = _run(stage, pairs, address)
+            slowdown.add(percentile(quiet, 99), percentile(disturbed, 99))
+            attempts.add(tried)
+        results += [slowdown, attempts]
+    return results
+
+
+def _run(stage: Stage, pairs: int, dead: str | None) -> tuple[list[float], int]:
+    stage.make_topics(*TOPICS)
+    database = stage.database()
+    settings = stage.settings(database, **WEBHOOKS, **policies(webhook={"timeout": TIMEOUT}))
+    with (
+        HttpServer() as live,
+        stage.api(settings) as port,
+        stage.herald("relay", settings),
+        stage.herald("pipeline", settings),
+    ):
+        url = f"http://127.0.0.1:{port}/notifications/bulk"
+        _post(url, [letter("live-0", "webhook", live.url())] * 20, rate=10)  # the group is joined, everything is warm
+        eventually(lambda: stage.fetch(database, UNSENT) == [(0,)], SETTLE, what="all is sent")
+        warm = len(stage.fetch(database, LIVE))
+        _post(
+            url, [letter(f"live-{number % 20}", "webhook", live.url()) for number in range(pairs)], rate=RATE, dead=dead
+        )
+        eventually(lambda: stage.fetch(database, UNSENT) == [(0,)], SETTLE, what="all is sent")
+        delays = [delay for (delay,) in stage.fetch(database, f"{LIVE} ORDER BY id")][warm:]
+        ((attempts,),) = stage.fetch(database, ATTEMPTS)
+    stage.drop(database)
+    return delays, int(attempts)
+
+
+def _post(url: str, live: list[dict[str, Any]], *, rate: float, dead: str | None = None) -> None:
+    """Each at its time; with a dead address, one to it goes along in the same request."""
+    began, pause = monotonic(), Event()
+    with httpx2.Client(timeout=30.0) as client, ThreadPoolExecutor(CALLERS) as callers:
+
+        def call(number: int) -> None:
+            pause.wait(max(0.0, began + number / rate - monotonic()))
+            others = [letter(f"dead-{number % 20}", "webhook", dead)] if dead else []
+            client.post(url, json={"items": [live[number], *others]}).raise_for_status()
+
+        list(callers.map(call, range(len(live))))
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """Nobody listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    yield f"http://127.0.0.1:{port}/"
+
+
+@contextmanager
+def hanging() -> Iterator[str]:
+    """Takes every request and never answers."""
+    with HttpServer() as server:
+        yield server.url("/hang")
