@@ -8,6 +8,7 @@ STAMP := .venv/.installed
 DEMO ?= 100
 KILLS ?= 30
 OUTAGE ?= 120
+CALL_KILLS ?= 100
 
 # The first Python that is new enough and can make an environment (Debian ships venv apart).
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -48,8 +49,9 @@ quick: $(STAMP) ## Run the tests that need neither Java nor the whole system
 end-to-end: $(STAMP) ## Run all processes together, on the embedded broker and on Apache Kafka
 	$(BIN)/pytest tests/end_to_end
 
-soak: $(STAMP) ## Kill 30 processes under load, stop the pipeline for two minutes (KILLS=30 OUTAGE=120)
-	KILLS=$(KILLS) OUTAGE=$(OUTAGE) $(BIN)/pytest -rP tests/end_to_end/test_kills.py tests/end_to_end/test_outages.py
+soak: $(STAMP) ## Kill 30 processes under load and 100 pipelines in mid-call, stop the pipeline for two minutes
+	KILLS=$(KILLS) OUTAGE=$(OUTAGE) CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_kills.py \
+		tests/end_to_end/test_outages.py tests/end_to_end/test_killed_calls.py
 
 bench: $(STAMP) ## Measure against bare clients; prints ratios
 	$(BIN)/python -m benchmarks
