@@ -70,23 +70,28 @@ class Encoded(Response[T], Generic[T]):
 def accepted(receipt: Receipt, acceptance: Acceptance) -> Encoded[Accepted]:
     """202 for one."""
     (one,) = receipt.ids
-    return Encoded(_encode(_accepted(one, acceptance)), _headers(receipt))
+    return Encoded(_encode(_accepted(one, acceptance)), _raw_headers(receipt))
 
 
 def bulk_accepted(receipt: Receipt, acceptances: Sequence[Acceptance]) -> Encoded[BulkAccepted]:
     """202 for many; a repeated answer has the ids of the first, in the same order."""
     items = [_accepted(one, acceptance) for one, acceptance in zip(receipt.ids, acceptances, strict=True)]
-    return Encoded(_encode(BulkAccepted(items=items, count=len(items))), _headers(receipt))
+    return Encoded(_encode(BulkAccepted(items=items, count=len(items))), _raw_headers(receipt))
 
 
 def _accepted(message: UUID, acceptance: Acceptance) -> Accepted:
     return Accepted(id=message) if acceptance.deliver_at is None else Accepted(id=message, status="scheduled")
 
 
-def _headers(receipt: Receipt) -> Headers:
+def _raw_headers(receipt: Receipt) -> Headers:
     """What a caller learns about the idempotency key; the date is cut to seconds, so it promises no more than holds."""
     if receipt.kept_until is None:
         return []
     until = f"{receipt.kept_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     headers = [(b"idempotency-key-expires", until.encode())]
     return [*headers, (b"idempotency-replayed", b"true")] if receipt.is_replay else headers
+
+
+def key_headers(receipt: Receipt) -> dict[str, str]:
+    """The same for Litestar's own responses."""
+    return {name.decode(): value.decode() for name, value in _raw_headers(receipt)}

@@ -8,7 +8,7 @@ from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.response import Redirect
 
-from api import docs, health, messages, notifications
+from api import dead_letters, docs, health, messages, notifications, pauses
 from api.documents import RawJson
 from api.problems import HANDLERS
 from api.resources import STATE, Resources
@@ -23,7 +23,14 @@ def root() -> Redirect:
 def make_app(resources: Resources) -> Litestar:
     """The ASGI application; its lifespan starts and stops the committer and closes the pool."""
     return Litestar(
-        route_handlers=[root, notifications.router, messages.router, health.router],
+        route_handlers=[
+            root,
+            notifications.router,
+            messages.router,
+            dead_letters.router,
+            pauses.router,
+            health.router,
+        ],
         exception_handlers=HANDLERS,
         lifespan=[_running],
         logging_config=None,

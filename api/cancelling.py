@@ -5,12 +5,14 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import Request, post
+from litestar import Request, Response, post
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from api.documents import documented
+from api.answers import key_headers
+from api.documents import KEY_HEADERS, documented
 from api.parameters import Id, only_query, parse_id
 from api.problems import field_problem
-from api.resources import resources_of
+from api.writes import once
 from outbox.cancellation import cancel
 from outbox.notification import TOPIC
 
@@ -26,36 +28,38 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     "/{id:str}/cancel",
     summary="Cancel one",
     status_code=200,
-    sync_to_thread=True,
     before_request=only_query(),
-    responses=documented(400, 404, 409, 503),
+    response_headers=KEY_HEADERS,
+    responses=documented(400, 404, 409, 422, 503),
 )
-def cancel_notification(request: Request[Any, Any, Any], id: Id) -> Cancelled:  # noqa: A002 - the caller's word
+async def cancel_notification(request: Request[Any, Any, Any], id: Id) -> Response[Cancelled]:  # noqa: A002 - the caller's word
     """Cancel a notification: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
-    return _cancelled(request, parse_id(id), topic=TOPIC)
+    return await _cancelled(request, parse_id(id), topic=TOPIC)
 
 
 @post(
     "/{id:str}/cancel",
     summary="Cancel one",
     status_code=200,
-    sync_to_thread=True,
     before_request=only_query(),
-    responses=documented(400, 404, 409, 503),
+    response_headers=KEY_HEADERS,
+    responses=documented(400, 404, 409, 422, 503),
 )
-def cancel_message(request: Request[Any, Any, Any], id: Id) -> Cancelled:  # noqa: A002 - the caller's word
+async def cancel_message(request: Request[Any, Any, Any], id: Id) -> Response[Cancelled]:  # noqa: A002 - the caller's word
     """Cancel a message: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
-    return _cancelled(request, parse_id(id), topic=None)
+    return await _cancelled(request, parse_id(id), topic=None)
 
 
-def _cancelled(request: Request[Any, Any, Any], message_id: UUID, *, topic: str | None) -> Cancelled:
-    with resources_of(request).transaction() as connection:
+async def _cancelled(request: Request[Any, Any, Any], message_id: UUID, *, topic: str | None) -> Response[Cancelled]:
+    def work(connection: Connection) -> list[UUID]:
         found = cancel(connection, message_id, topic=topic)
-    if found is None:
-        raise field_problem(
-            "id", f"no {'message' if topic is None else 'notification'} {message_id}", HTTPStatus.NOT_FOUND
-        )
-    if found.status != "cancelled":
-        detail = f"it is {found.status}, after {found.attempts} attempt(s): too late to cancel"
-        raise field_problem("id", detail, HTTPStatus.CONFLICT)
-    return Cancelled(id=message_id)
+        if found is None:
+            kind = "message" if topic is None else "notification"
+            raise field_problem("id", f"no {kind} {message_id}", HTTPStatus.NOT_FOUND)
+        if found.status != "cancelled":
+            detail = f"it is {found.status}, after {found.attempts} attempt(s): too late to cancel"
+            raise field_problem("id", detail, HTTPStatus.CONFLICT)
+        return [message_id]
+
+    receipt = await once(request, b"", work)
+    return Response(Cancelled(id=message_id), status_code=200, headers=key_headers(receipt))

@@ -97,6 +97,17 @@ def _check_dates(dates: Dates, settings: Settings, within: str) -> None:
         raise field_problem(field_name(f"{within}.{error.field}"), str(error)) from None
 
 
+def check_edit(topic: str, key: str | None, data: bytes, settings: Settings) -> tuple[bytes, str | None]:
+    """The data of a message as it may be stored, and its key. Raises ProblemError naming the field below `data`."""
+    if not data.lstrip().startswith(b"{"):
+        raise field_problem("data", "must be a JSON object")
+    if topic != TOPIC:
+        return data, key
+    notification = decode(data, NOTIFICATION_DECODER, within="$.data")
+    acceptance = request_notification(notification, settings, traceparent=None, within="$.data")
+    return bytes(acceptance.data), acceptance.key
+
+
 def _expanded(bulk: Bulk) -> Iterator[tuple[str, Notification]]:
     for index, item in enumerate(bulk.items):
         path = f"$.items[{index}]"

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 import msgspec
 
 from outbox.dates import Dates
+from outbox.desk.filters import Filter
 from outbox.notification import MAX_NAME, Address, Content, Date, Name, Notification, Priority, Subject
 
 MAX_BULK = 1000  # items, and notifications after expansion
 
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Users = Annotated[list[Name | int], msgspec.Meta(min_length=1, max_length=MAX_BULK)]
 
 
@@ -52,6 +54,40 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         return Dates(deliver_at=self.deliver_at, deliver_by=self.deliver_by, priority=self.priority)
 
 
+class Requeue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Without `data` the message is tried again as it is; with it, as edited: checked like any input of its topic."""
+
+    data: Annotated[msgspec.Raw, msgspec.Meta(description="any JSON object that fits the topic")] = msgspec.Raw()
+
+
+class RequeueMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What fits the filter; `rate` is messages per second."""
+
+    filter: Filter = Filter()
+    dry_run: bool = True
+    rate: Annotated[float, msgspec.Meta(gt=0, le=10_000)] | None = None
+
+
+class Discard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why it is given up."""
+
+    reason: Reason
+
+
+class DiscardMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What fits the filter, and why it is given up."""
+
+    filter: Filter
+    reason: Reason
+    dry_run: bool = True
+
+
+class PauseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why deliveries are held back, for whoever wonders."""
+
+    reason: Reason | None = None
+
+
 _NOTIFICATION: dict[str, Any] = {"user_id": "42", "event": "order.shipped", "content": "Your parcel is on its way."}
 
 EXAMPLES: dict[type[msgspec.Struct], dict[str, dict[str, Any]]] = {
@@ -92,4 +128,20 @@ EXAMPLES: dict[type[msgspec.Struct], dict[str, dict[str, Any]]] = {
             "value": {"topic": "notifications", "data": _NOTIFICATION},
         },
     },
+    Requeue: {
+        "as_it_is": {"summary": "As it is", "value": {}},
+        "edited": {"summary": "Edited", "value": {"data": _NOTIFICATION}},
+    },
+    RequeueMany: {
+        "dry": {
+            "summary": "Say what would take part",
+            "value": {"filter": {"error": "HTTP 410 Gone"}},
+        },
+        "go": {"summary": "Do it", "value": {"filter": {"channel": "webhook"}, "dry_run": False, "rate": 50}},
+    },
+    Discard: {"left": {"summary": "With a reason", "value": {"reason": "the customer left"}}},
+    DiscardMany: {
+        "dry": {"summary": "Say what would go", "value": {"filter": {"event": "sale.began"}, "reason": "it is over"}}
+    },
+    PauseRequest: {"maintenance": {"summary": "With a reason", "value": {"reason": "the mail server moves"}}},
 }

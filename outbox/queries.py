@@ -102,7 +102,7 @@ SELECT version, type, recorded_at, (CASE
     ELSE payload || headers
 END)::text AS data
 FROM outbox
-WHERE stream_id = :id AND EXISTS (SELECT FROM messages WHERE id = :id AND topic = :topic)
+WHERE stream_id = :id AND EXISTS (SELECT FROM messages WHERE id = :id AND topic = coalesce(:topic, topic))
 ORDER BY version
 """)
 
@@ -136,7 +136,12 @@ def list_notifications(
 
 def events_of_notification(connection: Connection, notification_id: UUID) -> Sequence[EventState]:
     """Its events, oldest first; none when there is no such notification."""
-    rows = connection.execute(_EVENTS, {"id": notification_id, "topic": TOPIC})
+    return events_of(connection, notification_id, topic=TOPIC)
+
+
+def events_of(connection: Connection, message_id: UUID, *, topic: str | None = None) -> Sequence[EventState]:
+    """The events of a message (on that topic), oldest first; none when there is no such message."""
+    rows = connection.execute(_EVENTS, {"id": message_id, "topic": topic})
     return [EventState(**_with_raw_data(row)) for row in rows.mappings()]
 
 

@@ -5,9 +5,11 @@ The migrations are the truth; partitions, triggers, functions and the view stand
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     Index,
     Integer,
     MetaData,
@@ -119,6 +121,7 @@ messages = Table(
         "deliver_by",
         postgresql_where=text("deliver_by IS NOT NULL AND status IN ('scheduled', 'pending', 'failed')"),
     ),
+    Index("messages_on_the_desk", "id", postgresql_where=text("status IN ('dead', 'unknown')")),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -189,6 +192,23 @@ def _make_idempotency_keys(name: str) -> Table:
         Index(f"{name}_by_date", "kept_until"),
     )
 
+
+requeues = Table(
+    "requeues",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("filter", JSONB, nullable=False),
+    Column("rate", Double, nullable=False),
+    Column("requested_at", _instant, nullable=False, server_default=_clock),
+    Column("last_step_at", _instant, nullable=False, server_default=_clock),
+    Column("total", Integer, nullable=False),
+    Column("done", Integer, nullable=False, server_default=text("0")),
+    Column("finished_at", _instant),
+    Column("is_stopped", Boolean, nullable=False, server_default=text("false")),
+    PrimaryKeyConstraint("id", name="requeues_one_row_per_job"),
+    CheckConstraint("rate > 0", name="requeues_have_a_rate"),
+    Index("requeues_under_way", "id", postgresql_where=text("finished_at IS NULL")),
+)
 
 idempotency_keys_even = _make_idempotency_keys("idempotency_keys_even")
 idempotency_keys_odd = _make_idempotency_keys("idempotency_keys_odd")

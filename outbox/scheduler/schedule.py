@@ -21,6 +21,7 @@ from outbox.scheduler.keys import EMPTY_KEYS, empty_expired_keys
 from outbox.scheduler.leases import settle_leases
 from outbox.scheduler.lost import note_page, request_lost
 from outbox.scheduler.partitions import make_partitions
+from outbox.scheduler.requeues import requeue_step
 from outbox.settings import Settings
 
 STOP_TIMEOUT = 3.0  # seconds
@@ -125,6 +126,7 @@ def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callab
         Duty(TICK, leases),
         Duty(TICK, expire),
         Duty(TICK, due),
+        Duty(TICK, requeue_step),
         Duty(NOTE_PAGES, pages),
         Duty(settings.sweep_seconds, lost),
         Duty(EMPTY_KEYS, empty_expired_keys),

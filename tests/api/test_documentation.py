@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 
 from tests.api.conftest import Client
 
+ACCEPTING = {"/notifications", "/notifications/bulk", "/messages"}
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
 
 
@@ -44,18 +45,29 @@ def test_the_document_is_openapi_3_1_and_lists_every_path(document: dict[str, An
         "/messages/{id}": ["get"],
         "/notifications/{id}/cancel": ["post"],
         "/messages/{id}/cancel": ["post"],
+        "/dead-letters": ["get"],
+        "/dead-letters/groups": ["get"],
+        "/dead-letters/{id}": ["get"],
+        "/dead-letters/{id}/requeue": ["post"],
+        "/dead-letters/{id}/discard": ["post"],
+        "/dead-letters/requeues": ["get", "post"],
+        "/dead-letters/requeues/{id}": ["delete", "get"],
+        "/dead-letters/discards": ["post"],
+        "/pauses": ["get"],
+        "/pauses/{what}": ["delete", "put"],
     }
 
 
 def test_every_example_fits_its_schema_and_is_accepted(client: Client, document: dict[str, Any]) -> None:
     bodies = _bodies(document)
 
-    assert len(bodies) == 3
+    assert {path for path, _ in bodies} > ACCEPTING
     for path, body in bodies:
         Draft202012Validator.check_schema(body["schema"])
         for example in body["examples"].values():
             Draft202012Validator(body["schema"]).validate(example["value"])
-            assert client.post(path, json=example["value"]).status_code == 202
+            if path in ACCEPTING:
+                assert client.post(path, json=example["value"]).status_code == 202
 
 
 @pytest.mark.parametrize("wrong", [{}, {**GOOD, "x": 1}, {**GOOD, "event": ""}, {**GOOD, "user_id": 1.5}, []])
@@ -68,8 +80,8 @@ def test_schema_and_validator_refuse_alike(client: Client, document: dict[str, A
 
 def test_every_path_documents_its_problems(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
-        for operation in operations.values():
-            with_body = {"409", "413", "415", "422"} if "requestBody" in operation else set()
+        for method, operation in operations.items():
+            with_body = {"409", "413", "415", "422"} if "requestBody" in operation and method == "post" else set()
             expected = {"400", "503"} | with_body
             assert expected <= set(operation["responses"])
             for status in expected:

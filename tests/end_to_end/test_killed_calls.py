@@ -21,6 +21,7 @@ from tests.servers.smtp_server import SmtpServer
 KILLS = int(os.environ.get("CALL_KILLS", "2"))
 EACH = 3  # messages of each channel in hand at a kill
 SHORT = {"HERALD_LEASE": "3", "HERALD_DELIVERY_TIMEOUT": "2", "HERALD_SESSION_TIMEOUT": "1"}  # seconds
+PATIENT = {"HERALD_BREAKER_FAILURES": "1000", "HERALD_MAX_ATTEMPTS": "50"}  # a call that is not killed in time fails
 UNKNOWN = (
     "SELECT m.id::text, m.status, m.attempts, count(o.*) FROM messages AS m LEFT JOIN outbox AS o"
     " ON o.stream_id = m.id AND o.type = 'message.unknown' WHERE m.data ->> 'channel' = %s GROUP BY 1, 2, 3"
@@ -43,7 +44,7 @@ def hook() -> Iterator[HttpServer]:
 def test_what_a_killed_pipeline_had_in_hand_is_repeated_or_held_and_reported_as_unknown(
     make_herald: MakeHerald, connection: Connection, mail: SmtpServer, hook: HttpServer, unknown: str
 ) -> None:
-    herald = make_herald(**WEBHOOKS, **mail_to(mail), **SHORT, **policies(email={"unknown": unknown}))
+    herald = make_herald(**WEBHOOKS, **mail_to(mail), **SHORT, **PATIENT, **policies(email={"unknown": unknown}))
     herald.start_and_deliver()
     mails: dict[str, str] = {}
 

@@ -1,0 +1,134 @@
+"""`/dead-letters`: what was given up, or whose outcome nobody knows, and what a person decides about it."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Router, get
+from litestar.params import QueryParameter
+
+from api.decisions import discard_many, discard_one, not_there, requeue_one
+from api.documents import documented
+from api.parameters import DEFAULT_LIMIT, Cursor, Id, Limit, from_cursor, only_query, parse_id, to_cursor
+from api.problems import field_problem
+from api.requeues import job, jobs, requeue_many, stop
+from api.resources import resources_of
+from outbox.desk.filters import Filter
+from outbox.desk.looking import (
+    DeadLetter,
+    Group,
+    find_dead_letter,
+    list_dead_letters,
+    list_groups,
+)
+from outbox.queries import EventState, events_of
+
+FILTERS = tuple(Filter.__struct_fields__)
+Given = Annotated[str | None, QueryParameter(min_length=1, max_length=255, description="only what fits")]
+
+
+class Groups(msgspec.Struct, frozen=True, kw_only=True):
+    """By error, the largest first."""
+
+    items: list[Group]
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest message first; `cursor` leads to the next page and is null on the last one."""
+
+    items: list[DeadLetter]
+    cursor: str | None
+
+
+class DeadLetterHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter, and what happened to it, oldest first."""
+
+    letter: DeadLetter
+    events: list[EventState]
+
+
+def _filter(request: Request[Any, Any, Any]) -> Filter:
+    given = {name: value for name, value in request.query_params.items() if name in FILTERS}
+    try:
+        return msgspec.convert(given, Filter, strict=False)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$.")
+        raise field_problem(path.rstrip("`") or "filter", text) from None
+
+
+@get(
+    "/groups",
+    summary="Group them by error",
+    sync_to_thread=True,
+    before_request=only_query(*FILTERS),
+    responses=documented(400, 503),
+)
+def groups(  # noqa: PLR0913, PLR0917 - one for each part of the filter, for the document
+    request: Request[Any, Any, Any],
+    topic: Given = None,  # noqa: ARG001
+    channel: Given = None,  # noqa: ARG001
+    destination: Given = None,  # noqa: ARG001
+    status: Given = None,  # noqa: ARG001
+    error: Given = None,  # noqa: ARG001
+    event: Given = None,  # noqa: ARG001
+    key: Given = None,  # noqa: ARG001
+    since: Given = None,  # noqa: ARG001
+    until: Given = None,  # noqa: ARG001
+) -> Groups:
+    """Group what is on the desk by error, topic, channel and status."""
+    with resources_of(request).transaction() as connection:
+        return Groups(items=list_groups(connection, _filter(request)))
+
+
+@get(
+    "/",
+    summary="List them",
+    sync_to_thread=True,
+    before_request=only_query(*FILTERS, "limit", "cursor"),
+    responses=documented(400, 503),
+)
+def letters(  # noqa: PLR0913, PLR0917 - the same
+    request: Request[Any, Any, Any],
+    topic: Given = None,  # noqa: ARG001
+    channel: Given = None,  # noqa: ARG001
+    destination: Given = None,  # noqa: ARG001
+    status: Given = None,  # noqa: ARG001
+    error: Given = None,  # noqa: ARG001
+    event: Given = None,  # noqa: ARG001
+    key: Given = None,  # noqa: ARG001
+    since: Given = None,  # noqa: ARG001
+    until: Given = None,  # noqa: ARG001
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> DeadLetterPage:
+    """List what is on the desk, newest message first."""
+    before = None if cursor is None else from_cursor(cursor)
+    with resources_of(request).transaction() as connection:
+        found = list_dead_letters(connection, _filter(request), limit=limit + 1, before=before)
+    items = found[:limit]
+    return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if len(found) > limit else None)
+
+
+@get(
+    "/{id:str}",
+    summary="Look at one",
+    sync_to_thread=True,
+    before_request=only_query(),
+    responses=documented(400, 404, 409, 503),
+)
+def letter(request: Request[Any, Any, Any], id: Id) -> DeadLetterHistory:  # noqa: A002 - the caller's word
+    """Show a dead letter and its history."""
+    message_id = parse_id(id)
+    resources = resources_of(request)
+    with resources.transaction() as connection:
+        found = find_dead_letter(connection, message_id)
+        if found is None:
+            raise not_there(connection, message_id)
+    with resources.engine.connect() as reading:
+        return DeadLetterHistory(letter=found, events=list(events_of(reading, message_id)))
+
+
+router = Router(
+    "/dead-letters",
+    route_handlers=[groups, letters, letter, requeue_one, discard_one, requeue_many, jobs, job, stop, discard_many],
+    tags=["dead letters"],
+)

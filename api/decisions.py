@@ -1,0 +1,124 @@
+"""What a person decides about dead letters: requeue one, as it is or edited, or discard one or many."""
+
+from http import HTTPStatus
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, post
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from api.answers import key_headers
+from api.bodies import read_json
+from api.commands import check_edit
+from api.documents import KEY_HEADERS, documented, takes
+from api.dry_runs import DryRun, dry_run
+from api.parameters import Id, parse_id
+from api.problems import ProblemError, field_problem
+from api.requests import Discard, DiscardMany, Requeue
+from api.resources import resources_of
+from api.writes import in_transaction, once, read_optional
+from outbox.desk.deciding import MOST_AT_ONCE, Edit, choose, discard, requeue
+from outbox.desk.looking import count_dead_letters, find_dead_letter
+
+_REQUEUE = msgspec.json.Decoder(Requeue)
+_DISCARD = msgspec.json.Decoder(Discard)
+_DISCARD_MANY = msgspec.json.Decoder(DiscardMany)
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of it."""
+
+    id: UUID
+    status: Literal["pending", "discarded"]
+
+
+class Discarded(msgspec.Struct, frozen=True, kw_only=True):
+    """How many were discarded; `left` still fit: at most 10,000 go at once."""
+
+    discarded: int
+    left: int
+
+
+@post(
+    "/{id:str}/requeue",
+    summary="Try one again",
+    status_code=202,
+    operation_class=takes(Requeue),
+    response_headers=KEY_HEADERS,
+    responses=documented(400, 404, 409, 413, 415, 422, 503),
+)
+async def requeue_one(request: Request[Any, Any, Any], id: Id) -> Response[Decided]:  # noqa: A002
+    """Try a dead letter again, as it is or with new `data`; its attempts are counted anew."""
+    message_id = parse_id(id)
+    asked, body = await read_optional(request, _REQUEUE, Requeue())
+
+    def work(connection: Connection) -> list[UUID]:
+        edit = None if not bytes(asked.data) else _edit(request, connection, message_id, asked.data)
+        return requeue(connection, [message_id], edit=edit) or _refuse(connection, message_id)
+
+    receipt = await once(request, body, work)
+    return Response(Decided(id=message_id, status="pending"), status_code=202, headers=key_headers(receipt))
+
+
+@post(
+    "/{id:str}/discard",
+    summary="Give one up",
+    status_code=200,
+    operation_class=takes(Discard),
+    response_headers=KEY_HEADERS,
+    responses=documented(400, 404, 409, 413, 415, 422, 503),
+)
+async def discard_one(request: Request[Any, Any, Any], id: Id) -> Response[Decided]:  # noqa: A002
+    """Give a dead letter up for good, with a reason."""
+    message_id = parse_id(id)
+    asked, body = await read_json(request, _DISCARD, max_bytes=resources_of(request).settings.max_body)
+    receipt = await once(
+        request,
+        body,
+        lambda connection: discard(connection, [message_id], reason=asked.reason) or _refuse(connection, message_id),
+    )
+    return Response(Decided(id=message_id, status="discarded"), status_code=200, headers=key_headers(receipt))
+
+
+@post(
+    "/discards",
+    summary="Give many up",
+    status_code=200,
+    operation_class=takes(DiscardMany),
+    responses=documented(400, 409, 413, 415, 422, 503),
+)
+async def discard_many(request: Request[Any, Any, Any]) -> Discarded | DryRun:
+    """Discard what fits, 10,000 at most; without `"dry_run": false` only say what would take part."""
+    asked, _ = await read_json(request, _DISCARD_MANY, max_bytes=resources_of(request).settings.max_body)
+
+    def work(connection: Connection) -> Discarded | DryRun:
+        if asked.dry_run:
+            return dry_run(connection, asked.filter)
+        chosen = choose(connection, asked.filter, limit=MOST_AT_ONCE)
+        gone = discard(connection, chosen, reason=asked.reason)
+        return Discarded(discarded=len(gone), left=count_dead_letters(connection, asked.filter))
+
+    return await in_transaction(request, work)
+
+
+def _edit(request: Request[Any, Any, Any], connection: Connection, message_id: UUID, data: msgspec.Raw) -> Edit:
+    found = find_dead_letter(connection, message_id)
+    if found is None:
+        raise not_there(connection, message_id)
+    raw, key = check_edit(found.topic, found.key, bytes(data), resources_of(request).settings)
+    return Edit(msgspec.Raw(raw), key)
+
+
+def _refuse(connection: Connection, message_id: UUID) -> list[UUID]:
+    raise not_there(connection, message_id)
+
+
+def not_there(connection: Connection, message_id: UUID) -> ProblemError:
+    """404 for what nobody knows, 409 for what is not on the desk."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT status FROM messages WHERE id = %s", (str(message_id),))
+        row = cursor.fetchone()
+    if row is None:
+        return field_problem("id", f"no message {message_id}", HTTPStatus.NOT_FOUND)
+    return field_problem("id", f"it is {row[0]}, not on the desk", HTTPStatus.CONFLICT)

@@ -1,0 +1,55 @@
+"""Which dead letters: the same filter for looking, requeuing and discarding."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from outbox.notification import MAX_NAME, Date
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+ON_DESK = "m.status IN ('dead', 'unknown')"
+
+# What groups reasons that differ in ids, long numbers or the count of attempts only; 200 characters of it.
+ERROR = (
+    "left(regexp_replace(regexp_replace(coalesce(m.reason, ''), ' \\(attempt \\d+ of \\d+\\)$', ''),"
+    " '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\\d{5,}', '#', 'g'), 200)"
+)
+CHANNEL = "split_part(m.destination, ':', 1)"
+
+_CONDITIONS = {
+    "topic": "m.topic = %(topic)s",
+    "channel": f"{CHANNEL} = %(channel)s",
+    "destination": "m.destination = %(destination)s",
+    "status": "m.status = %(status)s",
+    "error": f"{ERROR} = %(error)s",
+    "event": "m.data ->> 'event' = %(event)s",
+    "key": "m.key = %(key)s",
+    "since": "m.updated_at >= %(since)s",
+    "until": "m.updated_at < %(until)s",
+}
+
+
+class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Everything that is given must fit; `since` and `until` say when it came onto the desk."""
+
+    topic: Text | None = None
+    channel: Text | None = None
+    destination: Text | None = None
+    status: Literal["dead", "unknown"] | None = None
+    error: Text | None = None
+    event: Text | None = None
+    key: Text | None = None
+    since: Date | None = None
+    until: Date | None = None
+
+    @property
+    def condition(self) -> str:
+        """SQL over the message `m`."""
+        return " AND ".join([ON_DESK, *(_CONDITIONS[name] for name in self.values)])
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the condition's parameters are."""
+        given: dict[str, str | datetime | None] = {name: getattr(self, name) for name in _CONDITIONS}
+        return {name: value for name, value in given.items() if value is not None}

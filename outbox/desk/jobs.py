@@ -1,0 +1,102 @@
+"""Requeuing many: a job in the database that the scheduler works off at a rate.
+
+Only what was on the desk when the job was made takes part: what dies again is not requeued for ever. A
+step and its progress are one transaction, so a crash repeats nothing and skips nothing.
+"""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from psycopg2.extras import RealDictCursor
+from uuid_utils.compat import uuid7
+
+from outbox.desk.deciding import choose, requeue
+from outbox.desk.filters import Filter
+from outbox.desk.looking import count_dead_letters
+
+MOST_IN_A_STEP = 1_000  # messages
+_COLUMNS = "id::text, filter, rate, requested_at, total, done, finished_at, is_stopped"
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """`total` fitted when it was made; `rate` is messages per second."""
+
+    id: UUID
+    filter: Filter
+    rate: float
+    requested_at: datetime
+    total: int
+    done: int
+    finished_at: datetime | None
+    status: Literal["running", "finished", "stopped"]
+
+
+def make_job(connection: Connection, chosen: Filter, *, rate: float) -> Job:
+    """In the caller's transaction; the scheduler begins within a second."""
+    total = count_dead_letters(connection, chosen)
+    values = (str(uuid7()), msgspec.json.encode(chosen).decode(), rate, total)
+    statement = f"INSERT INTO requeues (id, filter, rate, total) VALUES (%s, %s::jsonb, %s, %s) RETURNING {_COLUMNS}"
+    return _jobs(connection, statement, *values)[0]
+
+
+def find_job(connection: Connection, job_id: UUID) -> Job | None:
+    """One job, or None."""
+    return next(iter(_jobs(connection, f"SELECT {_COLUMNS} FROM requeues WHERE id = %s", str(job_id))), None)
+
+
+def list_jobs(connection: Connection, *, limit: int) -> list[Job]:
+    """The newest first."""
+    return _jobs(connection, f"SELECT {_COLUMNS} FROM requeues ORDER BY id DESC LIMIT %s", limit)
+
+
+def stop_job(connection: Connection, job_id: UUID) -> Job | None:
+    """End it where it stands; one that has ended stays as it is. None when there is none."""
+    _jobs(
+        connection,
+        "UPDATE requeues SET is_stopped = true, finished_at = clock_timestamp()"
+        f" WHERE id = %s AND finished_at IS NULL RETURNING {_COLUMNS}",
+        str(job_id),
+    )
+    return find_job(connection, job_id)
+
+
+# What a job may do now: its rate times the time since its last step; a long pause is not made up for at once.
+_NEXT = f"""
+SELECT {_COLUMNS}, least({MOST_IN_A_STEP}, floor(rate * extract(epoch FROM clock_timestamp() - last_step_at)))::integer
+FROM requeues WHERE finished_at IS NULL ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+_PROGRESS = """
+UPDATE requeues SET done = done + %s, last_step_at = clock_timestamp(),
+    finished_at = CASE WHEN %s THEN clock_timestamp() END
+WHERE id = %s
+"""
+
+
+def step(connection: Connection) -> int:
+    """Requeue what the oldest job may by now, in the caller's transaction; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT)
+        row = cursor.fetchone()
+        if row is None or row[-1] < 1:
+            return 0
+        job_id, chosen, _, requested_at, *_, most = row
+        ids = choose(connection, msgspec.convert(chosen, Filter), limit=most, before=requested_at.isoformat())
+        count = len(requeue(connection, ids))
+        cursor.execute(_PROGRESS, (count, len(ids) < most, job_id))
+    return count
+
+
+def _jobs(connection: Connection, query: str, *values: object) -> list[Job]:
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(query, values)
+        return [_job(dict(row)) for row in cursor.fetchall()]
+
+
+def _job(row: dict[str, object]) -> Job:
+    is_stopped, finished_at = row.pop("is_stopped"), row["finished_at"]
+    status = "running" if finished_at is None else "stopped" if is_stopped else "finished"
+    return msgspec.convert({**row, "status": status}, Job)

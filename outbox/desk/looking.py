@@ -1,0 +1,104 @@
+"""Looking at the desk: by error, one after the other, or one whole."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from psycopg2.extras import RealDictCursor
+
+from outbox.desk.filters import CHANNEL, ERROR, Filter
+from outbox.message import Status
+
+EVERYTHING = Filter()
+MOST_GROUPS = 200  # in one answer, the largest first
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters that failed alike; `error` can be given to a filter as it is, `sample` is one of them."""
+
+    error: str
+    topic: str
+    channel: str | None
+    status: Status
+    count: int
+    oldest: datetime
+    newest: datetime
+    sample: UUID
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message on the desk; `updated_at` is when it came there."""
+
+    id: UUID
+    topic: str
+    key: str | None
+    data: msgspec.Raw
+    status: Status
+    reason: str | None
+    error: str
+    destination: str | None
+    attempts: int
+    accepted_at: datetime
+    updated_at: datetime
+
+
+_WHERE = "<condition>"  # not a brace: the conditions have braces of their own
+
+_GROUPS = f"""
+SELECT {ERROR} AS error, m.topic, {CHANNEL} AS channel, m.status, count(*) AS count,
+       min(m.updated_at) AS oldest, max(m.updated_at) AS newest, max(m.id::text) AS sample
+FROM messages AS m
+WHERE {_WHERE}
+GROUP BY 1, 2, 3, 4
+ORDER BY count(*) DESC, 1
+LIMIT {MOST_GROUPS}
+"""
+
+_LIST = f"""
+SELECT m.id::text, m.topic, m.key, m.data::text AS data, m.status, m.reason, {ERROR} AS error, m.destination,
+       m.attempts, m.accepted_at, m.updated_at
+FROM messages AS m
+WHERE {_WHERE} AND (%(before)s::uuid IS NULL OR m.id < %(before)s::uuid)
+ORDER BY m.id DESC
+LIMIT %(limit)s
+"""
+
+
+def list_groups(connection: Connection, chosen: Filter = EVERYTHING) -> list[Group]:
+    """By error, topic, channel and status, the largest first."""
+    rows = _fetch(connection, _GROUPS.replace(_WHERE, chosen.condition), chosen.values)
+    return [Group(**{**row, "sample": UUID(row["sample"])}) for row in rows]
+
+
+def list_dead_letters(
+    connection: Connection, chosen: Filter = EVERYTHING, *, limit: int, before: UUID | None = None
+) -> list[DeadLetter]:
+    """At most `limit` of them, newest message first, those older than `before`."""
+    values = {**chosen.values, "limit": limit, "before": None if before is None else str(before)}
+    return [_letter(row) for row in _fetch(connection, _LIST.replace(_WHERE, chosen.condition), values)]
+
+
+def find_dead_letter(connection: Connection, message_id: UUID) -> DeadLetter | None:
+    """One of them; None when there is no such message, or it is not on the desk."""
+    condition = f"{EVERYTHING.condition} AND m.id = %(id)s"
+    values = {"id": str(message_id), "limit": 1, "before": None}
+    return next((_letter(row) for row in _fetch(connection, _LIST.replace(_WHERE, condition), values)), None)
+
+
+def count_dead_letters(connection: Connection, chosen: Filter) -> int:
+    """How many fit."""
+    ((row),) = _fetch(connection, f"SELECT count(*) FROM messages AS m WHERE {chosen.condition}", chosen.values)
+    return int(row["count"])
+
+
+def _letter(row: dict[str, Any]) -> DeadLetter:
+    return DeadLetter(**{**row, "id": UUID(row["id"]), "data": msgspec.Raw(row["data"].encode())})
+
+
+def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(query, values)
+        return [dict(row) for row in cursor.fetchall()]

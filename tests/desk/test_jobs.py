@@ -1,0 +1,134 @@
+"""Requeuing many: exactly those that fit, none twice, at the rate, and no loss at a crash."""
+
+from collections.abc import Iterator
+
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.desk.filters import Filter
+from outbox.desk.jobs import MOST_IN_A_STEP, Job, find_job, list_jobs, make_job, step, stop_job
+from outbox.scheduler.requeues import requeue_step
+from tests.desk.conftest import Bury
+from tests.outbox.connections import connected, execute, fetch
+from tests.servers.eventually import eventually
+
+STATUSES = "SELECT status, count(*) FROM messages GROUP BY status"
+
+
+@pytest.fixture
+def scheduler(database: str) -> Iterator[Connection]:
+    with connected(database) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+def made(connection: Connection, chosen: Filter, *, rate: float) -> Job:
+    job = make_job(connection, chosen, rate=rate)
+    connection.commit()
+    return job
+
+
+def pass_time(connection: Connection, seconds: float) -> None:
+    """As if the last step were so long ago."""
+    execute(connection, "UPDATE requeues SET last_step_at = clock_timestamp() - make_interval(secs => %s)", seconds)
+
+
+def test_a_job_requeues_exactly_what_fits_at_its_rate(connection: Connection, bury: Bury) -> None:
+    bury("HTTP 500", 25)
+    bury("HTTP 404", 5)
+    job = made(connection, Filter(error="HTTP 500"), rate=10.0)
+    assert (job.total, job.done, job.status) == (25, 0, "running")
+
+    steps = []
+    while find_job(connection, job.id).status == "running":  # type: ignore[union-attr]
+        pass_time(connection, 1.0)
+        steps.append(step(connection))
+
+    assert steps == [10, 10, 5]
+    assert dict(fetch(connection, STATUSES)) == {"pending": 25, "dead": 5}
+    found = find_job(connection, job.id)
+    assert found is not None
+    assert (found.done, found.status) == (25, "finished")
+
+
+def test_nothing_is_requeued_before_its_time(connection: Connection, bury: Bury) -> None:
+    bury(count=3)
+    made(connection, Filter(), rate=1.0)
+
+    assert step(connection) == 0
+
+
+def test_a_long_pause_is_not_made_up_for_at_once(connection: Connection, bury: Bury) -> None:
+    bury(count=3)
+    made(connection, Filter(), rate=10_000.0)
+    pass_time(connection, 3600.0)
+
+    assert step(connection) == 3 <= MOST_IN_A_STEP
+
+
+def test_what_dies_again_is_not_requeued_by_the_same_job(connection: Connection, bury: Bury) -> None:
+    bury(count=2)
+    job = made(connection, Filter(), rate=1.0)
+    bury(count=2)
+
+    for _ in range(5):
+        pass_time(connection, 1.0)
+        step(connection)
+
+    found = find_job(connection, job.id)
+    assert found is not None
+    assert (found.done, found.status) == (2, "finished")
+    assert dict(fetch(connection, STATUSES)) == {"pending": 2, "dead": 2}
+
+
+def test_a_step_that_crashes_has_neither_requeued_nor_counted(
+    connection: Connection, scheduler: Connection, bury: Bury
+) -> None:
+    bury(count=5)
+    job = made(connection, Filter(), rate=5.0)
+    pass_time(connection, 1.0)
+
+    with scheduler.cursor() as cursor:
+        cursor.execute("BEGIN")
+        assert step(scheduler) == 5
+    scheduler.close()  # killed before the commit
+
+    found = find_job(connection, job.id)
+    assert found is not None
+    assert (found.done, dict(fetch(connection, STATUSES))) == (0, {"dead": 5})
+    connection.rollback()
+    assert eventually(lambda: step(connection), what="its lock is free") == 5
+
+
+def test_two_schedulers_do_not_work_on_one_job(connection: Connection, scheduler: Connection, bury: Bury) -> None:
+    bury(count=5)
+    made(connection, Filter(), rate=5.0)
+    pass_time(connection, 1.0)
+
+    assert step(connection) == 5
+    assert requeue_step(scheduler) == 0
+
+
+def test_a_job_can_be_stopped_where_it_stands(connection: Connection, bury: Bury) -> None:
+    bury(count=5)
+    job = made(connection, Filter(), rate=2.0)
+    pass_time(connection, 1.0)
+    step(connection)
+
+    stopped = stop_job(connection, job.id)
+    pass_time(connection, 1.0)
+
+    assert stopped is not None
+    assert (stopped.status, stopped.done) == ("stopped", 2)
+    assert step(connection) == 0
+    assert [one.id for one in list_jobs(connection, limit=10)] == [job.id]
+
+
+def test_a_step_of_the_scheduler_is_committed(connection: Connection, scheduler: Connection, bury: Bury) -> None:
+    bury(count=2)
+    made(connection, Filter(), rate=2.0)
+    pass_time(connection, 1.0)
+
+    assert requeue_step(scheduler) == 2
+
+    assert dict(fetch(connection, STATUSES)) == {"pending": 2}
