@@ -57,7 +57,9 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class Requeue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Without `data` the message is tried again as it is; with it, as edited: checked like any input of its topic."""
 
-    data: Annotated[msgspec.Raw, msgspec.Meta(description="any JSON object that fits the topic")] = msgspec.Raw()
+    data: Annotated[msgspec.Raw, msgspec.Meta(description="any JSON object that fits the topic")] = msgspec.field(
+        default_factory=msgspec.Raw
+    )
 
 
 class RequeueMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
