@@ -12,6 +12,8 @@ from api.requests import MAX_BULK, Bulk, BulkItem, MessageRequest
 from outbox.acceptance import Acceptance, make_acceptance
 from outbox.addresses import TargetError, check_target
 from outbox.dates import ANY_TIME, DateError, Dates, check_dates
+from outbox.desk.deciding import Edit
+from outbox.desk.editing import EditError, checked_edit
 from outbox.notification import MAX_NAME, TOPIC, Notification
 from outbox.registry import TOPICS
 from outbox.routes import choose
@@ -97,15 +99,15 @@ def _check_dates(dates: Dates, settings: Settings, within: str) -> None:
         raise field_problem(field_name(f"{within}.{error.field}"), str(error)) from None
 
 
-def check_edit(topic: str, key: str | None, data: bytes, settings: Settings) -> tuple[bytes, str | None]:
-    """The data of a message as it may be stored, and its key. Raises ProblemError naming the field below `data`."""
-    if not data.lstrip().startswith(b"{"):
-        raise field_problem("data", "must be a JSON object")
-    if topic != TOPIC:
-        return data, key
-    notification = decode(data, NOTIFICATION_DECODER, within="$.data")
-    acceptance = request_notification(notification, settings, traceparent=None, within="$.data")
-    return bytes(acceptance.data), acceptance.key
+def check_edit(topic: str, key: str | None, data: bytes, settings: Settings) -> Edit:
+    """New data for a dead letter. Raises ProblemError naming the field below `data`."""
+    if topic == TOPIC:
+        decode(data, NOTIFICATION_DECODER, within="$.data")  # its errors name a missing field as callers know it
+    try:
+        raw, new_key = checked_edit(topic, key, data, settings)
+    except EditError as error:
+        raise field_problem(f"data.{error.field}".rstrip("."), error.detail) from None
+    return Edit(msgspec.Raw(raw), new_key)
 
 
 def _expanded(bulk: Bulk) -> Iterator[tuple[str, Notification]]:

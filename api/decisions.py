@@ -106,8 +106,7 @@ def _edit(request: Request[Any, Any, Any], connection: Connection, message_id: U
     found = find_dead_letter(connection, message_id)
     if found is None:
         raise not_there(connection, message_id)
-    raw, key = check_edit(found.topic, found.key, bytes(data), resources_of(request).settings)
-    return Edit(msgspec.Raw(raw), key)
+    return check_edit(found.topic, found.key, bytes(data), resources_of(request).settings)
 
 
 def _refuse(connection: Connection, message_id: UUID) -> list[UUID]:

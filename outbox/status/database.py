@@ -36,6 +36,12 @@ SELECT c.epoch, c.last_position, extract(epoch FROM clock_timestamp() - c.saved_
 FROM relay_cursor AS c WHERE c.name = 'relay'
 """
 
+_PAUSES = "SELECT scope, reason, paused_at FROM pauses ORDER BY paused_at, scope"
+
+_BREAKERS = """
+SELECT destination, reason, opened_at, probe_at, failures FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at
+"""
+
 Row = dict[str, Any]
 
 
@@ -60,6 +66,8 @@ class DatabaseStatus:
     migration: Answer
     messages: Answer
     relay: Answer
+    pauses: Answer
+    breakers: Answer
 
 
 def read_database(settings: Settings) -> DatabaseStatus:
@@ -69,12 +77,12 @@ def read_database(settings: Settings) -> DatabaseStatus:
         connection = connect(patient, "herald-status")
     except psycopg2.Error as error:
         away = Answer([], reason(error))
-        return DatabaseStatus(away, away, away, away)
+        return DatabaseStatus(away, away, away, away, away, away)
     with contextlib.closing(connection):
         connection.autocommit = True
         ask = _asker(connection)
         revision = ask("SELECT version_num AS revision FROM alembic_version")
-        return DatabaseStatus(ask(_SERVER), revision, ask(_MESSAGES), ask(_BACKLOG))
+        return DatabaseStatus(ask(_SERVER), revision, ask(_MESSAGES), ask(_BACKLOG), ask(_PAUSES), ask(_BREAKERS))
 
 
 def reason(error: Exception) -> str:

@@ -47,6 +47,8 @@ def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Setting
             "error": database.messages.error,
         },
         "relay": {**database.relay.row, "error": database.relay.error},
+        "pauses": {"items": database.pauses.rows, "error": database.pauses.error},
+        "open_breakers": {"items": database.breakers.rows, "error": database.breakers.error},
         "kafka": {
             "brokers": kafka.brokers,
             "group": settings.group,
@@ -66,6 +68,10 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
         rows.add_row("migration", _shown(database.migration, lambda answer: str(answer.row.get("revision", "none"))))
         rows.add_row("messages", _shown(database.messages, _messages))
         rows.add_row("relay", _shown(database.relay, _relay))
+        for pause in database.pauses.rows:
+            rows.add_row("paused", Text(f"{pause['scope']}{_because(pause['reason'])}", style="yellow"))
+        for breaker in database.breakers.rows:
+            rows.add_row("failing", Text(f"{breaker['destination']}{_because(breaker['reason'])}", style="yellow"))
     rows.add_row(
         "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
     )
@@ -112,6 +118,10 @@ def _relay(answer: Answer) -> str:
     row = answer.row
     saved = duration(row["saved_seconds_ago"])
     return f"{row['backlog']:,} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""
 
 
 def _topic(topic: TopicStatus) -> Text:

@@ -64,12 +64,13 @@ def kill_in_mid_call(herald: Herald, number: int, mail: SmtpServer, hook: HttpSe
     """Both servers have everything and answer nothing; then the pipeline is killed and the servers go on."""
     if not herald.processes["pipeline"].running:
         herald.start("pipeline")
-    hook.hold()
     addresses = [f"user-{number}-{copy}@example.com" for copy in range(EACH)]
     for address in addresses:
         mail.hang(address, at="DATA")
     wanted = set(addresses)
-    hooks = {post(herald, letter(f"hook-{number}-{copy}", "webhook", hook.url("/held"))) for copy in range(EACH)}
+    hooks = {
+        post(herald, letter(f"hook-{number}-{copy}", "webhook", hook.url(f"/held/{number}"))) for copy in range(EACH)
+    }
     mails.update({post(herald, letter(address, "email", address)): address for address in addresses})
     eventually(
         lambda: herald.revive() and hooks <= hook.ids.keys() and wanted <= set(mail.finished),
@@ -79,7 +80,7 @@ def kill_in_mid_call(herald: Herald, number: int, mail: SmtpServer, hook: HttpSe
     herald.kill("pipeline")
     for address in addresses:
         mail.hanging.discard(("DATA", address))
-    hook.release()
+    hook.release(str(number))
 
 
 def assert_webhooks(connection: Connection, hook: HttpServer) -> None:

@@ -1,7 +1,7 @@
 """An HTTP server of the tests that misbehaves as its path says, and keeps what it gets.
 
 /ok, /status/<number>, /later/<status>/<seconds> (Retry-After), /hang, /reset, /drip-head, /drip-body,
-/bomb (gzip), /endless, /redirect/<url>, /held (until `release`).
+/bomb (gzip), /endless, /redirect/<url>, /held/<name> (until `release(name)`).
 """
 
 import contextlib
@@ -46,7 +46,8 @@ class HttpServer:
         self.received: list[Received] = []
         self.connections = self.sent = 0
         self._stop = threading.Event()
-        self._released = threading.Event()
+        self._changed = threading.Condition()
+        self._released: set[str] = set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -56,7 +57,8 @@ class HttpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._released.set()
+        with self._changed:
+            self._changed.notify_all()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -69,12 +71,11 @@ class HttpServer:
         """How often each webhook came."""
         return Counter(received.id for received in list(self.received))
 
-    def release(self) -> None:
-        """Answer whatever is held, and hold nothing any more."""
-        self._released.set()
-
-    def hold(self) -> None:
-        self._released.clear()
+    def release(self, name: str = "") -> None:
+        """Answer what is held under that name, now and later."""
+        with self._changed:
+            self._released.add(name)
+            self._changed.notify_all()
 
     def _accept(self) -> None:
         while not self._stop.is_set():
@@ -127,8 +128,9 @@ class HttpServer:
         self._send(connection, self._head(302, Content_Length="0", Location="/".join(url)))
         return True
 
-    def _do_held(self, connection: socket.socket, *_: str) -> bool:
-        self._released.wait()
+    def _do_held(self, connection: socket.socket, name: str = "", *_: str) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: name in self._released or self._stop.is_set())
         return self._do_ok(connection)
 
     def _do_hang(self, _connection: socket.socket, *_: str) -> bool:

@@ -1,0 +1,43 @@
+"""The options of `herald dead-letters` that say which."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any
+
+import msgspec
+import rich_click as click
+
+from outbox.desk.filters import Filter
+
+Command = Callable[..., Any]
+
+
+class Date(click.ParamType[datetime]):
+    """A date with a time zone; without one it is UTC."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401 - click's signature
+        """Fails for what is no date."""
+        try:
+            found = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value} is no date such as 2026-12-01T09:00:00+01:00", param, ctx)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def filtered(command: Command) -> Command:
+    """The options of a filter; the command gets a Filter."""
+
+    @wraps(command)  # the options given below this one are attributes of the function
+    def wrapped(**given: Any) -> Any:  # noqa: ANN401 - what click hands over
+        names = Filter.__struct_fields__
+        chosen = msgspec.convert({name: given.pop(name) for name in names if given.get(name) is not None}, Filter)
+        return command(chosen=chosen, **{name: value for name, value in given.items() if name not in names})
+
+    for name in ("topic", "channel", "destination", "error", "event", "key"):
+        wrapped = click.option(f"--{name}", help=f"Only with this {name}.")(wrapped)
+    wrapped = click.option("--status", type=click.Choice(["dead", "unknown"]), help="Only in this status.")(wrapped)
+    wrapped = click.option("--since", type=Date(), help="Only what came onto the desk since then.")(wrapped)
+    return click.option("--until", type=Date(), help="Only what came onto the desk before then.")(wrapped)
