@@ -9,7 +9,7 @@ from typing import Protocol
 
 import click
 
-from benchmarks import api, destinations, idempotency, latency, pipeline, relay
+from benchmarks import api, desk, destinations, idempotency, latency, pipeline, relay
 from benchmarks.figures import Result
 from benchmarks.stage import Stage, staged
 
@@ -31,6 +31,7 @@ PARTS: dict[str, Part] = {
     "pipeline": pipeline.measure,
     "latency": latency.measure,
     "destinations": destinations.measure,
+    "desk": desk.measure,
 }
 
 

@@ -1,0 +1,84 @@
+"""What requeuing 10,000 dead letters by filter costs the callers of the API."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.request import Request, urlopen
+
+from benchmarks.figures import Result, Slowdown, percentile
+from benchmarks.letters import fill
+from benchmarks.relay import TOPICS
+from benchmarks.stage import Stage
+from tests.servers.eventually import eventually
+
+CONNECTIONS = 16
+RATE = 100  # notifications per second
+TARGET = 2.0
+SETTLE = 120.0  # seconds
+REASON = "HTTP 500 Internal Server Error"
+KILL = f"UPDATE messages SET status = 'dead', reason = '{REASON} (attempt 8 of 8)', attempts = 8"
+DEAD = "SELECT count(*) FROM messages WHERE status = 'dead'"
+UNSENT = "SELECT count(*) FROM messages WHERE status <> 'sent'"
+
+
+def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
+    """Milliseconds from POST to 202, without and with a job that ends after the load does."""
+    count, seconds = (1_000, 3) if is_quick else (10_000, 10)
+    slowdown = Slowdown(f"desk: p99 of POST → 202 at {RATE}/s beside a requeue of {count} dead letters", "ms", TARGET)
+    for _ in range(rounds):
+        stage.make_topics(*TOPICS)
+        database = stage.database()
+        fill(stage.server.url(database), count)
+        stage.fetch(database, KILL)
+        settings = stage.settings(database)
+        with (
+            stage.api(settings) as port,
+            stage.herald("relay", settings),
+            stage.module("benchmarks.silent_pipeline", settings),
+        ):
+            desk = Desk(stage, database, settings, port)
+            quiet = desk.post(seconds=seconds)
+            slowdown.add(quiet, desk.post_beside_requeue(count, seconds=seconds))
+        stage.drop(database)
+    return [slowdown]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The processes, and the one who decides."""
+
+    stage: Stage
+    database: str
+    settings: dict[str, str]
+    port: int
+
+    def post(self, *, seconds: float) -> float:
+        """The p99 in milliseconds."""
+        arguments = {"port": self.port, "connections": CONNECTIONS, "rate": RATE, "seconds": seconds}
+        return percentile(self.stage.measure("benchmarks.load", self.settings, **arguments)["milliseconds"], 99)
+
+    def post_beside_requeue(self, count: int, *, seconds: float) -> float:
+        """The same while a job goes on; first a dry run, which changes nothing."""
+        chosen = {"filter": {"error": REASON}}
+        assert self._decide(chosen)["matching"] == count
+        assert self.stage.fetch(self.database, DEAD) == [(count,)]
+        with ThreadPoolExecutor(1) as threads:
+            job = self._decide({**chosen, "dry_run": False, "rate": count / (seconds + 2)})
+            load = threads.submit(self.post, seconds=seconds)
+            p99 = load.result()
+        assert self._look(job["id"])["done"] > count / 2, "the job was under way"
+        eventually(lambda: self._look(job["id"])["status"] == "finished", SETTLE, what="the job is done")
+        eventually(lambda: self.stage.fetch(self.database, UNSENT) == [(0,)], SETTLE, what="all is sent")
+        assert self._look(job["id"])["done"] == count
+        return p99
+
+    def _decide(self, body: dict[str, Any]) -> Any:
+        url = f"http://127.0.0.1:{self.port}/dead-letters/requeues"
+        request = Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+        with urlopen(request, timeout=30) as answer:  # noqa: S310 - this machine
+            return json.load(answer)
+
+    def _look(self, job: str) -> Any:
+        with urlopen(f"http://127.0.0.1:{self.port}/dead-letters/requeues/{job}", timeout=30) as answer:
+            return json.load(answer)
