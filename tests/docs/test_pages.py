@@ -117,10 +117,12 @@ def test_a_command_that_is_not_run_at_least_exists(command: str) -> None:
     if program == "make":
         assert expanded(arguments[0])
     elif program == "herald":
-        done = subprocess.run(
-            [ROOT / ".venv/bin/herald", arguments[0], "--help"], capture_output=True, text=True, check=True
-        )
-        assert all(argument in done.stdout for argument in arguments[1:])
+        names = [argument for argument in arguments if not argument.startswith("-")]
+        subcommand = names[:2] if names[0] == "dead-letters" else names[:1]
+        options = [argument for argument in arguments if argument.startswith("-")]
+        shown = [str(ROOT / ".venv/bin/herald"), *subcommand, "--help"]
+        done = subprocess.run(shown, capture_output=True, text=True, check=True)
+        assert [option for option in options if option not in done.stdout] == []
     else:
         assert program in {"docker", "export", ".venv/bin/python"}, "say how to check it"
 

@@ -56,7 +56,9 @@ def test_what_a_killed_pipeline_had_in_hand_is_repeated_or_held_and_reported_as_
     eventually(lambda: herald.revive() and set(statuses(connection)) <= ended, SETTLED + KILLS, what="all is settled")
     assert_webhooks(connection, hook)
     assert_mails(connection, mail, mails, unknown)
-    show(f"{KILLS} kills in mid-call, {count_events(connection, 'unknown')} outcomes unknown: {statuses(connection)}")
+    repeats = {"webhook": hook.ids.total() - len(hook.ids), "e-mail": len(mail.finished) - len(set(mail.finished))}
+    found = f"{count_events(connection, 'unknown')} outcomes unknown, repeats that arrived {repeats}"
+    show(f"{KILLS} kills in mid-call: {found}; {statuses(connection)}")
     herald.assert_projection_equals_log()
 
 
@@ -92,14 +94,17 @@ def assert_webhooks(connection: Connection, hook: HttpServer) -> None:
     for received in hook.received:
         bodies.setdefault(received.id, set()).add(received.body)
     assert all(len(found) == 1 for found in bodies.values())
-    assert {message: attempts for message, _, attempts, _ in rows} == dict(hook.ids)
+    assert all(attempts == 1 + unknowns for _, _, attempts, unknowns in rows)
+    assert all(1 <= hook.ids[message] <= attempts for message, _, attempts, _ in rows), (
+        "some were killed before the call"
+    )
 
 
 def assert_mails(connection: Connection, mail: SmtpServer, mails: dict[str, str], unknown: str) -> None:
     """Repeats at the server, or held messages, are exactly the unknown outcomes."""
     finished = Counter(mail.finished)
     for message, status, attempts, unknowns in fetch(connection, UNKNOWN, "email"):
-        assert finished[mails[message]] == attempts
+        assert 1 <= finished[mails[message]] <= attempts, "some were killed before the call"
         if unknown == "retry":
             assert (status, attempts) == ("sent", 1 + unknowns)
         else:
