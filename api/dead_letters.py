@@ -1,13 +1,12 @@
 """`/dead-letters`: what was given up, or whose outcome nobody knows, and what a person decides about it."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Request, Router, get
-from litestar.params import QueryParameter
 
 from api.decisions import discard_many, discard_one, not_there, requeue_one
-from api.documents import documented
+from api.documents import documented, filtered
 from api.parameters import DEFAULT_LIMIT, Cursor, Id, Limit, from_cursor, only_query, parse_id, to_cursor
 from api.problems import field_problem
 from api.requeues import job, jobs, requeue_many, stop
@@ -23,7 +22,6 @@ from outbox.desk.looking import (
 from outbox.queries import EventState, events_of
 
 FILTERS = tuple(Filter.__struct_fields__)
-Given = Annotated[str | None, QueryParameter(min_length=1, max_length=255, description="only what fits")]
 
 
 class Groups(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,20 +58,10 @@ def _filter(request: Request[Any, Any, Any]) -> Filter:
     summary="Group them by error",
     sync_to_thread=True,
     before_request=only_query(*FILTERS),
+    operation_class=filtered(Filter),
     responses=documented(400, 503),
 )
-def groups(  # noqa: PLR0913, PLR0917 - one for each part of the filter, for the document
-    request: Request[Any, Any, Any],
-    topic: Given = None,  # noqa: ARG001
-    channel: Given = None,  # noqa: ARG001
-    destination: Given = None,  # noqa: ARG001
-    status: Given = None,  # noqa: ARG001
-    error: Given = None,  # noqa: ARG001
-    event: Given = None,  # noqa: ARG001
-    key: Given = None,  # noqa: ARG001
-    since: Given = None,  # noqa: ARG001
-    until: Given = None,  # noqa: ARG001
-) -> Groups:
+def groups(request: Request[Any, Any, Any]) -> Groups:
     """Group what is on the desk by error, topic, channel and status."""
     with resources_of(request).transaction() as connection:
         return Groups(items=list_groups(connection, _filter(request)))
@@ -84,22 +72,10 @@ def groups(  # noqa: PLR0913, PLR0917 - one for each part of the filter, for the
     summary="List them",
     sync_to_thread=True,
     before_request=only_query(*FILTERS, "limit", "cursor"),
+    operation_class=filtered(Filter),
     responses=documented(400, 503),
 )
-def letters(  # noqa: PLR0913, PLR0917 - the same
-    request: Request[Any, Any, Any],
-    topic: Given = None,  # noqa: ARG001
-    channel: Given = None,  # noqa: ARG001
-    destination: Given = None,  # noqa: ARG001
-    status: Given = None,  # noqa: ARG001
-    error: Given = None,  # noqa: ARG001
-    event: Given = None,  # noqa: ARG001
-    key: Given = None,  # noqa: ARG001
-    since: Given = None,  # noqa: ARG001
-    until: Given = None,  # noqa: ARG001
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
-) -> DeadLetterPage:
+def letters(request: Request[Any, Any, Any], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> DeadLetterPage:
     """List what is on the desk, newest message first."""
     before = None if cursor is None else from_cursor(cursor)
     with resources_of(request).transaction() as connection:

@@ -89,6 +89,23 @@ def takes(body: type[msgspec.Struct]) -> type[Operation]:
     return _Takes
 
 
+def filtered(parts: type[msgspec.Struct]) -> type[Operation]:
+    """Describe the query parameters of a handler that reads a filter from them."""
+    _, components = msgspec.json.schema_components([parts])
+    schemas = {name: _inlined(part, components) for name, part in components[parts.__name__]["properties"].items()}
+
+    @dataclass
+    class _Filtered(Operation):
+        def __post_init__(self) -> None:
+            found = [
+                Parameter(name=name, param_in="query", description="only what fits", schema=schema)  # type: ignore[arg-type]  # passed on as it is
+                for name, schema in schemas.items()
+            ]
+            self.parameters = [*(self.parameters or []), *found]
+
+    return _Filtered
+
+
 def body_schema(body: type[msgspec.Struct]) -> dict[str, object]:
     """The JSON schema that msgspec validates by, in one piece."""
     (_,), components = msgspec.json.schema_components([body], schema_hook=_any_object)

@@ -1,20 +1,27 @@
 """Herald whole, on each broker."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from tests.conftest import StartHerald
+from tests.conftest import ROOT, StartHerald
 from tests.end_to_end.system import Herald, MakeHerald
 from tests.outbox.connections import connected
+from tests.servers.child import Child
+from tests.servers.herald import herald_environment
 
 QUICK = {
     "HERALD_SWEEP_SECONDS": "1",  # what Kafka lost is found at once
     "HERALD_SESSION_TIMEOUT": "3",  # a killed pipeline's partitions are free after it
     "HERALD_FETCH_WAIT": "0.01",  # the embedded broker does not wake a waiting fetch
 }
+
+
+LEASE = {"HERALD_LEASE": "3", "HERALD_DELIVERY_TIMEOUT": "2"}  # seconds; short enough to wait for
 
 
 @pytest.fixture
@@ -44,3 +51,19 @@ def make_herald(database: str, each_broker: str, start_herald: StartHerald) -> I
 @pytest.fixture
 def herald(make_herald: MakeHerald) -> Herald:
     return make_herald()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A file that is not there yet."""
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def gated_pipeline(herald: Herald, tmp_path: Path, gate: Path) -> Iterator[Child]:
+    """A pipeline whose calls begin, and end once the gate is there; not started."""
+    settings = {**herald.settings, **LEASE, "PYTHONPATH": str(ROOT), "GATE": str(gate)}
+    command = [sys.executable, "-m", "tests.end_to_end.gated_pipeline"]
+    child = Child(command, log=tmp_path / "gated.log", env=herald_environment(settings), cwd=tmp_path)
+    yield child
+    child.kill()

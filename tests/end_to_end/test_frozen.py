@@ -1,35 +1,15 @@
 """A pipeline frozen inside a call for longer than its lease, and thawed: one message, the late outcome marked late."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from tests.conftest import ROOT
 from tests.end_to_end.system import STARTED, Herald, statuses
 from tests.outbox.connections import fetch
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
-from tests.servers.herald import herald_environment
 
-LEASE = {"HERALD_LEASE": "3", "HERALD_DELIVERY_TIMEOUT": "2"}  # seconds
 HISTORY = ["requested", "started", "unknown", "requested", "started", "sent", "late"]
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
-@pytest.fixture
-def gated_pipeline(herald: Herald, tmp_path: Path, gate: Path) -> Iterator[Child]:
-    settings = {**herald.settings, **LEASE, "PYTHONPATH": str(ROOT), "GATE": str(gate)}
-    command = [sys.executable, "-m", "tests.end_to_end.gated_pipeline"]
-    child = Child(command, log=tmp_path / "gated.log", env=herald_environment(settings), cwd=tmp_path)
-    yield child
-    child.kill()
 
 
 def test_a_pipeline_that_thaws_after_its_lease_changes_nothing(

@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from tests.conftest import ROOT, StartHerald, migrate
-from tests.end_to_end.conftest import QUICK
+from tests.conftest import StartHerald, migrate
+from tests.end_to_end.conftest import LEASE, QUICK
 from tests.end_to_end.system import ROLES, STARTED, Herald, await_all_sent
 from tests.outbox.connections import fetch
 from tests.servers.apache_kafka import ApacheKafka
@@ -19,7 +18,6 @@ from tests.servers.herald import herald_environment
 from tests.servers.postgres import PostgresServer
 from tests.servers.tansu import Tansu
 
-LEASE = 3  # seconds
 AGAIN = [
     ("message.requested", "accepted"),
     ("message.started", None),
@@ -30,32 +28,23 @@ AGAIN = [
 ]
 
 
-@pytest.fixture
-def stuck_pipeline(herald: Herald, tmp_path: Path) -> Iterator[Child]:
-    settings = {**herald.settings, "HERALD_LEASE": str(LEASE), "HERALD_DELIVERY_TIMEOUT": "2", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.end_to_end.stuck_pipeline"]
-    child = Child(command, log=tmp_path / "stuck.log", env=herald_environment(settings), cwd=tmp_path)
-    yield child
-    child.kill()
-
-
 def test_a_pipeline_killed_in_mid_delivery_is_followed_by_another_attempt_after_the_lease(
-    herald: Herald, stuck_pipeline: Child, connection: Connection
+    herald: Herald, gated_pipeline: Child, connection: Connection
 ) -> None:
     herald.start("api", "relay")
-    stuck_pipeline.start()
+    gated_pipeline.start()
     herald.await_api()
     posted = herald.post_notification()
-    stuck_pipeline.wait_for(f"begun {posted}", STARTED)
+    gated_pipeline.wait_for(f"begun {posted}", STARTED)
 
-    stuck_pipeline.kill()
+    gated_pipeline.kill()
     herald.start("pipeline")
 
     await_all_sent(herald, connection, [posted])
     assert herald.look(posted)["attempts"] == 2
     events = "SELECT type, headers ->> 'cause' FROM outbox ORDER BY version"
     assert fetch(connection, events) == AGAIN
-    assert seconds_between_requests(connection) >= LEASE
+    assert seconds_between_requests(connection) >= float(LEASE["HERALD_LEASE"])
     herald.assert_projection_equals_log()
 
 
