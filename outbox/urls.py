@@ -14,6 +14,7 @@ MAX_PORT = 65_535
 MAX_HOST = 253  # characters of a domain name, RFC 1035 section 2.3.4 without the root's dot
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a last label like this makes other programs read an IPv4 address
+_PORT = re.compile(r"(:\d*)?")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 
 
@@ -62,6 +63,8 @@ def parse_url(text: str) -> Url:
 
 def _host(netloc: str, host: str) -> str:
     if netloc.startswith("["):
+        if not _PORT.fullmatch(netloc.partition("]")[2]):  # urlsplit drops what stands between ] and the port
+            raise AddressError("must have only a port behind the brackets of its host")
         return _ipv6(host)
     if not host:
         raise AddressError("has no host")
