@@ -2,19 +2,17 @@
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-Taken: 2xx. The endpoint is at fault, so it is tried again and its breaker counts: 5xx, 408, 425 and 429,
-also 401, 403, 404 and 405 (an endpoint that is set up wrongly refuses every message). Only this message is
-at fault for now: 409 and 423. For good: every other 4xx, and 3xx, which is never followed. Without a
-connection nothing was sent: tried again. Once anything went out and no answer came, nobody knows.
+`pipeline.webhook_answers` says what an answer means. Without a connection nothing was sent: tried again.
+Once anything went out and no answer came, nobody knows.
 
 `webhook-id` is the message's id and the body is the same on every attempt, so a receiver can tell a repetition.
 """
 
+import re
 import ssl
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 
 import httpcore2
 import msgspec
@@ -27,14 +25,12 @@ from pipeline.deadline import Deadline
 from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError, UnknownOutcomeError
 from pipeline.guarded_network import Call, GuardedBackend, current
 from pipeline.public_addresses import AddressGuard, ForbiddenAddressError, parse_networks
+from pipeline.webhook_answers import drain, is_taken, refusal
+from pipeline.webhook_secrets import parse_secrets
 
-MOST_OF_ANSWER = 65_536  # bytes of an answer that are read
-DRAIN = 1.0  # seconds to read the rest of a good answer, so that its connection can be used again
-QUOTED = 100  # characters of an answer in the reason
 CONNECTIONS = 1000  # at once, and 100 idle ones; limits by destination come before
 IDLE = 10.0  # seconds
-ENDPOINT = frozenset({401, 403, 404, 405, 408, 425, 429})
-FOR_NOW = frozenset({409, 423})
+_TRACEPARENT = re.compile(r"[0-9a-f-]{55,512}")  # another producer's record may carry anything: a header must not
 _encode = msgspec.json.encode
 
 
@@ -86,10 +82,9 @@ class WebhookChannel:
             scheme=url.scheme.encode(), host=url.host.encode(), port=url.port, target=url.target.encode()
         )
         with self._pool.stream("POST", place, headers=headers, content=body) as answer:
-            if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                _drain(answer, call)
-                return
-            raise _refusal(answer)
+            if not is_taken(answer):
+                raise refusal(answer)
+            drain(answer, call)
 
     def _headers(self, url: Url, body: bytes, delivery: Delivery) -> list[tuple[bytes, bytes]]:
         now, text = datetime.now(UTC), body.decode()
@@ -104,7 +99,7 @@ class WebhookChannel:
             (b"webhook-timestamp", str(int(now.timestamp())).encode()),
             (b"webhook-signature", " ".join(signatures).encode()),
         ]
-        if delivery.traceparent is not None:
+        if delivery.traceparent is not None and _TRACEPARENT.fullmatch(delivery.traceparent):
             headers.append((b"traceparent", delivery.traceparent.encode()))
         return headers
 
@@ -117,20 +112,17 @@ class WebhookChannel:
 
 
 def make_channel(settings: Settings) -> WebhookChannel:
-    """The channel as the settings want it. Raises SettingsError for a secret or a network that is none."""
-    secrets = {
-        host: [_signer(host, secret.get_secret_value()) for secret in found]
-        for host, found in settings.webhook_secrets.items()
-    }
+    """The channel as the settings want it. Raises SettingsError for a secret, network or file that is none."""
     guard = AddressGuard(parse_networks(settings.webhook_networks))
-    return WebhookChannel(secrets, guard, ssl.create_default_context(cafile=settings.webhook_ca_location))
+    return WebhookChannel(parse_secrets(settings.webhook_secrets), guard, _trusted(settings.webhook_ca_location))
 
 
-def _signer(host: str, secret: str) -> Webhook:
+def _trusted(authorities: Path | None) -> ssl.SSLContext:
     try:
-        return Webhook(secret)
-    except Exception:  # noqa: BLE001 - whatever the library says would quote the secret
-        message = f"HERALD_WEBHOOK_SECRETS: a secret of {host} is not whsec_ and base64"
+        return ssl.create_default_context(cafile=authorities)
+    except OSError as error:
+        reason = error.strerror if isinstance(error, FileNotFoundError) else "has no certificate"
+        message = f"HERALD_WEBHOOK_CA_LOCATION: {authorities}: {reason}"
         raise SettingsError(message) from None
 
 
@@ -153,66 +145,3 @@ def _unanswered(call: Call, what: str, error: Exception) -> Exception:
     if call.went_out:
         return UnknownOutcomeError(f"{what}: whether it was taken is not known")
     return TemporaryError(str(error) or what)
-
-
-def _drain(answer: httpcore2.Response, call: Call) -> None:
-    """It was taken, whatever its answer does now: read a little, so that the connection can be used again."""
-    call.deadline.shorten(DRAIN)
-    try:
-        _read(answer)
-    except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError):
-        return
-
-
-def _read(answer: httpcore2.Response) -> bytes:
-    """The answer's first bytes as they came: nothing is inflated."""
-    read = b""
-    for chunk in answer.iter_stream():
-        read += chunk
-        if len(read) >= MOST_OF_ANSWER:
-            break
-    return read[:MOST_OF_ANSWER]
-
-
-def _refusal(answer: httpcore2.Response) -> Exception:
-    status = answer.status
-    headers = {name.lower(): value for name, value in answer.headers}
-    reason = f"HTTP {status}{_phrase(status)}"
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return PermanentError(f"{reason}: redirects are not followed")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in ENDPOINT | FOR_NOW:
-        after = _retry_after(headers.get(b"retry-after"))
-        return TemporaryError(reason, retry_after=after, is_destination_fault=status not in FOR_NOW)
-    return PermanentError(f"{reason}{_quoted(answer, headers)}")
-
-
-def _phrase(status: int) -> str:
-    try:
-        return f" {HTTPStatus(status).phrase}"
-    except ValueError:
-        return ""
-
-
-def _quoted(answer: httpcore2.Response, headers: dict[bytes, bytes]) -> str:
-    """What a person can read of a refusal for good; nothing of an answer that is encoded, or breaks off."""
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        return ""
-    try:
-        text = " ".join(_read(answer).decode(errors="replace").split())
-    except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError):
-        return ""
-    return f": {text[:QUOTED]}" if text.isprintable() and text else ""
-
-
-def _retry_after(value: bytes | None) -> float | None:
-    """Seconds, from seconds or a date (RFC 9110 section 10.2.3); None for what is neither."""
-    if value is None:
-        return None
-    text = value.decode("latin-1").strip()
-    if text.isdecimal() and text.isascii():
-        return float(text)
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
