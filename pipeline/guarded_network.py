@@ -1,8 +1,9 @@
 """Connections for httpcore2 that lead only where they may, and end when the delivery's time is over.
 
 Every address that the resolver names is checked, and the connection goes to the checked address itself:
-no second look-up can answer differently. Each read and write gets what is left of the whole
-delivery's time, so that a byte now and then keeps nothing open.
+no second look-up can answer differently. Where it ended is checked again: Linux takes 0.0.0.0 for 127.0.0.1.
+Each read and write gets what is left of the whole delivery's time, so that a byte now and then keeps
+nothing open.
 """
 
 import select
@@ -51,8 +52,14 @@ class GuardedBackend(NetworkBackend):
         deadline = current.get().deadline
         places = _resolve(host, port, deadline)
         for _, place in places:
-            self._guard.check(str(place[0]))
-        return GuardedStream(_connect(places, deadline))
+            self._guard.check(_plain(place))
+        connection = _connect(places, deadline)
+        try:
+            self._guard.check(_plain(connection.getpeername()))
+        except BaseException:
+            connection.close()
+            raise
+        return GuardedStream(connection)
 
 
 class GuardedStream(NetworkStream):
@@ -121,7 +128,7 @@ class GuardedStream(NetworkStream):
         return None
 
 
-Place = tuple[socket.AddressFamily, Any]
+Place = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 
 def _resolve(host: str, port: int, deadline: Deadline) -> list[Place]:
@@ -134,23 +141,36 @@ def _resolve(host: str, port: int, deadline: Deadline) -> list[Place]:
     return [(family, place) for family, _, _, _, place in found]
 
 
+def _plain(place: tuple[Any, ...]) -> str:
+    """The address of a socket; with its zone, which a guard refuses."""
+    address, _port, *more = place
+    return f"{address}%{more[1]}" if more and more[1] and "%" not in address else str(address)
+
+
 def _connect(places: list[Place], deadline: Deadline) -> socket.socket:
-    failure: OSError = OSError("no address")
-    for family, place in places:
-        connection = socket.socket(family, socket.SOCK_STREAM)
+    """The first that answers; each gets its share of the time, so that a dead one leaves some to the next."""
+    failure = OSError("no address")
+    for behind, (family, place) in zip(range(len(places), 0, -1), places, strict=True):
         try:
-            connection.settimeout(deadline.left())
-            connection.connect(place)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _connected(family, place, deadline.left() / behind)
         except OSError as error:
-            connection.close()
             failure = error
-        else:
-            return connection
     if isinstance(failure, TimeoutError):
         raise httpcore2.ConnectTimeout("no connection in time") from failure
     message = f"no connection: {failure.strerror or failure}"
     raise httpcore2.ConnectError(message) from failure
+
+
+def _connected(family: socket.AddressFamily, place: tuple[Any, ...], timeout: float) -> socket.socket:
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(place)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _is_readable(connection: socket.socket) -> bool:
