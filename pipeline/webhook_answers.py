@@ -1,8 +1,8 @@
 """What the answer to a webhook means.
 
-Taken: 2xx. The endpoint is at fault, so it is tried again and its breaker counts: 5xx, 408, 425 and 429,
-also 401, 403, 404 and 405 (an endpoint that is set up wrongly refuses every message). Only this message is
-at fault for now: 409 and 423. For good: every other 4xx, and 3xx, which is never followed.
+Taken: 2xx. The host is at fault, so it is tried again and its breaker counts: 5xx, 408, 425 and 429. Tried
+again without blaming the host: 401, 403, 404 and 405 (the endpoint may be set up wrongly, other paths of
+the host may not), 409 and 423 (this message, for now). For good: every other 4xx, and 3xx, never followed.
 """
 
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ from pipeline.guarded_network import Call
 MOST_OF_ANSWER = 65_536  # bytes of an answer that are read
 DRAIN = 1.0  # seconds to read the rest of a good answer, so that its connection can be used again
 QUOTED = 100  # characters of an answer in the reason
-ENDPOINT = frozenset({401, 403, 404, 405, 408, 425, 429})
-FOR_NOW = frozenset({409, 423})
+OF_THE_HOST = frozenset({408, 425, 429})
+OF_THE_ENDPOINT = frozenset({401, 403, 404, 405, 409, 423})
 
 
 def is_taken(answer: httpcore2.Response) -> bool:
@@ -52,9 +52,9 @@ def refusal(answer: httpcore2.Response) -> PermanentError | TemporaryError:
     reason = f"HTTP {status}{_phrase(status)}"
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return PermanentError(f"{reason}: redirects are not followed")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in ENDPOINT | FOR_NOW:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in OF_THE_HOST | OF_THE_ENDPOINT:
         after = _retry_after(headers.get(b"retry-after"))
-        return TemporaryError(reason, retry_after=after, is_destination_fault=status not in FOR_NOW)
+        return TemporaryError(reason, retry_after=after, is_destination_fault=status not in OF_THE_ENDPOINT)
     return PermanentError(f"{reason}{_quoted(answer, headers)}")
 
 
