@@ -14,7 +14,7 @@ from outbox.notification import AddressError
 from outbox.settings import Settings, SettingsError
 from pipeline.deadline import Deadline
 from pipeline.delivery import Delivery, Letter, PermanentError
-from pipeline.mail import compose
+from pipeline.smtp.mail import compose
 from pipeline.smtp.pool import Pool
 from pipeline.smtp.server import Login, Server
 

@@ -2,7 +2,7 @@
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-`pipeline.webhook_answers` says what an answer means. Without a connection nothing was sent: tried again.
+`pipeline.webhook.answers` says what an answer means. Without a connection nothing was sent: tried again.
 Once anything went out and no answer came, nobody knows.
 
 `webhook-id` is the message's id and the body is the same on every attempt, so a receiver can tell a repetition.
@@ -23,10 +23,10 @@ from outbox.settings import Settings, SettingsError
 from outbox.urls import Url, parse_url
 from pipeline.deadline import Deadline
 from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError, UnknownOutcomeError
-from pipeline.guarded_network import Call, GuardedBackend, current
-from pipeline.public_addresses import AddressGuard, ForbiddenAddressError, parse_networks
-from pipeline.webhook_answers import drain, is_taken, refusal
-from pipeline.webhook_secrets import parse_secrets
+from pipeline.webhook.answers import drain, is_taken, refusal
+from pipeline.webhook.network import Call, GuardedBackend, current
+from pipeline.webhook.public_addresses import AddressGuard, ForbiddenAddressError, parse_networks
+from pipeline.webhook.secrets import parse_secrets
 
 CONNECTIONS = 1000  # at once, and 100 idle ones; limits by destination come before
 IDLE = 10.0  # seconds

@@ -10,7 +10,7 @@ a mail that finds its connection closed there goes over a new one, once.
 import threading
 
 from pipeline.deadline import Deadline
-from pipeline.mail import Mail
+from pipeline.smtp.mail import Mail
 from pipeline.smtp.server import Server
 from pipeline.smtp.session import MAX_IDLE, Session, StaleError
 

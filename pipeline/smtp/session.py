@@ -8,8 +8,8 @@ from time import monotonic
 
 from pipeline.deadline import Deadline
 from pipeline.delivery import PermanentError, TemporaryError, UnknownOutcomeError
-from pipeline.mail import Mail
 from pipeline.smtp.client import Client
+from pipeline.smtp.mail import Mail
 from pipeline.smtp.replies import CLOSING, refusal
 
 MAX_IDLE = 5.0  # seconds; servers wait for five minutes, proxies often for less

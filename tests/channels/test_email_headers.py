@@ -11,9 +11,9 @@ from email.utils import parseaddr
 import pytest
 
 from outbox.mailboxes import Mailbox
-from pipeline import mail as composing
 from pipeline.channels.email import EmailChannel
 from pipeline.delivery import PermanentError
+from pipeline.smtp import mail as composing
 from tests.channels.corpus import ADDRESSES_REFUSED, ADDRESSES_TAKEN, BREAKS, TEXTS
 from tests.channels.mail import SENDER, channel_to, delivery, letter
 from tests.servers.smtp_script import TakenMail

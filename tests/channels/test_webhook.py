@@ -16,8 +16,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from pipeline.channels import webhook
 from pipeline.channels.webhook import WebhookChannel
 from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError, UnknownOutcomeError
-from pipeline.guarded_network import GuardedStream
-from pipeline.webhook_answers import MOST_OF_ANSWER
+from pipeline.webhook.answers import MOST_OF_ANSWER
+from pipeline.webhook.network import GuardedStream
 from tests.pipeline.records import new_id, settings_for
 from tests.servers.certificates import Certificate
 from tests.servers.http_server import HttpServer, Received

@@ -17,7 +17,7 @@ import httpcore2
 from httpcore2 import NetworkBackend, NetworkStream
 
 from pipeline.deadline import Deadline, within
-from pipeline.public_addresses import AddressGuard
+from pipeline.webhook.public_addresses import AddressGuard
 
 
 class Call:

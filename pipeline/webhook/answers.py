@@ -12,7 +12,7 @@ from http import HTTPStatus
 import httpcore2
 
 from pipeline.delivery import PermanentError, TemporaryError
-from pipeline.guarded_network import Call
+from pipeline.webhook.network import Call
 
 MOST_OF_ANSWER = 65_536  # bytes of an answer that are read
 DRAIN = 1.0  # seconds to read the rest of a good answer, so that its connection can be used again
