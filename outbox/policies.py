@@ -4,7 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from outbox.settings import ChannelPolicy, Settings
+from outbox.channel_settings import ChannelPolicy
+from outbox.settings import Settings
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -21,10 +19,12 @@ from pydantic_settings import SettingsError as UnreadableError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from outbox.channel_settings import ChannelPolicy, Route, Seconds
+from outbox.registry import CHANNELS, TOPICS
+
 LOCAL_KAFKA = "localhost:9092"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
 # separated by commas in the environment
@@ -33,33 +33,6 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _spli
 
 class SettingsError(Exception):
     """A setting is missing or wrong; the text names each one as it is spelled in the environment."""
-
-
-class ChannelPolicy(BaseModel):
-    """What one channel does differently; what is not set comes from the settings of the same name.
-
-    `unknown`: what becomes of an attempt whose outcome is not known: `retry` it with the same
-    idempotency key, or `hold` the message until a person decides.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    timeout: Seconds | None = Field(None, description="seconds one delivery may take")
-    concurrency: int | None = Field(None, ge=1, le=1000, description="deliveries at once over this channel")
-    destination_concurrency: int | None = Field(None, ge=1, le=1000, description="deliveries at once to one host")
-    retry_base: Seconds | None = None
-    retry_cap: Seconds | None = None
-    max_attempts: int | None = Field(None, ge=1, le=100)
-    unknown: Literal["retry", "hold"] = "retry"
-
-
-class Route(BaseModel):
-    """Where a message goes that does not say it itself."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    channel: str = Field(min_length=1, max_length=255)
-    address: str | None = Field(None, min_length=1, max_length=2048)
 
 
 def _split(value: object) -> object:
@@ -173,6 +146,19 @@ class Settings(BaseSettings):
             if policy.timeout is not None and self.lease <= policy.timeout:
                 shown = f"HERALD_CHANNELS__{name.upper()}__TIMEOUT ({policy.timeout:g})"
                 message = f"HERALD_LEASE ({self.lease:g}) must exceed {shown}"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_registered(self) -> "Settings":
+        named = [
+            ("HERALD_ROUTES", "channel", {route.channel for route in self.routes.values()}, CHANNELS),
+            ("HERALD_CHANNELS", "channel", set(self.channels), CHANNELS),
+            ("HERALD_STRICT_TOPICS", "topic", set(self.strict_topics), TOPICS),
+        ]
+        for setting, kind, names, registered in named:
+            if unknown := sorted(names - registered.keys()):
+                message = f"{setting}: no such {kind}: {', '.join(unknown)}; registered: {', '.join(registered)}"
                 raise ValueError(message)
         return self
 

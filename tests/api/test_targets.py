@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from outbox.settings import Route
+from outbox.channel_settings import Route
 from tests.api.conftest import Client, make_client
 from tests.pipeline.records import new_id
 

@@ -11,7 +11,8 @@ import pytest
 
 import pipeline.channels
 from outbox import registry
-from outbox.settings import ChannelPolicy, Settings
+from outbox.channel_settings import ChannelPolicy
+from outbox.settings import Settings
 from pipeline.delivery import Delivery, Letter, PermanentError
 from pipeline.handlers import load_channels
 from tests.docs.pages import ROOT, blocks

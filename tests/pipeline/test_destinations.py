@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from outbox.channel_settings import ChannelPolicy
 from outbox.outcomes import Outcome
-from outbox.settings import ChannelPolicy
 from pipeline.attempt import Attempt
 from pipeline.deliverer import FAILING
 from pipeline.destinations import Destinations

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from outbox.channel_settings import ChannelPolicy
 from outbox.policies import policy
-from outbox.settings import ChannelPolicy
 from pipeline.attempt import Attempt
 from pipeline.delivery import PermanentError, TemporaryError, UnknownOutcomeError
 from pipeline.records import Request
@@ -16,8 +16,8 @@ from tests.pipeline.records import arrival, new_id
 
 def make_policy(*, uniform: Uniform = lambda _low, high: high, **own: Any) -> RetryPolicy:
     """Its random numbers are always the largest."""
-    found = settings(max_attempts=8, channels={"fake": ChannelPolicy(**own)})
-    return RetryPolicy(policy(found, "fake"), uniform=uniform)
+    found = settings(max_attempts=8, channels={"webhook": ChannelPolicy(**own)})
+    return RetryPolicy(policy(found, "webhook"), uniform=uniform)
 
 
 def attempt(number: int, *, uncounted: int = 0) -> Attempt:
@@ -26,7 +26,7 @@ def attempt(number: int, *, uncounted: int = 0) -> Attempt:
     request = Request(
         id=new_id(), request=1, version=1, topic="t", key=None, data=None, raw=b"{}", source="/herald", arrival=record
     )
-    return Attempt(request, number, 0.0, destination="fake:host", uncounted=uncounted)
+    return Attempt(request, number, 0.0, destination="webhook:host", uncounted=uncounted)
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (8, 128), (13, 3600), (5000, 3600)])
@@ -96,7 +96,7 @@ def test_an_unknown_outcome_is_repeated_or_held_as_the_channel_says(unknown: str
 def test_only_what_the_destination_is_to_blame_for_counts_against_it(error: Exception, *, is_fault: bool) -> None:
     outcome = make_policy().after(error, attempt(1))
 
-    assert (outcome.destination, outcome.is_fault) == ("fake:host", is_fault)
+    assert (outcome.destination, outcome.is_fault) == ("webhook:host", is_fault)
 
 
 def test_a_reason_is_made_storable() -> None:

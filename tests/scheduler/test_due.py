@@ -10,6 +10,7 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.acceptance import Acceptance, make_acceptance
+from outbox.channel_settings import ChannelPolicy
 from outbox.claims import Record, claim
 from outbox.dates import Dates
 from outbox.outcomes import Outcome, record_outcomes
@@ -18,7 +19,6 @@ from outbox.registry import DEAD_LETTERS
 from outbox.scheduler.due import request_due
 from outbox.scheduler.expiry import expire
 from outbox.scheduler.leases import settle_leases
-from outbox.settings import ChannelPolicy
 from tests.outbox.connections import (
     accepted,
     compared,
