@@ -13,26 +13,24 @@ Where it could not begin in time anyway, because its destination is busy, the cl
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 from uuid import UUID
 
-import msgspec
 import structlog
 
-from outbox.claims import Claim, Record
 from outbox.outcomes import Outcome
 from pipeline.attempt import Attempt
+from pipeline.claiming import Claiming
 from pipeline.dead_letters import Bury
 from pipeline.decoding import Decoder
 from pipeline.deliveries import Deliveries, Perform
-from pipeline.delivery import PermanentError
 from pipeline.doorbell import Doorbell
 from pipeline.health import Health
 from pipeline.inbox import Inbox
 from pipeline.ledger import Ledger
 from pipeline.records import Arrival, Request, Undecodable
-from pipeline.retry import postponed, reason_of
+from pipeline.retry import postponed
 from pipeline.routing import Router
 
 BATCH = 1000  # records, and outcomes, in one transaction at most
@@ -68,20 +66,18 @@ class Worker:
         strict_topics: Collection[str] = (),
     ) -> None:
         self._decoder = decoder
-        self._router = router
         self._ledger = ledger
         self._bury = bury
         self._health = health
-        self._lease = lease
         self._patience = patience
         self._on_error = on_error
-        self._strict_topics = strict_topics
         self._doorbell = Doorbell()
         self.inbox = Inbox(self._doorbell)
         self._outcomes: deque[Outcome] = deque()
         self._deliveries = Deliveries(
             perform, self._finish, router.policy, concurrency=concurrency, strict_topics=strict_topics
         )
+        self._claiming = Claiming(router, self._deliveries, lease=lease, strict_topics=strict_topics)
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -109,9 +105,11 @@ class Worker:
             return 0
         self._health.generation += 1
         asked_at = monotonic()
-        written = self._ledger.write(outcomes, requests, self._terms)
+        written = self._ledger.write(outcomes, requests, self._claiming.terms)
         self._deliveries.settled(outcomes)
-        self._deliver(requests, written.won, asked_at)
+        attempts = self._claiming.attempts(requests, written.won, asked_at=asked_at, generation=self._health.generation)
+        if attempts:
+            self._deliveries.submit(attempts)
         letters += [(request.arrival, reason) for request, reason in written.refused]
         if letters:
             self._bury(letters)
@@ -175,51 +173,8 @@ class Worker:
             if request.id in requests:
                 self.inbox.put_back(arrivals[index:])
                 return index, list(requests.values()), letters
-            requests[request.id] = self._routed(request)
+            requests[request.id] = self._claiming.routed(request)
         return len(arrivals), list(requests.values()), letters
-
-    def _routed(self, request: Request) -> Request:
-        """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it."""
-        if request.defect is not None:
-            return request
-        try:
-            destination = self._router.destination(request)
-        except PermanentError as error:
-            return msgspec.structs.replace(request, defect=reason_of(error))
-        return msgspec.structs.replace(request, destination=destination) if destination is not None else request
-
-    def _terms(self, request: Request) -> Record:
-        lane = None if request.key is None else (request.topic, request.key)
-        is_strict = request.topic in self._strict_topics
-        return Record(
-            request.id,
-            request.request,
-            destination=request.destination,
-            wait=self._deliveries.wait(request.destination, lane, within=self._hold(request) / 2),
-            is_strict=is_strict,
-            is_here=is_strict and self._deliveries.is_here(lane),
-        )
-
-    def _hold(self, request: Request) -> float:
-        """Seconds after its claim within which an attempt may begin: the lease less one delivery."""
-        return self._lease - self._router.policy(request.destination).timeout
-
-    def _deliver(self, requests: Sequence[Request], won: dict[UUID, Claim], asked_at: float) -> None:
-        attempts = [
-            Attempt(
-                one,
-                won[one.id].attempt,
-                asked_at + self._hold(one),
-                destination=one.destination,
-                uncounted=won[one.id].uncounted,
-                is_probe=won[one.id].is_probe,
-                generation=self._health.generation,
-            )
-            for one in requests
-            if one.id in won
-        ]
-        if attempts:
-            self._deliveries.submit(attempts)
 
     def _give_back(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:

@@ -1,0 +1,69 @@
+"""What a claim has to know of a request, and what becomes of those that were won."""
+
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+
+from outbox.claims import Claim, Record
+from pipeline.attempt import Attempt
+from pipeline.deliveries import Deliveries
+from pipeline.delivery import PermanentError
+from pipeline.records import Request
+from pipeline.retry import reason_of
+from pipeline.routing import Router
+
+
+class Claiming:
+    """Knows where requests go and how busy it is there; `lease` in seconds, as the ledger claims by it."""
+
+    def __init__(self, router: Router, deliveries: Deliveries, *, lease: float, strict_topics: Collection[str]) -> None:
+        self._router = router
+        self._deliveries = deliveries
+        self._lease = lease
+        self._strict_topics = strict_topics
+
+    def routed(self, request: Request) -> Request:
+        """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it."""
+        if request.defect is not None:
+            return request
+        try:
+            destination = self._router.destination(request)
+        except PermanentError as error:
+            return msgspec.structs.replace(request, defect=reason_of(error))
+        return msgspec.structs.replace(request, destination=destination) if destination is not None else request
+
+    def terms(self, request: Request) -> Record:
+        """Asked just before the claim: whether it could begin in time, and whether its key's order is kept here."""
+        lane = None if request.key is None else (request.topic, request.key)
+        is_strict = request.topic in self._strict_topics
+        return Record(
+            request.id,
+            request.request,
+            destination=request.destination,
+            wait=self._deliveries.wait(request.destination, lane, within=self._hold(request) / 2),
+            is_strict=is_strict,
+            is_here=is_strict and self._deliveries.is_here(lane),
+        )
+
+    def attempts(
+        self, requests: Sequence[Request], won: Mapping[UUID, Claim], *, asked_at: float, generation: int
+    ) -> list[Attempt]:
+        """The winners; `asked_at` by the monotonic clock, before the claim."""
+        return [
+            Attempt(
+                one,
+                won[one.id].attempt,
+                asked_at + self._hold(one),
+                destination=one.destination,
+                uncounted=won[one.id].uncounted,
+                is_probe=won[one.id].is_probe,
+                generation=generation,
+            )
+            for one in requests
+            if one.id in won
+        ]
+
+    def _hold(self, request: Request) -> float:
+        """Seconds after its claim within which an attempt may begin: the lease less one delivery."""
+        return self._lease - self._router.policy(request.destination).timeout
