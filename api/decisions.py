@@ -86,20 +86,23 @@ async def discard_one(request: Request[Any, Any, Any], id: Id) -> Response[Decid
     summary="Give many up",
     status_code=200,
     operation_class=takes(DiscardMany),
+    response_headers=KEY_HEADERS,
     responses=documented(400, 409, 413, 415, 422, 503),
 )
-async def discard_many(request: Request[Any, Any, Any]) -> Discarded | DryRun:
+async def discard_many(request: Request[Any, Any, Any]) -> Response[Discarded | DryRun]:
     """Discard what fits, 10,000 at most; without `"dry_run": false` only say what would take part."""
-    asked, _ = await read_json(request, _DISCARD_MANY, max_bytes=resources_of(request).settings.max_body)
+    asked, body = await read_json(request, _DISCARD_MANY, max_bytes=resources_of(request).settings.max_body)
+    if asked.dry_run:
+        found = await in_transaction(request, lambda connection: dry_run(connection, asked.filter))
+        return Response(found, status_code=200)
 
-    def work(connection: Connection) -> Discarded | DryRun:
-        if asked.dry_run:
-            return dry_run(connection, asked.filter)
-        chosen = choose(connection, asked.filter, limit=MOST_AT_ONCE)
-        gone = discard(connection, chosen, reason=asked.reason)
-        return Discarded(discarded=len(gone), left=count_dead_letters(connection, asked.filter))
+    def work(connection: Connection) -> list[UUID]:
+        return discard(connection, choose(connection, asked.filter, limit=MOST_AT_ONCE), reason=asked.reason)
 
-    return await in_transaction(request, work)
+    receipt = await once(request, body, work)
+    left = await in_transaction(request, lambda connection: count_dead_letters(connection, asked.filter))
+    gone = Discarded(discarded=len(receipt.ids), left=left)
+    return Response(gone, status_code=200, headers=key_headers(receipt))
 
 
 def _edit(request: Request[Any, Any, Any], connection: Connection, message_id: UUID, data: msgspec.Raw) -> Edit:

@@ -27,13 +27,18 @@ class DateError(ValueError):
         self.field = field
 
 
-def check_dates(dates: Dates, *, now: datetime, max_ahead: float) -> None:
-    """Refuse what lies more than `max_ahead` seconds ahead, or could only expire. Raises DateError."""
+def check_ahead(dates: Dates, *, now: datetime, max_ahead: float) -> None:
+    """Refuse what lies more than `max_ahead` seconds ahead. Raises DateError."""
     latest = now + timedelta(seconds=max_ahead)
     for field, date in (("deliver_at", dates.deliver_at), ("deliver_by", dates.deliver_by)):
         if date is not None and date > latest:
             days = max_ahead / 86400
             raise DateError(field, f"more than {days:g} days ahead, the limit (HERALD_MAX_AHEAD)")
+
+
+def check_dates(dates: Dates, *, now: datetime, max_ahead: float) -> None:
+    """The same, and refuse what could only expire. Raises DateError."""
+    check_ahead(dates, now=now, max_ahead=max_ahead)
     if dates.deliver_by is None:
         return
     if dates.deliver_by <= now:

@@ -6,12 +6,12 @@ on a topic is foreign: it is adopted under an id made from its identity.
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 
-from outbox.dates import ANY_TIME
+from outbox.dates import ANY_TIME, DateError, Dates, check_ahead
 from outbox.notification import MAX_NAME
 from outbox.payload import PayloadError, check_json
 from pipeline.identity import adoption_id, is_plausible
@@ -19,6 +19,7 @@ from pipeline.records import Arrival, Request, Undecodable
 from pipeline.topic import Topic
 
 MAX_NUMBER = 2**31 - 1  # PostgreSQL's integer
+YEAR = 366 * 86_400.0  # seconds
 NO_HANDLER = "no handler for the topic"
 
 HeadersByName = dict[str, bytes]
@@ -28,7 +29,7 @@ class Decoder:
     """Turns arrivals into requests; one per process, since it only reads.
 
     `topic_ids` are Kafka's ids of the topics: offsets repeat after a topic was re-created, its id does not.
-    `clock` gives seconds since 1970.
+    `max_ahead` bounds the dates of what others wrote, in seconds. `clock` gives seconds since 1970.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Decoder:
         source: str,
         max_bytes: int,
         topic_ids: Mapping[str, str],
+        max_ahead: float = YEAR,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._topics = topics
@@ -45,6 +47,7 @@ class Decoder:
         self._source = source.encode()
         self._max_bytes = max_bytes
         self._topic_ids = topic_ids
+        self._max_ahead = max_ahead
         self._clock = clock
 
     def decode(self, arrival: Arrival) -> Request:
@@ -104,8 +107,19 @@ class Decoder:
             source=_text(headers.get("ce_source")) or f"kafka:{arrival.topic}/{arrival.partition}/{arrival.offset}",
             arrival=arrival,
             traceparent=_text(headers.get("traceparent")),
-            dates=self._topics[arrival.topic].dates(data),
+            dates=self._dates(arrival.topic, data),
         )
+
+    def _dates(self, topic: str, data: object) -> Dates:
+        dates = self._topics[topic].dates(data)
+        if dates == ANY_TIME:
+            return dates
+        try:
+            check_ahead(dates, now=datetime.fromtimestamp(self._clock(), UTC), max_ahead=self._max_ahead)
+        except DateError as error:
+            message = f"{error} - at `$.{error.field}`"
+            raise Undecodable(message) from None
+        return dates
 
     def _checked(self, arrival: Arrival) -> bytes:
         if arrival.value is None:

@@ -122,7 +122,11 @@ def make_worker(
 ) -> Worker:
     """The worker with all it needs, not started. Raises KafkaException when the topics cannot be described."""
     decoder = Decoder(
-        topics, source=settings.source, max_bytes=settings.max_body, topic_ids=read_topic_ids(make_admin(settings))
+        topics,
+        source=settings.source,
+        max_bytes=settings.max_body,
+        topic_ids=read_topic_ids(make_admin(settings)),
+        max_ahead=settings.max_ahead,
     )
     health = Health(settings.breaker_failures)
     return Worker(

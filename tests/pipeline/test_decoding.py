@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from outbox.dates import Dates
 from pipeline.decoding import NO_HANDLER, Decoder
 from pipeline.records import Undecodable
 from pipeline.topic import Topic
@@ -141,3 +142,16 @@ def test_a_topics_key_wins_over_the_records() -> None:
     decoder = Decoder({"orders": topic}, source=SOURCE, max_bytes=100, topic_ids={})
 
     assert decoder.decode(arrival(b"{}", key=b"from record", topic="orders")).key == "from data"
+
+
+def test_the_dates_of_what_another_producer_wrote_are_kept() -> None:
+    dates = {"deliver_at": "2027-01-01T00:00:00Z", "deliver_by": "2027-01-02T00:00:00Z", "priority": 9}
+
+    request = make_decoder(clock=lambda: NOW / 1000).decode(arrival({**NOTIFICATION, **dates}))
+
+    assert request.dates == msgspec.convert(dates, Dates)
+
+
+def test_a_date_that_lies_too_far_ahead_is_refused_from_other_producers_as_well() -> None:
+    with pytest.raises(Undecodable, match=r"more than 366 days ahead.*- at `\$\.deliver_at`"):
+        make_decoder(clock=lambda: NOW / 1000).decode(arrival({**NOTIFICATION, "deliver_at": "2100-01-01T00:00:00Z"}))

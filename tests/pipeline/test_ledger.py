@@ -2,20 +2,24 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.breakers import BreakerPolicy
 from outbox.claims import Claim, Record
+from outbox.dates import Dates
 from outbox.outcomes import Outcome
 from pipeline.decoding import Decoder
 from pipeline.ledger import Ledger, OutageError
 from pipeline.records import Arrival, Request
 from pipeline.topics import notifications
+from tests.outbox.connections import compared
 from tests.pipeline.parts import make_ledger
 from tests.pipeline.records import (
     SOURCE,
@@ -82,6 +86,18 @@ def test_a_foreign_record_is_adopted_and_claimed_at_once(database: str, ledger: 
     assert ledger.write([], [request], terms).won == {request.id: FIRST}
     assert ledger.write([], [request], terms).won == {}
     assert rows(database, "SELECT type FROM outbox ORDER BY version") == [("message.adopted",), ("message.started",)]
+
+
+def test_a_foreign_record_with_a_later_date_is_adopted_and_scheduled(database: str, ledger: Ledger) -> None:
+    (request,) = decoded(arrival())
+    later = msgspec.structs.replace(request, dates=Dates(deliver_at=datetime.now(UTC) + timedelta(days=1), priority=9))
+
+    assert ledger.write([], [later], terms).won == {}
+
+    found = rows(database, "SELECT status, request, priority, due_at > clock_timestamp() FROM messages")
+    assert found == [("scheduled", 0, 9, True)]
+    with compared(database):
+        pass
 
 
 def test_a_record_whose_message_the_database_lost_is_recovered_and_claimed(database: str, ledger: Ledger) -> None:
