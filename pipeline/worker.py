@@ -34,6 +34,7 @@ from pipeline.retry import postponed
 from pipeline.routing import Router
 
 BATCH = 1000  # records, and outcomes, in one transaction at most
+RETURNED = 50  # attempts given back, in one transaction at most: a failing destination returns hundreds, none urgent
 SPUR = 0.002  # seconds without progress until one more delivery thread is woken
 STOPPED = "not tried: the pipeline stopped"
 
@@ -74,6 +75,7 @@ class Worker:
         self._doorbell = Doorbell()
         self.inbox = Inbox(self._doorbell)
         self._outcomes: deque[Outcome] = deque()
+        self._returned: deque[Outcome] = deque()
         self._deliveries = Deliveries(
             perform, self._finish, router.policy, concurrency=concurrency, strict_topics=strict_topics
         )
@@ -124,7 +126,7 @@ class Worker:
             self._give_back(self._deliveries.abandon())
             while self._deliveries.open:
                 if not self.work():
-                    self._doorbell.sleep(lambda: bool(self._outcomes), timeout=None)
+                    self._doorbell.sleep(lambda: bool(self._outcomes or self._returned), timeout=None)
         except BaseException as error:  # noqa: BLE001 - the next add or flush raises it
             _log.error("worker_ended", reason=str(error), exc_info=error)
             self.inbox.fail(error)
@@ -142,7 +144,7 @@ class Worker:
         self._doorbell.sleep(self._has_work, timeout)
 
     def _has_work(self) -> bool:
-        return bool(self._outcomes) or self._closing or (self._room() > 0 and len(self.inbox) > 0)
+        return bool(self._outcomes or self._returned) or self._closing or (self._room() > 0 and len(self.inbox) > 0)
 
     def _room(self) -> int:
         if self._closing:
@@ -154,9 +156,8 @@ class Worker:
     def _take_outcomes(self) -> list[Outcome]:
         """At most one per message: a statement sees only one."""
         taken: dict[UUID, Outcome] = {}
-        while self._outcomes and len(taken) < BATCH and self._outcomes[0].id not in taken:
-            outcome = self._outcomes.popleft()
-            taken[outcome.id] = outcome
+        _take(self._outcomes, BATCH, taken)
+        _take(self._returned, BATCH if self._closing else RETURNED, taken)
         return list(taken.values())
 
     def _take_requests(self) -> tuple[int, list[Request], Letters]:
@@ -178,9 +179,18 @@ class Worker:
 
     def _give_back(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:
-            self._outcomes.append(postponed(attempt, STOPPED, wait=0.0))
+            self._returned.append(postponed(attempt, STOPPED, wait=0.0))
 
     def _finish(self, outcome: Outcome) -> None:
         """Hand an outcome over, from a delivery thread."""
-        self._outcomes.append(outcome)
+        (self._returned if outcome.outcome == "postponed" else self._outcomes).append(outcome)
         self._doorbell.ring()
+
+
+def _take(outcomes: deque[Outcome], most: int, taken: dict[UUID, Outcome]) -> None:
+    """The oldest `most`; ends before one whose message is among the taken already."""
+    for _ in range(most):
+        if not outcomes or outcomes[0].id in taken:
+            return
+        outcome = outcomes.popleft()
+        taken[outcome.id] = outcome

@@ -11,7 +11,7 @@ from pipeline.decoding import NO_HANDLER
 from pipeline.delivery import PermanentError, TemporaryError
 from pipeline.inbox import WorkerError
 from pipeline.sink import DeliverySink
-from pipeline.worker import STOPPED, Worker
+from pipeline.worker import RETURNED, STOPPED, Worker
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
 from tests.pipeline.parts import make_router, settings
@@ -297,3 +297,31 @@ def test_one_pass_returns_what_it_settled(database: str, make_worker: MakeWorker
         worker.inbox.add(own(message))
 
     assert worker.work() == 2
+
+
+def test_what_a_failing_destination_gives_back_does_not_hold_up_the_outcomes_of_others(
+    database: str, make_worker: MakeWorker, channel: FakeChannel
+) -> None:
+    worker = make_worker(concurrency=1)
+    messages = claim_many(database, worker, channel, 3 * RETURNED)
+    assert channel.entered.acquire(timeout=10)
+    worker._give_back(worker._deliveries.abandon())  # noqa: SLF001 - as when its destination fails
+    channel.release()
+    eventually(lambda: len(channel.delivered) == 1)
+
+    settled = [worker.work() for _ in range(3)]
+
+    assert settled == [RETURNED + 1, RETURNED, RETURNED - 1]
+    assert list(statuses(database).values()).count("sent") == 1
+    assert list(statuses(database).values()).count("scheduled") == len(messages) - 1
+
+
+def claim_many(database: str, worker: Worker, channel: FakeChannel, count: int) -> list[UUID]:
+    """So many messages of different users, all claimed; the channel holds the first."""
+    messages = [new_id() for _ in range(count)]
+    accept(database, *messages)
+    channel.hold()
+    for number, message in enumerate(messages):
+        worker.inbox.add(own(message, key=str(number).encode()))
+    assert worker.work() == count
+    return messages
