@@ -98,7 +98,7 @@ def requeue_command(
     """
     with desk() as (settings, connection):
         if messages:
-            _tell("requeued", messages, requeue(connection, messages))
+            _tell(connection, "requeued", messages, requeue(connection, messages))
             return
         if not is_meant:
             _dry_run(connection, chosen, "requeued")
@@ -126,7 +126,8 @@ def edit_command(message: UUID, data: str) -> None:
         except EditError as error:
             click.echo(str(error), err=True)
             sys.exit(2)
-        _tell("requeued", (message,), requeue(connection, [message], edit=Edit(msgspec.Raw(new), key)))
+        done = requeue(connection, [message], edit=Edit(msgspec.Raw(new), key))
+        _tell(connection, "requeued", (message,), done)
 
 
 @command.command("discard")
@@ -138,7 +139,7 @@ def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, 
     """Give up for good: the MESSAGES named, or all that fit the options."""
     with desk() as (_, connection):
         if messages:
-            _tell("discarded", messages, discard(connection, messages, reason=reason))
+            _tell(connection, "discarded", messages, discard(connection, messages, reason=reason))
             return
         if not is_meant:
             _dry_run(connection, chosen, "discarded")
@@ -155,7 +156,8 @@ def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:
     click.echo(f"{count_dead_letters(connection, chosen)} would be {what}; nothing was changed. --yes does it")
 
 
-def _tell(what: str, messages: tuple[UUID, ...], done: list[UUID]) -> None:
+def _tell(connection: Connection, what: str, messages: tuple[UUID, ...], done: list[UUID]) -> None:
+    connection.commit()  # first: the exit below would roll back what was just said to be done
     click.echo(f"{len(done)} {what}")
     missing = [str(one) for one in messages if one not in done]
     if missing:

@@ -65,6 +65,20 @@ def test_named_ones_are_requeued_at_once(run: Run, connection: Connection, bury:
     assert (again.exit_code, f"not on the desk: {message}" in again.output) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("decision", "status"), [(("requeue",), "pending"), (("discard", "--reason", "over"), "discarded")]
+)
+def test_a_name_that_is_not_on_the_desk_does_not_undo_the_others(
+    run: Run, connection: Connection, bury: Bury, decision: tuple[str, ...], status: str
+) -> None:
+    (message,), unknown = bury(), new_id()
+
+    result = run(*decision, message, unknown)
+
+    assert (result.exit_code, f"not on the desk: {unknown}" in result.output) == (1, True)
+    assert status_of(connection, message) == status
+
+
 def test_many_are_only_counted_before_yes(run: Run, connection: Connection, bury: Bury) -> None:
     bury(count=3)
 
