@@ -12,6 +12,7 @@ import rich_click as click
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from outbox.database import connect
 from outbox.desk.deciding import MOST_AT_ONCE, Edit, choose, discard, requeue
@@ -65,7 +66,7 @@ def list_command(chosen: Filter, *, is_single: bool, limit: int, as_json: bool) 
     if as_json:
         click.echo(msgspec.json.encode(letters or groups).decode())
         return
-    Console(highlight=False).print(letters_table(letters) if is_single else groups_table(groups))
+    _print(letters_table(letters) if is_single else groups_table(groups))
 
 
 @command.command("show")
@@ -151,8 +152,13 @@ def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, 
         click.echo(f"{gone} discarded")
 
 
+def _print(table: Table) -> None:
+    # what a provider answered is text, though it look like markup
+    Console(highlight=False, markup=False, emoji=False).print(table)
+
+
 def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:
-    Console(highlight=False).print(groups_table(list_groups(connection, chosen)))
+    _print(groups_table(list_groups(connection, chosen)))
     click.echo(f"{count_dead_letters(connection, chosen)} would be {what}; nothing was changed. --yes does it")
 
 

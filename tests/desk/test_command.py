@@ -32,6 +32,13 @@ def test_the_list_shows_groups_and_single_letters(run: Run, bury: Bury) -> None:
     assert all(str(message) in letters.output for message in messages)
 
 
+@pytest.mark.parametrize("arguments", [("list",), ("list", "--all"), ("requeue",)])
+def test_errors_are_shown_as_they_are(run: Run, bury: Bury, arguments: tuple[str, ...]) -> None:
+    bury("expected [/b] after [red] :smile:")
+
+    assert "expected [/b] after [red] :smile:" in run(*arguments).output
+
+
 def test_the_list_is_json_for_programs(run: Run, bury: Bury) -> None:
     bury("HTTP 500", 2)
     bury("HTTP 404")
