@@ -20,7 +20,7 @@ from outbox.desk.editing import EditError, checked_edit
 from outbox.desk.filters import Filter
 from outbox.desk.jobs import Job, find_job, make_job
 from outbox.desk.looking import count_dead_letters, find_dead_letter, list_dead_letters, list_groups
-from outbox.desk.options import filtered
+from outbox.desk.options import Reason, filtered
 from outbox.desk.tables import groups_table, letter_text, letters_table
 from outbox.log import read_stream
 from outbox.settings import Settings, SettingsError, load_settings
@@ -134,7 +134,7 @@ def edit_command(message: UUID, data: str) -> None:
 @command.command("discard")
 @click.argument("messages", type=click.UUID, nargs=-1)
 @filtered
-@click.option("--reason", required=True, help="Why; it is in the log.")
+@click.option("--reason", type=Reason(), required=True, help="Why; it is in the log.")
 @click.option("--yes", "is_meant", is_flag=True, help="Do it; without this, many are only counted.")
 def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, is_meant: bool) -> None:
     """Give up for good: the MESSAGES named, or all that fit the options."""

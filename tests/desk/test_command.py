@@ -131,10 +131,29 @@ def test_what_nobody_knows_is_not_on_the_desk(run: Run) -> None:
         assert (result.exit_code, "not on the desk" in result.output) == (1, True)
 
 
-def test_a_date_that_is_none_is_refused(run: Run) -> None:
-    result = run("list", "--since", "yesterday")
+@pytest.mark.parametrize(
+    ("arguments", "detail"),
+    [
+        (("list", "--since", "yesterday"), "yesterday is no date"),
+        (("list", "--key", ""), "--key: Expected `str` of length >= 1"),
+        (("list", "--error", "x" * 256), "--error: Expected `str` of length <= 255"),
+        (("discard", "--reason", ""), "0 characters, it takes 1 to 500"),
+        (("discard", "--reason", "x" * 501), "501 characters, it takes 1 to 500"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_option(run: Run, arguments: tuple[str, ...], detail: str) -> None:
+    result = run(*arguments)
 
-    assert (result.exit_code, "yesterday is no date" in result.output) == (2, True)
+    assert (result.exit_code, detail in result.output) == (2, True)
+
+
+def test_either_names_or_a_filter_say_which(run: Run, connection: Connection, bury: Bury) -> None:
+    (message,) = bury()
+
+    result = run("requeue", message, "--channel", "email")
+
+    assert (result.exit_code, "not both" in result.output) == (2, True)
+    assert status_of(connection, message) == "dead"
 
 
 def test_a_wrong_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
