@@ -12,6 +12,7 @@ import rich_click as click
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from outbox.database import connect
 from outbox.desk.deciding import MOST_AT_ONCE, Edit, choose, discard, requeue
@@ -19,7 +20,7 @@ from outbox.desk.editing import EditError, checked_edit
 from outbox.desk.filters import Filter
 from outbox.desk.jobs import Job, find_job, make_job
 from outbox.desk.looking import count_dead_letters, find_dead_letter, list_dead_letters, list_groups
-from outbox.desk.options import filtered
+from outbox.desk.options import Reason, filtered
 from outbox.desk.tables import groups_table, letter_text, letters_table
 from outbox.log import read_stream
 from outbox.settings import Settings, SettingsError, load_settings
@@ -65,7 +66,7 @@ def list_command(chosen: Filter, *, is_single: bool, limit: int, as_json: bool) 
     if as_json:
         click.echo(msgspec.json.encode(letters or groups).decode())
         return
-    Console(highlight=False).print(letters_table(letters) if is_single else groups_table(groups))
+    _print(letters_table(letters) if is_single else groups_table(groups))
 
 
 @command.command("show")
@@ -98,7 +99,7 @@ def requeue_command(
     """
     with desk() as (settings, connection):
         if messages:
-            _tell("requeued", messages, requeue(connection, messages))
+            _tell(connection, "requeued", messages, requeue(connection, messages))
             return
         if not is_meant:
             _dry_run(connection, chosen, "requeued")
@@ -126,19 +127,20 @@ def edit_command(message: UUID, data: str) -> None:
         except EditError as error:
             click.echo(str(error), err=True)
             sys.exit(2)
-        _tell("requeued", (message,), requeue(connection, [message], edit=Edit(msgspec.Raw(new), key)))
+        done = requeue(connection, [message], edit=Edit(msgspec.Raw(new), key))
+        _tell(connection, "requeued", (message,), done)
 
 
 @command.command("discard")
 @click.argument("messages", type=click.UUID, nargs=-1)
 @filtered
-@click.option("--reason", required=True, help="Why; it is in the log.")
+@click.option("--reason", type=Reason(), required=True, help="Why; it is in the log.")
 @click.option("--yes", "is_meant", is_flag=True, help="Do it; without this, many are only counted.")
 def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, is_meant: bool) -> None:
     """Give up for good: the MESSAGES named, or all that fit the options."""
     with desk() as (_, connection):
         if messages:
-            _tell("discarded", messages, discard(connection, messages, reason=reason))
+            _tell(connection, "discarded", messages, discard(connection, messages, reason=reason))
             return
         if not is_meant:
             _dry_run(connection, chosen, "discarded")
@@ -150,12 +152,18 @@ def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, 
         click.echo(f"{gone} discarded")
 
 
+def _print(table: Table) -> None:
+    # what a provider answered is text, though it look like markup
+    Console(highlight=False, markup=False, emoji=False).print(table)
+
+
 def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:
-    Console(highlight=False).print(groups_table(list_groups(connection, chosen)))
+    _print(groups_table(list_groups(connection, chosen)))
     click.echo(f"{count_dead_letters(connection, chosen)} would be {what}; nothing was changed. --yes does it")
 
 
-def _tell(what: str, messages: tuple[UUID, ...], done: list[UUID]) -> None:
+def _tell(connection: Connection, what: str, messages: tuple[UUID, ...], done: list[UUID]) -> None:
+    connection.commit()  # first: the exit below would roll back what was just said to be done
     click.echo(f"{len(done)} {what}")
     missing = [str(one) for one in messages if one not in done]
     if missing:

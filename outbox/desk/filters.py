@@ -13,7 +13,7 @@ ON_DESK = "m.status IN ('dead', 'unknown')"
 # What groups reasons that differ in ids, long numbers or the count of attempts only; 200 characters of it.
 ERROR = (
     "left(regexp_replace(regexp_replace(coalesce(m.reason, ''), ' \\(attempt \\d+ of \\d+\\)$', ''),"
-    " '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\\d{5,}', '#', 'g'), 200)"
+    " '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\\d{5,}', '#', 'gi'), 200)"
 )
 CHANNEL = "split_part(m.destination, ':', 1)"
 

@@ -18,6 +18,7 @@ from outbox.desk.filters import Filter
 from outbox.desk.looking import count_dead_letters
 
 MOST_IN_A_STEP = 1_000  # messages
+CATCH_UP = 2.0  # seconds of its rate that a job makes up for after a pause
 _COLUMNS = "id::text, filter, rate, requested_at, total, done, finished_at, is_stopped"
 
 
@@ -63,30 +64,41 @@ def stop_job(connection: Connection, job_id: UUID) -> Job | None:
     return find_job(connection, job_id)
 
 
-# What a job may do now: its rate times the time since its last step; a long pause is not made up for at once.
+# How many a job may requeue now: its rate times the time since its last step, of which a long pause counts little.
+_ALLOWED = "rate * extract(epoch FROM at - last_step_at)::float8"
 _NEXT = f"""
-SELECT {_COLUMNS}, least({MOST_IN_A_STEP}, floor(rate * extract(epoch FROM clock_timestamp() - last_step_at)))::integer
-FROM requeues WHERE finished_at IS NULL ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at)
+SELECT id::text, filter, rate, requested_at, at,
+    least({_ALLOWED}, greatest(1, rate * {CATCH_UP}), {MOST_IN_A_STEP}) AS allowed
+FROM requeues, clock
+WHERE finished_at IS NULL AND {_ALLOWED} >= 1
+ORDER BY last_step_at LIMIT 1 FOR NO KEY UPDATE OF requeues SKIP LOCKED
 """
 
 _PROGRESS = """
-UPDATE requeues SET done = done + %s, last_step_at = clock_timestamp(),
-    finished_at = CASE WHEN %s THEN clock_timestamp() END
-WHERE id = %s
+UPDATE requeues SET done = done + %(count)s, last_step_at = %(at)s - make_interval(secs => %(carried)s),
+    finished_at = CASE WHEN %(is_last)s THEN clock_timestamp() END
+WHERE id = %(id)s
 """
 
 
 def step(connection: Connection) -> int:
-    """Requeue what the oldest job may by now, in the caller's transaction; returns how many."""
+    """Requeue what one job may by now, in the caller's transaction; returns how many.
+
+    Of several jobs that go on at the same time, each keeps to its own rate.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_NEXT)
         row = cursor.fetchone()
-        if row is None or row[-1] < 1:
+        if row is None:
             return 0
-        job_id, chosen, _, requested_at, *_, most = row
+        job_id, chosen, rate, requested_at, at, allowed = row
+        most = int(allowed)
         ids = choose(connection, msgspec.convert(chosen, Filter), limit=most, before=requested_at.isoformat())
         count = len(requeue(connection, ids))
-        cursor.execute(_PROGRESS, (count, len(ids) < most, job_id))
+        carried = (allowed - most) / rate  # or a low rate would lose a part of a message at every step
+        progress = {"id": job_id, "count": count, "at": at, "carried": carried, "is_last": len(ids) < most}
+        cursor.execute(_PROGRESS, progress)
     return count
 
 

@@ -6,7 +6,7 @@ from outbox.desk.jobs import step
 
 
 def requeue_step(connection: Connection) -> int:
-    """One step of the oldest job, in a transaction of its own; returns how many messages were requested."""
+    """One step of one job, in a transaction of its own; returns how many messages were requested."""
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
         try:

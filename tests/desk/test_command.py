@@ -32,6 +32,13 @@ def test_the_list_shows_groups_and_single_letters(run: Run, bury: Bury) -> None:
     assert all(str(message) in letters.output for message in messages)
 
 
+@pytest.mark.parametrize("arguments", [("list",), ("list", "--all"), ("requeue",)])
+def test_errors_are_shown_as_they_are(run: Run, bury: Bury, arguments: tuple[str, ...]) -> None:
+    bury("expected [/b] after [red] :smile:")
+
+    assert "expected [/b] after [red] :smile:" in run(*arguments).output
+
+
 def test_the_list_is_json_for_programs(run: Run, bury: Bury) -> None:
     bury("HTTP 500", 2)
     bury("HTTP 404")
@@ -63,6 +70,20 @@ def test_named_ones_are_requeued_at_once(run: Run, connection: Connection, bury:
     assert (done.exit_code, done.output) == (0, "1 requeued\n")
     assert status_of(connection, message) == "pending"
     assert (again.exit_code, f"not on the desk: {message}" in again.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("decision", "status"), [(("requeue",), "pending"), (("discard", "--reason", "over"), "discarded")]
+)
+def test_a_name_that_is_not_on_the_desk_does_not_undo_the_others(
+    run: Run, connection: Connection, bury: Bury, decision: tuple[str, ...], status: str
+) -> None:
+    (message,), unknown = bury(), new_id()
+
+    result = run(*decision, message, unknown)
+
+    assert (result.exit_code, f"not on the desk: {unknown}" in result.output) == (1, True)
+    assert status_of(connection, message) == status
 
 
 def test_many_are_only_counted_before_yes(run: Run, connection: Connection, bury: Bury) -> None:
@@ -110,10 +131,29 @@ def test_what_nobody_knows_is_not_on_the_desk(run: Run) -> None:
         assert (result.exit_code, "not on the desk" in result.output) == (1, True)
 
 
-def test_a_date_that_is_none_is_refused(run: Run) -> None:
-    result = run("list", "--since", "yesterday")
+@pytest.mark.parametrize(
+    ("arguments", "detail"),
+    [
+        (("list", "--since", "yesterday"), "yesterday is no date"),
+        (("list", "--key", ""), "--key: Expected `str` of length >= 1"),
+        (("list", "--error", "x" * 256), "--error: Expected `str` of length <= 255"),
+        (("discard", "--reason", ""), "0 characters, it takes 1 to 500"),
+        (("discard", "--reason", "x" * 501), "501 characters, it takes 1 to 500"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_option(run: Run, arguments: tuple[str, ...], detail: str) -> None:
+    result = run(*arguments)
 
-    assert (result.exit_code, "yesterday is no date" in result.output) == (2, True)
+    assert (result.exit_code, detail in result.output) == (2, True)
+
+
+def test_either_names_or_a_filter_say_which(run: Run, connection: Connection, bury: Bury) -> None:
+    (message,) = bury()
+
+    result = run("requeue", message, "--channel", "email")
+
+    assert (result.exit_code, "not both" in result.output) == (2, True)
+    assert status_of(connection, message) == "dead"
 
 
 def test_a_wrong_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

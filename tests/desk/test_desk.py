@@ -32,8 +32,8 @@ def test_dead_letters_are_grouped_by_what_they_failed_of(connection: Connection,
 
 
 def test_reasons_that_differ_in_ids_and_long_numbers_are_one_error(connection: Connection, bury: Bury) -> None:
-    for _ in range(2):
-        bury(f"order {new_id()} of customer 1234567 is closed")
+    for order in (str(new_id()), str(new_id()).upper()):
+        bury(f"order {order} of customer 1234567 is closed")
 
     (group,) = list_groups(connection)
 

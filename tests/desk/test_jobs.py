@@ -6,7 +6,7 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.desk.filters import Filter
-from outbox.desk.jobs import MOST_IN_A_STEP, Job, find_job, list_jobs, make_job, step, stop_job
+from outbox.desk.jobs import CATCH_UP, Job, find_job, list_jobs, make_job, step, stop_job
 from outbox.scheduler.requeues import requeue_step
 from tests.desk.conftest import Bury
 from tests.outbox.connections import connected, execute, fetch
@@ -58,12 +58,43 @@ def test_nothing_is_requeued_before_its_time(connection: Connection, bury: Bury)
     assert step(connection) == 0
 
 
+def test_a_rate_holds_though_a_step_has_no_whole_number_of_messages(connection: Connection, bury: Bury) -> None:
+    bury(count=25)
+    made(connection, Filter(), rate=9.0)
+
+    done = 0
+    for _ in range(10):
+        execute(connection, "UPDATE requeues SET last_step_at = last_step_at - interval '0.2 seconds'")
+        done += step(connection)
+
+    assert done >= 17  # 18 for the two seconds, and what the test itself takes
+
+
+def test_a_slow_job_does_not_hold_up_the_next(connection: Connection, bury: Bury) -> None:
+    bury("HTTP 404", 5)
+    bury("HTTP 500", 5)
+    made(connection, Filter(error="HTTP 404"), rate=0.01)
+    made(connection, Filter(error="HTTP 500"), rate=5.0)
+    pass_time(connection, 1.0)
+
+    assert step(connection) == 5
+
+
 def test_a_long_pause_is_not_made_up_for_at_once(connection: Connection, bury: Bury) -> None:
-    bury(count=3)
-    made(connection, Filter(), rate=10_000.0)
+    bury(count=5)
+    made(connection, Filter(), rate=1.0)
     pass_time(connection, 3600.0)
 
-    assert step(connection) == 3 <= MOST_IN_A_STEP
+    assert step(connection) == CATCH_UP
+    assert step(connection) == 0
+
+
+def test_a_rate_below_one_goes_on_after_a_long_pause(connection: Connection, bury: Bury) -> None:
+    bury(count=3)
+    made(connection, Filter(), rate=0.01)
+    pass_time(connection, 3600.0)
+
+    assert [step(connection), step(connection)] == [1, 0]
 
 
 def test_what_dies_again_is_not_requeued_by_the_same_job(connection: Connection, bury: Bury) -> None:
