@@ -21,6 +21,7 @@ CREATE TABLE requeues (
     done integer NOT NULL DEFAULT 0,
     finished_at timestamptz,
     is_stopped boolean NOT NULL DEFAULT false,
+    last_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     CONSTRAINT requeues_one_row_per_job PRIMARY KEY (id),
     CONSTRAINT requeues_have_a_rate CHECK (rate > 0)
 );

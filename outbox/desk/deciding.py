@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.desk.filters import Filter
 
 MOST_AT_ONCE = 10_000  # discarded in one statement
+BEFORE_ALL = UUID(int=0)
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -88,14 +89,16 @@ def discard(connection: Connection, ids: Sequence[UUID], *, reason: str) -> list
     return _decide(connection, _DISCARD, ids, reason=reason)
 
 
-def choose(connection: Connection, chosen: Filter, *, limit: int, before: str = "infinity") -> list[UUID]:
-    """At most `limit` that fit and came onto the desk before that date, the oldest message first."""
+def choose(
+    connection: Connection, chosen: Filter, *, limit: int, before: str = "infinity", after: UUID = BEFORE_ALL
+) -> list[UUID]:
+    """At most `limit` that fit and came onto the desk before that date, the oldest message first, those `after` one."""
     query = (
         f"SELECT m.id::text FROM messages AS m WHERE {chosen.condition} AND m.updated_at <= %(before)s::timestamptz"
-        " ORDER BY m.id LIMIT %(limit)s"
+        " AND m.id > %(after)s::uuid ORDER BY m.id LIMIT %(limit)s"
     )
     with connection.cursor() as cursor:
-        cursor.execute(query, {**chosen.values, "limit": limit, "before": before})
+        cursor.execute(query, {**chosen.values, "limit": limit, "before": before, "after": str(after)})
         return [UUID(message) for (message,) in cursor]
 
 

@@ -1,7 +1,8 @@
 """Requeuing many: a job in the database that the scheduler works off at a rate.
 
 Only what was on the desk when the job was made takes part: what dies again is not requeued for ever. A
-step and its progress are one transaction, so a crash repeats nothing and skips nothing.
+step and its progress are one transaction, so a crash repeats nothing and skips nothing. A step begins where the
+one before ended: looking again at what does not fit took a second of each step, with 100,000 dead letters.
 """
 
 from datetime import datetime
@@ -68,7 +69,7 @@ def stop_job(connection: Connection, job_id: UUID) -> Job | None:
 _ALLOWED = "rate * extract(epoch FROM at - last_step_at)::float8"
 _NEXT = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at)
-SELECT id::text, filter, rate, requested_at, at,
+SELECT id::text, filter, rate, requested_at, last_id::text, at,
     least({_ALLOWED}, greatest(1, rate * {CATCH_UP}), {MOST_IN_A_STEP}) AS allowed
 FROM requeues, clock
 WHERE finished_at IS NULL AND {_ALLOWED} >= 1
@@ -76,7 +77,8 @@ ORDER BY last_step_at LIMIT 1 FOR NO KEY UPDATE OF requeues SKIP LOCKED
 """
 
 _PROGRESS = """
-UPDATE requeues SET done = done + %(count)s, last_step_at = %(at)s - make_interval(secs => %(carried)s),
+UPDATE requeues SET done = done + %(count)s, last_id = %(last_id)s,
+    last_step_at = %(at)s - make_interval(secs => %(carried)s),
     finished_at = CASE WHEN %(is_last)s THEN clock_timestamp() END
 WHERE id = %(id)s
 """
@@ -92,12 +94,21 @@ def step(connection: Connection) -> int:
         row = cursor.fetchone()
         if row is None:
             return 0
-        job_id, chosen, rate, requested_at, at, allowed = row
+        job_id, chosen, rate, requested_at, last_id, at, allowed = row
         most = int(allowed)
-        ids = choose(connection, msgspec.convert(chosen, Filter), limit=most, before=requested_at.isoformat())
+        before, fits = requested_at.isoformat(), msgspec.convert(chosen, Filter)
+        ids = choose(connection, fits, limit=most, before=before, after=UUID(last_id))
         count = len(requeue(connection, ids))
         carried = (allowed - most) / rate  # or a low rate would lose a part of a message at every step
-        progress = {"id": job_id, "count": count, "at": at, "carried": carried, "is_last": len(ids) < most}
+        last = str(ids[-1]) if ids else last_id
+        progress = {
+            "id": job_id,
+            "last_id": last,
+            "count": count,
+            "at": at,
+            "carried": carried,
+            "is_last": len(ids) < most,
+        }
         cursor.execute(_PROGRESS, progress)
     return count
 
