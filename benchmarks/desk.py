@@ -19,6 +19,7 @@ SETTLE = 120.0  # seconds
 REASON = "HTTP 500 Internal Server Error"
 KILL = f"UPDATE messages SET status = 'dead', reason = '{REASON} (attempt 8 of 8)', attempts = 8"
 DEAD = "SELECT count(*) FROM messages WHERE status = 'dead'"
+UNDER_WAY = "SELECT count(*) FROM messages WHERE status NOT IN ('dead', 'sent')"
 UNSENT = "SELECT count(*) FROM messages WHERE status <> 'sent'"
 
 
@@ -38,6 +39,7 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
             stage.module("benchmarks.silent_pipeline", settings),
         ):
             desk = Desk(stage, database, settings, port)
+            desk.settle()
             quiet = desk.post(seconds=seconds)
             slowdown.add(quiet, desk.post_beside_requeue(count, seconds=seconds))
         stage.drop(database)
@@ -53,6 +55,11 @@ class Desk:
     settings: dict[str, str]
     port: int
 
+    def settle(self) -> None:
+        """Wait for the relay and the pipeline, which begin with the first requests of all that is dead."""
+        self.post(seconds=2)  # behind those, on every partition
+        eventually(lambda: self.stage.fetch(self.database, UNDER_WAY) == [(0,)], SETTLE, what="all else is sent")
+
     def post(self, *, seconds: float) -> float:
         """The p99 in milliseconds."""
         arguments = {"port": self.port, "connections": CONNECTIONS, "rate": RATE, "seconds": seconds}
@@ -67,7 +74,8 @@ class Desk:
             job = self._decide({**chosen, "dry_run": False, "rate": count / (seconds + 2)})
             load = threads.submit(self.post, seconds=seconds)
             p99 = load.result()
-        assert self._look(job["id"])["done"] > count / 2, "the job was under way"
+        reached = self._look(job["id"])
+        assert count / 2 < reached["done"] < count, f"the job was not under way to the end: {reached}"
         eventually(lambda: self._look(job["id"])["status"] == "finished", SETTLE, what="the job is done")
         eventually(lambda: self.stage.fetch(self.database, UNSENT) == [(0,)], SETTLE, what="all is sent")
         assert self._look(job["id"])["done"] == count
