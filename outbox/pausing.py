@@ -7,6 +7,7 @@ import psycopg2
 import rich_click as click
 
 from outbox.database import connect
+from outbox.desk.options import Reason
 from outbox.pauses import ALL, ScopeError, pause, resume
 from outbox.settings import SettingsError, load_settings
 
@@ -15,7 +16,7 @@ SCOPE = "`all`, `topic:<name>` or `channel:<name>`"
 
 @click.command("pause")
 @click.argument("scope", default=ALL)
-@click.option("--reason", help="For whoever wonders; `herald status` shows it.")
+@click.option("--reason", type=Reason(), help="For whoever wonders; `herald status` shows it.")
 def pause_command(scope: str, reason: str | None) -> None:
     """Hold deliveries back: all of them, of a topic, or over a channel.
 
