@@ -13,7 +13,7 @@ from api.bodies import read_json
 from api.commands import check_edit
 from api.documents import KEY_HEADERS, documented, takes
 from api.dry_runs import DryRun, dry_run
-from api.parameters import Id, parse_id
+from api.parameters import Id, only_query, parse_id
 from api.problems import ProblemError, field_problem
 from api.requests import Discard, DiscardMany, Requeue
 from api.resources import resources_of
@@ -44,6 +44,7 @@ class Discarded(msgspec.Struct, frozen=True, kw_only=True):
     "/{id:str}/requeue",
     summary="Try one again",
     status_code=202,
+    before_request=only_query(),
     operation_class=takes(Requeue),
     response_headers=KEY_HEADERS,
     responses=documented(400, 404, 409, 413, 415, 422, 503),
@@ -65,6 +66,7 @@ async def requeue_one(request: Request[Any, Any, Any], id: Id) -> Response[Decid
     "/{id:str}/discard",
     summary="Give one up",
     status_code=200,
+    before_request=only_query(),
     operation_class=takes(Discard),
     response_headers=KEY_HEADERS,
     responses=documented(400, 404, 409, 413, 415, 422, 503),
@@ -85,6 +87,7 @@ async def discard_one(request: Request[Any, Any, Any], id: Id) -> Response[Decid
     "/discards",
     summary="Give many up",
     status_code=200,
+    before_request=only_query(),
     operation_class=takes(DiscardMany),
     response_headers=KEY_HEADERS,
     responses=documented(400, 409, 413, 415, 422, 503),

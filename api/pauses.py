@@ -44,6 +44,7 @@ def pauses(request: Request[Any, Any, Any]) -> Pauses:
 @put(
     "/{what:str}",
     summary="Pause",
+    before_request=only_query(),
     operation_class=takes(PauseRequest),
     responses=documented(400, 404, 413, 415, 503),
 )

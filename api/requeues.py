@@ -31,6 +31,7 @@ class Jobs(msgspec.Struct, frozen=True, kw_only=True):
     "/requeues",
     summary="Try many again",
     status_code=202,
+    before_request=only_query(),
     operation_class=takes(RequeueMany),
     response_headers=KEY_HEADERS,
     responses=documented(400, 409, 413, 415, 422, 503),

@@ -158,6 +158,8 @@ def test_many_are_discarded_when_somebody_says_so(herald: Client, database: str)
         ("/dead-letters/requeues", {"filter": {"colour": "red"}}, 400, "filter.colour"),
         ("/dead-letters/requeues", {"rate": 0}, 400, "rate"),
         ("/dead-letters/discards", {"filter": {}}, 400, "reason"),
+        ("/dead-letters/discards?topic=notifications", {"filter": {}, "reason": "over"}, 400, "topic"),
+        ("/dead-letters/requeues?error=HTTP 500", {"dry_run": False}, 400, "error"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_field(
