@@ -13,7 +13,7 @@ from tests.servers.herald import HeraldProcess
 from tests.servers.ports import free_port
 
 ROLES = ("api", "relay", "pipeline")
-STARTED = 30.0  # seconds; about 4 on an idle machine
+STARTED = 60.0  # seconds; about 4 on an idle machine, far more on a busy one with a broker that has just begun
 SETTLED = 60.0  # seconds; leases and sessions of what was killed have to end, and retries to come due
 
 
