@@ -39,7 +39,9 @@ PARTS: dict[str, Part] = {
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--quick", is_flag=True, help="A tenth of the work, one round: does it run, not how fast.")
 @click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="Turns of each pair.")
-@click.option("--record", is_flag=True, help="Put what is printed into docs/benchmarks.md.")
+@click.option(
+    "--record", is_flag=True, help="Put the results into docs/benchmarks.md, over earlier ones of the same parts."
+)
 def main(parts: tuple[str, ...], quick: bool, rounds: int, record: bool) -> None:  # noqa: FBT001  click's way
     """Measure Herald against its rivals on real servers; all parts unless some are named."""
     found: list[Result] = []
@@ -53,7 +55,7 @@ def main(parts: tuple[str, ...], quick: bool, rounds: int, record: bool) -> None
             found += results
         _save(found, stage.broker)
     if record:
-        _record("\n".join([title, *(f"{result}\n" for result in found)]).strip())
+        _record(title, found)
     if not quick and not all(result.is_met for result in found):
         raise SystemExit(1)
 
@@ -68,12 +70,19 @@ def _save(results: list[Result], broker: str) -> None:
     click.echo(f"written to {path}")
 
 
-def _record(text: str) -> None:
+def _record(title: str, results: list[Result]) -> None:
+    """Put the results into the page, in the place of earlier ones of the same name; the others stay."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    opening, _, _ = rest.partition("\n")
-    _, _, after = rest.partition(MARKS[1])
-    block = f"{MARKS[0]}{opening}\n```text\n{datetime.now(UTC):%Y-%m-%d}, {text}\n```\n{MARKS[1]}"
-    PAGE.write_text(before + block + after, encoding="utf-8")
+    opening, _, rest = rest.partition("\n")
+    recorded, _, after = rest.partition(MARKS[1])
+    _, *earlier = recorded.strip().removeprefix("```text\n").removesuffix("```").strip().split("\n\n")
+    shown = {_name(text): text for text in earlier} | {_name(str(result)): str(result) for result in results}
+    text = "\n\n".join([f"{datetime.now(UTC):%Y-%m-%d}, {title.strip()}", *shown.values()])
+    PAGE.write_text(f"{before}{MARKS[0]}{opening}\n```text\n{text}\n```\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+def _name(shown: str) -> str:
+    return shown.partition("\n")[0]
 
 
 if __name__ == "__main__":
