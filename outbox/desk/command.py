@@ -145,11 +145,18 @@ def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, 
         if not is_meant:
             _dry_run(connection, chosen, "discarded")
             return
-        gone = 0
-        while batch := discard(connection, choose(connection, chosen, limit=MOST_AT_ONCE), reason=reason):
+        gone, begin = 0, _now(connection)  # what dies meanwhile, nobody has looked at
+        while batch := discard(connection, choose(connection, chosen, limit=MOST_AT_ONCE, before=begin), reason=reason):
             connection.commit()
             gone += len(batch)
         click.echo(f"{gone} discarded")
+
+
+def _now(connection: Connection) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()::text")
+        (now,) = cursor.fetchone()  # type: ignore[misc]
+    return str(now)
 
 
 def _print(table: Table) -> None:
