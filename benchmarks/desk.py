@@ -71,7 +71,7 @@ class Desk:
         assert self._decide(chosen)["matching"] == count
         assert self.stage.fetch(self.database, DEAD) == [(count,)]
         with ThreadPoolExecutor(1) as threads:
-            job = self._decide({**chosen, "dry_run": False, "rate": count / (seconds + 2)})
+            job = self._decide({**chosen, "dry_run": False, "rate": count / (1.7 * (seconds + 1))})
             load = threads.submit(self.post, seconds=seconds)
             p99 = load.result()
         reached = self._look(job["id"])
