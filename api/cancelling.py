@@ -9,7 +9,7 @@ from litestar import Request, Response, post
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from api.answers import key_headers
-from api.documents import KEY_HEADERS, documented
+from api.documents import KEY_HEADERS, documented, keyed
 from api.parameters import Id, only_query, parse_id
 from api.problems import field_problem
 from api.writes import once
@@ -29,6 +29,7 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     summary="Cancel one",
     status_code=200,
     before_request=only_query(),
+    operation_class=keyed(),
     response_headers=KEY_HEADERS,
     responses=documented(400, 404, 409, 422, 503),
 )
@@ -42,6 +43,7 @@ async def cancel_notification(request: Request[Any, Any, Any], id: Id) -> Respon
     summary="Cancel one",
     status_code=200,
     before_request=only_query(),
+    operation_class=keyed(),
     response_headers=KEY_HEADERS,
     responses=documented(400, 404, 409, 422, 503),
 )

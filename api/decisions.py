@@ -11,13 +11,13 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from api.answers import key_headers
 from api.bodies import read_json
 from api.commands import check_edit
-from api.documents import KEY_HEADERS, documented, takes
+from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, takes
 from api.dry_runs import DryRun, dry_run
 from api.parameters import Id, only_query, parse_id
 from api.problems import ProblemError, field_problem
 from api.requests import Discard, DiscardMany, Requeue
 from api.resources import resources_of
-from api.writes import in_transaction, once, read_optional
+from api.writes import Work, in_transaction, once, read_optional
 from outbox.desk.deciding import MOST_AT_ONCE, Edit, choose, discard, requeue
 from outbox.desk.looking import count_dead_letters, find_dead_letter
 
@@ -45,7 +45,7 @@ class Discarded(msgspec.Struct, frozen=True, kw_only=True):
     summary="Try one again",
     status_code=202,
     before_request=only_query(),
-    operation_class=takes(Requeue),
+    operation_class=takes(Requeue, KEY_PARAMETER, is_optional=True),
     response_headers=KEY_HEADERS,
     responses=documented(400, 404, 409, 413, 415, 422, 503),
 )
@@ -58,8 +58,7 @@ async def requeue_one(request: Request[Any, Any, Any], id: Id) -> Response[Decid
         edit = None if not bytes(asked.data) else _edit(request, connection, message_id, asked.data)
         return requeue(connection, [message_id], edit=edit) or _refuse(connection, message_id)
 
-    receipt = await once(request, body, work)
-    return Response(Decided(id=message_id, status="pending"), status_code=202, headers=key_headers(receipt))
+    return await _decided(request, body, work, Decided(id=message_id, status="pending"), status_code=202)
 
 
 @post(
@@ -67,7 +66,7 @@ async def requeue_one(request: Request[Any, Any, Any], id: Id) -> Response[Decid
     summary="Give one up",
     status_code=200,
     before_request=only_query(),
-    operation_class=takes(Discard),
+    operation_class=takes(Discard, KEY_PARAMETER),
     response_headers=KEY_HEADERS,
     responses=documented(400, 404, 409, 413, 415, 422, 503),
 )
@@ -75,12 +74,11 @@ async def discard_one(request: Request[Any, Any, Any], id: Id) -> Response[Decid
     """Give a dead letter up for good, with a reason."""
     message_id = parse_id(id)
     asked, body = await read_json(request, _DISCARD, max_bytes=resources_of(request).settings.max_body)
-    receipt = await once(
-        request,
-        body,
-        lambda connection: discard(connection, [message_id], reason=asked.reason) or _refuse(connection, message_id),
-    )
-    return Response(Decided(id=message_id, status="discarded"), status_code=200, headers=key_headers(receipt))
+
+    def work(connection: Connection) -> list[UUID]:
+        return discard(connection, [message_id], reason=asked.reason) or _refuse(connection, message_id)
+
+    return await _decided(request, body, work, Decided(id=message_id, status="discarded"), status_code=200)
 
 
 @post(
@@ -88,7 +86,7 @@ async def discard_one(request: Request[Any, Any, Any], id: Id) -> Response[Decid
     summary="Give many up",
     status_code=200,
     before_request=only_query(),
-    operation_class=takes(DiscardMany),
+    operation_class=takes(DiscardMany, KEY_PARAMETER),
     response_headers=KEY_HEADERS,
     responses=documented(400, 409, 413, 415, 422, 503),
 )
@@ -106,6 +104,13 @@ async def discard_many(request: Request[Any, Any, Any]) -> Response[Discarded | 
     left = await in_transaction(request, lambda connection: count_dead_letters(connection, asked.filter))
     gone = Discarded(discarded=len(receipt.ids), left=left)
     return Response(gone, status_code=200, headers=key_headers(receipt))
+
+
+async def _decided(
+    request: Request[Any, Any, Any], body: bytes, work: Work, answer: Decided, *, status_code: int
+) -> Response[Decided]:
+    receipt = await once(request, body, work)
+    return Response(answer, status_code=status_code, headers=key_headers(receipt))
 
 
 def _edit(request: Request[Any, Any, Any], connection: Connection, message_id: UUID, data: msgspec.Raw) -> Edit:

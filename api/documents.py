@@ -1,5 +1,6 @@
 """What the OpenAPI document says where Litestar cannot know it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +27,13 @@ REASONS = {
     503: "The database is away; try again after `Retry-After` seconds",
 }
 
-_TRACEPARENT = Parameter(
+TRACE_PARAMETER = Parameter(
     name="traceparent",
     param_in="header",
     description="W3C trace context; goes along to Kafka, and is ignored when it is malformed",
     schema=Schema(type=OpenAPIType.STRING),
 )
-_IDEMPOTENCY_KEY = Parameter(
+KEY_PARAMETER = Parameter(
     name=IDEMPOTENCY_KEY,
     param_in="header",
     description=(
@@ -76,34 +77,39 @@ def documented(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def takes(body: type[msgspec.Struct]) -> type[Operation]:
+def takes(body: type[msgspec.Struct], *headers: Parameter, is_optional: bool = False) -> type[Operation]:
     """Describe the body of a handler that reads it itself: by the struct that validates it, so they cannot differ."""
     content = {"application/json": OpenAPIMediaType(schema=body_schema(body), examples=EXAMPLES[body])}  # type: ignore[arg-type]  # plain dictionaries are passed on as they are
+    return _operation(headers, RequestBody(content=content, required=not is_optional))
 
-    @dataclass
-    class _Takes(Operation):
-        def __post_init__(self) -> None:
-            self.request_body = RequestBody(content=content, required=True)
-            self.parameters = [_TRACEPARENT, _IDEMPOTENCY_KEY]
 
-    return _Takes
+def keyed() -> type[Operation]:
+    """Describe a handler that takes an Idempotency-Key and no body."""
+    return _operation([KEY_PARAMETER])
 
 
 def filtered(parts: type[msgspec.Struct]) -> type[Operation]:
     """Describe the query parameters of a handler that reads a filter from them."""
     _, components = msgspec.json.schema_components([parts])
     schemas = {name: _inlined(part, components) for name, part in components[parts.__name__]["properties"].items()}
+    return _operation(
+        [
+            Parameter(name=name, param_in="query", description="only what fits", schema=schema)  # type: ignore[arg-type]  # passed on as it is
+            for name, schema in schemas.items()
+        ]
+    )
+
+
+def _operation(parameters: Sequence[Parameter], body: RequestBody | None = None) -> type[Operation]:
+    """What Litestar finds in a handler's signature, and these."""
 
     @dataclass
-    class _Filtered(Operation):
+    class _Described(Operation):
         def __post_init__(self) -> None:
-            found = [
-                Parameter(name=name, param_in="query", description="only what fits", schema=schema)  # type: ignore[arg-type]  # passed on as it is
-                for name, schema in schemas.items()
-            ]
-            self.parameters = [*(self.parameters or []), *found]
+            self.request_body = body or self.request_body
+            self.parameters = [*(self.parameters or []), *parameters]
 
-    return _Filtered
+    return _Described
 
 
 def body_schema(body: type[msgspec.Struct]) -> dict[str, object]:
@@ -115,7 +121,7 @@ def body_schema(body: type[msgspec.Struct]) -> dict[str, object]:
 def _any_object(kind: type) -> dict[str, Any]:
     if kind is msgspec.Raw:
         return {"type": "object"}
-    raise NotImplementedError
+    raise NotImplementedError  # so msgspec asks for it: the type is none of ours
 
 
 def _inlined(schema: object, components: dict[str, Any]) -> object:

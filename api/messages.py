@@ -10,7 +10,7 @@ from api.answers import Accepted, accepted
 from api.bodies import read_json
 from api.cancelling import cancel_message
 from api.commands import request_message
-from api.documents import COMMITTED, KEY_HEADERS, documented, takes
+from api.documents import COMMITTED, KEY_HEADERS, KEY_PARAMETER, TRACE_PARAMETER, documented, takes
 from api.idempotency import request_key_of
 from api.parameters import Id, only_query, parse_id
 from api.problems import field_problem
@@ -27,7 +27,7 @@ _DECODER = msgspec.json.Decoder(MessageRequest)
     summary="Accept a message",
     status_code=202,
     response_description=COMMITTED,
-    operation_class=takes(MessageRequest),
+    operation_class=takes(MessageRequest, TRACE_PARAMETER, KEY_PARAMETER),
     response_headers=KEY_HEADERS,
     responses=documented(400, 409, 413, 415, 422, 503),
 )

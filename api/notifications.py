@@ -11,7 +11,7 @@ from api.answers import Accepted, BulkAccepted, Events, NotificationPage, accept
 from api.bodies import read_json
 from api.cancelling import cancel_notification
 from api.commands import NOTIFICATION_DECODER, request_bulk, request_notification
-from api.documents import COMMITTED, KEY_HEADERS, documented, takes
+from api.documents import COMMITTED, KEY_HEADERS, KEY_PARAMETER, TRACE_PARAMETER, documented, takes
 from api.idempotency import request_key_of
 from api.parameters import (
     DEFAULT_LIMIT,
@@ -41,7 +41,7 @@ _BULK_DECODER = msgspec.json.Decoder(Bulk)
     summary="Accept a notification",
     status_code=202,
     response_description=COMMITTED,
-    operation_class=takes(Notification),
+    operation_class=takes(Notification, TRACE_PARAMETER, KEY_PARAMETER),
     response_headers=KEY_HEADERS,
     responses=documented(400, 409, 413, 415, 422, 503),
 )
@@ -59,7 +59,7 @@ async def accept_notification(request: Request[Any, Any, Any]) -> Response[Accep
     summary="Accept many at once",
     status_code=202,
     response_description=COMMITTED,
-    operation_class=takes(Bulk),
+    operation_class=takes(Bulk, TRACE_PARAMETER, KEY_PARAMETER),
     response_headers=KEY_HEADERS,
     responses=documented(400, 409, 413, 415, 422, 503),
 )

@@ -45,7 +45,7 @@ def pauses(request: Request[Any, Any, Any]) -> Pauses:
     "/{what:str}",
     summary="Pause",
     before_request=only_query(),
-    operation_class=takes(PauseRequest),
+    operation_class=takes(PauseRequest, is_optional=True),
     responses=documented(400, 404, 413, 415, 503),
 )
 async def pause_scope(request: Request[Any, Any, Any], what: Scope) -> Pause:

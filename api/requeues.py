@@ -1,18 +1,21 @@
 """`/dead-letters/requeues`: jobs that try many dead letters again, at a rate."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, delete, get, post
+from litestar.concurrency import sync_to_thread
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from api.answers import key_headers
 from api.bodies import read_json
-from api.documents import KEY_HEADERS, documented, takes
+from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, takes
 from api.dry_runs import DryRun, dry_run
 from api.parameters import Id, only_query, parse_id
-from api.problems import ProblemError, field_problem
+from api.problems import field_problem
 from api.requests import RequeueMany
 from api.resources import resources_of
 from api.writes import in_transaction, once
@@ -32,7 +35,7 @@ class Jobs(msgspec.Struct, frozen=True, kw_only=True):
     summary="Try many again",
     status_code=202,
     before_request=only_query(),
-    operation_class=takes(RequeueMany),
+    operation_class=takes(RequeueMany, KEY_PARAMETER),
     response_headers=KEY_HEADERS,
     responses=documented(400, 409, 413, 415, 422, 503),
 )
@@ -45,9 +48,7 @@ async def requeue_many(request: Request[Any, Any, Any]) -> Response[Job | DryRun
         return Response(found, status_code=200)
     rate = asked.rate or settings.requeue_rate
     receipt = await once(request, body, lambda connection: [make_job(connection, asked.filter, rate=rate).id])
-    job = await in_transaction(request, lambda connection: find_job(connection, receipt.ids[0]))
-    if job is None:
-        raise _no_job(receipt.ids[0])
+    job = await sync_to_thread(_found, request, receipt.ids[0], find_job)
     return Response(job, status_code=202, headers=key_headers(receipt))
 
 
@@ -67,12 +68,7 @@ def jobs(request: Request[Any, Any, Any]) -> Jobs:
 )
 def job(request: Request[Any, Any, Any], id: Id) -> Job:  # noqa: A002
     """Show how far a job is."""
-    job_id = parse_id(id)
-    with resources_of(request).transaction() as connection:
-        found = find_job(connection, job_id)
-    if found is None:
-        raise _no_job(job_id)
-    return found
+    return _found(request, parse_id(id), find_job)
 
 
 @delete(
@@ -85,13 +81,12 @@ def job(request: Request[Any, Any, Any], id: Id) -> Job:  # noqa: A002
 )
 def stop(request: Request[Any, Any, Any], id: Id) -> Job:  # noqa: A002
     """Stop a job where it stands."""
-    job_id = parse_id(id)
+    return _found(request, parse_id(id), stop_job)
+
+
+def _found(request: Request[Any, Any, Any], job_id: UUID, find: Callable[[Connection, UUID], Job | None]) -> Job:
     with resources_of(request).transaction() as connection:
-        found = stop_job(connection, job_id)
-    if found is None:
-        raise _no_job(job_id)
-    return found
-
-
-def _no_job(job_id: UUID) -> ProblemError:
-    return field_problem("id", f"no job {job_id}", HTTPStatus.NOT_FOUND)
+        job = find(connection, job_id)
+    if job is None:
+        raise field_problem("id", f"no job {job_id}", HTTPStatus.NOT_FOUND)
+    return job

@@ -66,6 +66,7 @@ def stop_job(connection: Connection, job_id: UUID) -> Job | None:
 
 
 # How many a job may requeue now: its rate times the time since its last step, of which a long pause counts little.
+# Of several jobs chance chooses: in any order that only a step changes, one that always fails would stay the first.
 _ALLOWED = "rate * extract(epoch FROM at - last_step_at)::float8"
 _NEXT = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at)
@@ -73,7 +74,7 @@ SELECT id::text, filter, rate, requested_at, last_id::text, at,
     least({_ALLOWED}, greatest(1, rate * {CATCH_UP}), {MOST_IN_A_STEP}) AS allowed
 FROM requeues, clock
 WHERE finished_at IS NULL AND {_ALLOWED} >= 1
-ORDER BY last_step_at LIMIT 1 FOR NO KEY UPDATE OF requeues SKIP LOCKED
+ORDER BY random() LIMIT 1 FOR NO KEY UPDATE OF requeues SKIP LOCKED
 """
 
 _PROGRESS = """

@@ -39,7 +39,9 @@ FROM relay_cursor AS c WHERE c.name = 'relay'
 _PAUSES = "SELECT scope, reason, paused_at FROM pauses ORDER BY paused_at, scope"
 
 _BREAKERS = """
-SELECT destination, reason, opened_at, probe_at, failures FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at
+SELECT destination, reason, opened_at, probe_at, failures,
+    extract(epoch FROM probe_at - clock_timestamp())::float8 AS probe_in_seconds
+FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at
 """
 
 Row = dict[str, Any]

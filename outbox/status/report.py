@@ -11,7 +11,7 @@ from rich.text import Text
 
 from outbox.message import FINAL
 from outbox.settings import Settings, SettingsError, load_settings
-from outbox.status.database import Answer, DatabaseStatus, read_database
+from outbox.status.database import Answer, DatabaseStatus, Row, read_database
 from outbox.status.kafka import KafkaStatus, TopicStatus, read_kafka
 
 
@@ -68,10 +68,8 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
         rows.add_row("migration", _shown(database.migration, lambda answer: str(answer.row.get("revision", "none"))))
         rows.add_row("messages", _shown(database.messages, _messages))
         rows.add_row("relay", _shown(database.relay, _relay))
-        for pause in database.pauses.rows:
-            rows.add_row("paused", Text(f"{pause['scope']}{_because(pause['reason'])}", style="yellow"))
-        for breaker in database.breakers.rows:
-            rows.add_row("failing", Text(f"{breaker['destination']}{_because(breaker['reason'])}", style="yellow"))
+        _add_rows(rows, "paused", database.pauses, _pause)
+        _add_rows(rows, "failing", database.breakers, _breaker)
     rows.add_row(
         "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
     )
@@ -118,6 +116,21 @@ def _relay(answer: Answer) -> str:
     row = answer.row
     saved = duration(row["saved_seconds_ago"])
     return f"{row['backlog']:,} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
+
+
+def _add_rows(rows: Table, name: str, answer: Answer, render: Callable[[Row], str]) -> None:
+    if answer.error:
+        rows.add_row(name, _bad(answer.error))
+    for row in answer.rows:
+        rows.add_row(name, Text(render(row), style="yellow"))
+
+
+def _pause(row: Row) -> str:
+    return f"{row['scope']}{_because(row['reason'])}"
+
+
+def _breaker(row: Row) -> str:
+    return f"{row['destination']}{_because(row['reason'])}; tried again in {duration(max(row['probe_in_seconds'], 0))}"
 
 
 def _because(reason: str | None) -> str:

@@ -88,6 +88,25 @@ def test_every_path_documents_its_problems(document: dict[str, Any]) -> None:
                 assert set(operation["responses"][status]["content"]) == {"application/problem+json"}
 
 
+def test_every_operation_describes_its_path_and_its_key(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            found = {(one["in"], one["name"]) for one in operation.get("parameters", [])}
+            assert {name for place, name in found if place == "path"} == set(re.findall(r"{(\w+)}", path))
+            assert (("header", "Idempotency-Key") in found) == (method == "post"), path
+
+
+def test_bodies_that_may_be_left_out_are_described_so(document: dict[str, Any]) -> None:
+    optional = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if operation.get("requestBody", {}).get("required") is False
+    }
+
+    assert optional == {"/dead-letters/{id}/requeue", "/pauses/{what}"}
+
+
 def test_answers_fit_the_document(herald: Client) -> None:
     document = herald.get("/docs/openapi.json").json()
     paths = document["paths"]

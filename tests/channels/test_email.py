@@ -1,7 +1,6 @@
 """What becomes of a mail, against a real SMTP server."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes
 from email.policy import default
@@ -17,19 +16,6 @@ from tests.servers.smtp_server import SmtpServer
 
 ADA = "ada@example.com"
 TIMEOUT = 0.5  # seconds; for servers that do not answer
-
-
-@pytest.fixture
-def server() -> Iterator[SmtpServer]:
-    with SmtpServer() as server:
-        yield server
-
-
-@pytest.fixture
-def channel(server: SmtpServer) -> Iterator[EmailChannel]:
-    channel = channel_to(server)
-    yield channel
-    channel.close()
 
 
 def test_a_mail_carries_what_was_asked_for(server: SmtpServer) -> None:
@@ -130,6 +116,7 @@ def test_an_idle_connection_is_closed(
 
     channel.deliver(letter(ADA), delivery())
 
+    assert server.connections == 1
     eventually(lambda: server.open_connections == 0, what="the connection is closed")
 
 

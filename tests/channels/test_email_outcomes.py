@@ -1,6 +1,5 @@
 """Refusals, broken connections and silence, from a real SMTP server."""
 
-from collections.abc import Iterator
 from time import monotonic
 
 import pytest
@@ -13,19 +12,6 @@ from tests.servers.smtp_server import SmtpServer
 
 ADA = "ada@example.com"
 TIMEOUT = 0.5  # seconds; for servers that do not answer
-
-
-@pytest.fixture
-def server() -> Iterator[SmtpServer]:
-    with SmtpServer() as server:
-        yield server
-
-
-@pytest.fixture
-def channel(server: SmtpServer) -> Iterator[EmailChannel]:
-    channel = channel_to(server)
-    yield channel
-    channel.close()
 
 
 @pytest.mark.parametrize("at", ["MAIL", "RCPT", "DATA"])

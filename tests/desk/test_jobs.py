@@ -1,7 +1,9 @@
 """Requeuing many: exactly those that fit, none twice, at the rate, and no loss at a crash."""
 
+import contextlib
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
@@ -26,6 +28,10 @@ def made(connection: Connection, chosen: Filter, *, rate: float) -> Job:
     job = make_job(connection, chosen, rate=rate)
     connection.commit()
     return job
+
+
+def done_of(connection: Connection, job: Job) -> int:
+    return int(fetch(connection, f"SELECT done FROM requeues WHERE id = '{job.id}'")[0][0])
 
 
 def pass_time(connection: Connection, seconds: float) -> None:
@@ -68,6 +74,25 @@ def test_a_rate_holds_though_a_step_has_no_whole_number_of_messages(connection: 
         done += step(connection)
 
     assert done >= 17  # 18 for the two seconds, and what the test itself takes
+
+
+def test_a_job_that_fails_does_not_hold_up_the_others(
+    connection: Connection, scheduler: Connection, bury: Bury
+) -> None:
+    bury(count=5)
+    broken = made(connection, Filter(), rate=5.0)
+    execute(connection, 'UPDATE requeues SET filter = \'{"of": "a later release"}\'')
+    whole = made(connection, Filter(), rate=5.0)
+    pass_time(connection, 1.0)
+    connection.commit()
+
+    def whole_is_done() -> bool:
+        with contextlib.suppress(msgspec.ValidationError):
+            requeue_step(scheduler)
+        return done_of(scheduler, whole) == 5
+
+    eventually(whole_is_done, what="the other job does its work")
+    assert done_of(scheduler, broken) == 0
 
 
 def test_a_slow_job_does_not_hold_up_the_next(connection: Connection, bury: Bury) -> None:

@@ -9,7 +9,7 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from tests.conftest import ROOT, StartHerald
-from tests.end_to_end.system import Herald, MakeHerald
+from tests.end_to_end.system import STARTED, Herald, MakeHerald
 from tests.outbox.connections import connected
 from tests.servers.child import Child
 from tests.servers.herald import herald_environment
@@ -67,3 +67,14 @@ def gated_pipeline(herald: Herald, tmp_path: Path, gate: Path) -> Iterator[Child
     child = Child(command, log=tmp_path / "gated.log", env=herald_environment(settings), cwd=tmp_path)
     yield child
     child.kill()
+
+
+@pytest.fixture
+def in_mid_call(herald: Herald, gated_pipeline: Child) -> str:
+    """A notification whose delivery the gated pipeline has begun."""
+    herald.start("api", "relay")
+    gated_pipeline.start()
+    herald.await_api()
+    posted = herald.post_notification()
+    gated_pipeline.wait_for(f"begun {posted}", STARTED)
+    return posted

@@ -29,19 +29,13 @@ AGAIN = [
 
 
 def test_a_pipeline_killed_in_mid_delivery_is_followed_by_another_attempt_after_the_lease(
-    herald: Herald, gated_pipeline: Child, connection: Connection
+    herald: Herald, gated_pipeline: Child, in_mid_call: str, connection: Connection
 ) -> None:
-    herald.start("api", "relay")
-    gated_pipeline.start()
-    herald.await_api()
-    posted = herald.post_notification()
-    gated_pipeline.wait_for(f"begun {posted}", STARTED)
-
     gated_pipeline.kill()
     herald.start("pipeline")
 
-    await_all_sent(herald, connection, [posted])
-    assert herald.look(posted)["attempts"] == 2
+    await_all_sent(herald, connection, [in_mid_call])
+    assert herald.look(in_mid_call)["attempts"] == 2
     events = "SELECT type, headers ->> 'cause' FROM outbox ORDER BY version"
     assert fetch(connection, events) == AGAIN
     assert seconds_between_requests(connection) >= float(LEASE["HERALD_LEASE"])

@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from outbox.pauses import pause
 from outbox.status import command
 from outbox.status.database import Answer
 from outbox.status.report import duration, oldest_unfinished
+from tests.outbox.connections import connected, execute
 
 NOBODY = "127.0.0.1:1"  # a port without a listener
 
@@ -50,11 +52,35 @@ def test_topics_and_lag_are_in_the_machine_form(ask: Ask, database: str, broker:
     assert answer["database"]["error"] is None
 
 
+def test_what_is_paused_and_what_keeps_failing_is_shown(ask: Ask, database: str, broker: str) -> None:
+    with connected(database) as connection:
+        pause(connection, "channel:email", reason="the mail server moves")
+        execute(
+            connection,
+            "INSERT INTO breakers (destination, failures, reason, opened_at, probe_at) VALUES"
+            " ('webhook:hooks.example.com', 9, 'HTTP 503', clock_timestamp(), clock_timestamp() + interval '1 day'),"
+            " ('webhook:fine.example.com', 1, 'HTTP 503', NULL, NULL)",
+        )
+
+    shown, answer = ask(database, broker).output, json.loads(ask(database, broker, "--json").output)
+
+    assert "channel:email: the mail server moves" in shown
+    assert "webhook:hooks.example.com: HTTP 503; tried again in 24.0 h" in shown
+    assert "fine.example.com" not in shown
+    assert [(one["scope"], one["reason"]) for one in answer["pauses"]["items"]] == [
+        ("channel:email", "the mail server moves")
+    ]
+    (breaker,) = answer["open_breakers"]["items"]
+    assert (breaker["destination"], breaker["reason"]) == ("webhook:hooks.example.com", "HTTP 503")
+    assert breaker["opened_at"] < breaker["probe_at"]
+
+
 def test_a_database_without_tables_says_so_part_by_part(ask: Ask, empty_database: str, broker: str) -> None:
     result = ask(empty_database, broker)
 
     assert result.exit_code == 0
-    assert 'relation "messages" does not exist' in result.output
+    for table in ("messages", "pauses", "breakers"):
+        assert f'relation "{table}" does not exist' in result.output
     assert "1 broker(s)" in result.output
 
 
