@@ -1,7 +1,9 @@
 """`herald api`: the HTTP server."""
 
+import os
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
@@ -16,9 +18,33 @@ from outbox.committer import Committer
 from outbox.database import make_engine
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
+from outbox.startup import UnreadableLogError, wait_for_database
 
+FIRST_LOOK = 1.0  # seconds that the start waits for the database
 GRACE = 5  # seconds that open requests get to finish
 _log = structlog.get_logger()
+
+
+class FirstLook:
+    """A look at the log once the database answers: the process ends where this release cannot read what is stored."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.exit_code = 0
+        self._settings = settings
+        self._thread = threading.Thread(target=self._look, name="first-look", daemon=True)
+
+    def begin(self) -> None:
+        """Wait a moment for it, so that normally no request comes before it; a database that is away delays nobody."""
+        self._thread.start()
+        self._thread.join(FIRST_LOOK)
+
+    def _look(self) -> None:
+        try:
+            wait_for_database(self._settings, threading.Event())
+        except UnreadableLogError as error:
+            _log.error("api_cannot_start", reason=str(error))
+            self.exit_code = 1
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @click.command("api")
@@ -27,7 +53,8 @@ _log = structlog.get_logger()
 def command(host: str | None, port: int | None) -> None:
     """Accept notifications and messages over HTTP.
 
-    Starts even while the database is away, and is ready (GET /health/ready) once it answers.
+    Starts even while the database is away, and is ready (GET /health/ready) once it answers. Ends with exit code 1
+    where the log holds events that only another release can read.
     SIGTERM and Ctrl-C finish the open requests first. The documentation is at /docs.
     """
     try:
@@ -40,9 +67,15 @@ def command(host: str | None, port: int | None) -> None:
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; exits with 3 when the address cannot be had."""
-    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it has shut down: this makes it exit 0
-    signal.signal(signal.SIGINT, _exit)
+    """Serve until SIGTERM or SIGINT; exits with 3 when the address cannot be had, with 1 when the log is unreadable."""
+    look = FirstLook(settings)
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        sys.exit(look.exit_code)
+
+    signal.signal(signal.SIGTERM, end)  # uvicorn raises the signal again when it has shut down: this makes it exit 0
+    signal.signal(signal.SIGINT, end)
+    look.begin()
     set_asyncio_executor(ThreadPoolExecutor(settings.pool_size, thread_name_prefix="reads"))
     resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"))
     _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
@@ -56,7 +89,3 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-
-
-def _exit(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(0)

@@ -1,11 +1,11 @@
 """What can happen to a message: immutable facts, stored once, never changed.
 
-The stored `type` is `message.<name>` and never changes; the struct here may.
+The stored `type` is `message.<name>` and never changes; the struct here may (outbox/upcasting.py).
 Dates are the database's (`clock_timestamp()`), versions and attempts count from 1.
 """
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -15,9 +15,13 @@ DEFAULT_PRIORITY = 5  # 0 to 9, 9 first
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """The payload of a stored event."""
+    """The payload of a stored event; `data` is JSON as it is stored, since decoding would round large numbers.
+
+    A change of a struct that its stored events do not survive takes the next SCHEMA (outbox/upcasting.py).
+    """
 
     TYPE: ClassVar[str]
+    SCHEMA: ClassVar[int] = 1
 
 
 class Requested(Event, frozen=True, kw_only=True):
@@ -29,7 +33,7 @@ class Requested(Event, frozen=True, kw_only=True):
     TYPE = "message.requested"
     topic: str
     key: str | None = None
-    data: Any
+    data: msgspec.Raw
     request: int
     cause: Cause
     deliver_by: datetime | None = None
@@ -43,7 +47,7 @@ class Scheduled(Event, frozen=True, kw_only=True):
     TYPE = "message.scheduled"
     topic: str
     key: str | None = None
-    data: Any
+    data: msgspec.Raw
     due_at: datetime
     deliver_by: datetime | None = None
     priority: int = DEFAULT_PRIORITY
@@ -56,7 +60,7 @@ class Adopted(Event, frozen=True, kw_only=True):
     TYPE = "message.adopted"
     topic: str
     key: str | None = None
-    data: Any
+    data: msgspec.Raw
     source: str
     due_at: datetime | None = None
     deliver_by: datetime | None = None
@@ -70,7 +74,7 @@ class Recovered(Event, frozen=True, kw_only=True):
     TYPE = "message.recovered"
     topic: str
     key: str | None = None
-    data: Any
+    data: msgspec.Raw
     request: int
     deliver_by: datetime | None = None
     priority: int = DEFAULT_PRIORITY
@@ -166,7 +170,7 @@ class Edited(Event, frozen=True, kw_only=True):
 
     TYPE = "message.edited"
     key: str | None = None
-    data: Any
+    data: msgspec.Raw
 
 
 class Discarded(Event, frozen=True, kw_only=True):

@@ -51,7 +51,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     topic: str
     key: str | None
-    data: Any
+    data: msgspec.Raw
     traceparent: str | None
     status: Status
     version: int

@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import UserDefinedType
 
 from outbox.message import DELAYED, STATUSES
+from outbox.upcasting import known_schemas
 
 
 class Xid8(UserDefinedType[int]):
@@ -51,6 +52,15 @@ _instant = DateTime(timezone=True)
 _empty = text("'{}'::jsonb")
 _clock = text("clock_timestamp()")
 
+
+def _known_schemas() -> str:
+    """As the function `outbox_allow_event` puts it together from `event_types`."""
+    types: dict[int, list[str]] = {}
+    for name, schema in sorted(known_schemas()):
+        types.setdefault(schema, []).append(f"'{name}'")
+    return " OR ".join(f"schema = {schema} AND type IN ({', '.join(types[schema])})" for schema in sorted(types))
+
+
 outbox = Table(
     "outbox",
     metadata,
@@ -65,11 +75,23 @@ outbox = Table(
     Column("payload", JSONB, nullable=False),
     Column("headers", JSONB, nullable=False, server_default=_empty),
     Column("recorded_at", _instant, nullable=False, server_default=_clock),
+    Column("schema", SmallInteger, nullable=False, server_default=text("1")),
     PrimaryKeyConstraint("stream_id", "version", name="outbox_one_event_per_version"),
     CheckConstraint("version > 0", name="outbox_version_counts_from_one"),
+    CheckConstraint(_known_schemas(), name="outbox_event_type_is_known"),
     Index("outbox_to_publish_by_transaction", "transaction_id", postgresql_where=text("topic IS NOT NULL")),
     Index("outbox_to_publish_by_position", "position", postgresql_where=text("topic IS NOT NULL")),
     postgresql_partition_by="RANGE (stream_id)",
+)
+
+event_types = Table(
+    "event_types",
+    metadata,
+    Column("type", Text, nullable=False),
+    Column("schema", SmallInteger, autoincrement=False, nullable=False),
+    Column("since", Text, nullable=False),
+    PrimaryKeyConstraint("type", "schema", name="event_types_one_row_per_schema"),
+    CheckConstraint("schema > 0", name="event_types_schema_counts_from_one"),
 )
 
 messages = Table(

@@ -1,15 +1,21 @@
-"""Starting before the others do: wait for the database and for Kafka, and say what for."""
+"""Starting before the others do: wait for the database and for Kafka, and say what for.
+
+A release that cannot read what is stored does not start: it would fail later, in the middle of something.
+"""
 
 import contextlib
 import threading
 from collections.abc import Callable
+from importlib.metadata import version
 
 import psycopg2
 import structlog
 import tenacity
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.database import connect
 from outbox.settings import Settings
+from outbox.upcasting import known_schemas
 
 FIRST_WAIT = 0.25  # seconds
 LONGEST_WAIT = 30.0  # seconds
@@ -18,6 +24,10 @@ _log = structlog.get_logger()
 
 class NotMigratedError(Exception):
     """The database is there, its tables are not."""
+
+
+class UnreadableLogError(Exception):
+    """The log holds events that only another release can read."""
 
 
 def wait_until(
@@ -47,19 +57,56 @@ def wait_until(
 
 
 def wait_for_database(settings: Settings, stop: threading.Event) -> None:
-    """Return once the database answers and is migrated, or once `stop` is set."""
+    """Return once the database answers, is migrated and can be read, or once `stop` is set.
+
+    Raises UnreadableLogError.
+    """
     wait_until(
-        lambda: _look_for_tables(settings),
+        lambda: _look(settings),
         what="the database",
         on=(psycopg2.OperationalError, NotMigratedError),
         stop=stop,
     )
 
 
-def _look_for_tables(settings: Settings) -> None:
-    with contextlib.closing(connect(settings, "herald-startup")) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('outbox') IS NOT NULL AND to_regclass('relay_cursor') IS NOT NULL")
+def _look(settings: Settings) -> None:
+    with contextlib.closing(connect(settings, "herald-startup")) as connection:
+        _look_for_tables(connection)
+        check_stored_schemas(connection)
+
+
+def _look_for_tables(connection: Connection) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('event_types') IS NOT NULL AND to_regclass('relay_cursor') IS NOT NULL")
         (is_migrated,) = cursor.fetchone()  # type: ignore[misc]
     if not is_migrated:
         message = "the tables are missing: run `herald migrate`"
         raise NotMigratedError(message)
+
+
+def check_stored_schemas(connection: Connection) -> None:
+    """Look for events that this release cannot read, among the types and schemas that it does not know.
+
+    Raises UnreadableLogError when one is stored. Where none is yet, the next release is being rolled out beside this
+    one: that is only a warning. The log is read for the unknown ones alone, so that this normally costs nothing.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT type, schema, since FROM event_types ORDER BY type, schema")
+        allowed = cursor.fetchall()
+    for event_type, schema, since in allowed:
+        if (event_type, schema) not in known_schemas():
+            _check_unknown(connection, event_type, schema, since)
+
+
+def _check_unknown(connection: Connection, event_type: str, schema: int, since: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")  # the whole log is read where there is none
+        cursor.execute("SELECT EXISTS (SELECT FROM outbox WHERE type = %s AND schema = %s)", (event_type, schema))
+        (is_stored,) = cursor.fetchone()  # type: ignore[misc]
+    if is_stored:
+        message = (
+            f"the log holds events {event_type} of schema {schema}, which this release ({version('herald')}) cannot"
+            f" read: start release {since} or a later one"
+        )
+        raise UnreadableLogError(message)
+    _log.warning("unknown_event_allowed", type=event_type, schema=schema, since=since, stored="not yet")

@@ -16,7 +16,7 @@ from outbox.database import connect
 from outbox.kafka import ANSWER_TIMEOUT, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
-from outbox.startup import wait_for_database, wait_until
+from outbox.startup import UnreadableLogError, wait_for_database, wait_until
 from outbox.topics import NAMES, read_topic_ids
 from pipeline.application import make_application, quieten_quix, run_until, stop_on_signals
 from pipeline.dead_letters import DeadLetters
@@ -67,7 +67,11 @@ def run(settings: Settings, stop: threading.Event) -> int:
     except SettingsError as error:
         click.echo(str(error), err=True)
         return 2
-    wait_for_database(settings, stop)
+    try:
+        wait_for_database(settings, stop)
+    except UnreadableLogError as error:
+        _log.error("pipeline_cannot_start", reason=str(error))
+        return 1
     wait_for_kafka(settings, stop)
     wait_for_topics(settings, stop)
     if stop.is_set():

@@ -21,7 +21,7 @@ from outbox.relay.term import DEAF_POLL, PAGES_AHEAD, POLL, Term
 from outbox.scheduler.schedule import Scheduler, make_duties
 from outbox.scheduler.tasks import load_tasks
 from outbox.settings import Settings, SettingsError, load_settings
-from outbox.startup import wait_for_database
+from outbox.startup import UnreadableLogError, wait_for_database
 from outbox.topics import make_topics, read_cluster_id
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
@@ -56,7 +56,11 @@ def _rebase(settings: Settings) -> int:
 
 def run(settings: Settings, stop: threading.Event) -> int:
     """Term after term; returns the exit code: 0 when told to stop, 1 when the supervisor should start it anew."""
-    wait_for_database(settings, stop)
+    try:
+        wait_for_database(settings, stop)
+    except UnreadableLogError as error:
+        _log.error("relay_cannot_start", reason=str(error))
+        return 1
     wait_for_kafka(settings, stop)
     is_careful = False
     while not stop.is_set():

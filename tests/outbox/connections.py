@@ -67,9 +67,8 @@ def types_of(connection: Connection, message_id: UUID) -> list[str]:
     return [str(name).removeprefix("message.") for (name,) in rows]
 
 
-COLUMNS = ", ".join(
-    {"id": "id::text", "requested_in": "requested_in::text"}.get(name, name) for name in Message.__struct_fields__
-)
+AS_TEXT = ("id", "data", "requested_in")
+COLUMNS = ", ".join(f"{name}::text" if name in AS_TEXT else name for name in Message.__struct_fields__)
 
 
 def assert_projection_equals_log(connection: Connection) -> int:
@@ -81,6 +80,8 @@ def assert_projection_equals_log(connection: Connection) -> int:
     connection.rollback()
     assert len(projected) == len(folded)
     for stream_id, message in folded.items():
-        expected = {**msgspec.structs.asdict(message), "id": str(stream_id), "requested_in": str(message.requested_in)}
+        data = bytes(message.data).decode()
+        as_text = {"id": str(stream_id), "data": data, "requested_in": str(message.requested_in)}
+        expected = {**msgspec.structs.asdict(message), **as_text}
         assert dict(zip(expected, projected[str(stream_id)], strict=True)) == expected
     return len(folded)

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from outbox.events import DeadLettered, Event, Failed, Late, Recorded, Rejected, Requested, Sent, Started
@@ -8,7 +9,8 @@ from outbox.message import fold
 
 STREAM = UUID("01900000-0000-7000-8000-000000000001")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-REQUESTED = Requested(topic="notifications", key="ada", data={"n": 1}, request=1, cause="accepted")
+DATA = msgspec.Raw(b'{"n": 1}')
+REQUESTED = Requested(topic="notifications", key="ada", data=DATA, request=1, cause="accepted")
 
 
 def stream(*events: Event) -> list[Recorded]:
@@ -48,7 +50,7 @@ def test_a_sent_message_has_its_date_and_is_due_no_more() -> None:
 def test_a_failed_message_waits_for_its_date_and_keeps_its_reason_when_requested_again() -> None:
     due_at = NOON + timedelta(seconds=9)
     failed = (REQUESTED, Started(attempt=1, lease_until=NOON), Failed(attempt=1, reason="busy", due_at=due_at))
-    again = Requested(topic="notifications", key="ada", data={"n": 1}, request=2, cause="retry")
+    again = Requested(topic="notifications", key="ada", data=DATA, request=2, cause="retry")
 
     waiting, pending = fold(stream(*failed)), fold(stream(*failed, again))
 
