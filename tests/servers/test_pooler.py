@@ -1,0 +1,86 @@
+"""The pooler of the tests does what a pool in transaction mode does."""
+
+import io
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.relay.session import UnfitError, check_alone, hears_notifications, open_session, try_to_lead
+from tests.outbox.connections import execute, fetch, make_settings
+from tests.servers.pooler import Pooler
+
+PID = "SELECT pg_backend_pid()"
+
+
+@contextmanager
+def client_of(pooler: Pooler) -> Iterator[Connection]:
+    with closing(psycopg2.connect(pooler.url)) as connection:
+        yield connection
+
+
+def test_a_transaction_has_one_session_and_the_next_may_have_another(database: str) -> None:
+    with Pooler(database, is_round_robin=True) as pooler, client_of(pooler) as client:
+        first = [fetch(client, PID), fetch(client, PID)]
+        client.rollback()
+        second = fetch(client, PID)
+
+    assert first[0] == first[1] != second
+
+
+def test_who_fails_in_a_transaction_keeps_its_session_until_it_rolls_back(database: str) -> None:
+    with Pooler(database, size=1) as pooler, client_of(pooler) as client:
+        with pytest.raises(psycopg2.errors.DivisionByZero):
+            fetch(client, "SELECT 1 / 0")
+        with pytest.raises(psycopg2.errors.InFailedSqlTransaction):
+            fetch(client, PID)
+        client.rollback()
+
+        assert fetch(client, "SELECT 1") == [(1,)]
+
+
+def test_what_a_client_left_open_is_not_handed_to_the_next(database: str) -> None:
+    with Pooler(database, size=1) as pooler:
+        with client_of(pooler) as client:
+            fetch(client, "INSERT INTO pauses (scope) VALUES ('all') RETURNING 1")
+
+        with client_of(pooler) as client:
+            assert fetch(client, "SELECT count(*) FROM pauses") == [(0,)]
+
+
+def test_rows_are_copied_in_through_it(database: str) -> None:
+    with Pooler(database) as pooler, client_of(pooler) as client:
+        with client.cursor() as cursor:
+            cursor.copy_expert("COPY pauses (scope) FROM STDIN", io.StringIO("topic:a\ntopic:b\n"))
+        client.commit()
+
+        assert fetch(client, "SELECT scope FROM pauses ORDER BY 1") == [("topic:a",), ("topic:b",)]
+
+
+def test_a_relay_refuses_to_lead_through_it(database: str) -> None:
+    with Pooler(database) as pooler:
+        settings = make_settings(pooler.url)
+        with closing(open_session(settings)) as session:
+            assert try_to_lead(session)
+
+            with pytest.raises(UnfitError, match="pooler in transaction mode"):
+                check_alone(settings)
+
+
+def test_a_listener_hears_nothing_through_it(database: str) -> None:
+    with Pooler(database) as pooler:
+        settings = make_settings(pooler.url)
+        with closing(open_session(settings)) as session:
+            assert not hears_notifications(session, settings)
+
+
+def test_many_clients_share_few_sessions(database: str) -> None:
+    with Pooler(database, size=2) as pooler:
+        for _ in range(8):
+            with client_of(pooler) as client:
+                execute(client, "SELECT 1")
+
+        with client_of(pooler) as client:
+            assert fetch(client, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == [(1,)]
