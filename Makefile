@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	&& { command -v $$python; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types imports quick end-to-end soak bench clean
+.PHONY: help install run test lint format types imports quick end-to-end mechanisms soak bench clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ quick: $(STAMP) ## Run the tests that need neither Java nor the whole system
 
 end-to-end: $(STAMP) ## Run all processes together, on the embedded broker and on Apache Kafka
 	$(BIN)/pytest tests/end_to_end
+
+mechanisms: $(STAMP) ## Take each mechanism out of the code, one at a time, and show its tests failing
+	$(BIN)/python -m tests.mechanisms
 
 soak: $(STAMP) ## Kill 30 processes under load and 100 pipelines in mid-call, stop the pipeline for two minutes
 	KILLS=$(KILLS) OUTAGE=$(OUTAGE) CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_kills.py \

@@ -177,8 +177,12 @@ def test_a_notification_of_another_producer_is_delivered_once(
 def test_what_does_not_decode_is_buried_before_the_flush_returns(
     database: str, worker: Worker, dead_letters: FakeDeadLetters
 ) -> None:
+    dead_letters.is_there.clear()
     worker.inbox.add(arrival(b"junk"))
     worker.inbox.add(arrival(topic="unheard_of"))
+    with pytest.raises(WorkerError, match="not claimed"):
+        worker.inbox.flush(0.2)
+    dead_letters.is_there.set()
     worker.inbox.flush(10)
 
     assert [reason.partition(":")[0] for reason in dead_letters.reasons] == ["not valid JSON", NO_HANDLER]

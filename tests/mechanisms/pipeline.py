@@ -1,0 +1,158 @@
+"""From Kafka to a call."""
+
+from tests.mechanisms.removal import Edit, Removal
+
+WORKER = "tests/pipeline/test_worker.py"
+DESTINATIONS = "tests/pipeline/test_destinations.py"
+RETRY = "tests/pipeline/test_retry.py"
+
+REMOVALS = (
+    Removal(
+        "one key is delivered one after the other",
+        (Edit("pipeline/lanes.py", "        if lane.is_busy:\n", "        if False:\n"),),
+        (
+            "tests/pipeline/test_deliveries.py::test_a_key_with_an_attempt_under_way_holds_its_next_message_and_no_other",
+        ),
+    ),
+    Removal(
+        "a flush waits for claims",
+        (Edit("pipeline/inbox.py", "lambda: self._error or self._settled >= target", "lambda: True"),),
+        (f"{WORKER}::test_a_flush_waits_until_everything_is_claimed_and_no_longer",),
+    ),
+    Removal(
+        "a flush waits for dead letters",
+        (
+            Edit(
+                "pipeline/worker.py",
+                "        if letters:\n            self._bury(letters)\n        self.inbox.settle(arrivals)\n",
+                "        self.inbox.settle(arrivals)\n        if letters:\n            self._bury(letters)\n",
+            ),
+        ),
+        (f"{WORKER}::test_what_does_not_decode_is_buried_before_the_flush_returns",),
+    ),
+    Removal(
+        "an attempt has a deadline",
+        (
+            Edit(
+                "pipeline/deliverer.py",
+                "        if self._clock() > attempt.deadline:\n"
+                "            return postponed(attempt, OUT_OF_TIME, wait=1.0)\n",
+                "",
+            ),
+        ),
+        ("tests/pipeline/test_deliveries.py::test_no_call_begins_when_the_lease_is_nearly_over",),
+    ),
+    Removal(
+        "a transaction of the pipeline is halved until the bad record stands alone",
+        (Edit("pipeline/ledger.py", "        if len(requests) == 1:\n", "        if requests:\n"),),
+        ("tests/pipeline/test_ledger.py::test_one_record_that_postgresql_refuses_stands_alone_in_the_end",),
+    ),
+    Removal(
+        "the id of an adopted message is made from the record's identity",
+        (
+            Edit(
+                "pipeline/identity.py",
+                "digest = int.from_bytes(_digest(identity)[:10])",
+                "digest = int.from_bytes(__import__('os').urandom(10))",
+            ),
+        ),
+        ("tests/pipeline/test_decoding.py::test_a_redelivered_foreign_record_has_the_same_id",),
+    ),
+    Removal(
+        "the topic's id belongs to the record's identity",
+        (
+            Edit(
+                "pipeline/decoding.py",
+                "topic = self._topic_ids.get(arrival.topic, arrival.topic)",
+                "topic = arrival.topic",
+            ),
+        ),
+        ("tests/pipeline/test_decoding.py::test_the_same_place_on_a_recreated_topic_is_another_record",),
+    ),
+    Removal(
+        "own records of unknown messages are appended under their own ids",
+        (
+            Edit(
+                "pipeline/ledger.py",
+                "missing = unknown(connection, [one.id for one in losers]) if losers else set()",
+                "missing = set()",
+            ),
+        ),
+        ("tests/pipeline/test_ledger.py::test_a_record_whose_message_the_database_lost_is_recovered_and_claimed",),
+    ),
+    Removal(
+        "records are claimed as they come, not when the window ends",
+        (
+            Edit(
+                "pipeline/worker.py",
+                "arrivals = self.inbox.take(self._room()) if len(self.inbox) else []",
+                "arrivals = self.inbox.take(self._room()) if self.inbox.flushing_for > 0 else []",
+            ),
+        ),
+        ("tests/pipeline/test_process.py::test_a_lone_message_on_an_idle_system_does_not_wait_for_the_window",),
+    ),
+    Removal(
+        "a queue, a limit and its turn for each destination",
+        (
+            Edit(
+                "pipeline/destinations.py",
+                "return self.active < self.limit and self.channel.active < self.channel.limit",
+                "return True",
+            ),
+            Edit(
+                "pipeline/destinations.py",
+                "if queue.ready and not queue.in_turn and queue.active < queue.limit:",
+                "if queue.ready and not queue.in_turn:",
+            ),
+        ),
+        (f"{DESTINATIONS}::test_a_destination_has_its_limit_and_the_others_their_turn",),
+    ),
+    Removal(
+        "what was claimed before a destination failed is given back untried",
+        (
+            Edit(
+                "pipeline/deliverer.py",
+                "        if not attempt.is_probe and self._health.is_barred(attempt.counted, attempt.generation):\n"
+                "            return postponed(attempt, FAILING, wait=0.0)\n",
+                "",
+            ),
+        ),
+        (f"{DESTINATIONS}::test_what_was_claimed_before_a_destination_failed_is_given_back_untried",),
+    ),
+    Removal(
+        "a strict lane breaks",
+        (
+            Edit(
+                "pipeline/lanes.py",
+                'if key[0] in self._strict_topics and outcome.outcome not in {"sent", "dead"}:',
+                "if False:",
+            ),
+        ),
+        (f"{DESTINATIONS}::test_a_strict_lane_gives_back_what_waits_behind_a_failure",),
+    ),
+    Removal(
+        "a permanent error is the end",
+        (
+            Edit(
+                "pipeline/retry.py",
+                "        if isinstance(error, PermanentError):\n            return dead(attempt, reason_of(error))\n",
+                "",
+            ),
+        ),
+        (f"{RETRY}::test_a_permanent_error_is_the_end",),
+    ),
+    Removal(
+        "attempts that count are counted",
+        (Edit("pipeline/retry.py", "        if tries >= most:\n", "        if False:\n"),),
+        (f"{RETRY}::test_the_last_attempt_is_the_end",),
+    ),
+    Removal(
+        "attempts that do not count are not",
+        (
+            Edit(
+                "pipeline/retry.py", "attempt.number - attempt.uncounted, self._policy", "attempt.number, self._policy"
+            ),
+        ),
+        (f"{RETRY}::test_attempts_that_do_not_count_are_not_counted",),
+    ),
+)

@@ -1,0 +1,121 @@
+"""From the log to Kafka."""
+
+from tests.mechanisms.removal import Edit, Removal
+
+READER = "tests/relay/test_reader.py"
+RELAY = "tests/relay/test_relay.py"
+IN_PROGRESS = "AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot)))"
+SINCE = "AND transaction_id >= pg_snapshot_xmax(%(previous)s::pg_snapshot)"
+
+REMOVALS = (
+    Removal(
+        "a page is the difference between two snapshots",
+        (Edit("outbox/relay/reader.py", IN_PROGRESS, "AND false"),),
+        (
+            f"{READER}::test_writers_that_overtake_each_other_lose_nothing",
+            "tests/end_to_end/test_order.py::test_writers_that_overtake_each_other_are_published_at_once_and_in_order",
+        ),
+    ),
+    Removal(
+        "nothing waits for xmin",
+        (
+            Edit(
+                "outbox/relay/reader.py",
+                SINCE,
+                f"{SINCE} AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())",
+            ),
+        ),
+        (f"{READER}::test_an_open_write_transaction_holds_nothing_up",),
+    ),
+    Removal(
+        "the log is written in the caller's transaction",
+        (
+            Edit(
+                "outbox/acceptance.py",
+                "        (transaction_id,) = cursor.fetchone()  # type: ignore[misc]\n",
+                "        (transaction_id,) = cursor.fetchone()\n    connection.commit()\n",
+            ),
+        ),
+        (f"{READER}::test_a_rolled_back_event_is_never_read",),
+    ),
+    Removal(
+        "the next term begins at the stored cursor",
+        (
+            Edit(
+                "outbox/relay/process.py",
+                "cursor = cursors.begin_term(session, cursors.load(session), cluster_id=read_cluster_id(admin))",
+                "cursor = cursors.begin_term(session, cursors.load(session), cluster_id=read_cluster_id(admin))\n"
+                "    with session.cursor() as now:\n"
+                '        now.execute("SELECT pg_current_snapshot()::text")\n'
+                "        cursor = cursors.replace(cursor, previous=now.fetchone()[0])",
+            ),
+        ),
+        (f"{RELAY}::test_a_leader_that_lost_its_session_begins_again_at_the_stored_cursor",),
+    ),
+    Removal(
+        "the cursor passes only what Kafka settled, and what it missed is found behind the consumer",
+        (
+            Edit("outbox/relay/publisher.py", "while self._pages and self._pages[0].open == 0:", "while self._pages:"),
+            Edit("outbox/scheduler/schedule.py", "        Duty(settings.sweep_seconds, lost),\n", ""),
+        ),
+        ("tests/end_to_end/test_kills.py::test_whatever_is_killed_all_that_was_accepted_ends_sent",),
+    ),
+    Removal(
+        "an advisory lock lets one relay lead",
+        (
+            Edit("outbox/relay/session.py", "SELECT pg_try_advisory_lock(%s)", "SELECT %s IS NOT NULL"),
+            Edit("outbox/relay/process.py", "    sessions.check_alone(settings)\n", ""),
+        ),
+        (f"{RELAY}::test_a_standby_takes_over_from_a_killed_leader",),
+    ),
+    Removal(
+        "the cursor is saved by compare-and-swap on its epoch",
+        (Edit("outbox/relay/cursor.py", '" WHERE name = %s AND epoch = %s"', '" WHERE name = %s AND %s IS NOT NULL"'),),
+        (f"{READER}::test_a_cursor_that_somebody_else_moved_is_not_saved",),
+    ),
+    Removal(
+        "pages are in the order of positions",
+        (
+            Edit(
+                "outbox/relay/reader.py",
+                "page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position LIMIT %(size)s)",
+                "page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position DESC LIMIT %(size)s)",
+            ),
+            Edit(
+                "outbox/relay/reader.py",
+                ") AS events ON true\nORDER BY position\n",
+                ") AS events ON true\nORDER BY position DESC\n",
+            ),
+        ),
+        (f"{READER}::test_a_message_requested_after_another_was_answered_is_read_after_it",),
+    ),
+    Removal(
+        "what is refused for good becomes an event, and the cursor passes",
+        (
+            Edit(
+                "outbox/relay/publisher.py",
+                "        if error.code() in REFUSED_FOR_GOOD or is_unknown:\n"
+                "            page.refused.append((find_row(), error.str()))\n"
+                "            return\n",
+                "",
+            ),
+        ),
+        (f"{RELAY}::test_a_record_too_large_for_kafka_ends_dead_and_holds_nobody_up",),
+    ),
+    Removal(
+        "the cursor stores the identity of its PostgreSQL cluster",
+        (
+            Edit(
+                "outbox/relay/cursor.py",
+                '    _check(cursor.system_identifier, system_identifier, "PostgreSQL cluster")\n',
+                "",
+            ),
+        ),
+        (f"{READER}::test_a_cursor_of_another_cluster_is_refused",),
+    ),
+    Removal(
+        "the cursor stores the identity of its Kafka cluster",
+        (Edit("outbox/relay/cursor.py", '    _check(cursor.cluster_id, cluster_id, "Kafka cluster")\n', ""),),
+        (f"{RELAY}::test_a_cursor_of_another_kafka_ends_the_relay_until_it_is_rebased",),
+    ),
+)

@@ -1,0 +1,14 @@
+"""Every mechanism that the README's guarantees name, in the order of a message's way."""
+
+from tests.mechanisms import acceptance, channels, claims, desk, pipeline, relay, scheduling
+from tests.mechanisms.removal import Removal
+
+REMOVALS: tuple[Removal, ...] = (
+    *acceptance.REMOVALS,
+    *relay.REMOVALS,
+    *pipeline.REMOVALS,
+    *claims.REMOVALS,
+    *scheduling.REMOVALS,
+    *channels.REMOVALS,
+    *desk.REMOVALS,
+)

@@ -1,0 +1,130 @@
+"""Again: what is due, lost or given up by the clock."""
+
+from tests.mechanisms.removal import Edit, Removal
+
+REQUESTS = "tests/scheduler/test_requests.py"
+DUE = "tests/scheduler/test_due.py"
+NOT_PAUSED = 'AND NOT {IS_PAUSED.format(message="m")}\n'
+
+REMOVALS = (
+    Removal(
+        "the scheduler settles leases that ended",
+        (
+            Edit(
+                "outbox/scheduler/leases.py",
+                "WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())",
+                "WHERE m.priority = level AND m.status = 'sending' AND m.due_at IS NULL",
+            ),
+        ),
+        (
+            f"{REQUESTS}::test_an_attempt_whose_lease_ended_without_outcome_is_tried_again",
+            (
+                "tests/end_to_end/test_processes.py"
+                "::test_a_pipeline_killed_in_mid_delivery_is_followed_by_another_attempt_after_the_lease"
+            ),
+            (
+                "tests/end_to_end/test_killed_calls.py"
+                "::test_what_a_killed_pipeline_had_in_hand_is_repeated_or_held_and_reported_as_unknown"
+            ),
+        ),
+    ),
+    Removal(
+        "due_at is the end of the lease",
+        (
+            Edit(
+                "outbox/scheduler/leases.py",
+                "WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())",
+                "WHERE m.priority = level AND m.status = 'sending' AND m.due_at IS NOT NULL",
+            ),
+            Edit("outbox/scheduler/leases.py", "AND m.due_at <= (SELECT at FROM clock)\n", "\n"),
+        ),
+        (f"{REQUESTS}::test_an_attempt_within_its_lease_is_left_alone",),
+    ),
+    Removal(
+        "only what the consumer has passed counts as lost",
+        (
+            Edit(
+                "outbox/scheduler/lost.py",
+                "committed.get(topic, {}).get(partition, 0) >= end",
+                "committed.get(topic, {}).get(partition, 0) >= 0",
+            ),
+        ),
+        (
+            f"{REQUESTS}::test_a_page_is_behind_the_group_once_every_partition_is",
+            "tests/end_to_end/test_outages.py::test_an_outage_of_the_pipeline_requests_next_to_nothing_twice",
+        ),
+    ),
+    Removal(
+        "topic ids are compared and what was pending is requested again; what that misses is found behind the consumer",
+        (
+            Edit(
+                "outbox/scheduler/deleted.py",
+                "again = sum(_request_topic(connection, name) for name in gone)",
+                "again = 0",
+            ),
+            Edit("outbox/scheduler/schedule.py", "        Duty(settings.sweep_seconds, lost),\n", ""),
+        ),
+        ("tests/relay/test_relay.py::test_a_deleted_topic_is_made_again_and_what_it_held_is_requested_again",),
+    ),
+    Removal(
+        "the scheduler follows a probe whose worker was killed",
+        (
+            Edit(
+                "outbox/scheduler/due.py",
+                "b.probe_at <= clock_timestamp() AND (b.probe_until IS NULL OR b.probe_until <= clock_timestamp())",
+                "b.probe_at <= clock_timestamp() AND b.probe_until IS NULL",
+            ),
+        ),
+        (f"{DUE}::test_a_probe_whose_worker_was_killed_is_followed_by_another",),
+    ),
+    Removal(
+        "the scheduler releases twice as much every second",
+        (
+            Edit(
+                "outbox/scheduler/due.py",
+                "LIMIT least(%(limit)s, 1 - b.released + floor(%(ramp)s\n"
+                "        * (2.0 ^ extract(epoch FROM clock_timestamp() - b.closed_at) - 1)))::bigint",
+                "LIMIT %(limit)s + 0 * b.released + 0 * %(ramp)s::bigint",
+            ),
+        ),
+        (f"{DUE}::test_what_waited_for_a_destination_that_recovers_returns_in_a_ramp",),
+    ),
+    Removal(
+        "the scheduler looks at what is delayed on a strict topic",
+        (
+            Edit(
+                "outbox/scheduler/due.py",
+                "AND NOT (m.topic = ANY (%(strict_topics)s) AND m.request > 0",
+                "AND NOT (m.topic = ANY (%(strict_topics)s) AND false",
+            ),
+        ),
+        (f"{DUE}::test_on_a_strict_topic_the_first_of_a_key_is_requested_alone",),
+    ),
+    Removal(
+        "nothing is requested before its date",
+        (
+            Edit(
+                "outbox/scheduler/due.py",
+                "m.status IN ('scheduled', 'failed') AND m.due_at <= (SELECT clock_timestamp())",
+                "m.status IN ('scheduled', 'failed') AND m.due_at IS NOT NULL",
+            ),
+        ),
+        (f"{DUE}::test_a_message_for_later_is_requested_at_its_date_and_not_before",),
+    ),
+    Removal(
+        "the scheduler expires what passed its deliver_by",
+        (
+            Edit(
+                "outbox/scheduler/expiry.py",
+                "WHERE deliver_by <= (SELECT clock_timestamp()) AND status",
+                "WHERE deliver_by IS NULL AND status",
+            ),
+        ),
+        (f"{DUE}::test_what_passed_its_last_date_expires_and_says_so",),
+    ),
+    Removal(
+        "the scheduler leaves what is paused due",
+        (Edit("outbox/scheduler/due.py", NOT_PAUSED, ""),),
+        (f"{DUE}::test_what_is_paused_stays_due_until_it_is_resumed",),
+    ),
+)
