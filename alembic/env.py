@@ -17,8 +17,8 @@ ischema_names.update(xid8=Xid8, pg_snapshot=PgSnapshot)  # SQLAlchemy does not k
 
 
 def _is_ours(_object: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:  # noqa: FBT001 - Alembic's signature
-    is_partition = kind == "table" and reflected and name is not None and name.startswith(("outbox_y", "messages_y"))
-    return not is_partition
+    partitions = ("outbox_y", "messages_y", "outbox_before_", "messages_before_")
+    return not (kind == "table" and reflected and name is not None and name.startswith(partitions))
 
 
 def _default_differs(

@@ -96,3 +96,11 @@ def unknown(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
             ([str(one) for one in ids],),
         )
         return {UUID(one) for (one,) in cursor}
+
+
+def read_horizon(connection: Connection) -> UUID:
+    """Below this id, what the database does not know has left with its partition (outbox/scheduler/retention.py)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT horizon::text FROM closing")
+        (horizon,) = cursor.fetchone()  # type: ignore[misc]
+    return UUID(horizon)

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL, and what its errors mean."""
 
+from datetime import datetime
 from typing import Any
 
 import psycopg2
@@ -64,6 +65,14 @@ def _configure(opened: Connection, settings: Settings) -> None:
         if opened.server_version >= CRASHES_SINCE:
             cursor.execute("SET enable_partition_pruning = off")
     opened.commit()
+
+
+def read_clock(connection: Connection) -> datetime:
+    """The database's time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (at,) = cursor.fetchone()  # type: ignore[misc]
+    return at  # type: ignore[no-any-return]
 
 
 def is_outage(error: BaseException) -> bool:

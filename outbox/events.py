@@ -180,6 +180,29 @@ class Discarded(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class Carried(Event, frozen=True, kw_only=True):
+    """The events before this one left with their partition: it holds the whole state that they led to."""
+
+    TYPE = "message.carried"
+    topic: str
+    key: str | None
+    data: msgspec.Raw
+    traceparent: str | None
+    status: str
+    request: int
+    attempts: int
+    reason: str | None
+    due_at: datetime | None
+    requested_in: int
+    accepted_at: datetime
+    updated_at: datetime
+    sent_at: datetime | None
+    priority: int
+    deliver_by: datetime | None
+    destination: str | None
+    uncounted: int
+
+
 TYPES: dict[str, type[Event]] = {kind.TYPE: kind for kind in Event.__subclasses__()}
 
 

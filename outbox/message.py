@@ -14,6 +14,7 @@ import msgspec
 from outbox.events import (
     Adopted,
     Cancelled,
+    Carried,
     DeadLettered,
     Discarded,
     Edited,
@@ -86,6 +87,8 @@ def fold(stream: Iterable[Recorded]) -> Message:
 def evolve(state: Message | None, recorded: Recorded) -> Message:
     """The state after one more event. Raises ValueError when a stream does not begin with a request."""
     event = recorded.event
+    if isinstance(event, Carried):
+        return _carried(event, recorded)
     if isinstance(event, Opening) and state is None:
         return _opened(event, recorded)
     if state is None:
@@ -119,6 +122,11 @@ def _opened(event: Opening, recorded: Recorded) -> Message:
         destination=None,
         uncounted=0,
     )
+
+
+def _carried(event: Carried, recorded: Recorded) -> Message:
+    place = {"id": recorded.stream_id, "version": recorded.version}
+    return msgspec.convert({**msgspec.structs.asdict(event), **place}, Message)
 
 
 def _changes(state: Message, recorded: Recorded) -> dict[str, Any]:

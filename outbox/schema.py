@@ -233,5 +233,22 @@ requeues = Table(
     Index("requeues_under_way", "id", postgresql_where=text("finished_at IS NULL")),
 )
 
+closing = Table(
+    "closing",
+    metadata,
+    Column("is_only", Boolean, nullable=False, server_default=text("true")),
+    Column("horizon", Uuid, nullable=False, server_default=text("'00000000-0000-0000-0000-000000000000'::uuid")),
+    Column("closed_at", _instant),
+    Column("bound", Uuid),
+    Column("kept_since", _instant),
+    Column("copied_to", Uuid),
+    Column("waits_for", Text),
+    PrimaryKeyConstraint("is_only", name="closing_one_row"),
+    CheckConstraint("is_only", name="closing_is_the_only_one"),
+    CheckConstraint("num_nulls(bound, kept_since, copied_to) IN (0, 3)", name="closing_is_under_way_or_not"),
+)
+
+closing_changes = Table("closing_changes", metadata, Column("id", Uuid, nullable=False))
+
 idempotency_keys_even = _make_idempotency_keys("idempotency_keys_even")
 idempotency_keys_odd = _make_idempotency_keys("idempotency_keys_odd")

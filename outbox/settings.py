@@ -39,6 +39,10 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _or_none(value: object) -> object:
+    return None if value in {"", "none"} else value
+
+
 def _named(variable: str) -> AliasChoices:
     return AliasChoices(variable, variable.lower())
 
@@ -103,6 +107,9 @@ class Settings(BaseSettings):
 
     max_ahead: float = Field(31_622_400.0, gt=0, le=315_360_000, description="seconds a date may lie ahead")
     idempotency_ttl: float = Field(86_400.0, ge=60, le=2_592_000, description="seconds an Idempotency-Key is kept")
+    retention: Annotated[float | None, BeforeValidator(lambda value: _or_none(value))] = Field(  # noqa: PLW0108 - defined below
+        None, ge=7200, le=315_360_000, description="seconds until what has ended leaves; kept for ever without it"
+    )
     strict_topics: Names = Field((), description="topics whose messages wait for a failed predecessor of their key")
     requeue_rate: float = Field(100.0, gt=0, le=10_000, description="dead letters requeued per second")
 
@@ -147,6 +154,14 @@ class Settings(BaseSettings):
                 shown = f"HERALD_CHANNELS__{name.upper()}__TIMEOUT ({policy.timeout:g})"
                 message = f"HERALD_LEASE ({self.lease:g}) must exceed {shown}"
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _keys_do_not_outlive_messages(self) -> "Settings":
+        if self.retention is not None and self.retention < self.idempotency_ttl:
+            shown = f"HERALD_IDEMPOTENCY_TTL ({self.idempotency_ttl:g})"
+            message = f"HERALD_RETENTION ({self.retention:g}) must not be less than {shown}"
+            raise ValueError(message)
         return self
 
     @model_validator(mode="after")

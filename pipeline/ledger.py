@@ -16,7 +16,7 @@ import psycopg2
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.adoption import Foreign, Lost, adopt, recover, unknown
+from outbox.adoption import Foreign, Lost, adopt, read_horizon, recover, unknown
 from outbox.breakers import BreakerPolicy, report_outcomes
 from outbox.claims import Claim, Record, claim
 from outbox.database import is_data_error, is_outage
@@ -128,9 +128,17 @@ class Ledger:
         return claim(connection, [terms(one) for one in requests], lease=self._lease)
 
     def _lost(self, connection: Connection, losers: list[Request]) -> tuple[list[Request], Refused]:
-        """Of Herald's own records that won nothing: those whose message the database does not know."""
+        """Of Herald's own records that won nothing: those whose message the database lost.
+
+        What is older than its lowest partition was not lost: it had ended and left, and this is a copy read again.
+        """
         missing = unknown(connection, [one.id for one in losers]) if losers else set()
-        gone = [one for one in losers if one.id in missing]
+        if not missing:
+            return [], []
+        horizon = read_horizon(connection)
+        if copies := sum(one < horizon for one in missing):
+            _log.info("copies_dropped", messages=copies, reason="they had ended and left with their partition")
+        gone = [one for one in losers if one.id in missing and one.id >= horizon]
         refused = [(one, one.defect or "") for one in gone if one.raw is None]
         return [one for one in gone if one.raw is not None], refused
 

@@ -18,7 +18,8 @@ from outbox.relay.cursor import CursorError, LostLeadError
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
 from outbox.relay.rebase import rebase
 from outbox.relay.term import DEAF_POLL, PAGES_AHEAD, POLL, Term
-from outbox.scheduler.schedule import Scheduler, make_duties
+from outbox.scheduler.retention import CLOSE_BOOKS, Retention
+from outbox.scheduler.schedule import Duty, Scheduler, make_duties
 from outbox.scheduler.tasks import load_tasks
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database
@@ -114,8 +115,13 @@ def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is
     poll, pages = POLL if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
     term = Term(session, cursor, publisher, page_size=settings.page_size, poll=poll, pages=pages)
     duties = make_duties(settings, admin, on_deleted_topic=term.renew.set)
-    # tasks have a thread of their own: a slow one must not hold up what is due
-    schedulers = Scheduler(settings, duties), Scheduler(settings, load_tasks(), name="tasks")
+    retention = [Duty(CLOSE_BOOKS, Retention(settings.retention).turn, name="retention")]
+    # what may be slow has a thread of its own: it must not hold up what is due
+    schedulers = (
+        Scheduler(settings, duties),
+        Scheduler(settings, retention, name="retention"),
+        Scheduler(settings, load_tasks(), name="tasks"),
+    )
     for scheduler in schedulers:
         scheduler.start()
     try:

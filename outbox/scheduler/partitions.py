@@ -1,16 +1,54 @@
-"""Partitions are made ahead: a row whose month has none is refused, and there is no default to fall into."""
+"""Partitions are made ahead: a row that finds none is refused, and there is no default to fall into.
+
+They reach a day ahead at least: so long may a clock be ahead, and so long may every relay be away. How wide they
+are follows from the retention, so that a third more than asked is kept at most, and their number stays small:
+each costs a claim 0.2 ms (measured, 2 to 75 of them).
+"""
+
+from datetime import datetime
 
 import structlog
+from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-MONTHS_AHEAD = 1  # each partition costs every statement planning time: 0.1 ms of a claim
+HOUR = 3600.0  # seconds
+MONTH = "1 month"
+# the least retention in seconds for each width; below the last one, and without any, there is nothing else to choose
+WIDTHS = ((93 * 24 * HOUR, MONTH), (21 * 24 * HOUR, "7 days"), (3 * 24 * HOUR, "1 day"), (18 * HOUR, "6 hours"))
+NARROWEST = "1 hour"
+SMALL = 8_388_608  # bytes of a partition that may be cut: ATTACH reads it while everybody waits
+MOST_CUTS = 100
 _log = structlog.get_logger()
 
 
-def make_partitions(connection: Connection) -> None:
-    """Make the partitions of this month and the next; gives up after 5 s behind another lock."""
+def width_for(retention: float | None) -> str:
+    """PostgreSQL's interval of one partition; `retention` in seconds, None for ever."""
+    if retention is None:
+        return MONTH
+    return next((width for least, width in WIDTHS if retention >= least), NARROWEST)
+
+
+def make_partitions(connection: Connection, *, retention: float | None, at: datetime) -> None:
+    """Make what is missing; a newest partition that is too wide and holds little is cut before.
+
+    The connection is in autocommit. Gives up after 5 s behind another lock.
+    """
+    width = width_for(retention)
+    if retention is not None:
+        _cut(connection, width, at)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT outbox_make_partitions(%s)", (MONTHS_AHEAD,))
+        cursor.execute("SELECT outbox_make_partitions(%s::interval, %s)", (width, at))
         (made,) = cursor.fetchone()  # type: ignore[misc]
     if made:
-        _log.info("partitions_made", partitions=made)
+        _log.info("partitions_made", partitions=made, width=width)
+
+
+def _cut(connection: Connection, width: str, at: datetime) -> None:
+    try:
+        with connection.cursor() as cursor:
+            for _ in range(MOST_CUTS):
+                cursor.execute("SELECT outbox_cut_newest(%s::interval, %s, %s)", (width, at, SMALL))
+                if cursor.fetchone() == (False,):
+                    break
+    except LockNotAvailable:
+        _log.info("partitions_locked", consequence="too wide a partition is cut at a later turn")

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect
+from outbox.database import connect, read_clock
 from outbox.notifier import CHANNEL
 from outbox.scheduler.deleted import watch_topics
 from outbox.scheduler.due import request_due
@@ -28,7 +28,7 @@ STOP_TIMEOUT = 3.0  # seconds
 TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond
 NOTE_PAGES = 1.0  # seconds
 WATCH_TOPICS = 5.0  # seconds between two looks at the topics' ids
-MAKE_PARTITIONS = 3600.0  # seconds
+MAKE_PARTITIONS = 60.0  # seconds
 _log = structlog.get_logger()
 
 
@@ -120,8 +120,11 @@ def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callab
     def lost(connection: Connection) -> int:
         return request_lost(connection, admin, group=settings.group)
 
+    def partitions(connection: Connection) -> None:
+        make_partitions(connection, retention=settings.retention, at=read_clock(connection))
+
     return [
-        Duty(MAKE_PARTITIONS, make_partitions),
+        Duty(MAKE_PARTITIONS, partitions),
         Duty(WATCH_TOPICS, topics),
         Duty(TICK, leases),
         Duty(TICK, expire),

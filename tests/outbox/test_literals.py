@@ -14,6 +14,7 @@ import pytest
 from outbox.events import (
     Adopted,
     Cancelled,
+    Carried,
     DeadLettered,
     Discarded,
     Edited,
@@ -54,6 +55,7 @@ DIGESTS = {
     "message.expired.1": "56b414cce88556cf",
     "message.edited.1": "c107797d4559ca62",
     "message.discarded.1": "ae065c20b4b23edc",
+    "message.carried.1": "eb92955e564b8cad",
 }
 
 
@@ -94,6 +96,25 @@ MEANINGS: dict[str, Event] = {
     "message.expired.1": Expired(deliver_by=WHEN),
     "message.edited.1": Edited(key="ada", data=data(2)),
     "message.discarded.1": Discarded(reason="outdated"),
+    "message.carried.1": Carried(
+        topic="generic_topic",
+        key="ada",
+        data=data(1),
+        traceparent=TRACE,
+        status="failed",
+        request=2,
+        attempts=3,
+        reason="HTTP 503",
+        due_at=WHEN,
+        requested_in=712,
+        accepted_at=datetime(2026, 1, 1, 11, tzinfo=UTC),
+        updated_at=datetime(2026, 1, 1, 11, 30, 0, 500000, tzinfo=UTC),
+        sent_at=None,
+        priority=7,
+        deliver_by=datetime(2026, 1, 2, 12, tzinfo=UTC),
+        destination="webhook:hooks.example.com",
+        uncounted=1,
+    ),
 }
 
 

@@ -4,8 +4,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from outbox.events import DeadLettered, Event, Failed, Late, Recorded, Rejected, Requested, Sent, Started
-from outbox.message import fold
+from outbox.events import Carried, DeadLettered, Event, Failed, Late, Recorded, Rejected, Requested, Sent, Started
+from outbox.message import evolve, fold
 
 STREAM = UUID("01900000-0000-7000-8000-000000000001")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -72,6 +72,16 @@ def test_a_late_outcome_changes_nothing_but_the_version() -> None:
     before, after = fold(stream(*sent)), fold(stream(*sent, Late(attempt=1, outcome="sent")))
 
     assert (after.status, after.sent_at, after.version) == (before.status, before.sent_at, before.version + 1)
+
+
+def test_a_carried_message_is_what_it_was_whatever_came_before() -> None:
+    before = fold(stream(REQUESTED, Started(attempt=1, lease_until=NOON), Failed(attempt=1, reason="no", due_at=NOON)))
+    state = {name: getattr(before, name) for name in Carried.__struct_fields__}
+    carried = Recorded(
+        stream_id=before.id, version=9, event=Carried(**state), transaction_id=999, recorded_at=NOON + timedelta(days=9)
+    )
+
+    assert evolve(None, carried) == evolve(before, carried) == msgspec.structs.replace(before, version=9)
 
 
 def test_a_stream_begins_with_a_request() -> None:

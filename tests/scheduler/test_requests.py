@@ -14,12 +14,10 @@ from outbox.scheduler import lost
 from outbox.scheduler.due import request_due
 from outbox.scheduler.leases import settle_leases
 from outbox.scheduler.lost import is_behind, lost_in, note_page
-from outbox.scheduler.partitions import make_partitions
 from outbox.scheduler.requests import request_again
 from tests.outbox.connections import (
     accepted,
     compared,
-    execute,
     fetch,
     make_settings,
     notification,
@@ -169,24 +167,3 @@ def test_no_page_is_noted_while_a_topic_is_missing(
     note_page(connection, AdminClient({}))
 
     assert fetch(connection, "SELECT count(*) FROM relay_pages") == [(pages,)]
-
-
-def test_partitions_are_made_ahead_and_only_once(connection: Connection) -> None:
-    ((before,),) = fetch(connection, "SELECT count(*) FROM pg_inherits")
-    make_partitions(connection)
-    connection.commit()
-    ((after,),) = fetch(connection, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'messages'::regclass")
-
-    assert after == 2
-    assert fetch(connection, "SELECT count(*) FROM pg_inherits") == [(before,)]
-
-
-def test_partitions_of_a_month_that_lacks_them_are_made(connection: Connection) -> None:
-    ((last,),) = fetch(
-        connection, "SELECT max(relname::text) FROM pg_class WHERE relname LIKE 'messages_y%%' AND relkind = 'r'"
-    )
-    execute(connection, f"DROP TABLE {last}")
-
-    make_partitions(connection)
-
-    assert fetch(connection, "SELECT to_regclass(%s) IS NOT NULL", last) == [(True,)]

@@ -1,0 +1,114 @@
+"""Retention: what has ended leaves after a time, by whole partitions; everything else is carried over.
+
+Closing the books replaces the partitions that are due by one new lowest partition, which holds what is kept. It is
+built beside the others, in steps; a trigger notes what changes meanwhile. One short statement then brings those
+changes over and puts it in its place. What is interrupted goes on at the next turn from where it stood, for all of
+it is in the database.
+"""
+
+from datetime import datetime, timedelta
+from time import monotonic
+
+import psycopg2
+import structlog
+from psycopg2.errors import LockNotAvailable
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.database import is_outage, read_clock
+
+CLOSE_BOOKS = 10.0  # seconds between two turns
+SPELL = 2.0  # seconds of copying in one turn: a relay that is told to stop waits for it
+STEP = 5_000  # messages looked at in one statement
+FEW = 100  # changes that may be left for the statement that everybody waits for
+MOST_AT_ONCE = 4  # partitions of each table in one closing
+TELL_AGAIN = 600.0  # seconds until the same reason is logged again
+LOCKED = "a lock that somebody holds"
+_log = structlog.get_logger()
+
+
+class Retention:
+    """The duty: a turn takes a closing as far as it comes, and says now and then what it waits for.
+
+    `retention` in seconds, None to keep everything. The connection is in autocommit.
+    """
+
+    def __init__(self, retention: float | None) -> None:
+        self._retention = retention
+        self._told: dict[str, float] = {}
+
+    def turn(self, connection: Connection) -> None:
+        """Close the books as of the database's clock."""
+        if self._retention is None:
+            _call(connection, "closing_abandon()")
+            return
+        at = read_clock(connection)
+        waits_for = close_books(connection, retention=self._retention, at=at)
+        if waits_for is not None:
+            self._tell(waits_for)
+        forget_requeues(connection, before=at - timedelta(seconds=self._retention))
+
+    def _tell(self, reason: str) -> None:
+        if monotonic() - self._told.get(reason, -TELL_AGAIN) >= TELL_AGAIN:
+            self._told[reason] = monotonic()
+            _log.warning("books_stay_open", waits_for=reason)
+
+
+def close_books(connection: Connection, *, retention: float, at: datetime) -> str | None:
+    """Begin a closing, or go on with the one under way, for two seconds; returns what it waits for, if anything.
+
+    What does not fit any more, because a migration changed the tables meanwhile, is begun anew at the next turn.
+    """
+    try:
+        waits_for = _advance(connection, at - timedelta(seconds=retention))
+    except LockNotAvailable:
+        waits_for = LOCKED
+    except psycopg2.Error as error:
+        if not is_outage(error):
+            _call(connection, "closing_abandon()")
+        raise
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE closing SET waits_for = %(it)s WHERE waits_for IS DISTINCT FROM %(it)s", {"it": waits_for}
+        )
+    return waits_for
+
+
+def forget_requeues(connection: Connection, *, before: datetime) -> None:
+    """Delete the jobs that ended before that date."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM requeues WHERE finished_at < %s", (before,))
+
+
+def _advance(connection: Connection, since: datetime) -> str | None:
+    if _call(connection, "(SELECT kept_since > %s FROM closing)", since):
+        _call(connection, "closing_abandon()")  # the retention was made longer
+    _call(connection, "closing_begin(%s, %s)", since, MOST_AT_ONCE)
+    if not _call(connection, "(SELECT bound IS NOT NULL FROM closing)"):
+        return None
+    deadline = monotonic() + SPELL
+    while _call(connection, "closing_copy(%s)", STEP) or _call(connection, "closing_catch_up()") > FEW:
+        if monotonic() > deadline:
+            return None
+    return _finish(connection)
+
+
+def _finish(connection: Connection) -> str | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT waits_for, milliseconds FROM closing_finish()")
+        waits_for, milliseconds = cursor.fetchone()  # type: ignore[misc]
+        if waits_for is not None:
+            return str(waits_for)
+        cursor.execute(
+            "SELECT outbox_time_of(horizon), (SELECT count(*) FROM messages WHERE id < horizon) FROM closing"
+        )
+        until, kept = cursor.fetchone()  # type: ignore[misc]
+    _log.info("books_closed", until=until.isoformat(), kept=kept, locked_milliseconds=round(milliseconds, 1))
+    return None
+
+
+def _call(connection: Connection, what: str, *values: object) -> int:
+    """What a function answers; yes is 1, no and nothing are 0."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {what}", values)
+        (answer,) = cursor.fetchone()  # type: ignore[misc]
+    return int(answer or 0)

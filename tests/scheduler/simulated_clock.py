@@ -1,0 +1,39 @@
+"""A database whose clock is set back for one connection, so that hours pass in no time.
+
+Statements say `clock_timestamp()` without a schema: for this connection the first one found is ours.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+_INSTALL = """
+CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    SELECT pg_catalog.clock_timestamp() + current_setting('simulated.shift')::interval
+$$;
+SET search_path = public, pg_catalog;
+SET simulated.shift = '0';
+"""
+
+
+@contextmanager
+def simulated_clock(connection: Connection) -> Iterator[None]:
+    """Until the end, `shift` moves the clock of this connection, which is in autocommit."""
+    with connection.cursor() as cursor:
+        cursor.execute(_INSTALL)
+        yield
+        cursor.execute("RESET search_path; DROP FUNCTION public.clock_timestamp()")
+
+
+def shift(connection: Connection, by: timedelta) -> None:
+    """From now on the clock is that much ahead of the real one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('simulated.shift', %s, false)", (f"{by.total_seconds()} seconds",))
+
+
+def id_at(when: datetime) -> UUID:
+    """A UUIDv7 of that time."""
+    return UUID(int=int(when.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62 | uuid4().int & (1 << 62) - 1)
