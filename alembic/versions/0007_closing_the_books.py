@@ -77,7 +77,7 @@ END $$;
 """
 
 # Whatever columns `messages` has are carried: the row as it is, and the same as one event.
-CARRY = """
+CARRY = r"""
 CREATE OR REPLACE FUNCTION closing_keeps(status text, updated_at timestamptz, since timestamptz) RETURNS boolean
     LANGUAGE sql IMMUTABLE AS $$
     SELECT status NOT IN ('sent', 'cancelled', 'expired', 'discarded') OR updated_at > since
@@ -94,10 +94,9 @@ BEGIN
     SELECT * INTO under_way FROM closing;
     log := closing_table('outbox', under_way.bound);
     state := closing_table('messages', under_way.bound);
-    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum),
-           string_agg(CASE attname WHEN 'version' THEN 'version + 1' ELSE quote_ident(attname) END, ', ' ORDER BY attnum)
-    INTO names, expressions
+    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO names
     FROM pg_attribute WHERE attrelid = 'messages'::regclass AND attnum > 0 AND NOT attisdropped;
+    expressions := regexp_replace(names, '\mversion\M', 'version + 1');
     EXECUTE format('DELETE FROM %I WHERE stream_id = ANY ($1)', log) USING ids;
     EXECUTE format('DELETE FROM %I WHERE id = ANY ($1)', state) USING ids;
     EXECUTE format('INSERT INTO %I (%s) SELECT %s FROM messages'
