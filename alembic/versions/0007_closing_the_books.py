@@ -148,18 +148,28 @@ END $$;
 # One call, so that a relay that freezes does not keep the locks. A vacuum that works on a partition is not waited for
 # while everybody else waits: its lock is asked for first. Returns what it waits for, or how long it had the locks.
 FINISH = """
-CREATE OR REPLACE FUNCTION closing_is_unpublished(bound uuid) RETURNS boolean LANGUAGE sql STABLE
-    SET enable_partition_pruning = on SET enable_seqscan = off AS $$
-    SELECT NOT EXISTS (SELECT FROM relay_cursor WHERE name = 'relay') OR EXISTS (
-        SELECT FROM relay_cursor AS c CROSS JOIN LATERAL (
-            SELECT FROM outbox AS o
-            WHERE o.stream_id < closing_is_unpublished.bound AND o.topic IS NOT NULL AND o.position > c.floor
-              AND o.transaction_id >= pg_snapshot_xmin(c.previous)
-              AND NOT pg_visible_in_snapshot(o.transaction_id, c.previous)
-            LIMIT 1
-        ) AS unpublished
-        WHERE c.name = 'relay')
-$$;
+CREATE OR REPLACE FUNCTION closing_is_unpublished(until uuid) RETURNS boolean LANGUAGE plpgsql
+    SET enable_seqscan = off AS $$
+DECLARE
+    relay relay_cursor;
+    partition text;
+    is_found boolean;
+BEGIN
+    SELECT * INTO relay FROM relay_cursor WHERE name = 'relay';
+    IF NOT FOUND THEN
+        RETURN true;
+    END IF;
+    FOR partition IN SELECT name FROM partitions WHERE parent = 'outbox' AND upper <= until LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE topic IS NOT NULL'
+            ' AND transaction_id >= pg_snapshot_xmin($1) AND NOT pg_visible_in_snapshot(transaction_id, $1)'
+            ' AND position + 0 > $2)', partition)  -- + 0: by the index of positions all of them would be read
+            INTO is_found USING relay.previous, relay.floor;
+        IF is_found THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
 
 CREATE OR REPLACE FUNCTION closing_finish(OUT waits_for text, OUT milliseconds double precision) LANGUAGE plpgsql
     SET lock_timeout = '200ms' AS $$

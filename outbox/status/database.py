@@ -44,6 +44,18 @@ SELECT destination, reason, opened_at, probe_at, failures,
 FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at
 """
 
+# `retention` in seconds, or null: then nothing is ever due.
+_PARTITIONS = """
+SELECT (count(*) FILTER (WHERE parent = 'messages'))::integer AS count, min(ends_at) AS oldest_until,
+    coalesce(sum(pg_total_relation_size(name::regclass)) FILTER (WHERE parent = 'outbox'), 0)::bigint AS outbox_bytes,
+    coalesce(sum(pg_total_relation_size(name::regclass)) FILTER (WHERE parent = 'messages'), 0)::bigint
+        AS messages_bytes,
+    (count(*) FILTER (WHERE parent = 'messages' AND upper > horizon
+        AND ends_at <= clock_timestamp() - make_interval(secs => {retention})))::integer AS due,
+    waits_for, closed_at
+FROM partitions CROSS JOIN closing GROUP BY waits_for, closed_at
+"""
+
 Row = dict[str, Any]
 
 
@@ -67,6 +79,7 @@ class DatabaseStatus:
     server: Answer
     migration: Answer
     messages: Answer
+    partitions: Answer
     relay: Answer
     pauses: Answer
     breakers: Answer
@@ -79,12 +92,14 @@ def read_database(settings: Settings) -> DatabaseStatus:
         connection = connect(patient, "herald-status")
     except psycopg2.Error as error:
         away = Answer([], reason(error))
-        return DatabaseStatus(away, away, away, away, away, away)
+        return DatabaseStatus(away, away, away, away, away, away, away)
     with contextlib.closing(connection):
         connection.autocommit = True
         ask = _asker(connection)
         revision = ask("SELECT version_num AS revision FROM alembic_version")
-        return DatabaseStatus(ask(_SERVER), revision, ask(_MESSAGES), ask(_BACKLOG), ask(_PAUSES), ask(_BREAKERS))
+        partitions = _PARTITIONS.format(retention="NULL" if settings.retention is None else settings.retention)
+        queries = (_MESSAGES, partitions, _BACKLOG, _PAUSES, _BREAKERS)
+        return DatabaseStatus(ask(_SERVER), revision, *(ask(query) for query in queries))
 
 
 def reason(error: Exception) -> str:

@@ -46,6 +46,7 @@ def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Setting
             "oldest_unfinished_seconds": oldest_unfinished(database.messages),
             "error": database.messages.error,
         },
+        "partitions": {**database.partitions.row, "error": database.partitions.error},
         "relay": {**database.relay.row, "error": database.relay.error},
         "pauses": {"items": database.pauses.rows, "error": database.pauses.error},
         "open_breakers": {"items": database.breakers.rows, "error": database.breakers.error},
@@ -67,6 +68,7 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
     if not database.server.error:
         rows.add_row("migration", _shown(database.migration, lambda answer: str(answer.row.get("revision", "none"))))
         rows.add_row("messages", _shown(database.messages, _messages))
+        rows.add_row("tables", _shown(database.partitions, _partitions))
         rows.add_row("relay", _shown(database.relay, _relay))
         _add_rows(rows, "paused", database.pauses, _pause)
         _add_rows(rows, "failing", database.breakers, _breaker)
@@ -93,6 +95,15 @@ def duration(seconds: float) -> str:
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} d"  # noqa: PLR2004 - two days
 
 
+def size(count: float) -> str:
+    """Say how many bytes in the unit that fits: 512 B, 8 kB, 1.5 MB, 20 GB."""
+    for unit, form in (("B", "{:.0f}"), ("kB", "{:.0f}"), ("MB", "{:.1f}")):
+        if count < 1024:  # noqa: PLR2004 - the step from unit to unit
+            return f"{form.format(count)} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GB"
+
+
 def _shown(answer: Answer, render: Callable[[Answer], str]) -> Text:
     if answer.error:
         return _bad(answer.error)
@@ -108,6 +119,15 @@ def _messages(answer: Answer) -> str:
     counts = ", ".join(f"{row['count']:,} {row['status']}" for row in answer.rows) or "none"
     age = oldest_unfinished(answer)
     return counts if age is None else f"{counts}; the oldest unfinished waits for {duration(age)}"
+
+
+def _partitions(answer: Answer) -> str:
+    if not answer.rows:
+        return "none"
+    row = answer.row
+    sizes = f"outbox {size(row['outbox_bytes'])}, messages {size(row['messages_bytes'])}"
+    due = f"; {row['due']} due" + (f", waits for {row['waits_for']}" if row["waits_for"] else "") if row["due"] else ""
+    return f"{row['count']} partitions each, the oldest until {row['oldest_until']:%Y-%m-%d %H:%M}; {sizes}{due}"
 
 
 def _relay(answer: Answer) -> str:

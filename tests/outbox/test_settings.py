@@ -36,6 +36,12 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("HERALD_STRICT_TOPICS", "orders", "HERALD_STRICT_TOPICS: no such topic: orders"),
         ("HERALD_BREAKER_RAMP", "0", "HERALD_BREAKER_RAMP: Input should be greater than 0"),
         ("HERALD_IDEMPOTENCY_TTL", "1", "HERALD_IDEMPOTENCY_TTL: Input should be greater than or equal to 60"),
+        ("HERALD_RETENTION", "3600", "HERALD_RETENTION: Input should be greater than or equal to 7200"),
+        (
+            "HERALD_RETENTION",
+            "7200",
+            r"HERALD_RETENTION \(7200\) must not be less than HERALD_IDEMPOTENCY_TTL \(86400\)",
+        ),
         ("KAFKA_SASL_MECHANISM", "PLAIN", "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
     ],
 )
@@ -44,6 +50,13 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
 
     with pytest.raises(SettingsError, match=complaint):
         load_settings()
+
+
+@pytest.mark.parametrize(("value", "retention"), [("", None), ("none", None), ("86400", 86_400.0)])
+def test_retention_may_be_none(monkeypatch: pytest.MonkeyPatch, value: str, retention: float | None) -> None:
+    monkeypatch.setenv("HERALD_RETENTION", value)
+
+    assert load_settings().retention == retention
 
 
 def test_a_missing_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

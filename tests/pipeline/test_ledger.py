@@ -19,7 +19,7 @@ from pipeline.decoding import Decoder
 from pipeline.ledger import Ledger, OutageError
 from pipeline.records import Arrival, Request
 from pipeline.topics import notifications
-from tests.outbox.connections import compared
+from tests.outbox.connections import compared, execute
 from tests.pipeline.parts import make_ledger
 from tests.pipeline.records import (
     SOURCE,
@@ -109,6 +109,28 @@ def test_a_record_whose_message_the_database_lost_is_recovered_and_claimed(datab
         (5, "message.recovered"),
         (6, "message.started"),
     ]
+
+
+def test_a_copy_of_a_message_that_ended_and_left_is_dropped(
+    database: str, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, lost = new_id(), new_id()
+    with compared(database) as connection:
+        execute(connection, "UPDATE closing SET horizon = %s", str(lost))
+
+    written = ledger.write([], decoded(own(left), own(left, b"not json"), own(lost)), terms)
+
+    assert (written.won, written.refused) == ({lost: FIRST}, [])
+    assert statuses(database) == {lost: "sending"}
+    assert "copies_dropped" in capsys.readouterr().out
+
+
+def test_what_another_producer_wrote_is_adopted_however_old_it_is(database: str, ledger: Ledger) -> None:
+    with compared(database) as connection:
+        execute(connection, "UPDATE closing SET horizon = %s", str(new_id()))
+    (request,) = decoded(arrival())
+
+    assert ledger.write([], [request], terms).won == {request.id: FIRST}
 
 
 def test_a_lost_record_that_is_not_json_is_refused_with_its_reason(ledger: Ledger) -> None:

@@ -2,17 +2,21 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from outbox.database import read_clock
 from outbox.pauses import pause
+from outbox.scheduler.partitions import make_partitions
+from outbox.scheduler.retention import close_books
 from outbox.status import command
 from outbox.status.database import Answer
-from outbox.status.report import duration, oldest_unfinished
-from tests.outbox.connections import connected, execute
+from outbox.status.report import duration, oldest_unfinished, size
+from tests.outbox.connections import connected, execute, fetch
 
 NOBODY = "127.0.0.1:1"  # a port without a listener
 
@@ -75,6 +79,42 @@ def test_what_is_paused_and_what_keeps_failing_is_shown(ask: Ask, database: str,
     assert breaker["opened_at"] < breaker["probe_at"]
 
 
+def test_partitions_and_their_sizes_are_shown(ask: Ask, database: str, broker: str) -> None:
+    with connected(database) as connection:
+        ((count, log, state),) = fetch(
+            connection,
+            "SELECT count(*) FILTER (WHERE parent = 'outbox'),"
+            " sum(pg_total_relation_size(name::regclass)) FILTER (WHERE parent = 'outbox'),"
+            " sum(pg_total_relation_size(name::regclass)) FILTER (WHERE parent = 'messages') FROM partitions",
+        )
+
+    shown, answer = ask(database, broker).output, json.loads(ask(database, broker, "--json").output)
+
+    assert f"{count} partitions each, the oldest until 20" in shown
+    assert f"outbox {size(log)}, messages {size(state)}" in shown
+    found = answer["partitions"]
+    assert (found["count"], found["outbox_bytes"], found["messages_bytes"]) == (count, log, state)
+    assert (found["due"], found["error"]) == (0, None)
+
+
+def test_a_partition_that_is_due_is_shown_with_what_it_waits_for(
+    ask: Ask, database: str, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERALD_RETENTION", "86400")
+    with connected(database) as connection:
+        connection.autocommit = True
+        then = read_clock(connection) - timedelta(days=2)
+        make_partitions(connection, retention=86_400.0, at=then)
+        close_books(connection, retention=86_400.0, at=then + timedelta(days=2))
+
+    shown, answer = ask(database, broker).output, json.loads(ask(database, broker, "--json").output)
+
+    found = answer["partitions"]
+    assert found["due"] > 0
+    assert found["waits_for"] == "what the relay has not published yet"
+    assert f"; {found['due']} due, waits for what the relay has not published yet" in shown
+
+
 def test_a_database_without_tables_says_so_part_by_part(ask: Ask, empty_database: str, broker: str) -> None:
     result = ask(empty_database, broker)
 
@@ -105,6 +145,13 @@ def test_what_is_finished_does_not_count_as_waiting() -> None:
 
     assert oldest_unfinished(Answer(rows)) == 30.0
     assert oldest_unfinished(Answer(rows[:1])) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(512, "512 B"), (8192, "8 kB"), (1_572_864, "1.5 MB"), (21_474_836_480, "20.0 GB")]
+)
+def test_a_size_is_shown_in_the_unit_that_fits(count: int, shown: str) -> None:
+    assert size(count) == shown
 
 
 @pytest.mark.parametrize(
