@@ -180,7 +180,10 @@ DECLARE
     locked_at timestamptz;
 BEGIN
     SELECT bound INTO until FROM closing WHERE copied_to = bound FOR UPDATE;
-    IF until IS NULL OR closing_is_unpublished(until) THEN
+    IF until IS NULL THEN
+        RETURN;  -- another relay was faster
+    END IF;
+    IF closing_is_unpublished(until) THEN
         waits_for := 'what the relay has not published yet';
         RETURN;
     END IF;

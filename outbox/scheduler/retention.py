@@ -96,8 +96,8 @@ def _finish(connection: Connection) -> str | None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT waits_for, milliseconds FROM closing_finish()")
         waits_for, milliseconds = cursor.fetchone()  # type: ignore[misc]
-        if waits_for is not None:
-            return str(waits_for)
+        if milliseconds is None:
+            return waits_for  # type: ignore[no-any-return]
         cursor.execute(
             "SELECT outbox_time_of(horizon), (SELECT count(*) FROM messages WHERE id < horizon) FROM closing"
         )
