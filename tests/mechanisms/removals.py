@@ -1,6 +1,6 @@
 """Every mechanism that the README's guarantees name, in the order of a message's way."""
 
-from tests.mechanisms import acceptance, channels, claims, desk, pipeline, relay, scheduling
+from tests.mechanisms import acceptance, channels, claims, desk, pipeline, relay, retention, scheduling
 from tests.mechanisms.removal import Removal
 
 REMOVALS: tuple[Removal, ...] = (
@@ -9,6 +9,7 @@ REMOVALS: tuple[Removal, ...] = (
     *pipeline.REMOVALS,
     *claims.REMOVALS,
     *scheduling.REMOVALS,
+    *retention.REMOVALS,
     *channels.REMOVALS,
     *desk.REMOVALS,
 )
