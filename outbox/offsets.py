@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 from outbox.kafka import ANSWER_TIMEOUT
 
 Offsets = dict[str, dict[str, int]]  # topic → partition → offset; partitions as text, as JSON keeps them
+Partitions = Mapping[str, Iterable[int]]
 
 
 def partitions_of(metadata: ClusterMetadata, names: Iterable[str]) -> dict[str, list[int]]:
@@ -15,19 +16,31 @@ def partitions_of(metadata: ClusterMetadata, names: Iterable[str]) -> dict[str, 
     return {name: list(metadata.topics[name].partitions) for name in names if name in metadata.topics}
 
 
-def read_end_offsets(admin: AdminClient, partitions: Mapping[str, Iterable[int]]) -> Offsets:
+def read_end_offsets(admin: AdminClient, partitions: Partitions) -> Offsets:
     """Where these partitions end; a topic without partitions is left out. Raises KafkaException."""
-    latest: dict[TopicPartition, OffsetSpec] = {
-        TopicPartition(name, number): OffsetSpec.latest() for name, numbers in partitions.items() for number in numbers
-    }
-    if not latest:
+    return _read_offsets(admin, partitions, OffsetSpec.latest())
+
+
+def read_first_offsets(admin: AdminClient, partitions: Partitions) -> Offsets:
+    """Where these partitions begin: what was there before, Kafka has removed. Raises KafkaException."""
+    return _read_offsets(admin, partitions, OffsetSpec.earliest())
+
+
+def read_offsets_since(admin: AdminClient, partitions: Partitions, timestamp: int) -> Offsets:
+    """The first record of that time or later (milliseconds since 1970); -1 where there is none."""
+    return _read_offsets(admin, partitions, OffsetSpec.for_timestamp(timestamp))
+
+
+def _read_offsets(admin: AdminClient, partitions: Partitions, spec: OffsetSpec) -> Offsets:
+    asked = {TopicPartition(name, number): spec for name, numbers in partitions.items() for number in numbers}
+    if not asked:
         return {}
-    found = admin.list_offsets(latest, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT)
-    ends: Offsets = {}
+    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT)
+    offsets: Offsets = {}
     for place, future in found.items():
-        end = future.result(ANSWER_TIMEOUT).offset  # type: ignore[attr-defined]  # the stub lacks it
-        ends.setdefault(place.topic, {})[str(place.partition)] = end
-    return ends
+        offset = future.result(ANSWER_TIMEOUT).offset  # type: ignore[attr-defined]  # the stub lacks it
+        offsets.setdefault(place.topic, {})[str(place.partition)] = offset
+    return offsets
 
 
 def read_committed(admin: AdminClient, group: str) -> Offsets:

@@ -21,7 +21,7 @@ PROBE_PATIENCE = 10.0  # seconds until a probe that was requested and never clai
 
 _CAUSE = "CASE WHEN m.status = 'failed' THEN 'retry' WHEN m.request = 0 THEN 'scheduled' ELSE 'postponed' END"
 # a subquery, or the volatile clock would keep PostgreSQL from using the index
-_WAITS = f"""
+WAITS = f"""
 m.status IN ('scheduled', 'failed') AND m.due_at <= (SELECT clock_timestamp())
 AND NOT {IS_PAUSED.format(message="m")}
 AND NOT (m.topic = ANY (%(strict_topics)s) AND m.request > 0 AND EXISTS (
@@ -34,7 +34,7 @@ AND NOT (m.topic = ANY (%(strict_topics)s) AND m.request > 0 AND EXISTS (
 _DUE = f"""
 SELECT found.id, found.version FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
     SELECT m.id, m.version FROM messages AS m
-    WHERE m.priority = level AND {_WAITS}
+    WHERE m.priority = level AND {WAITS}
       AND NOT EXISTS (SELECT FROM breakers AS b WHERE b.destination = m.destination
                       AND (b.opened_at IS NOT NULL OR b.closed_at IS NOT NULL))
     ORDER BY m.due_at
@@ -46,7 +46,7 @@ SELECT found.id, found.version FROM generate_series(9, 0, -1) AS level CROSS JOI
 _RELEASED = f"""
 SELECT found.id, found.version FROM breakers AS b CROSS JOIN LATERAL (
     SELECT m.id, m.version FROM messages AS m
-    WHERE m.destination = b.destination AND {_WAITS}
+    WHERE m.destination = b.destination AND {WAITS}
     ORDER BY m.priority DESC, m.due_at
     LIMIT least(%(limit)s, 1 - b.released + floor(%(ramp)s
         * (2.0 ^ extract(epoch FROM clock_timestamp() - b.closed_at) - 1)))::bigint
@@ -57,7 +57,7 @@ WHERE b.closed_at > clock_timestamp() - make_interval(secs => {RAMP_SECONDS})
 _PROBES = f"""
 SELECT found.id, found.version FROM breakers AS b CROSS JOIN LATERAL (
     SELECT m.id, m.version FROM messages AS m
-    WHERE m.destination = b.destination AND {_WAITS}
+    WHERE m.destination = b.destination AND {WAITS}
     ORDER BY m.priority DESC, m.due_at
     LIMIT 1
 ) AS found

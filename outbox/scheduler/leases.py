@@ -63,15 +63,7 @@ SELECT status, count(*) FROM moved GROUP BY status
 
 def settle_leases(connection: Connection, settings: Settings) -> int:
     """Settle one batch, in the caller's transaction; returns how many died: those are published."""
-    known = [None, *CHANNELS, *settings.channels]
-    policies = [
-        {"channel": channel, "max_attempts": found.max_attempts, "unknown": found.unknown}
-        for channel, found in ((name, policy(settings, name)) for name in dict.fromkeys(known))
-    ]
-    values = {"policies": msgspec.json.encode(policies).decode(), "limit": BATCH, "dead_letters": DEAD_LETTERS}
-    with connection.cursor() as cursor:
-        cursor.execute(_SETTLE, values)
-        settled: dict[str, int] = dict(cursor.fetchall())
+    settled = settle_batch(connection, settings)
     if settled:
         _log.warning(
             "outcomes_unknown",
@@ -80,3 +72,16 @@ def settle_leases(connection: Connection, settings: Settings) -> int:
             dead=settled.get("dead", 0),
         )
     return settled.get("dead", 0)
+
+
+def settle_batch(connection: Connection, settings: Settings) -> dict[str, int]:
+    """The same without a word; returns how many are in which status now."""
+    known = [None, *CHANNELS, *settings.channels]
+    policies = [
+        {"channel": channel, "max_attempts": found.max_attempts, "unknown": found.unknown}
+        for channel, found in ((name, policy(settings, name)) for name in dict.fromkeys(known))
+    ]
+    values = {"policies": msgspec.json.encode(policies).decode(), "limit": BATCH, "dead_letters": DEAD_LETTERS}
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLE, values)
+        return dict(cursor.fetchall())

@@ -1,0 +1,149 @@
+"""`herald audit`: makes every check on a live system, and repairs what is safe to repair."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+import psycopg2
+import rich_click as click
+from confluent_kafka import KafkaException
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from rich.console import Console
+
+from outbox.audit.findings import is_wrong
+from outbox.audit.ledger import LedgerError
+from outbox.audit.looking import rows
+from outbox.audit.order import audit
+from outbox.audit.repair import plan, repair
+from outbox.audit.report import Audit, machine_form, table
+from outbox.audit.scope import STATEMENT_TIMEOUT, Scope
+from outbox.database import connect
+from outbox.desk.options import Date
+from outbox.kafka import make_admin
+from outbox.offsets import Offsets
+from outbox.settings import Settings, SettingsError, load_settings
+from outbox.topics import read_topic_ids
+from pipeline.audit.foreign import Foreign
+from pipeline.decoding import Decoder
+from pipeline.handlers import load_topics
+
+UNUSABLE = 2  # exit code: settings, options, or a server that does not answer
+LONGEST = 86_400.0  # seconds
+_seconds = click.FloatRange(0, LONGEST)
+_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+class StandbyError(Exception):
+    """The database is a standby: it may be behind Kafka, and everything would look lost."""
+
+
+@click.command("audit")
+@click.option("--ledger", "ledgers", type=_file, multiple=True, help="File of what callers or providers saw, by line.")
+@click.option("--since", type=Date(), help="Only messages accepted and records written since then.")
+@click.option("--grace", type=_seconds, default=60.0, show_default=True, help="Seconds for what Herald itself mends.")
+@click.option("--late", type=_seconds, default=30.0, show_default=True, help="Seconds a date may have passed.")
+@click.option("--pending", type=_seconds, default=900.0, show_default=True, help="Seconds a request may wait on Kafka.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Ids per finding.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all ids up to the limit.")
+@click.option("--repair", "is_repair", is_flag=True, help="Show what can be repaired.")
+@click.option("--yes", "is_meant", is_flag=True, help="With --repair: do it.")
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    ledgers: tuple[Path, ...],
+    since: datetime | None,
+    grace: float,
+    late: float,
+    pending: float,
+    limit: int,
+    as_json: bool,
+    is_repair: bool,
+    is_meant: bool,
+) -> None:
+    """Compare log, projection, Kafka and what was handled, while everything runs.
+
+    Exit code 0: nothing is wrong. 1: something is. 2: settings, options, or a server that does not answer. After
+    a repair it audits again, and the exit code tells what is left. Reads DATABASE_URL, the settings of Kafka,
+    HERALD_GROUP and HERALD_SOURCE.
+    """
+    if is_meant and not is_repair:
+        raise click.UsageError("--yes belongs to --repair")
+    with _answering() as settings:
+        scope = Scope(
+            settings=settings, since=since, grace=grace, late=late, pending=pending, limit=limit, ledgers=ledgers
+        )
+        with closing(_connect(settings)) as connection:
+            result = _audit(connection, scope)
+            if is_meant:
+                repaired = repair(connection, settings, result.checked, before=result.began_at)
+                result = _audit(connection, scope)
+                result.repaired = repaired
+    if as_json:
+        click.echo(msgspec.json.encode(machine_form(result)))
+    else:
+        _show(result, is_repair=is_repair)
+    sys.exit(1 if is_wrong(result.checked) else 0)
+
+
+def _audit(connection: Connection, scope: Scope) -> Audit:
+    began = monotonic()
+    (row,) = rows(connection, "SELECT clock_timestamp()::text AS began_at")
+    checked = audit(connection, make_admin(scope.settings), scope, _make_foreign)
+    return Audit(row["began_at"], checked, monotonic() - began)
+
+
+def _show(result: Audit, *, is_repair: bool) -> None:
+    for what, count in (result.repaired or {}).items():
+        click.echo(f"repaired: {what}: {count:,}")
+    Console(highlight=False, markup=False, emoji=False).print(table(result))
+    if is_repair and result.repaired is None:
+        click.echo("\n".join([*plan(result.checked), "nothing was changed; --repair --yes does it"]))
+
+
+@contextmanager
+def _answering() -> Iterator[Settings]:
+    """The settings. Ends the process where they are wrong, or a server does not answer."""
+    settings: Settings | None = None
+    try:
+        settings = load_settings()
+        yield settings
+    except (SettingsError, LedgerError, StandbyError) as error:
+        _end(str(error))
+    except psycopg2.Error as error:
+        _end(f"the database does not answer: {str(error).strip()}")
+    except KafkaException as error:
+        where = settings.kafka_bootstrap_servers if settings else ""
+        _end(f"Kafka at {where} does not answer: {error.args[0]}")
+
+
+def _end(reason: str) -> None:
+    click.echo(reason, err=True)
+    sys.exit(UNUSABLE)
+
+
+def _connect(settings: Settings) -> Connection:
+    """In autocommit, with time for questions that read all there is. Raises StandbyError."""
+    patient = settings.model_copy(update={"statement_timeout": STATEMENT_TIMEOUT})
+    connection = connect(patient, "herald-audit")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery()")
+        (is_standby,) = cursor.fetchone()  # type: ignore[misc]
+    if is_standby:
+        raise StandbyError("DATABASE_URL names a standby in recovery; the audit needs the primary")
+    return connection
+
+
+def _make_foreign(connection: Connection, scope: Scope, committed: Offsets) -> Foreign:
+    settings = scope.settings
+    decoder = Decoder(
+        load_topics(),
+        source=settings.source,
+        max_bytes=settings.max_body,
+        topic_ids=read_topic_ids(make_admin(settings)),
+        max_ahead=settings.max_ahead,
+    )
+    return Foreign(connection, scope, decoder, committed)
