@@ -12,6 +12,7 @@ OVERDUE = "overdue"
 EXPIRED = "not-expired"
 PENDING = "pending-long"
 UNPUBLISHED = "not-published"
+HELD = "due-partitions"
 REQUESTS = "requests-per-message"
 
 _CLOCK = "(SELECT clock_timestamp())"  # a subquery, so that the index on the date can be used
@@ -29,16 +30,25 @@ ORDER BY m.deliver_by LIMIT %(limit)s
 _PENDING = f"""{_FOUND} AND m.status = 'pending' AND m.updated_at < {_CLOCK} - make_interval(secs => %(pending)s)
 ORDER BY m.updated_at LIMIT %(limit)s
 """
-_UNPUBLISHED = f"""
-SELECT o.stream_id::text AS id, o.version, count(*) OVER () AS total
+_BEHIND_CURSOR = """
 FROM (SELECT coalesce(floor, 0) AS floor, coalesce(previous, '1:1:'::pg_snapshot) AS previous, target, last_position
       FROM (SELECT) AS always LEFT JOIN relay_cursor ON name = 'relay') AS c
 JOIN outbox AS o ON o.topic IS NOT NULL AND o.position > c.floor AND o.transaction_id >= pg_snapshot_xmin(c.previous)
 WHERE NOT pg_visible_in_snapshot(o.transaction_id, c.previous)
   AND NOT (c.target IS NOT NULL AND o.position <= c.last_position
            AND pg_visible_in_snapshot(o.transaction_id, c.target))
-  AND o.recorded_at < {_CLOCK} - {_LATE}
+  AND o.recorded_at < (SELECT clock_timestamp()) - make_interval(secs => %(late)s)
+"""
+_UNPUBLISHED = f"""
+SELECT o.stream_id::text AS id, o.version, count(*) OVER () AS total {_BEHIND_CURSOR}
 ORDER BY o.position LIMIT %(limit)s
+"""
+_HELD = f"""
+WITH held AS (SELECT o.tableoid::regclass::text AS name, count(*) AS events {_BEHIND_CURSOR} GROUP BY 1)
+SELECT p.name AS id, 0 AS version, sum(held.events) OVER ()::bigint AS total
+FROM held JOIN partitions AS p ON p.name = held.name
+WHERE p.parent = 'outbox' AND p.ends_at < {_CLOCK} - make_interval(secs => %(retention)s)
+ORDER BY p.upper LIMIT %(limit)s
 """
 _REQUESTS = """
 SELECT count(*) AS messages, coalesce(sum(request), 0)::bigint AS requests, coalesce(max(request), 0) AS most
@@ -90,6 +100,17 @@ def check_published(connection: Connection, scope: Scope) -> Checked:
     advice = "is a relay running, and does Kafka answer? `herald status` shows whether the cursor moves"
     findings = found.finding(UNPUBLISHED, "late", says, advice)
     return Checked(check=UNPUBLISHED, looked_at=f"events older than {scope.late:g} s", findings=findings)
+
+
+def check_partitions(connection: Connection, scope: Scope) -> Checked:
+    """Partitions that the retention would let go: they stay as long as the cursor has not passed all their events."""
+    retention = scope.settings.retention
+    if retention is None:
+        return Checked(check=HELD, looked_at="everything is kept")
+    found = look_twice(connection, _HELD, {**scope.values, "retention": retention})
+    says = "{count} partitions are due and hold events that are not published: they stay"
+    findings = found.finding(HELD, "late", says, "is a relay running, and does Kafka answer?")
+    return Checked(check=HELD, looked_at=f"partitions that ended {retention:g} s ago", findings=findings)
 
 
 def count_requests(connection: Connection, scope: Scope) -> Checked:

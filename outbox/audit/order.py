@@ -21,6 +21,7 @@ from outbox.audit.dates import (
     check_due,
     check_expiry,
     check_leases,
+    check_partitions,
     check_pending,
     check_published,
     count_requests,
@@ -64,6 +65,7 @@ def audit(connection: Connection, admin: AdminClient, scope: Scope, make_foreign
         check_expiry(connection, scope),
         check_pending(connection, scope),
         check_published(connection, scope),
+        check_partitions(connection, scope),
         count_requests(connection, scope),
     ]
 
