@@ -5,7 +5,8 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 `pipeline.webhook.answers` says what an answer means. Without a connection nothing was sent: tried again.
 Once anything went out and no answer came, nobody knows.
 
-`webhook-id` is the message's id and the body is the same on every attempt, so a receiver can tell a repetition.
+`webhook-id` is the message's id and the body is the same on every attempt, so a receiver can tell a repetition;
+`herald-attempt` is the attempt's number as the message's history has it.
 """
 
 import re
@@ -98,6 +99,7 @@ class WebhookChannel:
             (b"webhook-id", str(delivery.id).encode()),
             (b"webhook-timestamp", str(int(now.timestamp())).encode()),
             (b"webhook-signature", " ".join(signatures).encode()),
+            (b"herald-attempt", str(delivery.attempt).encode()),
         ]
         if delivery.traceparent is not None and _TRACEPARENT.fullmatch(delivery.traceparent):
             headers.append((b"traceparent", delivery.traceparent.encode()))

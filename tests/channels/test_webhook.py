@@ -72,6 +72,7 @@ def test_a_webhook_is_signed_and_carries_the_message(server: HttpServer, channel
     assert body["data"] == {"user_id": "7", "event": "order.shipped", "content": "On its way."}
     assert abs(datetime.fromisoformat(body["timestamp"]) - datetime.now(UTC)) < timedelta(minutes=1)
     assert received.headers["webhook-id"] == str(made.id)
+    assert received.headers["herald-attempt"] == "1"
     assert received.headers["accept-encoding"] == "identity"
     assert received.headers["traceparent"] == made.traceparent
     assert received.headers["user-agent"].startswith("Herald/")

@@ -71,6 +71,10 @@ class HttpServer:
         """How often each webhook came."""
         return Counter(received.id for received in list(self.received))
 
+    def keep(self, received: Received) -> None:
+        """Called for each request before it is answered."""
+        self.received.append(received)
+
     def release(self, name: str = "") -> None:
         """Answer what is held under that name, now and later."""
         with self._changed:
@@ -92,7 +96,7 @@ class HttpServer:
                 connection = self._context.wrap_socket(connection, server_side=True)
             stream = connection.makefile("rb")
             while (received := _read(stream.readline, stream.read)) is not None:
-                self.received.append(received)
+                self.keep(received)
                 if not self._answer(connection, received.path):
                     return
 

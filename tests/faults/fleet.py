@@ -1,0 +1,102 @@
+"""The processes of one Herald, several of each role, killed and started again as a supervisor would."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from tests.end_to_end.destinations import WEBHOOKS
+from tests.servers.eventually import eventually
+from tests.servers.herald import HeraldProcess, herald_environment
+from tests.servers.ports import accepts, free_port
+
+STARTED = 90.0  # seconds until everything runs, on a busy machine
+READY = {"relay": ("standing_by", "leading"), "pipeline": ("pipeline_started",)}  # in the log
+CRASH_AT = "HERALD_CRASH_AT"
+SETTINGS = {
+    **WEBHOOKS,
+    "HERALD_SWEEP_SECONDS": "1",  # what Kafka lost is found at once
+    "HERALD_SESSION_TIMEOUT": "3",  # a killed pipeline's partitions are free after it
+    "HERALD_LEASE": "5",  # so are the messages it had claimed
+    "HERALD_DELIVERY_TIMEOUT": "3",
+    "HERALD_DESTINATION_CONCURRENCY": "100",  # all goes to one provider
+    "HERALD_BREAKER_FAILURES": "1000",  # whose calls break only because their caller is killed
+    "HERALD_MAX_ATTEMPTS": "100",
+    "HERALD_RETRY_CAP": "2",
+}
+
+
+class Member(HeraldProcess):
+    """One process that may be armed: to kill or stop itself at a crash point after its next start."""
+
+    def __init__(self, role: str, folder: Path, settings: dict[str, str]) -> None:
+        super().__init__(role, folder=folder, settings=settings)
+        self._settings = settings
+        self._port = int(settings["HERALD_PORT"])
+        self._read = 0
+        self.armed: str | None = None
+
+    def start(self) -> None:
+        arms = {CRASH_AT: self.armed} if self.armed else {}
+        self._env = herald_environment({**self._settings, **arms})
+        self._read = self.log.stat().st_size if self.log.exists() else 0
+        super().start()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has come up since its last start."""
+        if self.role == "api":
+            return accepts(self._port)
+        return any(f'"{event}"' in self.output_since_start() for event in READY[self.role])
+
+    def output_since_start(self) -> str:
+        with self.log.open("rb") as log:
+            log.seek(self._read)
+            return log.read().decode(errors="replace")
+
+
+class Fleet:
+    """Processes by name, `api-1` for example; `ports` are those of the APIs."""
+
+    def __init__(
+        self, folder: Path, database: str, bootstrap_servers: str, *, of_each: int = 2, **settings: str
+    ) -> None:
+        self.settings = {
+            **SETTINGS,
+            "DATABASE_URL": database,
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+            "HERALD_GROUP": f"herald-{uuid4().hex[:8]}",
+            **settings,
+        }
+        self.ports = [free_port() for _ in range(of_each)]
+        self.members = {
+            f"{role}-{number}": Member(role, folder, {**self.settings, "HERALD_PORT": str(self.ports[number - 1])})
+            for role in ("api", "relay", "pipeline")
+            for number in range(1, of_each + 1)
+        }
+
+    @contextmanager
+    def running(self) -> Iterator["Fleet"]:
+        """All started and ready; killed at the end."""
+        try:
+            for member in self.members.values():
+                member.start()
+            eventually(self.is_ready, STARTED, what="every process is ready")
+            yield self
+        finally:
+            for member in self.members.values():
+                member.kill()
+
+    def is_ready(self) -> bool:
+        self.revive()
+        return all(member.is_ready for member in self.members.values())
+
+    def starting(self) -> int:
+        return sum(member.running and not member.is_ready for member in self.members.values())
+
+    def revive(self) -> bool:
+        """Start whatever has ended, as every supervisor does; always true."""
+        for member in self.members.values():
+            if not member.running:
+                member.start()
+        return True
