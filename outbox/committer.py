@@ -14,6 +14,7 @@ import structlog
 
 from outbox.acceptance import Acceptance
 from outbox.command import Command, Outcome, answer
+from outbox.crash_points import reach
 from outbox.database import connect, is_data_error, reason
 from outbox.idempotency import Receipt, RequestKey
 from outbox.notifier import Notifier
@@ -100,12 +101,15 @@ class Committer:
         return taken, True
 
     def _settle(self, commands: list[Command]) -> None:
+        reach("api.taken")
         try:
             outcomes = self._writer.write(commands)
         except Exception as error:  # noqa: BLE001 - whatever it was, every caller gets an answer
             self._settle_failed(commands, error)
             return
+        reach("api.committed")
         answer([(one, outcome) for one, outcome in zip(commands, outcomes, strict=True) if outcome])
+        reach("api.answered")
         if any(_is_new(outcome) for outcome in outcomes):
             self._notifier.wake()
         if later := [one for one, outcome in zip(commands, outcomes, strict=True) if not outcome]:

@@ -8,6 +8,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.acceptance import accept
 from outbox.command import Command, Outcome
+from outbox.crash_points import reach
 from outbox.database import is_outage
 from outbox.idempotency import Known, Receipt, RequestKey, find_many, remember_many
 from outbox.verdict import CommitUnknownError, commit, committed_after_all
@@ -68,6 +69,7 @@ class Writer:
         return kept_until
 
     def _commit(self, connection: Connection, transaction_id: int) -> None:
+        reach("api.written")
         try:
             commit(connection, transaction_id)
         except CommitUnknownError as unanswered:

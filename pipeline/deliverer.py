@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
+from outbox.crash_points import reach
 from outbox.outcomes import Outcome
 from pipeline.attempt import Attempt
 from pipeline.delivery import Delivery
@@ -50,7 +51,9 @@ class Deliverer:
             traceparent=request.traceparent,
         )
         try:
+            reach("pipeline.delivering")
             self._router.deliver(request, delivery)
+            reach("pipeline.delivered")
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit included, is its outcome
             return RetryPolicy(policy).after(error, attempt)
         return Outcome(id=request.id, attempt=attempt.number, outcome="sent", destination=attempt.counted)

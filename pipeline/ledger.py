@@ -19,6 +19,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.adoption import Foreign, Lost, adopt, read_horizon, recover, unknown
 from outbox.breakers import BreakerPolicy, report_outcomes
 from outbox.claims import Claim, Record, claim
+from outbox.crash_points import reach
 from outbox.database import is_data_error, is_outage
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
@@ -98,6 +99,7 @@ class Ledger:
         self._connection = connection = self._connection or self._connect()
         try:
             written = self._transact(connection, outcomes, requests, terms)
+            reach("pipeline.written")
             connection.commit()
         except psycopg2.Error as error:
             if not is_data_error(error):

@@ -7,6 +7,7 @@ import structlog
 from quixstreams.models import HeadersTuples
 from quixstreams.sinks.base import BaseSink
 
+from outbox.crash_points import reach
 from pipeline.inbox import Inbox
 from pipeline.records import Arrival, Headers
 
@@ -48,5 +49,6 @@ class DeliverySink(BaseSink):
         """
         started = monotonic()
         settled = self._inbox.flush(FLUSH_TIMEOUT)
+        reach("pipeline.flushed")
         messages, self._flushed = settled - self._flushed, settled
         _log.debug("window_committed", messages=messages, waited_seconds=round(monotonic() - started, 4))

@@ -19,6 +19,7 @@ from uuid import UUID
 
 import structlog
 
+from outbox.crash_points import reach
 from outbox.outcomes import Outcome
 from pipeline.attempt import Attempt
 from pipeline.claiming import Claiming
@@ -105,9 +106,15 @@ class Worker:
         arrivals, requests, letters = self._take_requests()
         if not arrivals and not outcomes:
             return 0
+        if arrivals:
+            reach("pipeline.received")
         self._health.generation += 1
         asked_at = monotonic()
         written = self._ledger.write(outcomes, requests, self._claiming.terms)
+        if outcomes:
+            reach("pipeline.recorded")
+        if written.won:
+            reach("pipeline.claimed")
         self._deliveries.settled(outcomes)
         attempts = self._claiming.attempts(requests, written.won, asked_at=asked_at, generation=self._health.generation)
         if attempts:

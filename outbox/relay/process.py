@@ -10,6 +10,7 @@ import structlog
 from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.crash_points import reach
 from outbox.kafka import make_admin, wait_for_kafka
 from outbox.logs import configure_logs
 from outbox.relay import cursor as cursors
@@ -103,6 +104,7 @@ def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
 
 
 def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is_careful: bool) -> None:
+    reach("relay.locked")
     sessions.check_alone(settings)
     admin = make_admin(settings)
     made = make_topics(admin, settings)
@@ -111,6 +113,7 @@ def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is
     if not hears:
         _log.warning("notifications_do_not_arrive", consequence=f"looking every {DEAF_POLL} s instead")
     _log.info("leading", epoch=cursor.epoch, topics_made=made)
+    reach("relay.leading")
     publisher = Publisher(settings, is_careful=is_careful)
     poll, pages = POLL if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
     term = Term(session, cursor, publisher, page_size=settings.page_size, poll=poll, pages=pages)

@@ -12,6 +12,7 @@ import time
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.crash_points import reach
 from outbox.relay import cursor as cursors
 from outbox.relay.cursor import Cursor
 from outbox.relay.publisher import InFlight, Publisher
@@ -84,6 +85,7 @@ class Term:
         if page is None:
             return False
         self._publisher.publish(page)
+        reach("relay.published")
         self._settle(0)
         return True
 
@@ -120,6 +122,7 @@ class Term:
             page = read_page(self._session, place, size=self._page_size)
             place = page.cursor
             if page.rows or closes:
+                reach("relay.read")
                 self._pages.put(page)
                 continue
             self._ahead.release()
@@ -137,4 +140,6 @@ class Term:
             if last.refused:
                 record_refusals(self._session, last.refused)
         if last is not None:
+            reach("relay.settled")
             self._cursor = cursors.save(self._session, with_epoch(last.cursor, self._cursor.epoch))
+            reach("relay.saved")

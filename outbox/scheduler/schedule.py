@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.crash_points import reach
 from outbox.database import connect, read_clock
 from outbox.notifier import CHANNEL
 from outbox.scheduler.deleted import watch_topics
@@ -79,7 +80,10 @@ class Scheduler:
             if self._connection is None:
                 self._connection = connect(self._settings, self._name)
                 self._connection.autocommit = True
-            if duty.act(self._connection):
+            reach(f"scheduler.{duty.name}.begun")
+            is_news = duty.act(self._connection)
+            reach(f"scheduler.{duty.name}.done")
+            if is_news:
                 self._wake_relay(self._connection)
         except (psycopg2.Error, KafkaException) as error:
             self._fail(duty, str(error).strip())
@@ -124,13 +128,13 @@ def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callab
         make_partitions(connection, retention=settings.retention, at=read_clock(connection))
 
     return [
-        Duty(MAKE_PARTITIONS, partitions),
-        Duty(WATCH_TOPICS, topics),
-        Duty(TICK, leases),
-        Duty(TICK, expire),
-        Duty(TICK, due),
-        Duty(TICK, requeue_step),
-        Duty(NOTE_PAGES, pages),
-        Duty(settings.sweep_seconds, lost),
-        Duty(EMPTY_KEYS, empty_expired_keys),
+        Duty(MAKE_PARTITIONS, partitions, name="partitions"),
+        Duty(WATCH_TOPICS, topics, name="topics"),
+        Duty(TICK, leases, name="leases"),
+        Duty(TICK, expire, name="expiry"),
+        Duty(TICK, due, name="due"),
+        Duty(TICK, requeue_step, name="requeues"),
+        Duty(NOTE_PAGES, pages, name="pages"),
+        Duty(settings.sweep_seconds, lost, name="lost"),
+        Duty(EMPTY_KEYS, empty_expired_keys, name="keys"),
     ]
