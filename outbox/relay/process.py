@@ -99,6 +99,8 @@ def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
         if not is_told:
             _log.info("standing_by", reason="another relay leads")
             is_told = True
+        if sessions.end_deaf_leader(session):
+            _log.warning("deaf_leader_ended", reason=f"it read nothing for {sessions.SILENCE}")
         stop.wait(STANDBY_POLL)
     return False
 

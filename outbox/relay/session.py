@@ -1,7 +1,9 @@
 """The relay's one session: the lock that makes it the leader, LISTEN, reads and saves.
 
 The server ends it when it stays silent for 12 s, so that a frozen or unplugged host lets go of
-the lock; a leader speaks at least every second.
+the lock; a leader speaks at least every second. Where the server itself is stuck in writing to it
+(notifications that a frozen process does not read fill a socket in seconds), no timeout of PostgreSQL
+applies: then a standby ends it.
 """
 
 import contextlib
@@ -20,6 +22,13 @@ LEADER = 4_840_212  # advisory lock
 SILENCE = "12s"  # until the server takes the lock from a session that says nothing
 PROBE_TIMEOUT = 2.0  # seconds for a NOTIFY to come back
 _log = structlog.get_logger()
+
+_END_DEAF = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_locks USING (pid)
+WHERE locktype = 'advisory' AND (classid, objid, objsubid) = (0, %(leader)s, 1) AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND wait_event = 'ClientWrite' AND state_change < clock_timestamp() - %(silence)s::interval
+"""
 
 
 class UnfitError(Exception):
@@ -53,6 +62,13 @@ def try_to_lead(connection: Connection) -> bool:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", (LEADER,))
         (is_leader,) = cursor.fetchone()  # type: ignore[misc]
     return bool(is_leader)
+
+
+def end_deaf_leader(connection: Connection) -> int:
+    """End a leader's session that is silent for 12 s and reads nothing; returns how many there were, 0 or 1."""
+    with connection.cursor() as cursor:
+        cursor.execute(_END_DEAF, {"leader": LEADER, "silence": SILENCE})
+        return cursor.rowcount
 
 
 def check_alone(settings: Settings) -> None:
