@@ -1,40 +1,13 @@
-"""What an outage costs: the pipeline stopped, topics deleted, a record that cannot be published or stored.
-
-`OUTAGE=120 pytest -s tests/end_to_end/test_outages.py` stops the pipeline for two minutes.
-"""
-
-import os
+"""Topics that were deleted: what they held is delivered all the same."""
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.registry import DEAD_LETTERS, TOPICS
-from tests.end_to_end.load import Load
-from tests.end_to_end.system import SETTLED, STARTED, Herald, await_all_sent, requests_per_message, show, statuses
+from tests.end_to_end.system import Herald, await_all_sent, requests_per_message, show
 from tests.end_to_end.topic import delete_topics
 from tests.outbox.connections import fetch
 from tests.servers.eventually import eventually
-
-OUTAGE = float(os.environ.get("OUTAGE", "5"))  # seconds
-
-
-def test_an_outage_of_the_pipeline_requests_next_to_nothing_twice(herald: Herald, connection: Connection) -> None:
-    herald.start_and_deliver()
-
-    with Load(herald) as load:
-        eventually(lambda: len(load.accepted) > 50)
-        assert herald.stop("pipeline") == 0
-        back = load.seconds + OUTAGE
-        eventually(lambda: load.seconds > back, OUTAGE + 10)
-        waiting = statuses(connection)["pending"]
-        herald.start("pipeline")
-        eventually(lambda: statuses(connection).get("pending", 0) < waiting / 2, STARTED + OUTAGE)
-
-    await_all_sent(herald, connection, load.accepted, SETTLED + OUTAGE)
-    ratio = requests_per_message(connection)
-    show(f"accepted {len(load.accepted)}, waiting at its end {waiting}, requests per message {ratio:.5f}")
-    assert ratio < 1.01
-    herald.assert_projection_equals_log()
 
 
 def test_what_deleted_topics_held_is_delivered_all_the_same(herald: Herald, connection: Connection) -> None:
@@ -77,20 +50,6 @@ def test_topics_deleted_while_the_relay_publishes_lose_nothing(herald: Herald, c
     herald.assert_projection_equals_log()
     show(f"requests per message {requests_per_message(connection):.3f}")
     assert requests_per_message(connection) < 2, "what was published once is requested once more"
-
-
-@only_on_apache_kafka
-def test_topics_deleted_under_load_lose_nothing(herald: Herald, connection: Connection) -> None:
-    herald.start_and_deliver()
-
-    with Load(herald) as load:
-        eventually(lambda: len(load.accepted) > 50)
-        delete_topics(herald.settings["KAFKA_BOOTSTRAP_SERVERS"], *TOPICS, DEAD_LETTERS)
-        enough = len(load.accepted) + 100
-        eventually(lambda: herald.revive() and len(load.accepted) > enough, STARTED)
-
-    await_all_sent(herald, connection, load.accepted)
-    herald.assert_projection_equals_log()
 
 
 def await_published(connection: Connection, messages: list[str]) -> None:

@@ -61,16 +61,18 @@ class Load:
     """Callers that go on for as long as the `with` lasts, `rate` requests per second in all.
 
     `ports` are those of the APIs: a caller whose connection breaks goes to the next. `address` is the
-    provider's URL. A request with an Idempotency-Key is repeated until its fate is known.
+    provider's URL. A request with an Idempotency-Key is repeated until its fate is known. A `ledger` is continued.
     """
 
-    def __init__(self, ports: list[int], address: str, *, rate: float, seed: int = 0, callers: int = CALLERS) -> None:
-        self.ledger = Ledger()
+    def __init__(
+        self, ports: list[int], address: str, *, rate: float, seed: int = 0, ledger: Ledger | None = None
+    ) -> None:
+        self.ledger = ledger or Ledger()
         self.rate = rate
-        self._ports, self._address, self._callers = ports, address, callers
+        self._ports, self._address = ports, address
         self._stop = Event()
         self._lock = Lock()
-        self._threads = [Thread(target=self._run, args=(number, seed), daemon=True) for number in range(callers)]
+        self._threads = [Thread(target=self._run, args=(number, seed), daemon=True) for number in range(CALLERS)]
         self._failure: Exception | None = None
         self.began = monotonic()
 
@@ -82,11 +84,15 @@ class Load:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+        if self._failure is not None and error is None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Send nothing new; returns once every request has its fate."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        if self._failure is not None and error is None:
-            raise self._failure
 
     @property
     def seconds(self) -> float:
@@ -100,7 +106,7 @@ class Load:
         try:
             while not self._stop.wait(max(0.0, due - monotonic())):
                 # a caller that was held up does not make up for it: the rate is a rate, not a total
-                due = max(due + draw.uniform(0.5, 1.5) * self._callers / self.rate, monotonic() - 1.0)
+                due = max(due + draw.uniform(0.5, 1.5) * CALLERS / self.rate, monotonic() - 1.0)
                 entry, path, body = self._next(draw)
                 caller.settle(entry, path, body)
         except Exception as error:  # noqa: BLE001 - raised again where the load ends

@@ -71,11 +71,11 @@ def never_say_what_became_of_it(evidence: Evidence) -> None:
 
 
 def lose_a_record(evidence: Evidence) -> None:
-    evidence.records = evidence.records[1:]
+    evidence.records = (evidence.records or [])[1:]
 
 
 def publish_what_is_not_in_the_log(evidence: Evidence) -> None:
-    evidence.records = [*evidence.records, Published("m7.1", "notifications", 0, 7)]
+    evidence.records = [*(evidence.records or []), Published("m7.1", "notifications", 0, 7)]
 
 
 def publish_out_of_order(evidence: Evidence) -> None:

@@ -1,0 +1,92 @@
+"""`python -m tests.faults`: long runs on Apache Kafka, each with a report."""
+
+import random
+
+import click
+
+from tests.faults import outage as outages
+from tests.faults import recovery
+from tests.faults.fleet import HURRIED
+from tests.faults.kills import PACE, RATE, describe, kill_at_random
+from tests.faults.points import FREEZING, Freezer, Visits
+from tests.faults.points import describe as describe_points
+from tests.faults.report import record
+from tests.faults.scene import durable_scene
+
+OF_EACH = 2
+LONG = 600.0  # seconds until all must be over
+
+seed_option = click.option("--seed", type=int, default=None, help="Repeats a plan; drawn and shown without it.")
+record_option = click.option("--record", "is_recorded", is_flag=True, help="Put the report into docs/proof.md.")
+
+
+@click.group()
+def main() -> None:
+    """Put faults into a running Herald and compare what it did with what it promised."""
+
+
+@main.command()
+@click.option("--kills", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--rate", type=float, default=RATE, show_default=True, help="Requests per second.")
+@click.option("--pace", type=float, default=PACE, show_default=True, help="Seconds between two blows on average.")
+@seed_option
+@record_option
+def kills(kills: int, rate: float, pace: float, seed: int | None, *, is_recorded: bool) -> None:
+    """Kill processes at random under load."""
+    seed = drawn(seed)
+    with durable_scene(HURRIED, of_each=OF_EACH) as scene, scene.fleet.running():
+        done, _, verdict = kill_at_random(scene, kills=kills, seed=seed, rate=rate, pace=pace, deadline=LONG)
+    finish("kills", describe(done, verdict, seed=seed, rate=rate, of_each=OF_EACH), is_recorded=is_recorded)
+    verdict.assert_clean()
+
+
+@main.command()
+@record_option
+def points(*, is_recorded: bool) -> None:
+    """Kill at every crash point, and freeze at every one of relay, scheduler and pipeline."""
+    with durable_scene(HURRIED, of_each=OF_EACH) as scene, scene.fleet.running(), scene.load(RATE) as load:
+        killed = Visits(scene.fleet).kill_at_each()
+        freezer = Freezer(scene.fleet, load, scene.provider)
+        frozen = {point: freezer.freeze_at(point) for point in FREEZING}
+        load.stop()
+        verdict = scene.judge(load.ledger, LONG)
+    finish("points", describe_points(killed, frozen, verdict), is_recorded=is_recorded)
+    verdict.assert_clean()
+
+
+@main.command()
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Turns of each fault.")
+@record_option
+def takeover(rounds: int, *, is_recorded: bool) -> None:
+    """Lose one process and measure until another one works, and until all is normal."""
+    with durable_scene({}, of_each=OF_EACH) as scene, scene.fleet.running(), scene.load(recovery.RATE) as load:
+        found = [one for _ in range(rounds) for one in recovery.measure_all(scene, load)]
+    finish("takeover", recovery.describe(found), is_recorded=is_recorded)
+
+
+@main.command()
+@click.option("--seconds", type=float, default=600.0, show_default=True, help="For how long no pipeline runs.")
+@record_option
+def outage(seconds: float, *, is_recorded: bool) -> None:
+    """Run without a pipeline under 80 % of the measured capacity."""
+    with durable_scene({}, of_each=1) as scene, scene.fleet.running():
+        found, verdict = outages.go_without_pipeline(scene, seconds, deadline=LONG + 5 * seconds)
+    finish("outage", outages.describe(found, verdict), is_recorded=is_recorded)
+    verdict.assert_clean()
+
+
+def drawn(seed: int | None) -> int:
+    """Shown at once, so that a run that never ends can be repeated too."""
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    click.echo(f"seed {seed}")
+    return seed
+
+
+def finish(name: str, report: str, *, is_recorded: bool) -> None:
+    click.echo(report)
+    if is_recorded:
+        record(name, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Every crash point in its turn, under load: killed there, or frozen there and thawed once a successor works.
+
+All processes of a role are armed at once, each with the next point: of two relays one leads, and when
+it is killed at its point the other one leads to its own.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL
+from threading import Event
+from time import monotonic
+
+from outbox.crash_points import POINTS
+from tests.faults.chaos import LOOK, RARE, points_of
+from tests.faults.fleet import ROLES, Fleet, Member
+from tests.faults.ledger import Load
+from tests.faults.oracle import Verdict
+from tests.faults.provider import Provider
+from tests.faults.report import machine, paragraphs, table
+from tests.servers.eventually import eventually
+
+TIMES = 3  # that a point is passed: there is something to lose by then
+PATIENCE = 5.0  # seconds in which a point is reached, unless another process of the role does all the work
+LONGEST = 120.0  # seconds from one point to the next, on a busy machine
+SUCCESS = 30  # messages that arrive while one is frozen, and again once it is thawed
+FREEZING = tuple(point for point in POINTS if not point.startswith("api."))  # nobody takes over from a frozen API
+
+
+def arms(point: str, signal: str) -> str:
+    return f"{point}:{1 if point.startswith(RARE) else TIMES}:{signal}"
+
+
+def is_frozen(member: Member) -> bool:
+    """As the kernel has it."""
+    stat = Path(f"/proc/{member.pid}/stat")
+    return member.running and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+
+
+@dataclass
+class Visit:
+    """What is left to do for one role, and who is on the way to which point since when."""
+
+    left: deque[str]
+    armed_at: dict[str, float] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+
+
+class Visits:
+    """Carries one signal to many points."""
+
+    def __init__(self, fleet: Fleet, points: Iterable[str] = POINTS) -> None:
+        wanted = set(points)
+        self._fleet = fleet
+        self._pause = Event()
+        self.visits = {role: Visit(deque(one for one in points_of(role) if one in wanted)) for role in ROLES}
+
+    def kill_at_each(self) -> list[str]:
+        """Returns the points at which a process was killed: all of them, or AssertionError says which not."""
+        last, count = monotonic(), 0
+        while not self._is_done():
+            for role, visit in self.visits.items():
+                self._look(role, visit)
+            self._fleet.revive()
+            if (now_done := len(self.done)) > count:
+                last, count = monotonic(), now_done
+            assert monotonic() - last < LONGEST, f"not reached: {self._under_way()}; done: {self.done}"
+            self._pause.wait(LOOK)
+        return self.done
+
+    @property
+    def done(self) -> list[str]:
+        return [point for visit in self.visits.values() for point in visit.done]
+
+    def _is_done(self) -> bool:
+        return not any(visit.left or visit.armed_at for visit in self.visits.values())
+
+    def _under_way(self) -> list[str]:
+        return [member.armed for member in self._fleet.members.values() if member.armed]
+
+    def _look(self, role: str, visit: Visit) -> None:
+        for name, member in self._fleet.of(role).items():
+            if name in visit.armed_at and not member.running:
+                self._finish(visit, name, member)
+            if visit.left and name not in visit.armed_at:
+                self._arm(visit, name, member)
+        if visit.armed_at and monotonic() - min(visit.armed_at.values()) > PATIENCE:
+            self._clear_the_way(role, visit)
+
+    def _finish(self, visit: Visit, name: str, member: Member) -> None:
+        """It ended: at its point, or it has to try again because it ended for another reason."""
+        assert member.armed
+        point = member.armed.partition(":")[0]
+        visit.armed_at.pop(name)
+        member.armed = None
+        if member.exit_code == -SIGKILL:
+            visit.done.append(point)
+        else:
+            visit.left.append(point)
+
+    def _arm(self, visit: Visit, name: str, member: Member) -> None:
+        member.kill()
+        member.armed = arms(visit.left.popleft(), "KILL")
+        visit.armed_at[name] = monotonic()
+        member.start()
+
+    def _clear_the_way(self, role: str, visit: Visit) -> None:
+        """One that stands by reaches no point: those of its role that are not armed make room."""
+        for name, member in self._fleet.of(role).items():
+            if name not in visit.armed_at and member.is_ready:
+                member.kill()
+        visit.armed_at = dict.fromkeys(visit.armed_at, monotonic())
+
+
+class Freezer:
+    """Freezes the only process of a role at a point, starts another one, and thaws the first once that works."""
+
+    def __init__(self, fleet: Fleet, load: Load, provider: Provider) -> None:
+        self._fleet, self._load, self._provider = fleet, load, provider
+
+    def freeze_at(self, point: str) -> float:
+        """Returns for how many seconds nothing arrived that was sent after the freeze."""
+        role = "pipeline" if point.startswith("pipeline.") else "relay"
+        zombie, *others = self._fleet.of(role).values()
+        for member in (zombie, *others):
+            member.kill()
+        zombie.armed = arms(point, "STOP")
+        zombie.start()
+        eventually(lambda: is_frozen(zombie), LONGEST, what=f"{role} is frozen at {point}")
+        frozen = monotonic()
+        zombie.armed = None
+        self._await_arrivals(frozen)
+        zombie.resume()
+        self._await_arrivals(monotonic())
+        return min(self._after(frozen)) - frozen
+
+    def _await_arrivals(self, moment: float) -> None:
+        """Enough of what was sent from then on."""
+
+        def enough() -> bool:
+            self._fleet.revive()
+            return len(self._after(moment)) >= SUCCESS
+
+        eventually(enough, LONGEST, what="others go on")
+
+    def _after(self, moment: float) -> list[float]:
+        """When that arrived which was sent after a moment."""
+        entries = self._load.ledger.entries
+        return [arrival.at for arrival in list(self._provider.arrivals) if entries[arrival.number].sent > moment]
+
+
+def describe(killed: list[str], frozen: dict[str, float], verdict: Verdict) -> str:
+    """For the page."""
+    order = ", ".join(
+        f"{verdict.figures[f'out of order {where}']} {where}" for where in ("on Kafka", "in the log", "at the provider")
+    )
+    what = (
+        f"{machine()}. A process killed at each of {len(killed)} points, and frozen at {len(frozen)} of them until"
+        f" another one had taken over, then thawed, under load. {verdict.figures['accepted']:,} requests accepted,"
+        f" {verdict.figures['lost']} lost; out of order: {order}."
+    )
+    stalls = {f"`{point}`": f"{frozen[point]:.1f}" if point in frozen else "" for point in killed}
+    return paragraphs([what, verdict.in_words(), table(("killed at", "frozen there: seconds without news"), stalls)])

@@ -1,0 +1,78 @@
+"""Servers, a provider and a fleet: what a fault is put into, and the judgement once it is over."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import migrate
+from tests.faults.fleet import Fleet
+from tests.faults.ledger import Ledger, Load
+from tests.faults.oracle import OVER, Verdict, gather, judge
+from tests.faults.provider import Provider
+from tests.outbox.connections import connected, fetch
+from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.eventually import eventually
+from tests.servers.postgres import DURABLE, PostgresServer
+
+SETTLED = 180.0  # seconds; leases and sessions of what was killed have to end, and a backlog to be worked off
+
+_UNPUBLISHED = """
+SELECT count(*) FROM outbox, relay_cursor
+WHERE topic IS NOT NULL AND NOT pg_visible_in_snapshot(transaction_id, previous)
+"""
+
+
+@dataclass
+class Scene:
+    """Everything that runs; what the processes are told comes with the fleet's settings."""
+
+    fleet: Fleet
+    provider: Provider
+    keeps_records: bool = True  # what is published can be read again at the end
+
+    @property
+    def database(self) -> str:
+        return self.fleet.settings["DATABASE_URL"]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.fleet.settings["KAFKA_BOOTSTRAP_SERVERS"]
+
+    def load(self, rate: float, *, seed: int = 0, ledger: Ledger | None = None) -> Load:
+        return Load(self.fleet.ports, self.provider.address, rate=rate, seed=seed, ledger=ledger)
+
+    def statuses(self) -> dict[str, int]:
+        with connected(self.database) as connection:
+            return dict(fetch(connection, "SELECT status, count(*) FROM messages GROUP BY status"))
+
+    def judge(self, ledger: Ledger, deadline: float = SETTLED) -> Verdict:
+        """Wait until every message is over and published, then compare everything with everything."""
+        eventually(self._is_over, deadline, what="every message is over")
+        kafka = self.bootstrap_servers if self.keeps_records else None
+        return judge(gather(ledger, self.provider.arrivals, self.database, kafka))
+
+    def _is_over(self) -> bool:
+        self.fleet.revive()
+        left = {status: count for status, count in self.statuses().items() if status not in OVER}
+        assert not left, str(left)
+        with connected(self.database) as connection:
+            ((unpublished,),) = fetch(connection, _UNPUBLISHED)
+        assert not unpublished, f"{unpublished} events are not published"
+        return True
+
+
+@contextmanager
+def durable_scene(settings: dict[str, str], *, of_each: int) -> Iterator[Scene]:
+    """On Apache Kafka and a PostgreSQL that forgets nothing, both its own; the fleet is not started."""
+    with tempfile.TemporaryDirectory(prefix="herald-faults-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "kafka").mkdir()
+        with PostgresServer(DURABLE) as server, ApacheKafka(folder / "kafka") as kafka, Provider() as provider:
+            server.execute("CREATE DATABASE faults")
+            migrate(server.url("faults"))
+            yield Scene(
+                Fleet(folder, server.url("faults"), kafka.bootstrap_servers, of_each=of_each, settings=settings),
+                provider,
+            )
