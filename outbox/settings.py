@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     window_size: int = Field(25, ge=1, le=10_000, description="messages between two checkpoints at most")
     window_seconds: Seconds = Field(5.0, description="seconds between two checkpoints at most")
     fetch_wait: Seconds = Field(0.5, description="seconds a broker may hold an empty fetch; Kafka answers at once")
-    session_timeout: float = Field(10.0, ge=1, le=300, description="seconds until a silent worker loses its partitions")
+    session_timeout: float = Field(6.0, ge=1, le=300, description="seconds until a silent worker loses its partitions")
     concurrency: int = Field(100, ge=1, le=1000, description="deliveries at once in one pipeline process")
     destination_concurrency: int = Field(10, ge=1, le=1000, description="deliveries at once to one destination")
     delivery_timeout: Seconds = Field(30.0, description="seconds one delivery may take")

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from outbox.up.broker import SESSION_TIMEOUT
 from tests.conftest import FAILED
 from tests.faults.fleet import HURRIED, Fleet
 from tests.faults.provider import Provider
 from tests.faults.scene import Scene
 
-EMBEDDED = {"HERALD_FETCH_WAIT": "0.01"}  # the embedded broker does not wake a waiting fetch
+EMBEDDED = {  # as `herald up` has it for its broker
+    "HERALD_FETCH_WAIT": "0.01",
+    "HERALD_SESSION_TIMEOUT": SESSION_TIMEOUT,
+}
 
 
 @pytest.fixture
@@ -20,11 +24,22 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture
+def fleet_settings() -> dict[str, str]:
+    """Short timeouts; a module has its own where it needs others."""
+    return HURRIED
+
+
+@pytest.fixture
 def scene(
-    database: str, each_broker: str, provider: Provider, tmp_path: Path, request: pytest.FixtureRequest
+    database: str,
+    each_broker: str,
+    provider: Provider,
+    fleet_settings: dict[str, str],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Scene]:
     """Two of each process, started; when the test fails, the end of each log is shown."""
-    fleet = Fleet(tmp_path, database, each_broker, settings={**HURRIED, **EMBEDDED})
+    fleet = Fleet(tmp_path, database, each_broker, settings={**fleet_settings, **EMBEDDED})
     with fleet.running():
         yield Scene(fleet, provider, keeps_records=request.node.get_closest_marker("kafka") is not None)
         if request.node.stash[FAILED]:

@@ -9,8 +9,7 @@ What it demands:
   not given back; every attempt that the log calls sent arrived; every other one that arrived is called
   unknown or failed. So the calls beyond the one that the log calls sent are exactly those unknown or failed
   attempts that arrived, and what the log calls unknown beyond that never reached the provider.
-- Kafka holds every event that the log publishes, and nothing else. (The embedded broker, which keeps its records
-  in memory, is asked for nothing: it gives offsets twice when producers are killed.)
+- Kafka holds every event that the log publishes, and nothing else.
 - The projection is the fold of the log.
 
 And order, as it is promised (docs/decisions.md): of two messages of one key and topic, the second sent after
@@ -19,6 +18,9 @@ attempt begins after it in the log (or in the same claim), and arrives after it 
 that was given back untried is none. At the provider only those are judged whose first attempt arrived: where
 a process was killed between claim and call, the first call that arrives is a later attempt, and
 a message that failed holds up no other. Unknown requests may be overtaken, but may not overtake.
+
+Where Kafka loses records (a topic is deleted; the embedded broker gives offsets twice when producers are killed)
+`records` is None, and neither Kafka nor order is judged: what is requested again comes behind.
 """
 
 from collections import Counter
@@ -178,6 +180,7 @@ def _counts(evidence: Evidence) -> dict[str, int]:
     return {
         **{outcome: outcomes[outcome] for outcome in ("accepted", "refused", "unknown")},
         "unknown and in the log": sum(story.number in numbers for story in evidence.stories.values()),
+        "messages": len(evidence.stories),
         "attempts": sum(len(story.said) for story in evidence.stories.values()),
         "attempts called unknown or failed": len(unknown),
         "of those arrived": len(unknown & made),
@@ -189,8 +192,10 @@ def _counts(evidence: Evidence) -> dict[str, int]:
 
 
 def _orders(evidence: Evidence) -> dict[str, Judged]:
+    if evidence.records is None:
+        return {}
     offsets: dict[str, int] = {}
-    for record in evidence.records or ():
+    for record in evidence.records:
         stream, _, version = record.id.rpartition(".")
         if version == "1":
             offsets[stream] = min(record.offset, offsets.get(stream, record.offset))

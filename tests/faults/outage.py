@@ -14,23 +14,24 @@ from tests.servers.eventually import eventually
 FULL = 100_000.0  # requests per second: more than anybody takes
 MEASURED = 10.0  # seconds at most
 SHARE = 0.8  # of the capacity
+_REQUESTS = "SELECT headers ->> 'cause', count(*) FROM outbox WHERE type = 'message.requested' GROUP BY 1"
 _pause = Event()
 
 
 @dataclass
 class Outage:
-    """Rates in messages per second; `requests` counts the deliveries asked for, the first of each included."""
+    """Rates in messages per second; `requests` are counted by cause, the first of each is `accepted`."""
 
     capacity: float
     seconds: float
     waiting: int
     drained_in: float
-    requests: int
+    requests: dict[str, int]
     messages: int
 
     @property
     def ratio(self) -> float:
-        return self.requests / self.messages
+        return sum(self.requests.values()) / self.messages
 
     @property
     def drain_rate(self) -> float:
@@ -51,8 +52,7 @@ def go_without_pipeline(scene: Scene, seconds: float, *, deadline: float) -> tup
         pipeline.start()
     drained_in = _drain(scene, waiting, deadline)
     verdict = scene.judge(ledger, deadline)
-    requests, messages = _requests(scene)
-    return Outage(capacity, seconds, waiting, drained_in, requests, messages), verdict
+    return Outage(capacity, seconds, waiting, drained_in, _requests(scene), verdict.figures["messages"]), verdict
 
 
 def _capacity(scene: Scene, ledger: Ledger, seconds: float, deadline: float) -> float:
@@ -66,7 +66,7 @@ def _capacity(scene: Scene, ledger: Ledger, seconds: float, deadline: float) -> 
 
 def _drain(scene: Scene, waiting: int, deadline: float) -> float:
     """Seconds from the first delivery to the last: until then the pipelines only start."""
-    eventually(lambda: _waiting(scene) < waiting, deadline, what="the first is delivered")
+    eventually(lambda: scene.fleet.revive() and _waiting(scene) < waiting, deadline, what="the first is delivered")
     began = monotonic()
     eventually(lambda: scene.fleet.revive() and _waiting(scene) == 0, deadline, what="all of them are delivered")
     return monotonic() - began
@@ -76,11 +76,9 @@ def _waiting(scene: Scene) -> int:
     return sum(count for status, count in scene.statuses().items() if status not in OVER)
 
 
-def _requests(scene: Scene) -> tuple[int, int]:
-    """Requests, and messages."""
+def _requests(scene: Scene) -> dict[str, int]:
     with connected(scene.database) as connection:
-        ((requests, messages),) = fetch(connection, "SELECT sum(request), count(*) FROM messages")
-    return int(requests), int(messages)
+        return dict(fetch(connection, _REQUESTS))
 
 
 def describe(outage: Outage, verdict: Verdict) -> str:
@@ -96,6 +94,7 @@ def describe(outage: Outage, verdict: Verdict) -> str:
                     "lost": verdict.figures["lost"],
                     "waiting when the pipeline came back": outage.waiting,
                     "**requests divided by messages**": f"{outage.ratio:.4f}",
+                    "of those, by cause": ", ".join(f"{count:,} {cause}" for cause, count in outage.requests.items()),
                     "calls repeated": verdict.figures["arrivals beyond the one called sent"],
                     "worked off, messages per second": f"{outage.drain_rate:,.0f}",
                 },

@@ -30,7 +30,7 @@ class Scene:
 
     fleet: Fleet
     provider: Provider
-    keeps_records: bool = True  # what is published can be read again at the end
+    keeps_records: bool = True  # Kafka loses nothing: it can be compared with the log, and keeps the order
 
     @property
     def database(self) -> str:

@@ -19,6 +19,12 @@ only_on_apache_kafka = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture
+def fleet_settings() -> dict[str, str]:
+    """Herald's own timeouts, but what Kafka lost is searched for all the time."""
+    return {"HERALD_SWEEP_SECONDS": "1"}
+
+
 def test_an_outage_of_the_pipeline_requests_next_to_nothing_twice(scene: Scene) -> None:
     outage, verdict = go_without_pipeline(scene, OUTAGE, deadline=SETTLED)
 
