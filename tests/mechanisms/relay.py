@@ -56,9 +56,9 @@ REMOVALS = (
         "the cursor passes only what Kafka settled, and what it missed is found behind the consumer",
         (
             Edit("outbox/relay/publisher.py", "while self._pages and self._pages[0].open == 0:", "while self._pages:"),
-            Edit("outbox/scheduler/schedule.py", "        Duty(settings.sweep_seconds, lost),\n", ""),
+            Edit("outbox/scheduler/schedule.py", '        Duty(settings.sweep_seconds, lost, name="lost"),\n', ""),
         ),
-        ("tests/end_to_end/test_kills.py::test_whatever_is_killed_all_that_was_accepted_ends_sent",),
+        ("tests/faults/test_kills.py::test_whatever_is_killed_nothing_is_lost_overtaken_or_repeated_without_a_word",),
     ),
     Removal(
         "an advisory lock lets one relay lead",
@@ -67,6 +67,11 @@ REMOVALS = (
             Edit("outbox/relay/process.py", "    sessions.check_alone(settings)\n", ""),
         ),
         (f"{RELAY}::test_a_standby_takes_over_from_a_killed_leader",),
+    ),
+    Removal(
+        "a standby ends a leader that reads nothing",
+        (Edit("outbox/relay/session.py", "SELECT pg_terminate_backend(pid) FROM", "SELECT false FROM"),),
+        ("tests/relay/test_session.py::test_a_leader_that_reads_nothing_is_ended_by_a_standby",),
     ),
     Removal(
         "the cursor is saved by compare-and-swap on its epoch",

@@ -51,7 +51,7 @@ REMOVALS = (
         ),
         (
             f"{REQUESTS}::test_a_page_is_behind_the_group_once_every_partition_is",
-            "tests/end_to_end/test_outages.py::test_an_outage_of_the_pipeline_requests_next_to_nothing_twice",
+            "tests/faults/test_outage.py::test_an_outage_of_the_pipeline_requests_next_to_nothing_twice",
         ),
     ),
     Removal(
@@ -62,7 +62,7 @@ REMOVALS = (
                 "again = sum(_request_topic(connection, name) for name in gone)",
                 "again = 0",
             ),
-            Edit("outbox/scheduler/schedule.py", "        Duty(settings.sweep_seconds, lost),\n", ""),
+            Edit("outbox/scheduler/schedule.py", '        Duty(settings.sweep_seconds, lost, name="lost"),\n', ""),
         ),
         ("tests/relay/test_relay.py::test_a_deleted_topic_is_made_again_and_what_it_held_is_requested_again",),
     ),
