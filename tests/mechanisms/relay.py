@@ -53,12 +53,9 @@ REMOVALS = (
         (f"{RELAY}::test_a_leader_that_lost_its_session_begins_again_at_the_stored_cursor",),
     ),
     Removal(
-        "the cursor passes only what Kafka settled, and what it missed is found behind the consumer",
-        (
-            Edit("outbox/relay/publisher.py", "while self._pages and self._pages[0].open == 0:", "while self._pages:"),
-            Edit("outbox/scheduler/schedule.py", '        Duty(settings.sweep_seconds, lost, name="lost"),\n', ""),
-        ),
-        ("tests/faults/test_kills.py::test_whatever_is_killed_nothing_is_lost_overtaken_or_repeated_without_a_word",),
+        "the cursor passes only what Kafka settled",
+        (Edit("outbox/relay/publisher.py", "while self._pages and self._pages[0].open == 0:", "while self._pages:"),),
+        (f"{RELAY}::test_a_relay_killed_while_kafka_is_away_publishes_again_what_kafka_never_took",),
     ),
     Removal(
         "an advisory lock lets one relay lead",

@@ -22,9 +22,11 @@ from tests.outbox.connections import (
     notification,
     status_of,
 )
+from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
 
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'herald-relay'"
+LOOKED = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'herald-relay'"
 TOO_LARGE = 1_200_000  # characters; a producer takes 1,000,000 bytes
 
 
@@ -240,3 +242,35 @@ def test_a_cursor_of_another_kafka_ends_the_relay_until_it_is_rebased(
     topic = Topic(settings["KAFKA_BOOTSTRAP_SERVERS"])
     assert eventually(topic.subjects, 20) == ids(messages)
     assert_projection_equals_log(connection)
+
+
+@pytest.mark.kafka
+def test_a_relay_killed_while_kafka_is_away_publishes_again_what_kafka_never_took(
+    own_kafka: ApacheKafka, database: str, connection: Connection, start_herald: StartHerald
+) -> None:
+    settings = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap_servers}
+    relay = start_herald("relay", **settings)
+    before = accepted(connection, notification())
+    topic = Topic(own_kafka.bootstrap_servers)
+    eventually(lambda: topic.subjects() == ids(before), 60)
+    own_kafka.kill()
+
+    after = accepted(connection, notification())
+    await_looks(connection, 20)
+    relay.kill()
+    own_kafka.start()
+    relay.start()
+
+    eventually(lambda: set(topic.subjects()) == {*ids(before), *ids(after)}, 60)
+
+
+def await_looks(connection: Connection, times: int) -> None:
+    """The relay looked at the log so often: it has read what was there, and would have saved its cursor."""
+    seen: set[object] = set()
+
+    def has_looked() -> bool:
+        seen.update(fetch(connection, LOOKED))
+        connection.rollback()
+        return len(seen) > times
+
+    eventually(has_looked, 60, what="the relay has looked")
