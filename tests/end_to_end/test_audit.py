@@ -9,31 +9,44 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from tests.end_to_end.load import Load
-from tests.end_to_end.system import Herald, await_all_sent, show
+from tests.end_to_end.destinations import WEBHOOKS
+from tests.end_to_end.system import Herald, MakeHerald, await_all_sent, show
 from tests.end_to_end.topic import put
+from tests.faults.ledger import Load
+from tests.faults.provider import Provider
 from tests.servers.herald import herald_environment
 
 TIMES = 10
+RATE = 150.0  # requests per second
 PATIENCE = 120.0  # seconds for one audit on a busy machine
 FOREIGN = {"user_id": "ada", "event": "greeting", "content": "from elsewhere"}
 
 
-def test_ten_audits_of_a_system_under_load_find_nothing(herald: Herald, connection: Connection, tmp_path: Path) -> None:
+def test_ten_audits_of_a_system_under_load_find_nothing(
+    make_herald: MakeHerald, connection: Connection, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
+    herald = make_herald(**WEBHOOKS)
     herald.start_and_deliver()
-    with Load(herald) as load:
+    ports = [int(herald.settings["HERALD_PORT"])]
+    with Provider() as provider, Load(ports, provider.address, rate=RATE) as load:
         for _ in range(TIMES):
             disturb(herald)
-            ledger.write_text("\n".join(load.accepted[:]))
+            ledger.write_text("\n".join(accepted(load)))
 
             report = audit(herald, "--grace", "0", "--ledger", str(ledger))
 
             assert [one for one in report["findings"] if one["severity"] != "note"] == []
             checks = {check["check"]: check["looked_at"] for check in report["checks"]}
             show(f"{report['seconds']} s for {checks['projection']}, {checks['not-in-log']}")
-    await_all_sent(herald, connection, load.accepted)
-    assert load.accepted
+        load.stop()
+        await_all_sent(herald, connection, accepted(load))
+    assert accepted(load)
+
+
+def accepted(load: Load) -> list[str]:
+    """The ids that were answered 202."""
+    return [str(entry.id) for entry in load.ledger.of("accepted")]
 
 
 def disturb(herald: Herald) -> None:
