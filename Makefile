@@ -9,6 +9,7 @@ DEMO ?= 100
 KILLS ?= 1000
 OUTAGE ?= 600
 CALL_KILLS ?= 100
+SEEDS ?= 100000
 
 # The first Python that is new enough and can make an environment (Debian ships venv apart).
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -58,6 +59,7 @@ soak: $(STAMP) ## Kill, freeze and stop processes under load on Apache Kafka for
 	$(BIN)/python -m tests.faults takeover
 	$(BIN)/python -m tests.faults outage --seconds $(OUTAGE)
 	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_killed_calls.py
+	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/model/test_model.py -k whatever
 
 bench: $(STAMP) ## Measure against bare clients; prints ratios
 	$(BIN)/python -m benchmarks

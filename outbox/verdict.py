@@ -1,9 +1,14 @@
-"""What became of a COMMIT: its answer, or the truth from `pg_xact_status` when no answer came."""
+"""What became of a COMMIT: its answer, or the truth from the database when no answer came.
+
+`pg_xact_status` alone is not the truth: a server that crashed, or a standby that took over, gives the ids of
+transactions that it has lost to others. Only with its row in the log was it this one that committed.
+"""
 
 import contextlib
 import threading
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
@@ -11,6 +16,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 PATIENCE = 5.0  # seconds until an unanswered COMMIT counts as unknown
 PAUSE = 0.1  # seconds between two looks
 NOT_REPLICATED = "might not have been replicated"  # PostgreSQL's warning when a synchronous wait is cancelled
+_WROTE = (
+    "SELECT EXISTS (SELECT FROM outbox WHERE stream_id = %s::uuid AND version = 1 AND transaction_id = %s::text::xid8)"
+)
 _never = threading.Event()
 
 
@@ -43,22 +51,35 @@ def commit(connection: Connection, transaction_id: int) -> None:
         raise NotReplicatedError(message)
 
 
-def committed_after_all(open_connection: Callable[[], Connection], unanswered: CommitUnknownError) -> bool:
-    """Ask a new connection, for 5 seconds at most; False when it was rolled back or cannot be told."""
+def committed_after_all(
+    open_connection: Callable[[], Connection], unanswered: CommitUnknownError, stream_id: UUID
+) -> bool:
+    """Ask a new connection, for 5 seconds at most, about the transaction that began this stream.
+
+    False when it was rolled back, was lost, or cannot be told.
+    """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        status = _status(open_connection, unanswered.transaction_id)
+        status = _status(open_connection, unanswered.transaction_id, stream_id)
         if status in {"committed", "aborted"}:
             return status == "committed"
         _never.wait(PAUSE)
     return False
 
 
-def _status(open_connection: Callable[[], Connection], transaction_id: int) -> str | None:
+def _status(open_connection: Callable[[], Connection], transaction_id: int, stream_id: UUID) -> str | None:
     try:
         with contextlib.closing(open_connection()) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT pg_xact_status(%s::text::xid8)", (str(transaction_id),))
             (status,) = cursor.fetchone()  # type: ignore[misc]
+            # a statement of its own: the one before may have begun before the commit that it reports
+            cursor.execute(_WROTE, (str(stream_id), str(transaction_id)))
+            (is_stored,) = cursor.fetchone()  # type: ignore[misc]
     except psycopg2.Error:
         return None
-    return str(status)
+    return settled(status, is_stored=is_stored)
+
+
+def settled(status: str | None, *, is_stored: bool) -> str | None:
+    """What became of a transaction whose id has this status, and whose row is in the log or not."""
+    return "aborted" if status == "committed" and not is_stored else status

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
@@ -65,16 +66,16 @@ class Writer:
         transaction_id = accept(connection, [row for command in commands for row in command.rows])
         answers = {one.request_key: one.ids for one in commands if one.request_key is not None}
         kept_until = remember_many(connection, answers, ttl=self._ttl) if answers else None
-        self._commit(connection, transaction_id)
+        self._commit(connection, transaction_id, commands[0].ids[0])
         return kept_until
 
-    def _commit(self, connection: Connection, transaction_id: int) -> None:
+    def _commit(self, connection: Connection, transaction_id: int, stream_id: UUID) -> None:
         reach("api.written")
         try:
             commit(connection, transaction_id)
         except CommitUnknownError as unanswered:
             self._connection = None
-            if not committed_after_all(self._open, unanswered):
+            if not committed_after_all(self._open, unanswered, stream_id):
                 raise
 
     def _give_back(self) -> None:

@@ -17,6 +17,7 @@ from outbox.payload import PayloadError, check_json
 from pipeline.identity import adoption_id, is_plausible
 from pipeline.records import Arrival, Request, Undecodable
 from pipeline.topic import Topic
+from pipeline.topic_ids import TopicIds
 
 MAX_NUMBER = 2**31 - 1  # PostgreSQL's integer
 YEAR = 366 * 86_400.0  # seconds
@@ -28,7 +29,7 @@ HeadersByName = dict[str, bytes]
 class Decoder:
     """Turns arrivals into requests; one per process, since it only reads.
 
-    `topic_ids` are Kafka's ids of the topics: offsets repeat after a topic was re-created, its id does not.
+    `topic_ids` tells which topic a record stands on: offsets repeat after one was re-created, its id does not.
     `max_ahead` bounds the dates of what others wrote, in seconds. `clock` gives seconds since 1970.
     """
 
@@ -38,7 +39,7 @@ class Decoder:
         *,
         source: str,
         max_bytes: int,
-        topic_ids: Mapping[str, str],
+        topic_ids: TopicIds,
         max_ahead: float = YEAR,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -51,7 +52,8 @@ class Decoder:
         self._clock = clock
 
     def decode(self, arrival: Arrival) -> Request:
-        """Raises Undecodable for what can be neither claimed nor adopted."""
+        """Raises Undecodable for what can be neither claimed nor adopted, KafkaException where it has to ask Kafka."""
+        self._topic_ids.note(arrival)
         if arrival.topic not in self._decoders:
             raise Undecodable(NO_HANDLER)
         headers = dict(arrival.headers) if arrival.headers else {}
@@ -152,7 +154,7 @@ class Decoder:
             # the record's own time differs when its producer sends the event again: only ce_time stays
             when = _milliseconds(headers.get("ce_time"))
             return adoption_id((headers["ce_id"], headers["ce_source"]), timestamp=when, now=self._now())
-        topic = self._topic_ids.get(arrival.topic, arrival.topic)
+        topic = self._topic_ids.find(arrival.topic)
         place = (topic, arrival.partition, arrival.offset, arrival.value or b"")
         return adoption_id(place, timestamp=arrival.timestamp, now=self._now())
 

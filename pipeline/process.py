@@ -28,6 +28,7 @@ from pipeline.ledger import Ledger
 from pipeline.routing import Router
 from pipeline.sink import DeliverySink
 from pipeline.topic import Topic
+from pipeline.topic_ids import TopicIds
 from pipeline.worker import Worker
 
 CLOSE_MARGIN = 2.0  # seconds to record the outcome of a delivery that took all its time
@@ -124,12 +125,12 @@ def make_worker(
     stop: threading.Event,
     on_error: Callable[[], None],
 ) -> Worker:
-    """The worker with all it needs, not started. Raises KafkaException when the topics cannot be described."""
+    """The worker with all it needs, not started."""
     decoder = Decoder(
         topics,
         source=settings.source,
         max_bytes=settings.max_body,
-        topic_ids=read_topic_ids(make_admin(settings)),
+        topic_ids=TopicIds(lambda: read_topic_ids(make_admin(settings))),
         max_ahead=settings.max_ahead,
     )
     health = Health(settings.breaker_failures)

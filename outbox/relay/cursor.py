@@ -1,10 +1,12 @@
 """Where the relay stands in the log, stored so that every term begins where the last one surely was."""
 
+import secrets
 from dataclasses import dataclass, replace
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 NAME = "relay"
+LEAP = 2**31  # epochs at most that a new term leaves out; a bigint has room for four thousand million terms
 
 
 class CursorError(Exception):
@@ -19,8 +21,10 @@ class LostLeadError(Exception):
 class Cursor:
     """Published: all that is visible in `previous`, and of `target` all up to `last_position`.
 
-    Snapshots are PostgreSQL's text form. Positions at or below `floor` are never read (see rebase).
-    `epoch` grows with every save and is the fence against a relay that believes it still leads.
+    Snapshots are PostgreSQL's text form. Positions at or below `floor` are not read (see rebase and reader).
+    `epoch` grows with every save and is the fence against a relay that believes it still leads. With every term
+    it leaps by chance: after a fail-over or a restore the stored one is an earlier one, and counting on from there
+    would come by the number that such a relay remembers.
     """
 
     previous: str
@@ -66,7 +70,7 @@ def begin_term(connection: Connection, cursor: Cursor, *, cluster_id: str) -> Cu
         system_identifier, timeline = here.fetchone()  # type: ignore[misc]
     _check(cursor.system_identifier, system_identifier, "PostgreSQL cluster")
     _check(cursor.cluster_id, cluster_id, "Kafka cluster")
-    return save(connection, replace(cursor, timeline=timeline, cluster_id=cluster_id))
+    return save(connection, replace(cursor, timeline=timeline, cluster_id=cluster_id), leap=1 + secrets.randbelow(LEAP))
 
 
 def _check(stored: str | None, found: str, what: str) -> None:
@@ -78,12 +82,12 @@ def _check(stored: str | None, found: str, what: str) -> None:
         raise CursorError(message)
 
 
-def save(connection: Connection, cursor: Cursor) -> Cursor:
+def save(connection: Connection, cursor: Cursor, *, leap: int = 1) -> Cursor:
     """Store the cursor if nobody else has since; returns it with its new epoch. Raises LostLeadError."""
     with connection.cursor() as statement:
         statement.execute(
             "UPDATE relay_cursor SET previous = %s::pg_snapshot, target = %s::pg_snapshot, last_position = %s,"
-            " timeline = %s, cluster_id = %s, epoch = epoch + 1, saved_at = clock_timestamp()"
+            " timeline = %s, cluster_id = %s, epoch = epoch + %s, saved_at = clock_timestamp()"
             " WHERE name = %s AND epoch = %s",
             (
                 cursor.previous,
@@ -91,6 +95,7 @@ def save(connection: Connection, cursor: Cursor) -> Cursor:
                 cursor.last_position,
                 cursor.timeline,
                 cursor.cluster_id,
+                leap,
                 NAME,
                 cursor.epoch,
             ),
@@ -98,4 +103,4 @@ def save(connection: Connection, cursor: Cursor) -> Cursor:
         if statement.rowcount != 1:
             message = f"the cursor is no longer at epoch {cursor.epoch}"
             raise LostLeadError(message)
-    return replace(cursor, epoch=cursor.epoch + 1)
+    return replace(cursor, epoch=cursor.epoch + leap)

@@ -22,6 +22,8 @@ _ROW = """
 """
 
 # One statement, so that the snapshot it reports is the one it reads by: two would lose what commits in between.
+# Below the floor stands another cluster's past, and what was being written during the rebase: its positions were given
+# out before, and its transactions were in progress. (A row of the past with the same id is published once more.)
 # Positions are sorted before rows are fetched, or the planner joins the whole log by hash.
 _FIRST_PAGE = f"""
 WITH fresh AS (
@@ -30,7 +32,7 @@ WITH fresh AS (
       AND transaction_id >= pg_snapshot_xmax(%(previous)s::pg_snapshot)
     UNION ALL
     SELECT position, stream_id, version FROM outbox
-    WHERE topic IS NOT NULL AND position > %(floor)s
+    WHERE topic IS NOT NULL
       AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot)))
 ),
 page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position LIMIT %(size)s)
@@ -46,7 +48,8 @@ ORDER BY position
 
 _NEXT_PAGE = f"""
 SELECT {_ROW} FROM outbox
-WHERE topic IS NOT NULL AND position > %(last)s AND position > %(floor)s
+WHERE topic IS NOT NULL AND position > %(last)s
+  AND (position > %(floor)s OR transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot))))
   AND NOT pg_visible_in_snapshot(transaction_id, %(previous)s::pg_snapshot)
   AND pg_visible_in_snapshot(transaction_id, %(target)s::pg_snapshot)
 ORDER BY position LIMIT %(size)s
@@ -82,7 +85,7 @@ def _read_first(connection: Connection, cursor: Cursor, size: int) -> Page:
     found = _fetch(connection, _FIRST_PAGE, values)
     target = found[0][0]
     rows: list[Row] = [row[1:] for row in found if row[1] is not None]
-    return _page(cursor, rows, target, size)
+    return make_page(cursor, rows, target, size)
 
 
 def _read_next(connection: Connection, cursor: Cursor, target: str, size: int) -> Page:
@@ -93,10 +96,11 @@ def _read_next(connection: Connection, cursor: Cursor, target: str, size: int) -
         "floor": cursor.floor,
         "size": size,
     }
-    return _page(cursor, _fetch(connection, _NEXT_PAGE, values), target, size)
+    return make_page(cursor, _fetch(connection, _NEXT_PAGE, values), target, size)
 
 
-def _page(cursor: Cursor, rows: list[Row], target: str, size: int) -> Page:
+def make_page(cursor: Cursor, rows: list[Row], target: str, size: int) -> Page:
+    """A page of what was found; fewer than `size` rows are the last of a difference."""
     last_position = rows[-1][-1] if rows else cursor.last_position
     is_last = len(rows) < size
     return Page(rows, cursor.after_page(target=target, last_position=last_position, is_last=is_last))

@@ -6,7 +6,7 @@ from outbox.database import connect
 from outbox.kafka import make_admin
 from outbox.relay.cursor import NAME
 from outbox.relay.session import LEADER
-from outbox.scheduler.requests import Choice, pending_that, request_again
+from outbox.scheduler.requests import WAITED_FOR, Choice, pending_that, request_again
 from outbox.settings import Settings
 from outbox.topics import read_cluster_id
 
@@ -22,6 +22,8 @@ SET previous = excluded.previous, target = NULL, last_position = 0, floor = excl
     epoch = relay_cursor.epoch + 1, system_identifier = excluded.system_identifier,
     timeline = excluded.timeline, cluster_id = excluded.cluster_id, topic_ids = '{}', saved_at = clock_timestamp()
 """
+# a restored row may have this transaction's id from another cluster: what this one requests is new as well
+NOT_YET = "(requested_in <> pg_current_xact_id() OR updated_at < now())"
 
 
 def rebase(settings: Settings) -> int:
@@ -29,7 +31,7 @@ def rebase(settings: Settings) -> int:
 
     One transaction: its own requests are not visible in the snapshot that it stores, so the next term
     publishes exactly these and what comes later. Transaction ids of before mean nothing here; the floor
-    keeps their rows out. Waits for a relay that still leads.
+    keeps their rows out. Waits for a relay that still leads, and for claims under way: there is no next time.
     """
     cluster_id = read_cluster_id(make_admin(settings))
     with contextlib.closing(connect(settings, "herald-rebase")) as connection:
@@ -39,7 +41,7 @@ def rebase(settings: Settings) -> int:
             cursor.execute(_TAKE_OVER, (NAME, cluster_id))
             cursor.execute("TRUNCATE relay_pages")
         again = 0
-        choice = Choice(pending_that("requested_in <> pg_current_xact_id()"), {}, "'lost'")
+        choice = Choice(pending_that(NOT_YET), {}, "'lost'", WAITED_FOR)
         while batch := len(request_again(connection, choice, limit=BATCH)):
             again += batch
         connection.commit()

@@ -46,7 +46,7 @@ def note_page(connection: Connection, admin: AdminClient) -> None:
 
 def request_lost(connection: Connection, admin: AdminClient, *, group: str) -> int:
     """Request again what the group has passed without an attempt; returns how many."""
-    snapshot = _last_consumed(connection, read_committed(admin, group))
+    snapshot = _last_consumed(connection, _read_ends(admin), read_committed(admin, group))
     if snapshot is None:
         return 0
     count = len(request_again(connection, lost_in(snapshot), limit=LIMIT))
@@ -61,12 +61,12 @@ def lost_in(snapshot: str) -> Choice:
     return Choice(pending_that(visible), {"snapshot": snapshot}, "'lost'")
 
 
-def _last_consumed(connection: Connection, committed: Offsets) -> str | None:
+def _last_consumed(connection: Connection, ends: Offsets, committed: Offsets) -> str | None:
     """The snapshot of the newest page that the group has passed; older pages are forgotten."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT epoch, snapshot::text, end_offsets FROM relay_pages ORDER BY epoch DESC")
         for epoch, snapshot, end_offsets in cursor.fetchall():
-            if is_behind(end_offsets, committed):
+            if is_behind(within(end_offsets, ends), committed):
                 cursor.execute("DELETE FROM relay_pages WHERE epoch < %s", (epoch,))
                 return str(snapshot)
     return None
@@ -79,6 +79,17 @@ def is_behind(end_offsets: Offsets, committed: Offsets) -> bool:
         for topic, partitions in end_offsets.items()
         for partition, end in partitions.items()
     )
+
+
+def within(noted: Offsets, ends: Offsets) -> Offsets:
+    """The noted ends, none beyond where its partition ends now: what stood above was lost, and comes from nowhere.
+
+    Without it, a partition that lost its newest records would count as unread until it is as long as it was.
+    """
+    return {
+        topic: {partition: min(end, ends.get(topic, {}).get(partition, end)) for partition, end in partitions.items()}
+        for topic, partitions in noted.items()
+    }
 
 
 def _read_ends(admin: AdminClient) -> Offsets:

@@ -8,25 +8,28 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+# Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
+# between is no longer the one that was found.
+WAITED_FOR = """
+    SELECT id, version, status, request, attempts, uncounted, destination, priority, due_at, accepted_at FROM messages
+    WHERE id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR NO KEY UPDATE
+"""
+LOCKED = f"{WAITED_FOR} SKIP LOCKED"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which messages: a query for `id` and `version`, its values by name.
 
-    `cause` is SQL for the cause to record, over the message `m`.
+    `cause` is SQL for the cause to record, over the message `m`. What another transaction holds is left to the
+    next time, unless `locked` waits for it.
     """
 
     query: str
     values: dict[str, Any]
     cause: str
+    locked: str = LOCKED
 
-
-# Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
-# between is no longer the one that was found.
-LOCKED = """
-    SELECT id, version, status, request, attempts, uncounted, destination, priority, due_at, accepted_at FROM messages
-    WHERE id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
-"""
 
 _REQUEST = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
@@ -65,6 +68,6 @@ def pending_that(condition: str) -> str:
 def request_again(connection: Connection, choice: Choice, *, limit: int) -> list[tuple[str, str | None]]:
     """Request up to `limit` of the chosen messages again, in the caller's transaction; returns ids and destinations."""
     with connection.cursor() as cursor:
-        statement = _REQUEST.format(query=choice.query, cause=choice.cause, locked=LOCKED)
+        statement = _REQUEST.format(query=choice.query, cause=choice.cause, locked=choice.locked)
         cursor.execute(statement, {**choice.values, "limit": limit})
         return list(cursor)

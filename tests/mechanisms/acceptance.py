@@ -23,6 +23,17 @@ REMOVALS = (
         (f"{COMMITTER}::test_the_truth_of_an_unanswered_commit_comes_from_the_database",),
     ),
     Removal(
+        "the row in the log tells whose transaction id it is",
+        (
+            Edit(
+                "outbox/verdict.py",
+                'return "aborted" if status == "committed" and not is_stored else status',
+                "return status",
+            ),
+        ),
+        (f"{COMMITTER}::test_an_unanswered_commit_is_not_taken_for_stored_when_its_id_was_given_out_again",),
+    ),
+    Removal(
         "what cannot be told of a COMMIT does not count as stored",
         (
             Edit(

@@ -63,7 +63,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/decoding.py",
-                "topic = self._topic_ids.get(arrival.topic, arrival.topic)",
+                "topic = self._topic_ids.find(arrival.topic)",
                 "topic = arrival.topic",
             ),
         ),

@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
@@ -152,7 +152,7 @@ def test_the_truth_of_an_unanswered_commit_comes_from_the_database(database: str
     with pytest.raises(CommitUnknownError) as unanswered:
         commit(AnswerLost(connection, arrives=arrives), transaction_id)  # type: ignore[arg-type]
 
-    assert committed_after_all(lambda: connect(settings, "test"), unanswered.value) is arrives
+    assert committed_after_all(lambda: connect(settings, "test"), unanswered.value, acceptance.id) is arrives
     assert (str(acceptance.id) in stored(database)) is arrives
 
 
@@ -164,7 +164,20 @@ def test_an_unanswered_commit_is_not_taken_for_stored_while_the_database_stays_a
     def away() -> Connection:
         raise psycopg2.OperationalError
 
-    assert committed_after_all(away, CommitUnknownError(1, "gone")) is False
+    assert committed_after_all(away, CommitUnknownError(1, "gone"), uuid4()) is False
+
+
+def test_an_unanswered_commit_is_not_taken_for_stored_when_its_id_was_given_out_again(database: str) -> None:
+    settings = make_settings(database)
+    lost, other = notification(), notification()
+    with contextlib.closing(connect(settings, "test")) as connection:
+        transaction_id = accept(connection, [other])
+        connection.commit()
+
+    unanswered = CommitUnknownError(transaction_id, "the server crashed, and what it lost had this id")
+
+    assert committed_after_all(lambda: connect(settings, "test"), unanswered, lost.id) is False
+    assert committed_after_all(lambda: connect(settings, "test"), unanswered, other.id) is True
 
 
 def test_a_commit_that_the_standby_did_not_confirm_is_no_success(own_server: PostgresServer) -> None:

@@ -15,6 +15,7 @@ from pipeline.health import Health
 from pipeline.ledger import Ledger
 from pipeline.routing import Router
 from pipeline.topic import Topic
+from pipeline.topic_ids import TopicIds
 from pipeline.topics import notifications
 from pipeline.worker import Worker
 from tests.pipeline.records import SOURCE, settings_for
@@ -54,7 +55,7 @@ def make_worker(
 ) -> Worker:
     health = Health(found.breaker_failures)
     return Worker(
-        Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids={}),
+        Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids=TopicIds(dict)),
         router,
         make_ledger(found),
         Deliverer(router, health),

@@ -9,6 +9,7 @@ from outbox.dates import Dates
 from pipeline.decoding import NO_HANDLER, Decoder
 from pipeline.records import Undecodable
 from pipeline.topic import Topic
+from pipeline.topic_ids import TopicIds
 from pipeline.topics import generic_topic, notifications
 from tests.pipeline.records import NOTIFICATION, NOW, SOURCE, arrival, new_id, own, own_headers
 
@@ -17,7 +18,12 @@ EVENT = [("ce_id", b"e-1"), ("ce_source", b"/shop"), ("ce_time", b"2026-11-01T12
 
 
 def make_decoder(**others: Any) -> Decoder:
-    settings: dict[str, Any] = {"source": SOURCE, "max_bytes": 10_000, "topic_ids": {}, "clock": lambda: 2**45 / 1000}
+    settings: dict[str, Any] = {
+        "source": SOURCE,
+        "max_bytes": 10_000,
+        "topic_ids": TopicIds(dict),
+        "clock": lambda: 2**45 / 1000,
+    }
     return Decoder(TOPICS, **(settings | others))
 
 
@@ -85,8 +91,8 @@ def test_a_redelivered_foreign_record_has_the_same_id() -> None:
 
 
 def test_the_same_place_on_a_recreated_topic_is_another_record() -> None:
-    before = make_decoder(topic_ids={"notifications": "one"}).decode(arrival())
-    after = make_decoder(topic_ids={"notifications": "two"}).decode(arrival())
+    before = make_decoder(topic_ids=TopicIds(lambda: {"notifications": "one"})).decode(arrival())
+    after = make_decoder(topic_ids=TopicIds(lambda: {"notifications": "two"})).decode(arrival())
 
     assert before.id != after.id
 
@@ -139,7 +145,7 @@ def test_a_foreign_key_that_cannot_be_stored_is_refused(key: bytes) -> None:
 
 def test_a_topics_key_wins_over_the_records() -> None:
     topic = Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None, key=lambda _data: "from data")
-    decoder = Decoder({"orders": topic}, source=SOURCE, max_bytes=100, topic_ids={})
+    decoder = Decoder({"orders": topic}, source=SOURCE, max_bytes=100, topic_ids=TopicIds(dict))
 
     assert decoder.decode(arrival(b"{}", key=b"from record", topic="orders")).key == "from data"
 

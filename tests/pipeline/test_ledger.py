@@ -18,6 +18,7 @@ from outbox.outcomes import Outcome
 from pipeline.decoding import Decoder
 from pipeline.ledger import Ledger, OutageError
 from pipeline.records import Arrival, Request
+from pipeline.topic_ids import TopicIds
 from pipeline.topics import notifications
 from tests.outbox.connections import compared, execute
 from tests.pipeline.parts import make_ledger
@@ -52,7 +53,7 @@ def terms(request: Request) -> Record:
 
 
 def decoded(*arrivals: Arrival) -> list[Request]:
-    decoder = Decoder({"notifications": notifications.topic}, source=SOURCE, max_bytes=10**6, topic_ids={})
+    decoder = Decoder({"notifications": notifications.topic}, source=SOURCE, max_bytes=10**6, topic_ids=TopicIds(dict))
     return [decoder.decode(one) for one in arrivals]
 
 

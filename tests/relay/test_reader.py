@@ -1,6 +1,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
@@ -149,6 +150,32 @@ def test_a_cursor_that_somebody_else_moved_is_not_saved(session: Connection) -> 
 
     with pytest.raises(LostLeadError, match="no longer at epoch 0"):
         cursors.save(session, cursor)
+
+
+def test_a_relay_of_before_a_fail_over_does_not_come_by_the_epoch_it_remembers(session: Connection) -> None:
+    old = cursors.begin_term(session, cursors.load(session), cluster_id="here")
+    execute(session, "UPDATE relay_cursor SET epoch = 0")  # what the standby had
+
+    new = cursors.begin_term(session, cursors.load(session), cluster_id="here")
+
+    assert new.epoch != old.epoch
+    with pytest.raises(LostLeadError):
+        cursors.save(session, old)
+
+
+def test_what_was_being_written_below_the_floor_is_read_once_it_is_committed(
+    database: str, session: Connection
+) -> None:
+    with connected(database) as writer, connected(database) as other:
+        slow, quick = notification(), notification()
+        accept(writer, [slow])
+        accepted(other, quick)
+        ((snapshot, floor),) = fetch(session, "SELECT pg_current_snapshot()::text, max(position) FROM outbox")
+        writer.commit()
+        cursor = replace(cursors.load(session), previous=snapshot, floor=floor)
+
+        assert read_on(session, cursor)[0] == [str(slow.id)]
+        assert read_on(session, cursor, size=1)[0] == [str(slow.id)]
 
 
 @pytest.mark.parametrize(("column", "what"), [("system_identifier", "PostgreSQL"), ("cluster_id", "Kafka")])

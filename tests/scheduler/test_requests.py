@@ -4,20 +4,23 @@ from uuid import UUID
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.claims import Claim, Record, claim
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from outbox.relay import cursor as cursors
+from outbox.relay.rebase import NOT_YET
 from outbox.scheduler import lost
 from outbox.scheduler.due import request_due
 from outbox.scheduler.leases import settle_leases
-from outbox.scheduler.lost import is_behind, lost_in, note_page
-from outbox.scheduler.requests import request_again
+from outbox.scheduler.lost import is_behind, lost_in, note_page, within
+from outbox.scheduler.requests import WAITED_FOR, Choice, pending_that, request_again
 from tests.outbox.connections import (
     accepted,
     compared,
+    connected,
     fetch,
     make_settings,
     notification,
@@ -154,6 +157,15 @@ def test_a_page_is_behind_the_group_once_every_partition_is(
     assert is_behind(ends, committed) is behind
 
 
+def test_what_a_partition_lost_at_its_end_does_not_count_as_unread() -> None:
+    noted = {"notifications": {"0": 5, "1": 2}, "generic_topic": {"0": 1}}
+
+    assert within(noted, {"notifications": {"0": 3, "1": 9}}) == {
+        "notifications": {"0": 3, "1": 2},
+        "generic_topic": {"0": 1},
+    }
+
+
 @pytest.mark.parametrize(
     ("ends", "pages"),
     [({"notifications": {"0": 5}, "generic_topic": {"0": 0}}, 1), ({"generic_topic": {"0": 0}}, 0)],
@@ -167,3 +179,29 @@ def test_no_page_is_noted_while_a_topic_is_missing(
     note_page(connection, AdminClient({}))
 
     assert fetch(connection, "SELECT count(*) FROM relay_pages") == [(pages,)]
+
+
+def test_a_restored_request_with_the_id_of_this_transaction_is_requested_again_once(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    choice = Choice(pending_that(NOT_YET), {}, "'lost'")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE messages SET requested_in = pg_current_xact_id()")
+
+    again = [request_again(connection, choice, limit=10) for _ in range(2)]
+
+    assert [len(found) for found in again] == [1, 0]
+    assert again[0][0][0] == str(message)
+
+
+def test_a_choice_that_waits_leaves_nothing_that_another_transaction_holds(
+    connection: Connection, database: str
+) -> None:
+    (message,) = accepted(connection, notification())
+    with connected(database) as holder:
+        fetch(holder, "SELECT 1 FROM messages WHERE id = %s FOR UPDATE", str(message))
+        fetch(connection, "SELECT set_config('lock_timeout', '200ms', false)")
+
+        assert request_again(connection, Choice(pending_that("true"), {}, "'lost'"), limit=10) == []
+        with pytest.raises(LockNotAvailable):
+            request_again(connection, Choice(pending_that("true"), {}, "'lost'", WAITED_FOR), limit=10)
+        connection.rollback()

@@ -1,0 +1,226 @@
+"""The scheduler of the relay that leads: what is due, what ended, what Kafka lost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from outbox.message import Message
+from outbox.offsets import Offsets
+from outbox.policies import Policy
+from outbox.registry import DEAD_LETTERS
+from outbox.relay.cursor import Cursor
+from outbox.scheduler import lost
+from tests.model import statements
+from tests.model.kafka import KafkaAwayError
+from tests.model.postgres import AwayError, PageNote, Session, is_visible, waited
+from tests.model.world import TOPIC, Steps, World
+
+if TYPE_CHECKING:
+    from tests.model.relay import Relay
+
+LEASE = 8.0  # seconds
+TIMEOUT = 2.0  # seconds of one call
+TICK = 1.0  # seconds; the product looks more often, which makes a run longer and not richer
+WATCH, SWEEP = 3, 5  # ticks
+CONSUMED = (TOPIC,)
+
+
+def policy(destination: str | None) -> Policy:
+    """Mail is held for a person when its outcome is not known, everything else repeated."""
+    return Policy(
+        timeout=TIMEOUT,
+        concurrency=8,
+        destination_concurrency=8,
+        retry_base=1.0,
+        retry_cap=4.0,
+        max_attempts=3,
+        unknown="hold" if destination == "mail" else "retry",
+    )
+
+
+def duties(world: World, relay: Relay) -> Steps:
+    """Each in its turn, one statement a step, until the term is over; what fails is tried again at its next turn."""
+    session: Session | None = None
+    tick, term = 0, relay.term
+    try:
+        while relay.leads and relay.term == term:
+            for duty in _due(tick):
+                try:
+                    session = session if session and session.is_alive else world.database.connect()
+                    yield from duty(world, relay, session)
+                except (AwayError, KafkaAwayError):
+                    if session is not None:
+                        session.end()
+                yield 0.0
+            tick += 1
+            yield TICK * world.random.uniform(0.5, 1.5)
+    finally:
+        if session is not None:
+            session.end()
+
+
+def _due(tick: int) -> list[Callable[[World, Relay, Session], Steps]]:
+    found: list[Callable[[World, Relay, Session], Steps]] = [_statements, _note_page]
+    if tick % WATCH == 0:
+        found.insert(0, _watch_topics)
+    if tick % SWEEP == SWEEP - 1:
+        found.append(_request_lost)
+    return found
+
+
+def _statements(world: World, _relay: Relay, session: Session) -> Steps:
+    for act in (_settle, _expire, _request_due):
+        if act(world, session):
+            session.commit()
+            yield 0.0
+
+
+def _settle(world: World, session: Session) -> int:
+    return statements.settle_leases(session.begin(), world.clock, policy, waits=world.has("lease"))
+
+
+def _expire(world: World, session: Session) -> int:
+    return statements.expire(session.begin(), world.clock)
+
+
+def _request_due(world: World, session: Session) -> int:
+    return statements.request_due(session.begin(), world.clock)
+
+
+def _note_page(world: World, _relay: Relay, session: Session) -> Steps:
+    state = session.begin().state
+    session.commit()
+    stored = state.cursor
+    if stored is None or stored.epoch <= max((page.epoch for page in state.pages), default=-1):
+        return
+    yield 0.0
+    ends = world.kafka.ends(CONSUMED)
+    if len(ends) != len(CONSUMED):
+        return
+    yield 0.0
+    transaction = session.begin()
+    pages = transaction.state.pages
+    if all(page.epoch != stored.epoch for page in pages):
+        transaction.change.pages = [*pages, PageNote(stored.epoch, stored.previous, ends)]
+        _ = transaction.id
+    session.commit()
+
+
+def _request_lost(world: World, _relay: Relay, session: Session) -> Steps:
+    ends = world.kafka.ends(CONSUMED)
+    yield 0.0
+    committed = world.kafka.read_committed()
+    yield 0.0
+    snapshot = _last_consumed(world, session, ends, committed)
+    yield 0.0
+    if snapshot is not None:
+        known = snapshot
+        _again(world, session, lambda one: is_visible(one.requested_in, known), "lost")
+
+
+def _last_consumed(world: World, session: Session, ends: Offsets, committed: Offsets) -> str | None:
+    transaction = session.begin()
+    for page in sorted(transaction.state.pages, reverse=True):
+        if not world.has("behind the consumer") or lost.is_behind(lost.within(page.end_offsets, ends), committed):
+            transaction.change.pages = [one for one in transaction.state.pages if one.epoch >= page.epoch]
+            _ = transaction.id
+            session.commit()
+            return page.snapshot
+    session.commit()
+    return None
+
+
+def _watch_topics(world: World, relay: Relay, session: Session) -> Steps:
+    world.kafka.check()
+    world.kafka.make_topics()
+    yield 0.0
+    found = world.kafka.topic_ids()
+    yield 0.0
+    stored = session.begin().state.topic_ids
+    session.commit()
+    if found == stored:
+        return
+    gone = [name for name, topic_id in stored.items() if found.get(name) != topic_id]
+    for name in gone:
+        yield 0.0
+        _request_topic(world, session, name)
+    yield 0.0
+    _change(session, pages=[])
+    yield 0.0
+    _change(session, topic_ids=found)
+    relay.renew = bool(gone)
+
+
+def _request_topic(world: World, session: Session, name: str) -> None:
+    cursor = session.begin().state.cursor
+    if cursor is not None and name != DEAD_LETTERS:
+        _again(
+            world,
+            session,
+            lambda one: one.topic == name and is_visible(one.requested_in, cursor.previous),
+            "topic deleted",
+        )
+
+
+def _change(session: Session, **changes: Any) -> None:
+    transaction = session.begin()
+    for name, value in changes.items():
+        setattr(transaction.change, name, value)
+    _ = transaction.id
+    session.commit()
+
+
+def _again(world: World, session: Session, choice: Callable[[Message], bool], cause: Any) -> None:
+    def is_chosen(message: Message) -> bool:
+        return message.status == "pending" and choice(message)
+
+    statements.request_again(session.begin(), world.clock, is_chosen, cause)
+    session.commit()
+
+
+def rebase(world: World) -> Steps:
+    """The operator's command after a restore: once no relay leads, begin anew above everything stored."""
+    database = world.database
+    while True:
+        yield 2.0
+        cursor = database.state.cursor
+        if cursor is None or cursor.system_identifier == database.system_identifier or database.is_away:
+            continue
+        session = database.connect()
+        with contextlib.suppress(AwayError):
+            while database.leader is not None:
+                yield 0.5
+            session.check()
+            database.leader = session
+            yield from _rebase(world, session, cursor)
+        session.end()
+
+
+def _rebase(world: World, session: Session, cursor: Cursor) -> Steps:
+    database, transaction = world.database, session.begin()
+    own, now = transaction.id, statements.date(world.clock)
+    transaction.change.cursor = replace(
+        cursor,
+        previous=database.snapshot(),
+        target=None,
+        last_position=0,
+        floor=max((row.position for row in transaction.state.rows), default=0),
+        epoch=cursor.epoch + 1,
+        system_identifier=database.system_identifier,
+        timeline=database.timeline,
+    )
+    transaction.change.topic_ids, transaction.change.pages = {}, []
+    yield 0.0
+
+    def is_chosen(one: Message) -> bool:
+        return one.status == "pending" and (one.requested_in != own or one.updated_at < now)
+
+    yield from waited(lambda: statements.request_again(session.begin(), world.clock, is_chosen, "lost", waits=True))
+    yield 0.0
+    world.judge.is_rebasing = True
+    session.commit()
+    world.judge.is_rebasing = False
+    world.say("rebased")
