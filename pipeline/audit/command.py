@@ -30,6 +30,7 @@ from outbox.topics import read_topic_ids
 from pipeline.audit.foreign import Foreign
 from pipeline.decoding import Decoder
 from pipeline.handlers import load_topics
+from pipeline.topic_ids import TopicIds
 
 UNUSABLE = 2  # exit code: settings, options, or a server that does not answer
 LONGEST = 86_400.0  # seconds
@@ -138,12 +139,12 @@ def _connect(settings: Settings) -> Connection:
 
 
 def _make_foreign(connection: Connection, scope: Scope, committed: Offsets) -> Foreign:
-    settings = scope.settings
+    settings, admin = scope.settings, make_admin(scope.settings)
     decoder = Decoder(
         load_topics(),
         source=settings.source,
         max_bytes=settings.max_body,
-        topic_ids=read_topic_ids(make_admin(settings)),
+        topic_ids=TopicIds(lambda: read_topic_ids(admin)),
         max_ahead=settings.max_ahead,
     )
     return Foreign(connection, scope, decoder, committed)
