@@ -130,6 +130,11 @@ class ApacheKafka:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def configure(self, **properties: str) -> None:
+        """Change settings, named with _ for each dot; they hold from the next start on."""
+        with self._properties.open("a", encoding="utf-8") as file:  # the later one of two lines counts
+            file.writelines(f"{name.replace('_', '.')}={value}\n" for name, value in properties.items())
+
     def _answers(self) -> bool:
         if not self.child.running:
             message = f"Apache Kafka ended at its start\n{self.child.tail()}"

@@ -45,9 +45,14 @@ class Pooler:
 
     A client has a session only from the first message of a transaction to its end. A session that is free
     is given to the next who asks: the one used last (as PgBouncer does), or, with `is_round_robin`, each in its turn.
+    With `keeps_sessions` it is a pooler in session mode: a client has the session it gets until it leaves. What the
+    server says unasked waits for the next question.
     """
 
-    def __init__(self, url: str, *, size: int = SIZE, is_round_robin: bool = False) -> None:
+    def __init__(
+        self, url: str, *, size: int = SIZE, is_round_robin: bool = False, keeps_sessions: bool = False
+    ) -> None:
+        self.keeps_sessions = keeps_sessions
         at = parse_dsn(url)
         self._address, self._user, self._database = f"{at['host']}/.s.PGSQL.{at['port']}", at["user"], at["dbname"]
         self._free: queue.Queue[Upstream | None] = queue.Queue() if is_round_robin else queue.LifoQueue()
@@ -140,7 +145,9 @@ class _Client(socketserver.BaseRequestHandler):
             if self._session is None:
                 self._session = self.server.pooler.take()
             self._session.socket.sendall(frame.raw)
-            if frame.kind in ENDS_A_TURN and self._answered(self._session) == b"I":
+            if frame.kind not in ENDS_A_TURN or self._answered(self._session) != b"I":
+                continue
+            if not self.server.pooler.keeps_sessions:
                 self.server.pooler.give_back(self._session)
                 self._session = None
 
