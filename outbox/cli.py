@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 import rich_click as click
 
 GROUP = "herald.commands"
-ORDER = ("up", "status", "audit", "dead-letters", "pause", "resume", "migrate", "api", "relay", "pipeline")
+ORDER = ("up", "status", "audit", "doctor", "dead-letters", "pause", "resume", "migrate", "api", "relay", "pipeline")
 
 
 class Commands(click.RichGroup):

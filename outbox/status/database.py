@@ -25,7 +25,7 @@ FROM messages GROUP BY status ORDER BY status
 """
 
 # The difference that the relay reads: visible to us, and not yet covered by its snapshots.
-_BACKLOG = """
+BACKLOG = """
 SELECT c.epoch, c.last_position, extract(epoch FROM clock_timestamp() - c.saved_at)::float8 AS saved_seconds_ago,
     (SELECT count(*) FROM outbox AS o
      WHERE o.topic IS NOT NULL AND o.position > c.floor
@@ -98,7 +98,7 @@ def read_database(settings: Settings) -> DatabaseStatus:
         ask = _asker(connection)
         revision = ask("SELECT version_num AS revision FROM alembic_version")
         partitions = _PARTITIONS.format(retention="NULL" if settings.retention is None else settings.retention)
-        queries = (_MESSAGES, partitions, _BACKLOG, _PAUSES, _BREAKERS)
+        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS)
         return DatabaseStatus(ask(_SERVER), revision, *(ask(query) for query in queries))
 
 

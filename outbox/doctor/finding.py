@@ -1,0 +1,73 @@
+"""What a check finds, and what to do about it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+Level = Literal["ok", "note", "warning", "problem"]
+Subject = TypeVar("Subject")
+
+TROUBLE: tuple[Level, ...] = ("warning", "problem")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was measured, in a sentence; `advice` is a command, a statement of SQL or a sentence.
+
+    A note is worth knowing, a warning will become a problem, a problem is one now.
+    """
+
+    level: Level
+    text: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Generic[Subject]):
+    """A look at one thing; it may find several."""
+
+    name: str
+    look: Callable[[Subject], Iterable[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finding, with the family and the name of the check that made it."""
+
+    family: str
+    check: str
+    finding: Finding
+
+
+def ok(text: str) -> Finding:
+    """As it should be."""
+    return Finding("ok", text)
+
+
+def note(text: str, advice: str | None = None) -> Finding:
+    """Worth knowing; nothing has to be done."""
+    return Finding("note", text, advice)
+
+
+def warning(text: str, advice: str) -> Finding:
+    """Works, and will not for ever."""
+    return Finding("warning", text, advice)
+
+
+def problem(text: str, advice: str) -> Finding:
+    """Does not work, or loses something."""
+    return Finding("problem", text, advice)
+
+
+def count(number: int, what: str) -> str:
+    """A number with its unit: 1 broker, 2 brokers, 1,200 rows."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def size(number: float) -> str:
+    """Bytes in the unit that fits: 512 B, 8 kB, 1.5 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1024:  # noqa: PLR2004 - PostgreSQL's kB
+            return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"  # noqa: PLR2004
+        number /= 1024
+    return f"{number:.1f} TB"

@@ -1,0 +1,154 @@
+"""The pipeline's consumer group: somebody reads, in time, and its place is remembered."""
+
+import time
+from collections.abc import Iterator
+
+from confluent_kafka import ConsumerGroupState, IsolationLevel, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from outbox.doctor.kafka import Kafka
+from outbox.kafka import ANSWER_TIMEOUT
+from outbox.registry import TOPICS
+from outbox.status.report import duration
+
+LATE = 0.8  # of the retention
+WEEK = 604_800_000  # milliseconds, as Kafka keeps records by default
+FORGOTTEN = 24 * 60  # minutes without a member until the group's place is forgotten
+NOBODY = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+UNTOLD_BROKER = "this broker does not tell its settings"
+
+
+def consumes(kafka: Kafka) -> Iterator[Finding]:
+    """Members that share all partitions."""
+    group, members = kafka.settings.group, len(kafka.group.members)
+    if kafka.group.state in NOBODY:
+        yield warning(f"no pipeline is in the group {group}: nothing is delivered", "herald pipeline")
+    elif kafka.group.state != ConsumerGroupState.STABLE or not members:
+        yield note(f"the group {group} is sharing out its partitions, or this broker does not tell")
+    else:
+        yield from _assigned(kafka, f"{count(members, 'member')} in the group {group}")
+
+
+def _assigned(kafka: Kafka, text: str) -> Iterator[Finding]:
+    partitions = {(name, number) for name, places in kafka.ends.items() if name in TOPICS for number in places}
+    assigned = {
+        (place.topic, str(place.partition))
+        for member in kafka.group.members
+        for place in (member.assignment.topic_partitions if member.assignment else [])
+    }
+    idle = len(kafka.group.members) - max((len(places) for places in kafka.ends.values()), default=0)
+    if unread := sorted(partitions - assigned):
+        shown = ", ".join(f"{topic} {number}" for topic, number in unread[:8])
+        yield warning(f"{text}, none of which reads {shown}", "Restart the pipelines, one after the other.")
+    elif idle > 0:
+        yield note(f"{text}, {idle} of them idle: no topic has as many partitions")
+    else:
+        yield ok(f"{text}, which read all {len(partitions)} partitions")
+
+
+def in_time(kafka: Kafka) -> Iterator[Finding]:
+    """What is unread must not grow older than the topic keeps it."""
+    for name in (name for name in TOPICS if name in kafka.ends):
+        yield from _topic_in_time(kafka, name)
+
+
+def _topic_in_time(kafka: Kafka, name: str) -> Iterator[Finding]:
+    begins, committed = _offsets(kafka, name, OffsetSpec.earliest()), kafka.committed.get(name, {})
+    removed = sum(max(0, begin - committed.get(number, begin)) for number, begin in begins.items())
+    read = {number: max(begin, committed.get(number, begin)) for number, begin in begins.items()}
+    unread = sum(max(0, end - read[number]) for number, end in kafka.ends[name].items())
+    kept = int(kafka.configs[name].get("retention.ms", 0))
+    text = f"{name}: {count(unread, 'record')} unread, kept {_shown(kept)}"
+    old = _older_than(kafka, name, read, LATE * kept) if unread and kept > 0 else 0
+    if removed:
+        yield warning(
+            f"{text}; {removed:,} were removed unread: Herald requests its own again, others are lost",
+            kafka.set_topic(name, f"retention.ms={max(kept, WEEK) * 2}"),
+        )
+    if old:
+        yield warning(
+            f"{text}; {old:,} of them are older than {LATE:.0%} of that",
+            f"More pipelines, or more time: {kafka.set_topic(name, f'retention.ms={kept * 2}')}",
+        )
+    if not removed and not old:
+        yield ok(text)
+
+
+def _shown(milliseconds: int) -> str:
+    if milliseconds < 0:
+        return "without a limit"
+    return f"for {duration(milliseconds / 1000)}" if milliseconds else "for as long as this broker does not tell"
+
+
+def _older_than(kafka: Kafka, name: str, read: dict[str, int], milliseconds: float) -> int:
+    """How many unread records are that old; no offset means that no record is younger."""
+    young = _offsets(kafka, name, OffsetSpec.for_timestamp(round(time.time() * 1000 - milliseconds)))
+    ends = kafka.ends[name]
+    return sum(max(0, (ends[number] if place < 0 else place) - read[number]) for number, place in young.items())
+
+
+def _offsets(kafka: Kafka, name: str, spec: OffsetSpec) -> dict[str, int]:
+    asked = {TopicPartition(name, int(number)): spec for number in kafka.ends[name]}
+    found = kafka.admin.list_offsets(
+        asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT
+    )
+    answers = {place.partition: future.result(ANSWER_TIMEOUT) for place, future in found.items()}
+    return {str(number): answer.offset for number, answer in answers.items()}  # type: ignore[attr-defined]  # the stub lacks it
+
+
+def remembered(kafka: Kafka) -> Iterator[Finding]:
+    """For how long the group's place outlives its last member."""
+    minutes = kafka.broker_config.get("offsets.retention.minutes")
+    if minutes is None:
+        yield note(UNTOLD_BROKER)
+    elif int(minutes) < FORGOTTEN:
+        yield warning(
+            f"the group's place is forgotten {duration(int(minutes) * 60)} after its last member left: then everything"
+            " that is kept is read again",
+            "Set offsets.retention.minutes=10080 on the brokers.",
+        )
+    else:
+        yield ok(f"the group's place is kept for {duration(int(minutes) * 60)} after its last member left")
+
+
+def admitted(kafka: Kafka) -> Iterator[Finding]:
+    """A session timeout that the brokers refuse keeps every pipeline out."""
+    config, wanted = kafka.broker_config, round(kafka.settings.session_timeout * 1000)
+    low, high = config.get("group.min.session.timeout.ms"), config.get("group.max.session.timeout.ms")
+    if low is None or high is None:
+        yield note(UNTOLD_BROKER)
+    elif int(low) <= wanted <= int(high):
+        yield ok(f"HERALD_SESSION_TIMEOUT {wanted / 1000:g} s is within what the brokers allow")
+    else:
+        yield problem(
+            f"HERALD_SESSION_TIMEOUT is {wanted / 1000:g} s, the brokers allow {int(low) / 1000:g} to"
+            f" {int(high) / 1000:g}: no pipeline is let in",
+            f"Set HERALD_SESSION_TIMEOUT to at least {int(low) / 1000:g}"
+            if wanted < int(low)
+            else f"Set HERALD_SESSION_TIMEOUT to {int(high) / 1000:g} at most",
+        )
+
+
+def made_by_hand(kafka: Kafka) -> Iterator[Finding]:
+    """A broker that makes topics by itself makes them with its own number of partitions."""
+    automatic = kafka.broker_config.get("auto.create.topics.enable")
+    if automatic is None:
+        yield note(UNTOLD_BROKER)
+    elif automatic == "true":
+        partitions = kafka.broker_config.get("num.partitions", "its own number of")
+        yield note(
+            f"auto.create.topics.enable is on: whoever is first may make a topic, with {partitions} partition(s)",
+            "Set auto.create.topics.enable=false on the brokers; the relay makes the topics.",
+        )
+    else:
+        yield ok("topics are made by the relay only")
+
+
+CHECKS = (
+    Check("group", consumes),
+    Check("retention", in_time),
+    Check("offsets", remembered),
+    Check("session timeout", admitted),
+    Check("automatic topics", made_by_hand),
+)

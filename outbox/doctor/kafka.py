@@ -1,0 +1,114 @@
+"""Kafka as a subject: what its brokers tell, each question asked once and with a timeout."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import ClusterMetadata, ConfigResource, ConsumerGroupDescription, TopicDescription
+
+from outbox.kafka import ANSWER_TIMEOUT, make_admin
+from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
+from outbox.settings import Settings
+from outbox.topics import NAMES, read_cluster_id
+
+Answer = TypeVar("Answer")
+Config = Mapping[str, str]
+AWAY = (KafkaException, TimeoutError)
+
+
+class Stored(NamedTuple):
+    """What the database remembers of Kafka."""
+
+    cluster_id: str | None
+    topic_ids: Mapping[str, str]
+
+
+class Kafka:
+    """Brokers, topics and the group. `stored` is None where the database did not tell.
+
+    Every question raises KafkaException or TimeoutError, at once when it failed before.
+    """
+
+    def __init__(self, settings: Settings, stored: Stored | None) -> None:
+        self.settings = settings
+        self.stored = stored
+        self.admin = make_admin(settings)
+        self._failures: dict[str, Exception] = {}
+
+    @cached_property
+    def metadata(self) -> ClusterMetadata:
+        """Brokers, and topics with their partitions."""
+        return self._ask("metadata", lambda: self.admin.list_topics(timeout=ANSWER_TIMEOUT))
+
+    @cached_property
+    def cluster_id(self) -> str:
+        """Of the cluster that answers."""
+        return self._ask("cluster", lambda: read_cluster_id(self.admin))
+
+    @cached_property
+    def present(self) -> list[str]:
+        """Which of the registered topics exist."""
+        return [name for name in NAMES if name in self.metadata.topics]
+
+    @cached_property
+    def topics(self) -> dict[str, TopicDescription]:
+        """The registered topics that exist."""
+        return self._ask("topics", self._describe_topics)
+
+    @cached_property
+    def configs(self) -> dict[str, Config]:
+        """The settings of these topics; empty where a broker does not tell them."""
+        return self._ask("configs", lambda: {name: self._config("topic", name) for name in self.present})
+
+    @cached_property
+    def broker_config(self) -> Config:
+        """The settings of one broker; empty where it does not tell them."""
+        return self._ask("broker", lambda: self._config("broker", str(min(self.metadata.brokers))))
+
+    @cached_property
+    def ends(self) -> Offsets:
+        """Where the registered topics end."""
+        return self._ask("ends", lambda: read_end_offsets(self.admin, partitions_of(self.metadata, NAMES)))
+
+    @cached_property
+    def committed(self) -> Offsets:
+        """How far the group has read."""
+        return self._ask("committed", lambda: read_committed(self.admin, self.settings.group))
+
+    @cached_property
+    def group(self) -> ConsumerGroupDescription:
+        """The pipeline's group."""
+        return self._ask("group", self._describe_group)
+
+    def tool(self, name: str, arguments: str) -> str:
+        """The command of Kafka's own that changes something."""
+        return f"{name} --bootstrap-server {self.settings.kafka_bootstrap_servers} {arguments}"
+
+    def set_topic(self, name: str, config: str) -> str:
+        """The command that changes a setting of a topic."""
+        return self.tool("kafka-configs.sh", f"--alter --entity-type topics --entity-name {name} --add-config {config}")
+
+    def _ask(self, name: str, question: Callable[[], Answer]) -> Answer:
+        if name in self._failures:
+            raise self._failures[name]
+        try:
+            return question()
+        except AWAY as error:
+            self._failures[name] = error
+            raise
+
+    def _describe_topics(self) -> dict[str, TopicDescription]:
+        if not self.present:
+            return {}
+        asked = self.admin.describe_topics(TopicCollection(self.present), request_timeout=ANSWER_TIMEOUT)
+        return {name: future.result(ANSWER_TIMEOUT) for name, future in asked.items()}
+
+    def _describe_group(self) -> ConsumerGroupDescription:
+        asked = self.admin.describe_consumer_groups([self.settings.group], request_timeout=ANSWER_TIMEOUT)
+        return asked[self.settings.group].result(ANSWER_TIMEOUT)  # type: ignore[return-value]  # the stub says dict
+
+    def _config(self, kind: str, name: str) -> Config:
+        resources = [ConfigResource(kind, name)]
+        (asked,) = self.admin.describe_configs(resources, request_timeout=ANSWER_TIMEOUT).values()
+        return {key: entry.value for key, entry in asked.result(ANSWER_TIMEOUT).items() if entry.value is not None}

@@ -1,0 +1,90 @@
+"""The relay: who leads, where the cursor stands, and to which clusters it belongs."""
+
+from collections.abc import Iterator
+
+from outbox.doctor.database import Database
+from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from outbox.relay.session import LEADER
+from outbox.status.database import BACKLOG
+from outbox.status.report import duration
+
+STALE = 30.0  # seconds without a save, while there is something to publish
+
+# A session lock on one bigint: its halves stand in classid and objid, objsubid is 1.
+_HOLDERS = """
+SELECT l.pid, a.application_name, a.client_addr::text AS address,
+    extract(epoch FROM clock_timestamp() - a.backend_start)::float8 AS seconds
+FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.classid = %(key)s::bigint >> 32 AND l.objid = %(key)s::bigint & 4294967295
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+_SESSIONS = """
+SELECT count(*) AS sessions FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'herald-relay'
+"""
+
+_CLUSTERS = """
+SELECT c.system_identifier AS stored, (SELECT system_identifier::text FROM pg_control_system()) AS found
+FROM relay_cursor AS c WHERE c.name = 'relay'
+"""
+
+
+def leads(database: Database) -> Iterator[Finding]:
+    """Whoever holds the leader's lock should be a relay."""
+    holders = database.ask(_HOLDERS, key=LEADER)
+    sessions = database.row(_SESSIONS)["sessions"]
+    if not holders:
+        waiting = f", though {count(sessions, 'session')} of relays are open" if sessions else ""
+        yield warning(f"no relay leads{waiting}: nothing is published, no retry comes due", "herald relay")
+    for row in holders:
+        since = "" if row["seconds"] is None else f", connected since {duration(row['seconds'])}"
+        text = f"{row['application_name']!r}, pid {row['pid']} from {row['address'] or 'this host'}{since}"
+        if row["application_name"] == "herald-relay":
+            yield ok(f"led by {text}; {max(sessions - 1, 0)} standing by")
+        else:
+            yield problem(
+                f"the leader's lock is held by {text}, which is no relay: none can lead",
+                f"Look at what it does, then end it: SELECT pg_terminate_backend({row['pid']});",
+            )
+
+
+def belongs(database: Database) -> Iterator[Finding]:
+    """The cursor belongs to this PostgreSQL cluster: transaction ids mean nothing in another."""
+    rows = database.ask(_CLUSTERS)
+    if not rows:
+        yield note("no relay has led yet")
+        return
+    stored, found = rows[0]["stored"], rows[0]["found"]
+    if stored == found:
+        yield ok(f"the cursor belongs to this PostgreSQL cluster, {found}")
+        return
+    yield problem(
+        f"the cursor belongs to the PostgreSQL cluster {stored}, this one is {found}: no relay will lead",
+        "If this one continues the other (restored, migrated), stop every relay and run once: herald relay --rebase",
+    )
+
+
+def advances(database: Database) -> Iterator[Finding]:
+    """Something to publish, and a cursor that does not move."""
+    rows = database.ask(BACKLOG)
+    if not rows:
+        return
+    row = rows[0]
+    saved = duration(row["saved_seconds_ago"])
+    text = f"{row['backlog']:,} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
+    if row["backlog"] and row["saved_seconds_ago"] > STALE:
+        yield problem(
+            f"{text}: the relay publishes nothing",
+            "Look at the relay's log for term_ended, kafka_trouble or relay_cannot_lead, and at Kafka below.",
+        )
+    else:
+        yield ok(text)
+
+
+CHECKS = (
+    Check("leader", leads),
+    Check("cursor's PostgreSQL", belongs),
+    Check("backlog", advances),
+)

@@ -1,0 +1,85 @@
+"""What stands between here and PostgreSQL: a session that stays the same, and notifications that arrive."""
+
+import select
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.doctor.database import Database
+from outbox.doctor.finding import Check, Finding, note, ok, problem, warning
+from outbox.relay.session import PROBE_TIMEOUT
+from outbox.relay.term import DEAF_POLL
+
+ROUNDS = 3  # of questions to both connections
+CHANNEL = "herald_doctor"  # not the relay's: it need not wake up for this
+DIRECT = "Point DATABASE_URL at PostgreSQL itself, or at a pool in session mode (PgBouncer: pool_mode = session)."
+
+
+def pooled(database: Database) -> Iterator[Finding]:
+    """Which session of the server answers: the first connection twice, then the second, and again.
+
+    Directly, each connection has one of its own. A pool in transaction mode gives away the session used last, so
+    that both get the same, or each in its turn, so that one connection gets two.
+    """
+    first, mine, others = database.connection, set[int](), set[int]()
+    with database.another() as second:
+        for _ in range(ROUNDS):
+            mine |= {_answering(first), _answering(first)}
+            others.add(_answering(second))
+    if len(mine) > 1 or len(others) > 1 or mine & others:
+        yield problem(
+            "a pooler in transaction mode is in between: the relay cannot lead, and settings of a session get lost",
+            DIRECT,
+        )
+    elif first.info.backend_pid not in mine:
+        yield note("a pooler in session mode is in between; the relay's session must not be cut by its timeouts")
+    else:
+        yield ok("no pooler in between")
+
+
+def _answering(connection: Connection) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()  # type: ignore[misc]
+    return int(pid)
+
+
+def heard(database: Database) -> Iterator[Finding]:
+    """LISTEN as the relay does, NOTIFY from another connection as the API does."""
+    token, listener = uuid4().hex, database.connection
+    with listener.cursor() as cursor:
+        cursor.execute(f"LISTEN {CHANNEL}")
+    begin = time.perf_counter()
+    with database.another() as second, second.cursor() as cursor:
+        cursor.execute(f"NOTIFY {CHANNEL}, '{token}'")
+    arrives = _hears(listener, token)
+    took = (time.perf_counter() - begin) * 1000
+    with listener.cursor() as cursor:
+        cursor.execute(f"UNLISTEN {CHANNEL}")
+    if arrives:
+        yield ok(f"a NOTIFY arrives, {took:.0f} ms with its connection")
+        return
+    yield warning(
+        f"no NOTIFY arrived within {PROBE_TIMEOUT:g} s: the relay looks {1 / DEAF_POLL:.0f} times a second instead",
+        DIRECT,
+    )
+
+
+def _hears(connection: Connection, token: str) -> bool:
+    """Whether it comes in time; other doctors' do not count."""
+    deadline = time.monotonic() + PROBE_TIMEOUT
+    while (left := deadline - time.monotonic()) > 0:
+        select.select([connection], [], [], left)
+        connection.poll()
+        if any(heard.payload == token for heard in connection.notifies):
+            return True
+        connection.notifies.clear()
+    return False
+
+
+CHECKS = (
+    Check("pooler", pooled),
+    Check("LISTEN", heard),
+)
