@@ -7,7 +7,7 @@ from confluent_kafka import ConsumerGroupState, IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
-from outbox.doctor.kafka import Kafka
+from outbox.doctor.kafka import OFFSETS, Kafka
 from outbox.kafka import ANSWER_TIMEOUT
 from outbox.registry import TOPICS
 from outbox.status.report import duration
@@ -21,6 +21,9 @@ UNTOLD_BROKER = "this broker does not tell its settings"
 
 def consumes(kafka: Kafka) -> Iterator[Finding]:
     """Members that share all partitions."""
+    if not kafka.has_coordinator:
+        yield _nobody_coordinates(kafka)
+        return
     group, members = kafka.settings.group, len(kafka.group.members)
     if kafka.group.state in NOBODY:
         yield warning(f"no pipeline is in the group {group}: nothing is delivered", "herald pipeline")
@@ -28,6 +31,15 @@ def consumes(kafka: Kafka) -> Iterator[Finding]:
         yield note(f"the group {group} is sharing out its partitions, or this broker does not tell")
     else:
         yield from _assigned(kafka, f"{count(members, 'member')} in the group {group}")
+
+
+def _nobody_coordinates(kafka: Kafka) -> Finding:
+    if OFFSETS not in kafka.metadata.topics:
+        return warning("no group has ever read from this Kafka: nothing is delivered", "herald pipeline")
+    return problem(
+        f"{OFFSETS} has a partition without a leader: no pipeline can join or commit",
+        "Start the broker that has it. With offsets.topic.replication.factor=3 one broker may be away.",
+    )
 
 
 def _assigned(kafka: Kafka, text: str) -> Iterator[Finding]:
@@ -49,6 +61,9 @@ def _assigned(kafka: Kafka, text: str) -> Iterator[Finding]:
 
 def in_time(kafka: Kafka) -> Iterator[Finding]:
     """What is unread must not grow older than the topic keeps it."""
+    if OFFSETS in kafka.metadata.topics and not kafka.has_coordinator:
+        yield note("not told: the group has no broker")
+        return
     for name in (name for name in TOPICS if name in kafka.ends):
         yield from _topic_in_time(kafka, name)
 

@@ -8,8 +8,9 @@ from typing import Any
 import psycopg2
 
 from outbox.doctor.database import Database, open_connection
-from outbox.doctor.examination import SERVER, TABLES, examine, run
+from outbox.doctor.examination import KAFKA, SERVER, TABLES, load_stored, run
 from outbox.doctor.finding import TROUBLE, Finding, Result
+from outbox.doctor.kafka import Kafka
 from tests.outbox.connections import make_settings
 
 NOBODY = "127.0.0.1:1"  # a port without a listener
@@ -41,8 +42,12 @@ def look_at_kafka(
     kafka: str, check: str, *, database: str = f"postgresql://nobody@{NOBODY}/x", **settings: Any
 ) -> list[Finding]:
     """What this check of Kafka finds."""
-    made = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=kafka, **settings)
-    return [found.finding for found in examine(made, 60.0) if (found.family, found.check) == ("kafka", check)]
+    made, stored = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=kafka, **settings), None
+    if database != NO_DATABASE:
+        with subject(database) as known:
+            stored = load_stored(known)
+    asked = [one for one in KAFKA if one.name == check]
+    return [found.finding for found in run("kafka", asked, Kafka(made, stored))]
 
 
 def trouble(results: Iterable[Result]) -> list[tuple[str, str]]:

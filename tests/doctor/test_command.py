@@ -73,6 +73,7 @@ def test_a_kafka_that_is_away_is_a_finding_and_hides_nothing(ask: Ask, database:
     (brokers,) = [finding for finding in findings if finding["family"] == "kafka"]
     assert result.exit_code == 1
     assert (brokers["check"], brokers["level"]) == ("brokers", "problem")
+    assert brokers["text"].startswith(f"Kafka at {NOBODY} does not answer: ")
     assert {"database", "tables", "relay", "locks", "sizes", "settings"} <= {finding["family"] for finding in findings}
 
 

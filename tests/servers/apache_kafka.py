@@ -68,7 +68,8 @@ class ApacheKafka:
         heap = ["-Xms256m", "-Xmx512m", f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"]
         command = self.java("kafka.Kafka", str(self._properties), options=heap)
         self.child = Child(command, log=folder / "kafka.out", cwd=folder)
-        text = PROPERTIES.format(port=self.port, controller=free_port(), folder=folder)
+        self._controller = free_port()
+        text = PROPERTIES.format(port=self.port, controller=self._controller, folder=folder)
         self.reformat(dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#")))
 
     @property
@@ -129,6 +130,27 @@ class ApacheKafka:
             self.java("kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def another(self, folder: Path) -> "ApacheKafka":
+        """A second broker of the same cluster, not started; this one stays its controller."""
+        folder.mkdir()
+        second = ApacheKafka(folder)
+        address = f"PLAINTEXT://127.0.0.1:{second.port}"
+        second.reformat(
+            {
+                "process.roles": "broker",
+                "node.id": "2",
+                "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
+                "controller.listener.names": "CONTROLLER",
+                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+                "listeners": address,
+                "advertised.listeners": address,
+                "log.dirs": str(folder / "broker"),
+                "log.cleaner.dedupe.buffer.size": "2097152",
+                "broker.heartbeat.interval.ms": "200",
+            }
+        )
+        return second
 
     def configure(self, **properties: str) -> None:
         """Change settings, named with _ for each dot; they hold from the next start on."""
