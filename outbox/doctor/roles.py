@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from outbox.doctor.database import Database
 from outbox.doctor.finding import Check, Finding, note, ok, problem
+from outbox.doctor.tables import make_statement
 
 
 class Need(NamedTuple):
@@ -23,7 +24,10 @@ NEEDS = (
     Need("TABLE", "relay_pages", ("SELECT", "INSERT", "DELETE", "TRUNCATE")),
     Need("TABLE", "breakers", ("SELECT", "INSERT", "UPDATE", "DELETE")),
     Need("TABLE", "pauses", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "requeues", ("SELECT", "INSERT", "UPDATE")),
+    Need("TABLE", "requeues", ("SELECT", "INSERT", "UPDATE", "DELETE")),
+    Need("TABLE", "closing", ("SELECT", "UPDATE")),
+    Need("TABLE", "closing_changes", ("SELECT", "INSERT", "DELETE")),
+    Need("TABLE", "partitions", ("SELECT",)),
     Need("TABLE", "idempotency_keys_even", ("SELECT", "INSERT", "UPDATE", "TRUNCATE")),
     Need("TABLE", "idempotency_keys_odd", ("SELECT", "INSERT", "UPDATE", "TRUNCATE")),
     Need("TABLE", "event_types", ("SELECT",)),
@@ -71,8 +75,8 @@ def powers(database: Database) -> Iterator[Finding]:
     found = database.row(_POWERS)
     if not found["is_owner"]:
         yield note(
-            f"{database.role} does not own the tables, {found['owner']} does: its relay cannot make partitions",
-            f"As {found['owner']}, each month: SELECT outbox_make_partitions(1); or let it run the relay",
+            f"{database.role} does not own the tables, {found['owner']} does: its relay cannot make or drop partitions",
+            f"As {found['owner']}, let it run the relay; or, each day: {make_statement(database.settings)}",
         )
     elif not found["may_create"]:
         yield problem(

@@ -8,9 +8,12 @@ from alembic.util import CommandError
 from outbox.doctor.database import Database
 from outbox.doctor.finding import Check, Finding, ok, problem, warning
 from outbox.migrate import make_config
-from outbox.scheduler.partitions import MONTHS_AHEAD
+from outbox.scheduler.partitions import width_for
+from outbox.settings import Settings
+from outbox.status.report import duration
 
 PARTITIONED = ("outbox", "messages")
+AHEAD = 22 * 3600.0  # seconds; a relay that makes them each hour leaves 23 h at least
 
 # The sequence is read last: what is drawn meanwhile can only make it look higher.
 _POSITIONS = """
@@ -25,20 +28,15 @@ _SET_POSITION = (
     " greatest((SELECT max(position) FROM outbox), (SELECT max(greatest(floor, last_position)) FROM relay_cursor)));"
 )
 
+# Without an id for the present there is no partition to put it in.
 _PARTITIONS = """
-SELECT parent.name AS parent, months.ahead, to_char(months.month AT TIME ZONE 'UTC', 'YYYY-MM') AS month,
-    extract(epoch FROM months.month - clock_timestamp()) / 86400 AS days, EXISTS (
-        SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-        WHERE i.inhparent = to_regclass(parent.name)
-          AND pg_get_expr(c.relpartbound, c.oid)
-              LIKE '%% TO (''' || outbox_month_bound(months.month + interval '1 month') || ''')') AS is_there
-FROM unnest(%(parents)s) AS parent(name), (
-    SELECT ahead, date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
-        + make_interval(months => ahead) AS month
-    FROM generate_series(0, %(ahead)s) AS ahead
-) AS months
-ORDER BY months.ahead, parent.name
+SELECT parent, max(ends_at) AS newest, extract(epoch FROM max(ends_at) - clock_timestamp())::float8 AS left,
+    count(*) FILTER (WHERE coalesce(begins_at <= clock_timestamp(), true) AND ends_at > clock_timestamp()) AS present
+FROM unnest(%(parents)s) AS whole(parent) LEFT JOIN partitions USING (parent)
+GROUP BY parent ORDER BY parent
 """
+
+_CLOSING = "SELECT waits_for, closed_at::text AS closed_at FROM closing"
 
 _INVALID = """
 SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS parent, c.relkind = 'I' AS is_partitioned
@@ -96,19 +94,34 @@ def positions(database: Database) -> Iterator[Finding]:
         yield ok(text)
 
 
+def make_statement(settings: Settings) -> str:
+    """The SQL that makes the partitions ahead, as wide as the relay makes them."""
+    return f"SELECT outbox_make_partitions(interval '{width_for(settings.retention)}', clock_timestamp());"
+
+
 def partitions(database: Database) -> Iterator[Finding]:
-    """Without the present month's, accepting fails; without the next one's, it will."""
-    found = database.ask(_PARTITIONS, parents=list(PARTITIONED), ahead=MONTHS_AHEAD)
-    missing = [row for row in found if not row["is_there"]]
-    make = f"SELECT outbox_make_partitions({MONTHS_AHEAD}); The relay does it each hour, if its role owns the tables."
-    for row in missing:
-        if row["ahead"] == 0:
-            yield problem(f"{row['parent']} has no partition for this month, {row['month']}: accepting fails", make)
-        else:
-            text = f"{row['parent']} has no partition for {row['month']}: accepting will fail in {row['days']:.0f} days"
+    """The relay makes them each hour, a day ahead at least; where the present has none, accepting fails."""
+    make = f"{make_statement(database.settings)} The relay does it each hour, if its role owns the tables."
+    for row in database.ask(_PARTITIONS, parents=list(PARTITIONED)):
+        if not row["present"]:
+            yield problem(f"{row['parent']} has no partition for the present: accepting fails", make)
+        elif row["left"] < AHEAD:
+            text = f"{row['parent']} has partitions for {duration(row['left'])} only: then accepting fails"
             yield warning(text, make)
-    if not missing:
-        yield ok(f"there up to {found[-1]['month']}")
+        else:
+            yield ok(f"{row['parent']} has partitions until {row['newest']:%Y-%m-%d %H:%M}")
+
+
+def old_data(database: Database) -> Iterator[Finding]:
+    """What a closing of the books waits for; nothing leaves meanwhile."""
+    for row in database.ask(_CLOSING):
+        if row["waits_for"]:
+            yield warning(
+                f"old data cannot leave: it waits for {row['waits_for']}",
+                "See backlog, open transactions and lock waits.",
+            )
+        else:
+            yield ok(f"last left at {row['closed_at']}" if row["closed_at"] else "none has left so far")
 
 
 def indexes(database: Database) -> Iterator[Finding]:
@@ -141,6 +154,7 @@ def guards(database: Database) -> Iterator[Finding]:
 CHECKS = (
     Check("positions", positions),
     Check("partitions", partitions),
+    Check("old data", old_data),
     Check("indexes", indexes),
     Check("append-only", guards),
 )

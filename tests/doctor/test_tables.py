@@ -17,7 +17,7 @@ def connection(database: str) -> Iterator[Connection]:
         yield connection
 
 
-@pytest.mark.parametrize("check", ["migrations", "positions", "partitions", "indexes"])
+@pytest.mark.parametrize("check", ["migrations", "positions", "indexes"])
 def test_tables_as_they_should_be_are_ok(database: str, check: str) -> None:
     assert look_once(database, check).level == "ok"
 
@@ -74,21 +74,58 @@ def test_a_sequence_below_the_cursor_is_a_problem(database: str, connection: Con
     assert look_once(database, "positions").level == "ok"
 
 
-@pytest.mark.parametrize(("months", "level"), [(0, "problem"), (1, "warning")])
+@pytest.mark.parametrize(
+    ("hours", "level", "said"),
+    [
+        (-1, "problem", "{} has no partition for the present: accepting fails"),
+        (21, "warning", "{} has partitions for 21.0 h only: then accepting fails"),
+        (23, "ok", "{} has partitions until "),
+    ],
+)
 @pytest.mark.parametrize("parent", ["outbox", "messages"])
-def test_a_partition_that_is_missing_is_found(
-    database: str, connection: Connection, parent: str, months: int, level: str
+def test_partitions_that_run_out_are_found(
+    database: str, connection: Connection, parent: str, hours: int, level: str, said: str
 ) -> None:
-    month = "to_char((clock_timestamp() + make_interval(months => %s)) AT TIME ZONE 'UTC', 'YYYY\"m\"MM')"
-    ((name,),) = fetch(connection, f"SELECT %s || '_y' || {month}", parent, months)
-    execute(connection, f"ALTER TABLE {parent} DETACH PARTITION {name}")
-    execute(connection, f"DROP TABLE {name}")
+    _reach(connection, parent, hours)
 
-    found = look_once(database, "partitions")
-    follow(database, found)
+    (found,) = [one for one in look(database, "partitions") if one.text.startswith(parent)]
 
-    assert (found.level, found.text.startswith(f"{parent} has no partition for ")) == (level, True)
-    assert look_once(database, "partitions").level == "ok"
+    assert (found.level, found.text[: len(said.format(parent))]) == (level, said.format(parent))
+    if level != "ok":
+        follow(database, found)
+        assert [one.level for one in look(database, "partitions")] == ["ok", "ok"]
+        accepted(connection, notification())
+
+
+def _reach(connection: Connection, parent: str, hours: int) -> None:
+    """One partition, from the beginning to so many hours from now."""
+    names = [str(name) for (name,) in fetch(connection, "SELECT name FROM partitions WHERE parent = %s", parent)]
+    for name in names:
+        execute(connection, f"ALTER TABLE {parent} DETACH PARTITION {name}")
+    for name in names[1:]:
+        execute(connection, f"DROP TABLE {name}")
+    end = f"clock_timestamp() + make_interval(hours => {hours}, mins => 1)"
+    ((bound,),) = fetch(connection, f"SELECT outbox_first_id({end})::text")
+    execute(connection, f"ALTER TABLE {parent} ATTACH PARTITION {names[0]} FOR VALUES FROM (MINVALUE) TO ('{bound}')")
+
+
+def test_a_parent_without_any_partition_is_a_problem(database: str, connection: Connection) -> None:
+    for (name,) in fetch(connection, "SELECT name FROM partitions WHERE parent = 'messages'"):
+        execute(connection, f"DROP TABLE {name}")
+
+    first, second = look(database, "partitions")
+
+    assert (first.level, second.level) == ("problem", "ok")
+    assert first.text.startswith("messages has no partition")
+
+
+def test_old_data_that_cannot_leave_is_a_warning(database: str, connection: Connection) -> None:
+    assert look_once(database, "old data").level == "ok"
+    execute(connection, "UPDATE closing SET waits_for = 'a lock that somebody holds'")
+
+    found = look_once(database, "old data")
+
+    assert (found.level, found.text) == ("warning", "old data cannot leave: it waits for a lock that somebody holds")
 
 
 def test_an_index_that_was_not_finished_is_a_warning(database: str, connection: Connection) -> None:
