@@ -11,13 +11,16 @@ from outbox.kafka import ANSWER_TIMEOUT, code
 from outbox.registry import DEAD_LETTERS, TOPICS
 from outbox.settings import Settings
 
-NAMES = (*TOPICS, DEAD_LETTERS)
+
+def names() -> tuple[str, ...]:
+    """Every topic that Herald makes: the registered ones, and the dead letters."""
+    return (*TOPICS, DEAD_LETTERS)
 
 
 def make_topics(admin: AdminClient, settings: Settings) -> list[str]:
     """Create the registered topics that do not exist; returns their names. Raises KafkaException."""
     present = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
-    missing = [name for name in NAMES if name not in present]
+    missing = [name for name in names() if name not in present]
     if not missing:
         return []
     wanted = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
@@ -37,7 +40,7 @@ def _accept_existing(future: Future[None]) -> None:
 def read_topic_ids(admin: AdminClient) -> dict[str, str]:
     """The ids of the registered topics that exist. Raises KafkaException."""
     ids: dict[str, str] = {}
-    described = admin.describe_topics(TopicCollection(list(NAMES)), request_timeout=ANSWER_TIMEOUT)
+    described = admin.describe_topics(TopicCollection(list(names())), request_timeout=ANSWER_TIMEOUT)
     for name, future in described.items():
         try:
             ids[name] = str(future.result(ANSWER_TIMEOUT).topic_id)

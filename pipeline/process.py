@@ -17,7 +17,7 @@ from outbox.kafka import ANSWER_TIMEOUT, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database, wait_until
-from outbox.topics import NAMES, read_topic_ids
+from outbox.topics import names, read_topic_ids
 from pipeline.application import make_application, quieten_quix, run_until, stop_on_signals
 from pipeline.dead_letters import DeadLetters
 from pipeline.decoding import Decoder
@@ -159,7 +159,7 @@ def wait_for_topics(settings: Settings, stop: threading.Event) -> None:
     admin = make_admin(settings)
 
     def look() -> None:
-        missing = sorted(set(NAMES) - set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics))
+        missing = sorted(set(names()) - set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics))
         if missing:
             message = f"missing: {', '.join(missing)}; the relay makes them when it starts"
             raise MissingTopicsError(message)

@@ -56,8 +56,11 @@ def _rebase(settings: Settings) -> int:
     return 0
 
 
-def run(settings: Settings, stop: threading.Event) -> int:
-    """Term after term; returns the exit code: 0 when told to stop, 1 when the supervisor should start it anew."""
+def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int:
+    """Term after term; returns the exit code: 0 when told to stop, 1 when the supervisor should start it anew.
+
+    `poll` is how many seconds it rests without a notification, and how soon it answers `stop`.
+    """
     try:
         wait_for_database(settings, stop)
     except UnreadableLogError as error:
@@ -67,7 +70,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
     is_careful = False
     while not stop.is_set():
         try:
-            lead(settings, stop, is_careful=is_careful)
+            lead(settings, stop, is_careful=is_careful, poll=poll)
             is_careful = False
         except BatchRefusedError as error:
             _log.warning("batch_refused", reason=str(error), next="each record alone, to find the one")
@@ -81,12 +84,12 @@ def run(settings: Settings, stop: threading.Event) -> int:
     return 0
 
 
-def lead(settings: Settings, stop: threading.Event, *, is_careful: bool) -> None:
+def lead(settings: Settings, stop: threading.Event, *, is_careful: bool, poll: float = POLL) -> None:
     """Wait for the lock, then publish until stopped, or for some pages carefully. Raises what ends a term."""
     session = sessions.open_session(settings)
     try:
         if _waited_for_lock(session, stop):
-            _serve(session, settings, stop, is_careful=is_careful)
+            _serve(session, settings, stop, is_careful=is_careful, poll=poll)
     finally:
         sessions.end_session(session)
 
@@ -105,7 +108,7 @@ def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
     return False
 
 
-def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is_careful: bool) -> None:
+def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is_careful: bool, poll: float) -> None:
     reach("relay.locked")
     sessions.check_alone(settings)
     admin = make_admin(settings)
@@ -117,8 +120,8 @@ def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is
     _log.info("leading", epoch=cursor.epoch, topics_made=made)
     reach("relay.leading")
     publisher = Publisher(settings, is_careful=is_careful)
-    poll, pages = POLL if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
-    term = Term(session, cursor, publisher, page_size=settings.page_size, poll=poll, pages=pages)
+    rest, pages = poll if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
+    term = Term(session, cursor, publisher, page_size=settings.page_size, poll=rest, pages=pages)
     duties = make_duties(settings, admin, on_deleted_topic=term.renew.set)
     retention = [Duty(CLOSE_BOOKS, Retention(settings.retention).turn, name="retention")]
     # what may be slow has a thread of its own: it must not hold up what is due

@@ -12,7 +12,7 @@ from outbox.relay.cursor import Cursor
 from outbox.relay.reader import Page, Row
 from outbox.relay.records import make_headers
 from outbox.settings import Settings
-from outbox.topics import NAMES
+from outbox.topics import names
 
 FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer
@@ -160,7 +160,7 @@ class Publisher:
 
     def _judge(self, error: KafkaError, topic: str | None, find_row: Callable[[], Row], page: InFlight) -> None:
         """Note a refusal for good; let anything else end the term."""
-        is_unknown = error.code() in NO_SUCH_TOPIC and topic not in NAMES
+        is_unknown = error.code() in NO_SUCH_TOPIC and topic not in names()
         if error.code() in REFUSED_FOR_GOOD or is_unknown:
             page.refused.append((find_row(), error.str()))
             return

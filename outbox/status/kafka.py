@@ -9,7 +9,7 @@ from outbox.kafka import ANSWER_TIMEOUT, make_admin
 from outbox.offsets import partitions_of, read_committed, read_end_offsets
 from outbox.registry import TOPICS
 from outbox.settings import Settings
-from outbox.topics import NAMES
+from outbox.topics import names
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def read_kafka(settings: Settings) -> KafkaStatus:
     admin = make_admin(settings)
     try:
         metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
-        ends = read_end_offsets(admin, partitions_of(metadata, NAMES))
+        ends = read_end_offsets(admin, partitions_of(metadata, names()))
         committed = read_committed(admin, settings.group) if ends else {}
     except KafkaException as error:
         return KafkaStatus(error=_reason(error))
-    topics = [_topic(name, ends[name], committed.get(name, {})) for name in NAMES if name in ends]
+    topics = [_topic(name, ends[name], committed.get(name, {})) for name in names() if name in ends]
     return KafkaStatus(len(metadata.brokers), topics)
 
 
