@@ -25,7 +25,8 @@ from tests.outbox.connections import accepted, compared, execute, fetch, make_se
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 ESCAPES = re.compile(
-    r"pg_catalog\.clock_timestamp|\b(?:now|statement_timestamp|transaction_timestamp)\(\)|current_time"
+    r"pg_catalog\.(?:clock_timestamp|now)|(?<![.\w])(?:now|statement_timestamp|transaction_timestamp)\(\)"
+    r"|current_time|current_date|localtime"
 )
 DEFINITIONS = """
 SELECT adrelid::regclass || '.' || adnum, pg_get_expr(adbin, adrelid) FROM pg_attrdef
