@@ -20,9 +20,8 @@ from pipeline.records import Arrival, Undecodable
 from pipeline.testing.journal import Call
 from pipeline.testing.records import Place, origin
 
-_ROWS = ", ".join(
-    {"id": "id::text", "requested_in": "requested_in::text"}.get(name, name) for name in Message.__struct_fields__
-)
+_AS_TEXT = ("id", "data", "requested_in")
+_ROWS = ", ".join(f"{name}::text" if name in _AS_TEXT else name for name in Message.__struct_fields__)
 SHOWN = ("cause", "attempt", "reason", "due_at", "lease_until")  # of an event in a history
 _PUBLISHED = "SELECT stream_id || '.' || version FROM outbox WHERE topic IS NOT NULL"
 
@@ -60,8 +59,8 @@ def check_streams(connection: Connection, streams: Streams) -> Complaints:
 
 
 def _check_row(folded: Message, row: Mapping[str, object]) -> Complaints:
-    says = {**msgspec.structs.asdict(folded), "id": str(folded.id), "requested_in": str(folded.requested_in)}
-    for name, value in says.items():
+    as_text = {"id": str(folded.id), "data": bytes(folded.data).decode(), "requested_in": str(folded.requested_in)}
+    for name, value in {**msgspec.structs.asdict(folded), **as_text}.items():
         if row[name] != value:
             yield folded.id, f"its row has {name} {row[name]!r}, its events say {value!r}"
     if folded.status not in FINAL:

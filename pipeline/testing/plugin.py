@@ -71,10 +71,10 @@ def herald(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator["Herald"]:
     """Herald running: post messages, wait until they are settled, assert that nothing is lost."""
+    marked = _marked(request.node)
     from pipeline.testing.consumers import Consumers
     from pipeline.testing.herald import running
 
-    marked = _marked(request.node)
     servers = {"DATABASE_URL": herald_database, "KAFKA_BOOTSTRAP_SERVERS": herald_broker}
     said = {**QUICK, **marked["settings"], **servers}
     consumers = Consumers(marked["topics"], marked["channels"])
