@@ -14,7 +14,7 @@ from outbox.audit.looking import rows
 from outbox.audit.scope import Scope
 from outbox.kafka import ANSWER_TIMEOUT, code
 from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets, read_first_offsets
-from outbox.topics import NAMES
+from outbox.topics import names
 
 ENDS = "end-offsets"
 UNREAD = "removed-unread"
@@ -43,7 +43,7 @@ def read_group(admin: AdminClient, scope: Scope) -> Group:
     """Raises KafkaException."""
 
     def ask() -> Group:
-        partitions = partitions_of(admin.list_topics(timeout=ANSWER_TIMEOUT), NAMES)
+        partitions = _partitions(admin)
         return Group(read_first_offsets(admin, partitions), read_committed(admin, scope.settings.group))
 
     return _patiently(ask)
@@ -51,7 +51,11 @@ def read_group(admin: AdminClient, scope: Scope) -> Group:
 
 def read_ends(admin: AdminClient) -> Offsets:
     """Where all of Herald's topics end. Raises KafkaException."""
-    return _patiently(lambda: read_end_offsets(admin, partitions_of(admin.list_topics(timeout=ANSWER_TIMEOUT), NAMES)))
+    return _patiently(lambda: read_end_offsets(admin, _partitions(admin)))
+
+
+def _partitions(admin: AdminClient) -> dict[str, list[int]]:
+    return partitions_of(admin.list_topics(timeout=ANSWER_TIMEOUT), names())
 
 
 def check_unread(group: Group, scope: Scope) -> Checked:
@@ -77,7 +81,7 @@ def check_unread(group: Group, scope: Scope) -> Checked:
 def read_noted(connection: Connection, group: Group) -> set[Place]:
     """What was noted of the topics' ends, and how far the group has committed: no topic may end below."""
     noted = [row["end_offsets"] for row in rows(connection, "SELECT end_offsets FROM relay_pages")]
-    committed = {name: group.committed[name] for name in NAMES if name in group.committed}
+    committed = {name: group.committed[name] for name in names() if name in group.committed}
     return {place for offsets in (*noted, committed) for place in places(offsets)}
 
 

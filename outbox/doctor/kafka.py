@@ -10,7 +10,7 @@ from confluent_kafka.admin import ClusterMetadata, ConfigResource, ConsumerGroup
 from outbox.kafka import ANSWER_TIMEOUT, make_admin
 from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
 from outbox.settings import Settings
-from outbox.topics import NAMES, read_cluster_id
+from outbox.topics import names, read_cluster_id
 
 Answer = TypeVar("Answer")
 Config = Mapping[str, str]
@@ -50,7 +50,7 @@ class Kafka:
     @cached_property
     def present(self) -> list[str]:
         """Which of the registered topics exist."""
-        return [name for name in NAMES if name in self.metadata.topics]
+        return [name for name in names() if name in self.metadata.topics]
 
     @cached_property
     def topics(self) -> dict[str, TopicDescription]:
@@ -70,7 +70,7 @@ class Kafka:
     @cached_property
     def ends(self) -> Offsets:
         """Where the registered topics end."""
-        return self._ask("ends", lambda: read_end_offsets(self.admin, partitions_of(self.metadata, NAMES)))
+        return self._ask("ends", lambda: read_end_offsets(self.admin, partitions_of(self.metadata, names())))
 
     @cached_property
     def has_coordinator(self) -> bool:

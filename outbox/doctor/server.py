@@ -134,9 +134,9 @@ def room(database: Database) -> Iterator[Finding]:
             yield ok(text)
 
 
-def clock(database: Database, now: Callable[[], float] = time.time) -> Iterator[Finding]:
+def clock(database: Database, here: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Dates are the database's, so a skew moves no lease; ids and the deadline of a call are this machine's."""
-    skew, uncertain = min((_read_clock(database, now) for _ in range(READINGS)), key=lambda reading: reading[1])
+    skew, uncertain = min((_read_clock(database, here) for _ in range(READINGS)), key=lambda reading: reading[1])
     ahead = "ahead of" if skew > 0 else "behind"
     text = f"the database's clock is {abs(skew):.3f} s {ahead} this machine's (± {uncertain:.3f} s)"
     if abs(skew) - uncertain <= SKEW:
@@ -148,11 +148,11 @@ def clock(database: Database, now: Callable[[], float] = time.time) -> Iterator[
     )
 
 
-def _read_clock(database: Database, now: Callable[[], float]) -> tuple[float, float]:
+def _read_clock(database: Database, here: Callable[[], float]) -> tuple[float, float]:
     """How far the database is ahead, and half of the round trip, in seconds."""
-    begin = now()
+    begin = here()
     there = float(database.row("SELECT extract(epoch FROM clock_timestamp()) AS at")["at"])
-    end = now()
+    end = here()
     return there - (begin + end) / 2, (end - begin) / 2
 
 

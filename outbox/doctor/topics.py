@@ -6,7 +6,7 @@ from confluent_kafka.admin import TopicDescription
 
 from outbox.doctor.finding import Check, Finding, count, note, ok, problem, size, warning
 from outbox.doctor.kafka import Kafka
-from outbox.topics import NAMES
+from outbox.topics import names
 
 PRODUCED = 1_000_000  # bytes; the producer itself refuses more
 UNTOLD = "this broker does not tell the settings of its topics"
@@ -36,7 +36,7 @@ def belongs(kafka: Kafka) -> Iterator[Finding]:
 
 def exist(kafka: Kafka) -> Iterator[Finding]:
     """The registered topics, with as many partitions as the settings say, under the ids that the relay knows."""
-    for name in NAMES:
+    for name in names():
         yield from _topic(kafka, name) if name in kafka.topics else _missing(kafka, name)
 
 

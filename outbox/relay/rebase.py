@@ -2,7 +2,7 @@
 
 import contextlib
 
-from outbox.database import connect
+from outbox.database import connect, read_clock
 from outbox.kafka import make_admin
 from outbox.relay.cursor import NAME
 from outbox.relay.session import LEADER
@@ -23,7 +23,7 @@ SET previous = excluded.previous, target = NULL, last_position = 0, floor = excl
     timeline = excluded.timeline, cluster_id = excluded.cluster_id, topic_ids = '{}', saved_at = clock_timestamp()
 """
 # a restored row may have this transaction's id from another cluster: what this one requests is new as well
-NOT_YET = "(requested_in <> pg_current_xact_id() OR updated_at < now())"
+NOT_YET = "(requested_in <> pg_current_xact_id() OR updated_at < %(begun_at)s)"
 
 
 def rebase(settings: Settings) -> int:
@@ -41,7 +41,7 @@ def rebase(settings: Settings) -> int:
             cursor.execute(_TAKE_OVER, (NAME, cluster_id))
             cursor.execute("TRUNCATE relay_pages")
         again = 0
-        choice = Choice(pending_that(NOT_YET), {}, "'lost'", WAITED_FOR)
+        choice = Choice(pending_that(NOT_YET), {"begun_at": read_clock(connection)}, "'lost'", WAITED_FOR)
         while batch := len(request_again(connection, choice, limit=BATCH)):
             again += batch
         connection.commit()

@@ -27,6 +27,7 @@ from pipeline.testing.journal import Call, Journal
 from pipeline.testing.records import Place, publish, reading
 from pipeline.testing.system import System
 from pipeline.testing.waiting import until
+from pipeline.topic_ids import TopicIds
 
 DEADLINE = 30.0  # seconds, on a busy machine too
 CRASH_DEADLINE = 60.0  # seconds; a process has to start and to come to its crash point
@@ -189,7 +190,7 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
             consumers.load_topics(),
             source=settings.source,
             max_bytes=settings.max_body,
-            topic_ids=read_topic_ids(admin),
+            topic_ids=TopicIds(lambda: read_topic_ids(admin)),
             max_ahead=settings.max_ahead,
         )
         records = opened.enter_context(reading(settings))

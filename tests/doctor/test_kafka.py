@@ -15,7 +15,7 @@ from outbox.kafka import make_admin
 from outbox.offsets import read_end_offsets
 from outbox.relay.cursor import load
 from outbox.settings import Settings
-from outbox.topics import NAMES, make_topics
+from outbox.topics import make_topics, names
 from tests.doctor.findings import look_at_kafka
 from tests.outbox.connections import connected, execute, make_settings
 from tests.servers.apache_kafka import ApacheKafka
@@ -40,14 +40,14 @@ def make(kafka: str, copies: int = 1, **config: str) -> None:
     """Herald's topics, with four partitions; settings are named with _ for each dot."""
     admin = AdminClient({"bootstrap.servers": kafka})
     given = {name.replace("_", "."): value for name, value in config.items()}
-    for made in admin.create_topics([NewTopic(name, PARTITIONS, copies, config=given) for name in NAMES]).values():
+    for made in admin.create_topics([NewTopic(name, PARTITIONS, copies, config=given) for name in names()]).values():
         made.exception(30)  # after a timeout the client asks again, and is told that they exist
     eventually(lambda: _have_leaders(admin), 60.0, what="every partition has a leader")
 
 
 def _have_leaders(admin: AdminClient) -> bool:
     try:
-        return len(read_end_offsets(admin, dict.fromkeys(NAMES, range(PARTITIONS)))) == len(NAMES)
+        return len(read_end_offsets(admin, dict.fromkeys(names(), range(PARTITIONS)))) == len(names())
     except KafkaException:
         return False
 
@@ -60,7 +60,7 @@ def troubles(kafka: str, check: str, **settings: Any) -> list[tuple[str, str, st
 def test_topics_that_are_missing_are_a_warning(each_broker: str) -> None:
     found = troubles(each_broker, "topics")
 
-    assert [(level, text) for level, text, _ in found] == [("warning", f"{name} is missing") for name in NAMES]
+    assert [(level, text) for level, text, _ in found] == [("warning", f"{name} is missing") for name in names()]
 
 
 def test_topics_that_cannot_be_made_are_a_problem(each_broker: str) -> None:
@@ -78,7 +78,7 @@ def test_the_topics_that_the_relay_makes_are_ok(each_broker: str) -> None:
 
     found = eventually(lambda: look_at_kafka(each_broker, "topics"))
 
-    assert [one.text for one in found if one.level == "ok"] == [f"{name}: 4 partitions" for name in NAMES]
+    assert [one.text for one in found if one.level == "ok"] == [f"{name}: 4 partitions" for name in names()]
 
 
 def test_fewer_partitions_than_the_settings_say_are_a_warning(each_broker: str) -> None:

@@ -117,7 +117,7 @@ def test_connections_that_run_out_are_a_warning(safe: str) -> None:
 @pytest.mark.parametrize(("shift", "said"), [(90.0, "behind"), (-90.0, "ahead of")])
 def test_a_clock_that_is_wrong_is_a_warning(safe: str, shift: float, said: str) -> None:
     with subject(safe) as database:
-        (found,) = clock(database, now=lambda: time.time() + shift)
+        (found,) = clock(database, here=lambda: time.time() + shift)
 
     assert found.level == "warning"
     assert f"s {said} this machine's" in found.text
