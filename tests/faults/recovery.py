@@ -61,7 +61,7 @@ def measure(scene: Scene, load: Load, fault: str, victim: Member, *, is_frozen: 
         fault,
         took_over,
         normal,
-        max(delays(scene, load, began - 1, ended + AFTER), default=0.0),
+        max(delays(scene, load, began - 1, ended + AFTER / 2), default=0.0),
         _normal_after(lambda second: p99(delays(scene, load, ended + second, ended + second + 1)), bound),
     )
 
