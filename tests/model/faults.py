@@ -45,6 +45,7 @@ class Faults:
             if random.random() < 0.9:
                 random.choice(self._kinds)()
         self._world.is_calm = True
+        self._world.judge.calm_since = self._world.steps
         self._world.say("--- no more faults")
 
     def _kill_relay(self) -> None:

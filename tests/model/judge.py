@@ -83,6 +83,7 @@ class Judge:
         self.disturbed: set[UUID] = set()  # a server lost something of it: its order is not promised
         self.rewound: set[UUID] = set()  # a fail-over or a restore took back events: numbers are given out again
         self.truncations = 0
+        self.calm_since: int | None = None  # steps
         self.is_rebasing = False  # then everything pending is requested again, published or not
         self.losses = 0  # faults that lose records or rows
         self._tokens: dict[UUID, str] = {}
@@ -118,7 +119,7 @@ class Judge:
                     stream.was_claimed = True
                     if stream.started is None:
                         stream.started = self._world.steps
-                case Postponed(attempt=int()) if not stream.calls:
+                case Postponed(attempt=1):
                     stream.started = None
                 case Requested(cause=cause, request=request) if cause in {"lost", "topic deleted"}:
                     self._repeated(row.stream, stream, request - 1)
@@ -291,6 +292,9 @@ class Judge:
             self._violated(message, "is sent, and no destination took it")
         if status == "dead" and not calls and message not in self.disturbed and not self.streams[message].was_claimed:
             self._violated(message, "is dead, and was never tried")
+        began = self.streams[message].started
+        if status == "dead" and not calls and began and self.calm_since is not None and began > self.calm_since:
+            self._violated(message, "was claimed when nothing failed any more, and died without a try")
         if status == "cancelled" and message not in self.disturbed and any(call.is_success for call in calls):
             self._violated(message, "is cancelled, and was delivered")
 

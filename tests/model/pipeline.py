@@ -82,7 +82,7 @@ class Process:
             TOPICS,
             source=SOURCE,
             max_bytes=10_000,
-            topic_ids=TopicIds(world.kafka.topic_ids if world.has("topic id") else dict),
+            topic_ids=TopicIds(world.kafka.topic_ids if world.has("topic id") else dict, clock=lambda: world.clock),
             clock=lambda: BEGINNING.timestamp() + world.clock,
         )
         world.kafka.join(self)
@@ -186,8 +186,9 @@ class Consumer:
             if self._world.random.random() < 0.5:
                 message = "the group has gone on without it"
                 raise ProcessEndError(message) from None
-        except KafkaAwayError:
-            yield 0.5
+        except KafkaAwayError as error:
+            message = "the broker is gone"
+            raise ProcessEndError(message) from error
         yield 0.0
 
 

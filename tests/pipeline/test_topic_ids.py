@@ -1,6 +1,6 @@
 from itertools import count
 
-from pipeline.topic_ids import TopicIds
+from pipeline.topic_ids import PAUSE, TopicIds
 from tests.pipeline.records import arrival
 
 
@@ -12,9 +12,10 @@ def found(topic_ids: TopicIds, *offsets: int) -> list[str]:
     return ids
 
 
-def make_topic_ids() -> TopicIds:
-    looks = count(1)
-    return TopicIds(lambda: {"notifications": f"look {next(looks)}"})
+def make_topic_ids(pace: float = 0.1) -> TopicIds:
+    """With a clock that goes on by `pace` seconds from one record to the next."""
+    looks, ticks = count(1), count()
+    return TopicIds(lambda: {"notifications": f"look {next(looks)}"}, clock=lambda: next(ticks) * pace)
 
 
 def test_offsets_that_go_on_are_those_of_the_same_topic() -> None:
@@ -38,3 +39,7 @@ def test_a_topic_that_kafka_does_not_name_goes_by_its_name() -> None:
     topic_ids = TopicIds(dict)
 
     assert found(topic_ids, 0) == ["notifications"]
+
+
+def test_the_id_is_read_again_after_a_pause() -> None:
+    assert found(make_topic_ids(pace=2 * PAUSE), 5, 6) == ["look 1", "look 2"]
