@@ -1,7 +1,8 @@
 """Lanes: the messages of one key, one after the other.
 
-On a strict topic a lane breaks when one of its attempts neither delivers nor ends its message: what
-waits behind it goes back, and nothing more enters until the database has all outcomes of the lane.
+A lane breaks when one of its attempts is given back untried, and on a strict topic when one neither delivers
+nor ends its message: what waits behind it goes back, and nothing more enters until the database has the
+outcomes. From then on the claim knows that it has to wait.
 """
 
 from collections import deque
@@ -30,7 +31,7 @@ class Lanes:
     def __init__(self, strict_topics: Collection[str]) -> None:
         self._strict_topics = strict_topics
         self._lanes: dict[Key, _Lane] = {}
-        self._strict: dict[UUID, Key] = {}
+        self._unrecorded: dict[UUID, Key] = {}
 
     def length(self, key: Key) -> int:
         """How many wait in it."""
@@ -47,9 +48,8 @@ class Lanes:
         if attempt.lane is None:
             return True
         lane = self._lanes.setdefault(attempt.lane, _Lane())
-        if attempt.lane[0] in self._strict_topics:
-            lane.unrecorded += 1
-            self._strict[attempt.request.id] = attempt.lane
+        if lane.is_broken or attempt.lane[0] in self._strict_topics:
+            self._await_record(lane, attempt)
         if lane.is_broken:
             return None
         if lane.is_busy:
@@ -64,10 +64,11 @@ class Lanes:
         if key is None:
             return None, []
         lane = self._lanes[key]
-        if key[0] in self._strict_topics and outcome.outcome not in {"sent", "dead"}:
-            lane.is_broken, lane.is_busy = True, False
+        is_strict = key[0] in self._strict_topics
+        if outcome.outcome == "postponed" or (is_strict and outcome.outcome not in {"sent", "dead"}):
             back = list(lane.waiting)
-            lane.waiting.clear()
+            self._break(lane, [] if is_strict else [attempt, *back])
+            lane.is_busy = False
             return None, back
         if lane.waiting:
             return lane.waiting.popleft(), []
@@ -77,18 +78,40 @@ class Lanes:
         return None, []
 
     def recorded(self, outcomes: Iterable[Outcome]) -> None:
-        """The database has these: a strict lane without any other is forgotten, broken or not."""
+        """The database has these: a lane that waits for no other is forgotten, broken or not."""
         for outcome in outcomes:
-            key = self._strict.pop(outcome.id, None)
+            key = self._unrecorded.pop(outcome.id, None)
             if key is not None:
                 lane = self._lanes[key]
                 lane.unrecorded -= 1
-                if not lane.unrecorded:
+                if not (lane.unrecorded or lane.is_busy):
                     del self._lanes[key]
 
-    def abandon(self) -> list[Attempt]:
-        """Everything that waits goes back."""
-        left = [attempt for lane in self._lanes.values() for attempt in lane.waiting]
-        for lane in self._lanes.values():
-            lane.waiting.clear()
+    @property
+    def has_waiting(self) -> bool:
+        """Whether anything waits for the one before it."""
+        return any(lane.waiting for lane in self._lanes.values())
+
+    def abandon(self, unbegun: Iterable[Attempt]) -> list[Attempt]:
+        """Everything that waits goes back, and so do these, which might have begun."""
+        heads = {attempt.lane: attempt for attempt in unbegun if attempt.lane is not None}
+        left: list[Attempt] = []
+        for key, lane in self._lanes.items():
+            head = heads.get(key)
+            back = [*([head] if head else []), *lane.waiting]
+            left += lane.waiting
+            lane.is_busy = lane.is_busy and head is None
+            if back:
+                self._break(lane, [] if key[0] in self._strict_topics else back)
         return left
+
+    def _break(self, lane: _Lane, back: Iterable[Attempt]) -> None:
+        lane.is_broken = True
+        lane.waiting.clear()
+        for attempt in back:
+            self._await_record(lane, attempt)
+
+    def _await_record(self, lane: _Lane, attempt: Attempt) -> None:
+        if attempt.lane is not None:
+            lane.unrecorded += 1
+            self._unrecorded[attempt.request.id] = attempt.lane

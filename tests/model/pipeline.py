@@ -222,13 +222,17 @@ class Worker:
             return
         asked_at = world.clock
         won = yield from self._write(outcomes, requests)
+        process.lanes.recorded(outcomes)
         for request in requests:
             if request.id in won:
                 one = won[request.id]
                 deadline = asked_at + LEASE - TIMEOUT
                 attempt = Attempt(request, one.attempt, deadline, destination=_to(request), uncounted=one.uncounted)
-                if process.lanes.enter(attempt):
+                may_begin = process.lanes.enter(attempt)
+                if may_begin:
                     process.begin("delivery", deliver(process, attempt))
+                if may_begin is None:
+                    process.outcomes.append(postponed(attempt, BEHIND, wait=1.0))
         process.settled += arrivals
         yield 0.0
 
@@ -321,7 +325,7 @@ def deliver(process: Process, attempt: Attempt) -> Steps:
         outcome = yield from _perform(process.world, current)
         process.outcomes.append(outcome)
         following, back = process.lanes.leave(current, outcome)
-        process.outcomes += [postponed(one, "waits for the one before it", wait=1.0) for one in back]
+        process.outcomes += [postponed(one, BEHIND, wait=1.0) for one in back]
         process.ring()
         yield 0.0
 
@@ -344,4 +348,5 @@ def _perform(world: World, attempt: Attempt) -> Generator[float, None, Outcome]:
     return Outcome(id=attempt.request.id, attempt=attempt.number, outcome="sent", destination=attempt.counted)
 
 
+BEHIND = "waits for the one before it"
 _ERRORS: tuple[Callable[[str], Exception], ...] = (TemporaryError, TemporaryError, PermanentError, UnknownOutcomeError)
