@@ -7,10 +7,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
+from outbox.advisory_locks import UPGRADE
 from outbox.schema import PgSnapshot, Xid8, metadata
 from outbox.settings import SettingsError, load_settings
 
-ONE_UPGRADE_AT_A_TIME = 4_840_213  # advisory lock: concurrent upgrades wait for each other
 LOCK_TIMEOUT = "5s"  # a DDL that is blocked for longer gives up instead of queueing every later query behind it
 
 ischema_names.update(xid8=Xid8, pg_snapshot=PgSnapshot)  # SQLAlchemy does not know them yet: `alembic check` reads them
@@ -47,7 +47,7 @@ def _print_sql() -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_UPGRADE_AT_A_TIME})
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": UPGRADE})
     connection.execute(text("SELECT set_config('lock_timeout', :timeout, false)"), {"timeout": LOCK_TIMEOUT})
     connection.commit()
     try:
@@ -56,7 +56,7 @@ def _migrate(connection: Connection) -> None:
             context.run_migrations()
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ONE_UPGRADE_AT_A_TIME})
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": UPGRADE})
         connection.commit()
 
 

@@ -5,7 +5,22 @@ from importlib.metadata import entry_points
 import rich_click as click
 
 GROUP = "herald.commands"
-ORDER = ("up", "status", "audit", "doctor", "dead-letters", "pause", "resume", "migrate", "api", "relay", "pipeline")
+ORDER = (
+    "up",
+    "status",
+    "history",
+    "audit",
+    "doctor",
+    "dead-letters",
+    "pause",
+    "resume",
+    "migrate",
+    "api",
+    "relay",
+    "pipeline",
+    "rebuild",
+    "replay",
+)
 
 
 class Commands(click.RichGroup):

@@ -71,8 +71,13 @@ def wait_for_database(settings: Settings, stop: threading.Event) -> None:
 
 def _look(settings: Settings) -> None:
     with contextlib.closing(connect(settings, "herald-startup")) as connection:
-        _look_for_tables(connection)
-        check_stored_schemas(connection)
+        check_migrated(connection)
+
+
+def check_migrated(connection: Connection) -> None:
+    """Raises NotMigratedError, UnreadableLogError."""
+    _look_for_tables(connection)
+    check_stored_schemas(connection)
 
 
 def _look_for_tables(connection: Connection) -> None:
