@@ -1,31 +1,17 @@
 """The options of `herald dead-letters` that say which."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
 import msgspec
 import rich_click as click
 
+from outbox.date_option import Date
 from outbox.desk.filters import Filter
 
 MAX_REASON = 500  # characters
 Command = Callable[..., Any]
-
-
-class Date(click.ParamType[datetime]):
-    """A date with a time zone; without one it is UTC."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401 - click's signature
-        """Fails for what is no date."""
-        try:
-            found = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value} is no date such as 2026-12-01T09:00:00+01:00", param, ctx)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class Reason(click.ParamType[str]):

@@ -8,9 +8,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.log import COLUMNS as LOG_COLUMNS
 from outbox.message import Message
+from outbox.progress import Show
 from outbox.rebuild.folding import CHUNK, COLUMNS, Lines, copy_line, fold_streams
 from outbox.rebuild.partitions import Pair
-from outbox.rebuild.progress import Show
 from outbox.rebuild.session import Session
 
 FETCH = 5_000  # rows of the log at once

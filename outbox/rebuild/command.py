@@ -9,9 +9,9 @@ import psycopg2
 import rich_click as click
 
 from outbox.log import UnknownEventError
+from outbox.progress import shown_steps
 from outbox.rebuild.catching_up import NeverCaughtUpError
 from outbox.rebuild.partitions import LayoutError, find_pairs, remove_leftovers
-from outbox.rebuild.progress import shown_steps
 from outbox.rebuild.rebuilding import Rebuilt, check_partition, rebuild_partition
 from outbox.rebuild.session import BusyError, Session, StoppedError, opened, run_stoppable
 from outbox.rebuild.swapping import NeverLockedError

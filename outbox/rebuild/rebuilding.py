@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 import msgspec
 import psycopg2
 
+from outbox.progress import Steps
 from outbox.rebuild.building import begin_snapshot, fill, make_indexes, make_table
 from outbox.rebuild.catching_up import Step, catch_up, fold_changes
 from outbox.rebuild.comparison import Difference, compare
 from outbox.rebuild.partitions import Pair, remove_leftovers
-from outbox.rebuild.progress import Steps
 from outbox.rebuild.session import Session
 from outbox.rebuild.swapping import Swap, swap
 

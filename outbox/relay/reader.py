@@ -15,7 +15,7 @@ from outbox.relay.cursor import Cursor
 # stream_id, version, type, topic, key, payload, recorded_at, request, traceparent, position
 Row = tuple[str, int, str, str, str | None, str, str, str | None, str | None, int]
 
-_ROW = """
+ROW = """
     stream_id::text, version, type, topic, key, payload::text,
     to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     headers ->> 'request', headers ->> 'traceparent', position
@@ -39,7 +39,7 @@ page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position LIMIT %(size)s)
 SELECT pg_current_snapshot()::text, events.*
 FROM (SELECT) AS always LEFT JOIN (
     SELECT event.* FROM page CROSS JOIN LATERAL (
-        SELECT {_ROW} FROM outbox AS o
+        SELECT {ROW} FROM outbox AS o
         WHERE o.stream_id = page.stream_id AND o.version = page.version OFFSET 0
     ) AS event
 ) AS events ON true
@@ -47,7 +47,7 @@ ORDER BY position
 """
 
 _NEXT_PAGE = f"""
-SELECT {_ROW} FROM outbox
+SELECT {ROW} FROM outbox
 WHERE topic IS NOT NULL AND position > %(last)s
   AND (position > %(floor)s OR transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot))))
   AND NOT pg_visible_in_snapshot(transaction_id, %(previous)s::pg_snapshot)

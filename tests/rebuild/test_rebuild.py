@@ -4,11 +4,12 @@ import json
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 import pytest
+from click.testing import CliRunner
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.advisory_locks import BOOKS
+from outbox.rebuild import command
 from outbox.rebuild import session as sessions
 from tests.migrations.test_migrations import run_alembic
 from tests.outbox.connections import accepted, assert_projection_equals_log, execute, fetch, notification
@@ -187,15 +188,8 @@ def test_a_partition_of_one_table_alone_is_named(connection: Connection, rebuild
     assert "no partition with the same bounds" in refused.output
 
 
-def test_a_database_that_is_not_there_is_a_sentence(rebuild: Rebuild, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "connect", _refuse)
+def test_a_database_that_is_away_is_a_sentence() -> None:
+    away = CliRunner().invoke(command, env={"DATABASE_URL": "postgresql://postgres@127.0.0.1:1/nowhere"})
 
-    refused = rebuild()
-
-    assert refused.exit_code == 1
-    assert "no route" in refused.output
-
-
-def _refuse(*_: object) -> None:
-    message = "no route"
-    raise psycopg2.OperationalError(message)
+    assert away.exit_code == 1
+    assert "Connection refused" in away.output

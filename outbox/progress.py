@@ -1,4 +1,4 @@
-"""What a rebuild is at: a bar on a terminal, a line every few seconds elsewhere; on standard error."""
+"""What a long command is at: a bar on a terminal, a line every few seconds elsewhere; on standard error."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
