@@ -9,7 +9,7 @@ from typing import Protocol
 
 import click
 
-from benchmarks import api, desk, destinations, idempotency, latency, pipeline, relay
+from benchmarks import api, desk, destinations, idempotency, latency, pipeline, rebuild, relay
 from benchmarks.figures import Result
 from benchmarks.stage import Stage, staged
 
@@ -32,6 +32,7 @@ PARTS: dict[str, Part] = {
     "latency": latency.measure,
     "destinations": destinations.measure,
     "desk": desk.measure,
+    "rebuild": rebuild.measure,
 }
 
 

@@ -116,6 +116,30 @@ class Bound:
 
 
 @dataclass
+class Pace:
+    """How much of something was done per second, once per round, and the least that is acceptable."""
+
+    name: str
+    unit: str
+    target: float
+    rates: list[float] = field(default_factory=list)
+
+    def add(self, rate: float) -> None:
+        self.rates.append(rate)
+
+    @property
+    def is_met(self) -> bool:
+        return spread(self.rates).middle >= self.target
+
+    def __str__(self) -> str:
+        shown = f"{self.name}\n  {spread(self.rates)} {self.unit}"
+        return f"{shown}   target at least {_short(self.target)}: {_verdict(self.is_met)}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "met": self.is_met}
+
+
+@dataclass
 class Delay:
     """Durations in milliseconds, with the most that is acceptable of some percentiles."""
 
@@ -138,7 +162,7 @@ class Delay:
         return {"name": self.name, "count": len(self.milliseconds), **found, "met": self.is_met}
 
 
-Result = Contest | Slowdown | Bound | Delay
+Result = Contest | Slowdown | Bound | Pace | Delay
 
 
 def spread(figures: list[float]) -> Spread:

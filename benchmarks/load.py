@@ -1,10 +1,11 @@
 """A load generator that costs little: prebuilt requests, one thread, epoll (Linux)."""
 
 import json
+import os
 import select
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
 from time import monotonic, time
@@ -50,12 +51,12 @@ class Generator:
             self._poll.register(opened, select.EPOLLIN)
         self._idle = deque(self._connections.values())
 
-    def run(self, seconds: float, warm_up: float) -> Tally:
-        """Post for `seconds` after a warm-up, then wait for the last answers."""
+    def run(self, seconds: float, warm_up: float, goes_on: Callable[[], bool]) -> Tally:
+        """Post for `seconds` after a warm-up, or while it goes on, then wait for the last answers."""
         due = monotonic()
         tally = Tally(counted_from=due + warm_up)
         end = tally.counted_from + seconds
-        while (now := monotonic()) < end:
+        while (now := monotonic()) < end and goes_on():
             while self._idle and now >= due:
                 self._post(self._idle.popleft(), due if self._rate else now)
                 due = due + 1 / self._rate if self._rate else now
@@ -105,20 +106,31 @@ def _requests() -> Iterator[bytes]:
 @click.option("--seconds", type=float, required=True)
 @click.option("--warm-up", type=float, default=1.0, help="Seconds that do not count.")
 @click.option("--rate", type=float, help="Requests per second; as many as possible without it.")
-def main(port: int, connections: int, seconds: float, warm_up: float, rate: float | None) -> None:
+@click.option("--beside", type=int, help="Only while this process runs; what is refused is counted.")
+def main(port: int, connections: int, seconds: float, warm_up: float, rate: float | None, beside: int | None) -> None:
     """Print the rate, the answers' delays in milliseconds, and each notification's id with its POST's date."""
-    tally = Generator(port, connections, rate=rate).run(seconds, warm_up)
-    if tally.refused:
+    goes_on = (lambda: True) if beside is None else (lambda: _runs(beside))
+    tally = Generator(port, connections, rate=rate).run(seconds, warm_up, goes_on)
+    if tally.refused and beside is None:
         message = f"{len(tally.refused)} refused, the first: {tally.refused[0].decode()}"
         raise click.ClickException(message)
     since_1970 = time() - monotonic()
     in_time = [one for one in tally.accepted if rate or one[2] <= tally.counted_from + seconds]
     found = {
         "rate": len(in_time) / seconds,
+        "refused": len(tally.refused),
         "milliseconds": [(ended - began) * 1000 for _, began, ended in in_time],
         "posted": [(_identity(answer), began + since_1970) for answer, began, _ in in_time] if rate else [],
     }
     click.echo(json.dumps(found))
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _identity(answer: bytes) -> str:

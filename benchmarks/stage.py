@@ -68,8 +68,8 @@ class Stage:
         return {**found, "PYTHONPATH": str(ROOT), "HERALD_PARTITIONS": str(PARTITIONS), **more}
 
     @contextmanager
-    def herald(self, role: str, settings: dict[str, str]) -> Iterator[HeraldProcess]:
-        process = HeraldProcess(role, folder=self.folder, settings=settings)
+    def herald(self, role: str, settings: dict[str, str], *arguments: str) -> Iterator[HeraldProcess]:
+        process = HeraldProcess(role, *arguments, folder=self.folder, settings=settings)
         process.start()
         yield from _until_done(process)
 

@@ -5,7 +5,7 @@ import os
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from benchmarks.rebuilding import FILL
+from benchmarks.sent_messages import EVENT, fill
 from tests.conftest import StartHerald
 from tests.end_to_end.load import Load
 from tests.end_to_end.system import Herald, await_all_sent, show
@@ -18,16 +18,9 @@ USERS = [f"user {number}" for number in range(20)]
 STARTS = "SELECT count(*) FROM outbox WHERE type = 'message.started'"
 
 
-def fill(connection: Connection) -> None:
-    """Messages that were sent: the relay publishes their requests once more, and the pipeline drops them."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
-        cursor.execute(FILL, {"count": MESSAGES})
-
-
 def spoil(connection: Connection) -> set[tuple[str, str, int]]:
     """Wrong rows among those that nobody touches any more; returns what has to be found."""
-    chosen = "SELECT id FROM messages WHERE data ->> 'event' = 'filled' ORDER BY id LIMIT 3 OFFSET {}"
+    chosen = f"SELECT id FROM messages WHERE data ->> 'event' = '{EVENT}' ORDER BY id LIMIT 3 OFFSET {{}}"
     execute(connection, f"UPDATE messages SET attempts = 9 WHERE id IN ({chosen.format(0)})")
     execute(connection, f"DELETE FROM messages WHERE id IN ({chosen.format(10)})")
     return {("different", "attempts", 3), ("missing", "", 3)}
@@ -37,7 +30,7 @@ def test_a_rebuild_under_load_fails_no_request_and_equals_the_live_projection(
     herald: Herald, connection: Connection, start_herald: StartHerald
 ) -> None:
     herald.start_and_deliver()
-    fill(connection)
+    fill(connection, MESSAGES)  # the relay publishes them once more, and the pipeline drops them
     with Load(herald) as load:
         eventually(lambda: len(load.accepted) > 20, 60, what="requests are answered")
         planted = spoil(connection)

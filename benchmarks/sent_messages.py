@@ -1,15 +1,21 @@
 """Fills a database with messages that were sent, as the statements of Herald would have written them."""
 
-# Ids of the present month, in their order; three events each, in three transactions' worth of positions.
-FILL = """
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+EVENT = "filled"  # what they are about
+BATCH = 50_000  # messages of one statement
+
+# Ids of the present month, in their order; three events each.
+_FILL = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at, outbox_month_bound(date_trunc('month', now())) AS month),
 made AS MATERIALIZED (
     SELECT (left(month::text, 14) || '7' || lpad(to_hex(n / 4096 %% 4096), 3, '0') || '-8'
             || lpad(to_hex(n %% 4096), 3, '0') || '-' || left(md5(n::text), 12))::uuid AS id,
            'user-' || n %% 1000 AS key,
-           jsonb_build_object('user_id', 'user-' || n %% 1000, 'event', 'filled', 'content', repeat('x', 200)) AS data,
+           jsonb_build_object('user_id', 'user-' || n %% 1000, 'event', %(event)s::text,
+               'content', n || repeat(' x', 100)) AS data,
            at - interval '1 hour' + make_interval(secs => n * 1e-4) AS at
-    FROM generate_series(1, %(count)s) AS n, clock
+    FROM generate_series(%(first)s, %(last)s) AS n, clock
 ),
 requested AS (
     INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
@@ -30,3 +36,11 @@ SELECT id, 'notifications', key, data, 'sent', 3, 1, 1, 'log', pg_current_xact_i
        at, at + interval '6 milliseconds', at + interval '6 milliseconds'
 FROM made
 """
+
+
+def fill(connection: Connection, count: int) -> None:
+    """So many, each statement a transaction; the connection is in autocommit."""
+    with connection.cursor() as cursor:
+        for first in range(1, count + 1, BATCH):
+            last = min(first + BATCH - 1, count)
+            cursor.execute(_FILL, {"first": first, "last": last, "event": EVENT})
