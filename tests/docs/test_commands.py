@@ -18,7 +18,7 @@ from tests.servers.herald import herald_environment
 from tests.servers.ports import free_port
 
 STARTED = 60.0  # seconds
-DELIVERED = 20.0  # seconds; the embedded broker lets the first consumer in after some
+DELIVERED = 60.0  # seconds; the embedded broker lets the first consumer in after some
 CHECKOUT = ("alembic", "alembic.ini", "pyproject.toml")  # what `alembic` looks for where the reader stands
 PORT = "localhost:8000"
 _VARIES = (
