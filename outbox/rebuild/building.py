@@ -9,7 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.log import COLUMNS as LOG_COLUMNS
 from outbox.message import Message
 from outbox.progress import Show
-from outbox.rebuild.folding import CHUNK, COLUMNS, Lines, copy_line, fold_streams
+from outbox.rebuild.folding import COLUMNS, Lines, copy_line, fold_streams
 from outbox.rebuild.partitions import Pair
 from outbox.rebuild.session import Session
 
@@ -43,7 +43,7 @@ def fill(session: Session, pair: Pair, table: str, show: Show, *, options: str =
     with session.writer.cursor() as cursor:
         messages = _counted(session, fold_streams(_read(session.reader, pair)), numbers, show)
         copy = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN {options}"
-        cursor.copy_expert(copy, Lines(copy_line(message) for message in messages), CHUNK)
+        Lines.copy(cursor, copy, (copy_line(message) for message in messages))
     session.reader.rollback()
     return next(numbers)
 

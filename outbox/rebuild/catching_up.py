@@ -82,7 +82,7 @@ def _fold_again(connection: Connection, pair: Pair, streams: Sequence[str]) -> N
         )
         lines = [copy_line(message) for message in fold_streams(cursor)]
         cursor.execute(f"DELETE FROM {pair.fresh} WHERE id = ANY (%s::uuid[])", (streams,))
-        cursor.copy_expert(f"COPY {pair.fresh} ({', '.join(COLUMNS)}) FROM STDIN", Lines(iter(lines)))
+        Lines.copy(cursor, f"COPY {pair.fresh} ({', '.join(COLUMNS)}) FROM STDIN", iter(lines))
 
 
 def _in_parts(streams: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import psycopg2
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class with a lower-case name
 
 from outbox.log import decode
 from outbox.message import Message, evolve
@@ -52,9 +54,28 @@ class Lines:
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
+        self._failure: Exception | None = None
+
+    @classmethod
+    def copy(cls, cursor: Cursor, statement: str, lines: Iterator[str]) -> None:
+        """Run COPY … FROM STDIN. Raises psycopg2.Error, and what the iterator raises: psycopg2 would hide it."""
+        file = cls(lines)
+        try:
+            cursor.copy_expert(statement, file, CHUNK)
+        except psycopg2.errors.QueryCanceled:
+            if file._failure is not None:
+                raise file._failure from None
+            raise
 
     def read(self, size: int = CHUNK, /) -> bytes:
         """About `size` characters in whole lines; empty at the end."""
+        try:
+            return self._next(size)
+        except Exception as error:
+            self._failure = error
+            raise
+
+    def _next(self, size: int) -> bytes:
         parts: list[str] = []
         length = 0
         for line in self._lines:

@@ -3,8 +3,8 @@
 Who holds `messages` in ACCESS EXCLUSIVE knows that no transaction has changed it and not ended; and every change of
 it stands in the log by the same transaction. So the last look at the log sees everything that the live table has.
 
-The lock is asked for with a timeout of 200 ms, since all who come later wait behind it. A vacuum of the partition
-would outlast that every time: it is asked to leave first, by a lock that nobody else waits behind.
+The lock is asked for with a timeout of 200 ms, since all who come later wait behind it. A vacuum of either
+table would outlast that every time: it is asked to leave first, by locks that nobody else waits behind.
 """
 
 import time
@@ -21,7 +21,10 @@ from outbox.rebuild.session import Session
 TRIES = 50
 PAUSE = 0.5  # seconds between two tries
 _LIMITS = "SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '2s'"
-_NO_VACUUM = "SET LOCAL lock_timeout = '8s'; LOCK TABLE ONLY {live} IN SHARE UPDATE EXCLUSIVE MODE"
+_NO_VACUUM = (
+    "SET LOCAL lock_timeout = '8s'; LOCK TABLE ONLY {live} IN SHARE UPDATE EXCLUSIVE MODE;"
+    " LOCK TABLE ONLY {fresh} IN ACCESS EXCLUSIVE MODE"
+)
 _ALONE = "SET LOCAL lock_timeout = '200ms'; LOCK TABLE ONLY messages, ONLY {live} IN ACCESS EXCLUSIVE MODE"
 
 
@@ -59,7 +62,7 @@ def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) 
 def _try(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) -> tuple[float, int]:
     with session.writer.cursor() as cursor:
         cursor.execute(f"BEGIN; {_LIMITS}")
-        cursor.execute(_NO_VACUUM.format(live=pair.live))
+        cursor.execute(_NO_VACUUM.format(live=pair.live, fresh=pair.fresh))
         cursor.execute(_ALONE.format(live=pair.live))
         began = time.monotonic()
         step = fold_changes(session.writer, pair, previous)

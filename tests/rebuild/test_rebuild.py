@@ -172,7 +172,7 @@ def test_a_stream_without_its_beginning_is_named(connection: Connection, rebuild
     refused = rebuild()
 
     assert refused.exit_code == 1
-    assert f"message.cancelled cannot be the first event of stream {stray}" in refused.output
+    assert f"the log cannot be folded: message.cancelled cannot be the first event of stream {stray}" in refused.output
     assert fetch(connection, "SELECT count(*) FROM messages") == [(1,)]
 
 

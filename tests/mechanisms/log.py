@@ -1,0 +1,64 @@
+"""What the log is good for: it stays readable, the projection is made from it again, a topic is published again."""
+
+from tests.mechanisms.removal import Edit, Removal
+
+UPCASTING = "tests/outbox/test_upcasting.py"
+INTERRUPTED = "tests/rebuild/test_interrupted.py"
+WHOLE = "tests/end_to_end/test_rebuild.py"
+
+REMOVALS = (
+    Removal(
+        "what changed meanwhile is folded again",
+        (Edit("outbox/rebuild/catching_up.py", "in _in_parts(streams):", "in _in_parts(streams[:0]):"),),
+        (
+            f"{WHOLE}::test_a_rebuild_under_load_fails_no_request_and_equals_the_live_projection",
+            "tests/rebuild/test_swap.py::test_what_was_in_progress_or_began_later_is_caught_up",
+        ),
+    ),
+    Removal(
+        "both tables are compared before the swap",
+        (Edit("outbox/rebuild/comparison.py", "WHERE f.id IS NULL OR", "WHERE false AND"),),
+        ("tests/rebuild/test_rebuild.py::test_wrong_rows_are_told_and_repaired",),
+    ),
+    Removal(
+        "a rebuild removes what an earlier one left",
+        (Edit("outbox/rebuild/partitions.py", "for statement in statements:", "for statement in statements[:0]:"),),
+        (f"{INTERRUPTED}::test_a_killed_rebuild_changes_nothing_and_the_next_one_removes_what_it_left",),
+    ),
+    Removal(
+        "events of earlier schemas are upcast",
+        (Edit("outbox/upcasting.py", "fields = UPCASTERS[event_type, step](fields)", "UPCASTERS[event_type, step]"),),
+        (f"{UPCASTING}::test_an_event_of_the_first_schema_passes_every_step",),
+    ),
+    Removal(
+        "a stored event is its payload and its headers",
+        (Edit("outbox/log.py", "fields.update(_decode_fields(stored.headers))", "fields.update({})"),),
+        ("tests/outbox/test_literals.py::test_a_stored_event_means_today_what_it_meant_then",),
+    ),
+    Removal(
+        "every process looks for events that it cannot read",
+        (Edit("outbox/startup.py", "if (event_type, schema) not in known_schemas():", "if not known_schemas():"),),
+        (f"{UPCASTING}::test_no_process_starts_on_a_log_that_it_cannot_read",),
+    ),
+    Removal(
+        "a record whose request is settled starts nothing",
+        (
+            Edit(
+                "outbox/claims.py",
+                "WHERE id = ANY (ARRAY(SELECT id FROM record)) AND status = 'pending'",
+                "WHERE id = ANY (ARRAY(SELECT id FROM record))",
+            ),
+            Edit(
+                "outbox/claims.py",
+                "        updated_at = clock.at\n    FROM lined_up AS l",
+                "        updated_at = clock.at, sent_at = NULL\n    FROM lined_up AS l",
+            ),
+        ),
+        (f"{WHOLE}::test_what_is_replayed_is_delivered_to_nobody_again",),
+    ),
+    Removal(
+        "a replay keeps the order of the log",
+        (Edit("outbox/replay/publishing.py", "publish(Page(rows, _NOWHERE))", "publish(Page(rows[::-1], _NOWHERE))"),),
+        ("tests/replay/test_replay.py::test_records_are_the_same_again_in_the_same_order",),
+    ),
+)
