@@ -16,6 +16,7 @@ WITH partition AS (
 _ALONE = f"{_PARTITIONS} SELECT min(oid::regclass::text), bounds FROM partition GROUP BY bounds HAVING count(*) <> 2"
 _PAIRS = f"""{_PARTITIONS}
 SELECT m.relname, format('%I.%I', m.nspname, m.relname), format('%I.%I', m.nspname, m.relname || '_rebuilt'),
+       format('%I.%I', m.nspname, m.relname || '_replaced'),
        format('%I.%I', l.nspname, l.relname), format('%I.%I', l.nspname, l.relname || '_of_rebuild'),
        bounds, pg_get_partition_constraintdef(m.oid)
 FROM (SELECT * FROM partition WHERE inhparent = 'messages'::regclass) AS m
@@ -29,7 +30,7 @@ SELECT attname FROM pg_attribute WHERE attrelid = 'messages'::regclass AND attnu
 
 _LEFT_TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND NOT c.relispartition AND c.relname ~ '^messages_.*_rebuilt$'
+WHERE c.relkind = 'r' AND NOT c.relispartition AND c.relname ~ '^messages_.*_(rebuilt|replaced)$'
   AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'messages'::regclass)
 """
 
@@ -45,11 +46,15 @@ class LayoutError(Exception):
 
 
 class Pair(NamedTuple):
-    """Names ready for SQL; `fresh` is the table in the making, `log_index` what finds its changes."""
+    """Names ready for SQL.
+
+    `fresh` is the table in the making, `old` the one that it has replaced, `log_index` what finds its changes.
+    """
 
     name: str
     live: str
     fresh: str
+    old: str
     log: str
     log_index: str
     bounds: str
