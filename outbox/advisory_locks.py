@@ -3,6 +3,9 @@
 4840212 is the leading relay's, 4840214 that of `outbox_make_partitions`.
 """
 
+from contextlib import suppress
+
+import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 UPGRADE = 4_840_213  # concurrent upgrades wait for each other, and for a rebuild
@@ -15,3 +18,9 @@ def try_lock(connection: Connection, key: int) -> bool:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", (key,))
         (is_ours,) = cursor.fetchone()  # type: ignore[misc]
     return bool(is_ours)
+
+
+def unlock(connection: Connection, key: int) -> None:
+    """Give it back; where the session is lost, so is the lock."""
+    with suppress(psycopg2.Error), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock(%s)", (key,))

@@ -11,7 +11,7 @@ import rich_click as click
 from outbox.log import UnknownEventError
 from outbox.progress import shown_steps
 from outbox.rebuild.catching_up import NeverCaughtUpError
-from outbox.rebuild.partitions import LayoutError, find_pairs, remove_leftovers
+from outbox.rebuild.partitions import LayoutError, abandon_closing, find_pairs, remove_leftovers
 from outbox.rebuild.rebuilding import Rebuilt, check_partition, rebuild_partition
 from outbox.rebuild.session import BusyError, Session, StoppedError, opened, run_stoppable
 from outbox.rebuild.swapping import NeverLockedError
@@ -74,6 +74,7 @@ def _failure(settings: Settings, stop: threading.Event, done: list[Rebuilt], *, 
 def _work(session: Session, done: list[Rebuilt], *, is_check: bool) -> None:
     check_migrated(session.writer)
     if not is_check:
+        abandon_closing(session.writer)
         remove_leftovers(session.writer)
     work = check_partition if is_check else rebuild_partition
     with shown_steps() as steps:

@@ -79,6 +79,15 @@ def find_pairs(connection: Connection) -> list[Pair]:
     return pairs
 
 
+def abandon_closing(connection: Connection) -> None:
+    """Give up a closing of the books that is half done: the swap would take away the trigger it relies on.
+
+    It begins anew once the rebuild is over. Raises psycopg2.Error where a lock is not free.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT closing_abandon()")
+
+
 def remove_leftovers(connection: Connection) -> int:
     """Drop what an interrupted rebuild left, outside a transaction; returns how much that was."""
     with connection.cursor() as cursor:

@@ -14,6 +14,7 @@ import structlog
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.advisory_locks import BOOKS, try_lock, unlock
 from outbox.database import is_outage, read_clock
 
 CLOSE_BOOKS = 10.0  # seconds between two turns
@@ -22,6 +23,7 @@ STEP = 5_000  # messages looked at in one statement
 FEW = 100  # changes that may be left for the statement that everybody waits for
 MOST_AT_ONCE = 4  # partitions of each table in one closing
 TELL_AGAIN = 600.0  # seconds until the same reason is logged again
+REBUILT = "a rebuild of the projection"
 LOCKED = "a lock that somebody holds"
 _log = structlog.get_logger()
 
@@ -38,6 +40,15 @@ class Retention:
 
     def turn(self, connection: Connection) -> None:
         """Close the books as of the database's clock."""
+        if not try_lock(connection, BOOKS):
+            self._tell(REBUILT)
+            return
+        try:
+            self._turn(connection)
+        finally:
+            unlock(connection, BOOKS)
+
+    def _turn(self, connection: Connection) -> None:
         if self._retention is None:
             _call(connection, "closing_abandon()")
             return
