@@ -22,7 +22,7 @@ from outbox.audit.repair import plan, repair
 from outbox.audit.report import Audit, machine_form, table
 from outbox.audit.scope import STATEMENT_TIMEOUT, Scope
 from outbox.database import connect
-from outbox.desk.options import Date
+from outbox.date_option import Date
 from outbox.kafka import make_admin
 from outbox.offsets import Offsets
 from outbox.settings import Settings, SettingsError, load_settings

@@ -7,13 +7,16 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from benchmarks.sent_messages import EVENT, fill
 from tests.conftest import StartHerald
-from tests.end_to_end.load import Load
-from tests.end_to_end.system import Herald, await_all_sent, show
+from tests.end_to_end.destinations import WEBHOOKS
+from tests.end_to_end.system import Herald, MakeHerald, await_all_sent, show
+from tests.faults.ledger import Entry, Load
+from tests.faults.provider import Provider
 from tests.outbox.connections import execute, fetch
 from tests.servers.eventually import eventually
 
 MESSAGES = int(os.environ.get("MESSAGES", "2000"))
 DONE = 60.0 + MESSAGES / 500  # seconds
+RATE = 150.0  # requests per second
 USERS = [f"user {number}" for number in range(20)]
 STARTS = "SELECT count(*) FROM outbox WHERE type = 'message.started'"
 
@@ -27,24 +30,32 @@ def spoil(connection: Connection) -> set[tuple[str, str, int]]:
 
 
 def test_a_rebuild_under_load_fails_no_request_and_equals_the_live_projection(
-    herald: Herald, connection: Connection, start_herald: StartHerald
+    make_herald: MakeHerald, connection: Connection, start_herald: StartHerald
 ) -> None:
+    herald = make_herald(**WEBHOOKS)
     herald.start_and_deliver()
     fill(connection, MESSAGES)  # the relay publishes them once more, and the pipeline drops them
-    with Load(herald) as load:
-        eventually(lambda: len(load.accepted) > 20, 60, what="requests are answered")
+    ports = [int(herald.settings["HERALD_PORT"])]
+    with Provider() as provider, Load(ports, provider.address, rate=RATE) as load:
+        eventually(lambda: load.ledger.accepted > 20, 60, what="requests are answered")
         planted = spoil(connection)
         rebuilding = start_herald("rebuild", "--json", **herald.settings)
         exit_code = eventually(lambda: exited(rebuilding.exit_code), DONE, what="the rebuild is done")
-        answered = len(load.accepted)
-        eventually(lambda: len(load.accepted) > answered + 20, 60, what="requests are answered after it")
+        answered = load.ledger.accepted
+        eventually(lambda: load.ledger.accepted > answered + 20, 60, what="requests are answered after it")
+        load.stop()
+        await_all_sent(herald, connection, [str(entry.id) for entry in load.ledger.of("accepted")])
 
     assert exit_code == [0], rebuilding.tail()
-    assert load.unanswered == 0
+    assert failed(load) == []
     assert found(rebuilding.tail()) == planted
-    await_all_sent(herald, connection, load.accepted)
-    assert herald.assert_projection_equals_log() == MESSAGES + len(load.accepted) + 1
+    assert herald.assert_projection_equals_log() == MESSAGES + load.ledger.accepted + 1
     show(rebuilding.tail())
+
+
+def failed(load: Load) -> list[Entry]:
+    """Requests that got no answer at once, or one that left open what became of them."""
+    return [entry for entry in load.ledger.entries if entry.outcome == "unknown" or entry.tries != 1]
 
 
 def exited(code: int | None) -> list[int]:
