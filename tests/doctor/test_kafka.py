@@ -263,7 +263,7 @@ def test_a_broker_that_refuses_pipelines_or_forgets_them_is_found(own_kafka: Apa
     assert troubles(kafka, "session timeout") == [
         (
             "problem",
-            "HERALD_SESSION_TIMEOUT is 10 s, the brokers allow 20 to 1800: no pipeline is let in",
+            "HERALD_SESSION_TIMEOUT is 6 s, the brokers allow 20 to 1800: no pipeline is let in",
             "Set HERALD_SESSION_TIMEOUT to at least 20",
         )
     ]

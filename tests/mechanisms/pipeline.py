@@ -124,11 +124,30 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/lanes.py",
-                'if key[0] in self._strict_topics and outcome.outcome not in {"sent", "dead"}:',
-                "if False:",
+                'outcome.outcome == "postponed" or (is_strict and outcome.outcome not in {"sent", "dead"}):',
+                'outcome.outcome == "postponed":',
             ),
         ),
         (f"{DESTINATIONS}::test_a_strict_lane_gives_back_what_waits_behind_a_failure",),
+    ),
+    Removal(
+        "what is given back takes what waits behind it along",
+        (Edit("pipeline/lanes.py", 'outcome.outcome == "postponed" or (is_strict', "(is_strict"),),
+        (f"{DESTINATIONS}::test_any_lane_gives_back_what_waits_behind_one_that_was_given_back",),
+    ),
+    Removal(
+        "a partition is handed over once what was claimed of it has begun or was given back",
+        (
+            Edit(
+                "pipeline/worker.py",
+                "        if not handed_over.wait(2 * HAND_OVER):\n",
+                "        if not handed_over.wait(0):\n",
+            ),
+        ),
+        (
+            f"{WORKER}::test_a_partition_is_handed_over_once_what_is_claimed_of_it_has_begun",
+            f"{WORKER}::test_what_cannot_begin_in_time_is_given_back_before_a_partition_is_handed_over",
+        ),
     ),
     Removal(
         "a permanent error is the end",

@@ -1,6 +1,6 @@
 """Every mechanism that the README's guarantees name, in the order of a message's way."""
 
-from tests.mechanisms import acceptance, channels, claims, desk, log, pipeline, relay, retention, scheduling
+from tests.mechanisms import acceptance, audit, channels, claims, desk, log, pipeline, relay, retention, scheduling
 from tests.mechanisms.removal import Removal
 
 REMOVALS: tuple[Removal, ...] = (
@@ -13,4 +13,5 @@ REMOVALS: tuple[Removal, ...] = (
     *channels.REMOVALS,
     *desk.REMOVALS,
     *log.REMOVALS,
+    *audit.REMOVALS,
 )
