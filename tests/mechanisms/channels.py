@@ -41,7 +41,13 @@ REMOVALS = (
     ),
     Removal(
         "what is left of the deadline is the timeout of every read of a mail server's answer",
-        (Edit("pipeline/smtp/client.py", "        self._connection.settimeout(self._client.deadline.left())\n", ""),),
+        (
+            Edit(
+                "pipeline/smtp/client.py",
+                "self._connection.settimeout(self._client.deadline.left())",
+                "self._connection.settimeout(5.0)",
+            ),
+        ),
         ("tests/channels/test_email_outcomes.py::test_a_server_without_an_answer_is_left_at_the_deadline",),
     ),
     Removal(
