@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,9 +57,18 @@ def missing_programs() -> list[str]:
 
 
 class ApacheKafka:
-    """Stops, dies and starts again on the same data and port."""
+    """Stops, dies and starts again on the same data and port.
 
-    def __init__(self, folder: Path, *, java_options: list[str] | None = None) -> None:
+    `listeners`: more ports to listen on, by name; each leads its clients to the port of a proxy.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        java_options: list[str] | None = None,
+        listeners: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self._options = QUICK_START if java_options is None else java_options
@@ -70,7 +79,13 @@ class ApacheKafka:
         self.child = Child(command, log=folder / "kafka.out", cwd=folder)
         self._controller = free_port()
         text = PROPERTIES.format(port=self.port, controller=self._controller, folder=folder)
-        self.reformat(dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#")))
+        properties = dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+        for name, (port, advertised) in (listeners or {}).items():
+            properties["listeners"] += f",{name}://127.0.0.1:{port}"
+            properties["advertised.listeners"] += f",{name}://127.0.0.1:{advertised}"
+        names = ("PLAINTEXT", "CONTROLLER", *(listeners or {}))
+        properties["listener.security.protocol.map"] = ",".join(f"{name}:PLAINTEXT" for name in names)
+        self.reformat(properties)
 
     @property
     def bootstrap_servers(self) -> str:

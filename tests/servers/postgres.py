@@ -5,15 +5,19 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psycopg2
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class with a lower-case name
 
 from outbox.up.placement import UNPRIVILEGED, account_for
 from outbox.up.wheels import postgres_programs, reachable
 from tests.servers.child import Child
+from tests.servers.disk import Disk
 from tests.servers.eventually import eventually
 
 SUPERUSER = "postgres"
@@ -25,14 +29,19 @@ class PostgresServer:
     """One server on a Unix socket in a folder of its own; restartable on the same data.
 
     `options` are server settings: FAST forgets on power loss (tests), DURABLE does not (benchmarks).
+    `copy_of` is a running server whose cluster this one copies, its system identifier too. With `disk`
+    its folder is a file system of its own of so many bytes.
     """
 
-    def __init__(self, options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, options: dict[str, str] | None = None, *, copy_of: "PostgresServer | None" = None, disk: int | None = None
+    ) -> None:
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="herald-pg-"))  # not pytest's folder: that one is private to root
+        self.disk = Disk(self.folder, disk) if disk else None
         self._bin = reachable(postgres_programs(), account_for(self.folder), lambda: self.folder) / "bin"
         self._data = self.folder / "data"
-        self._initialise()
+        self._initialise(copy_of)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
@@ -52,7 +61,18 @@ class PostgresServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.child.kill()
+        if self.disk:
+            self.disk.unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.folder / f".s.PGSQL.{self._port}"
+
+    def url_by(self, port: int, database: str = "postgres") -> str:
+        """The URL by way of a proxy that listens on that port."""
+        return f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{database}"
 
     def url(self, database: str = "postgres") -> str:
         """For libpq, psql and DATABASE_URL alike; SQLAlchemy wants it by way of `Settings`."""
@@ -70,24 +90,54 @@ class PostgresServer:
         """Like a power cut of the machine's processes: recovery runs at the next start."""
         self.child.kill()
 
-    def execute(self, statement: str) -> None:
-        """Run one statement outside a transaction, as superuser in the database `postgres`."""
-        connection = psycopg2.connect(self.url())
-        try:
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        """Run one statement outside a transaction, as superuser."""
+        with self._opened(database) as cursor:
+            cursor.execute(statement)
+
+    def ask(self, query: str, database: str = "postgres") -> Any:
+        """The one value that a query gives."""
+        with self._opened(database) as cursor:
+            cursor.execute(query)
+            ((found,),) = cursor.fetchall()
+        return found
+
+    def set(self, name: str, value: str) -> None:
+        """A setting of the whole server, from now on and after a restart."""
+        self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.execute("SELECT pg_reload_conf()")
+
+    def follow(self, primary: "PostgresServer", name: str = "standby") -> None:
+        """From the next start on be a standby; this server is a copy of that one and does not run."""
+        (self._data / "standby.signal").touch()
+        with (self._data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+            place = f"host={primary.folder} port={primary._port} user={SUPERUSER} application_name={name}"  # noqa: SLF001
+            settings.write(f"primary_conninfo = '{place}'\n")
+
+    def promote(self) -> None:
+        """End being a standby; returns when it takes writes."""
+        self.execute("SELECT pg_promote()")
+
+    @contextmanager
+    def _opened(self, database: str) -> Iterator[Cursor]:
+        with closing(psycopg2.connect(self.url(database))) as connection:
             connection.autocommit = True
-            connection.cursor().execute(statement)
-        finally:
-            connection.close()
+            with connection.cursor() as cursor:
+                yield cursor
 
     def tool(self, name: str) -> Path:
         """A program of the same installation, for example `pg_isready`."""
         return self._bin / name
 
-    def _initialise(self) -> None:
+    def _initialise(self, origin: "PostgresServer | None") -> None:
         if self._user:
             shutil.chown(self.folder, self._user)
-        command = [str(self._bin / "initdb"), "-D", str(self._data), "-U", SUPERUSER, "--auth=trust", "--no-sync"]
-        command += ["--encoding=UTF8", "--locale=C"]
+        if origin:
+            command = [str(self._bin / "pg_basebackup"), "-d", origin.url(), "-D", str(self._data), "--no-sync"]
+            command += ["--checkpoint=fast"]
+        else:
+            command = [str(self._bin / "initdb"), "-D", str(self._data), "-U", SUPERUSER, "--auth=trust", "--no-sync"]
+            command += ["--encoding=UTF8", "--locale=C"]
         done = subprocess.run(command, user=self._user, capture_output=True, text=True, check=False, cwd=self.folder)
         assert done.returncode == 0, done.stderr
 

@@ -11,13 +11,16 @@ from tests.servers.ports import accepts, free_port
 
 
 class Tansu:
-    """It forgets topics, records and offsets at its end; a restart keeps the address."""
+    """It forgets topics, records and offsets at its end; a restart keeps the address.
 
-    def __init__(self, folder: Path) -> None:
+    With `advertised`, a port of this machine, it leads its clients there: to a proxy.
+    """
+
+    def __init__(self, folder: Path, *, advertised: int | None = None) -> None:
         self._port = free_port()
-        address = f"tcp://{self.bootstrap_servers}"
+        address, led_to = (f"tcp://127.0.0.1:{port}" for port in (self._port, advertised or self._port))
         command = [str(broker_program(folder)), "broker", "--cluster-id", "herald-tests", "--listener-url", address]
-        command += ["--advertised-listener-url", address, "--storage-engine", "memory://tansu/", "--silent"]
+        command += ["--advertised-listener-url", led_to, "--storage-engine", "memory://tansu/", "--silent"]
         self.child = Child(command, log=folder / "tansu.log", cwd=folder)
 
     @property

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import FAST, PostgresServer
 from tests.servers.tansu import Tansu
 
 
@@ -130,3 +130,40 @@ def _first_record(bootstrap_servers: str) -> bytes | None:
         return record.value() if record else None
     finally:
         consumer.close()
+
+
+def test_a_standby_follows_until_it_is_promoted(own_server: PostgresServer) -> None:
+    with_standby = PostgresServer(copy_of=own_server)
+    with_standby.follow(own_server)
+    with with_standby as standby:
+        own_server.execute("CREATE TABLE one (n int)")
+        eventually(lambda: standby.ask("SELECT to_regclass('one')::text") == "one")
+        assert standby.ask("SELECT pg_is_in_recovery()")
+
+        standby.promote()
+
+        standby.execute("INSERT INTO one VALUES (1)")
+        assert standby.ask("SELECT system_identifier FROM pg_control_system()") == own_server.ask(
+            "SELECT system_identifier FROM pg_control_system()"
+        )
+
+
+def test_a_full_disk_refuses_writes_until_there_is_space() -> None:
+    with PostgresServer({**FAST, "max_wal_size": "32MB", "min_wal_size": "32MB"}, disk=250 << 20) as server:
+        assert server.disk
+        server.execute("CREATE TABLE one (text text)")
+        server.disk.fill(leave=1 << 20)
+
+        with pytest.raises(psycopg2.Error):
+            server.execute("INSERT INTO one SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
+        server.disk.free()
+
+        eventually(lambda: answers(server, "INSERT INTO one VALUES ('small')"))
+
+
+def answers(server: PostgresServer, statement: str) -> bool:
+    try:
+        server.execute(statement)
+    except psycopg2.Error:
+        return False
+    return True
