@@ -15,7 +15,7 @@ import structlog
 from outbox.acceptance import Acceptance
 from outbox.command import Command, Outcome, answer
 from outbox.crash_points import reach
-from outbox.database import connect, is_data_error, reason
+from outbox.database import connect_watched, is_data_error, reason
 from outbox.idempotency import Receipt, RequestKey
 from outbox.notifier import Notifier
 from outbox.settings import Settings
@@ -39,9 +39,9 @@ class Committer:
     """Writes what is submitted; `start` before the first `submit`, `stop` after the last."""
 
     def __init__(self, settings: Settings) -> None:
-        self._writer = Writer(lambda: connect(settings, "herald-committer"), ttl=settings.idempotency_ttl)
+        self._writer = Writer(lambda: connect_watched(settings, "herald-committer"), ttl=settings.idempotency_ttl)
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
-        self._notifier = Notifier(lambda: connect(settings, "herald-notifier"))
+        self._notifier = Notifier(lambda: connect_watched(settings, "herald-notifier"))
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._stopping = False
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from outbox.settings import Settings
+from outbox.watch import MARGIN, WatchedConnection, watch
 
 # SQLSTATE classes, https://www.postgresql.org/docs/current/errcodes-appendix.html
 DATA = ("22", "23", "54")  # the data is at fault: it will be refused again
@@ -22,10 +23,20 @@ KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count"
 
 def connect(settings: Settings, application_name: str) -> Connection:
     """Open a connection of one's own. Raises psycopg2.OperationalError within `connect_timeout` seconds."""
-    url = make_url(settings.database_url).set(drivername="postgresql")
-    opened: Connection = psycopg2.connect(
-        url.render_as_string(hide_password=False), application_name=application_name, **_limits(settings)
+    opened: Connection = psycopg2.connect(_dsn(settings), application_name=application_name, **_limits(settings))
+    _configure(opened, settings)
+    return opened
+
+
+def connect_watched(settings: Settings, application_name: str) -> WatchedConnection:
+    """The same for a process that goes on for ever: no call takes longer than `statement_timeout` and 2 seconds.
+
+    What sets a longer `statement_timeout` raises the connection's `limit`, too.
+    """
+    opened: WatchedConnection = psycopg2.connect(
+        _dsn(settings), WatchedConnection, application_name=application_name, **_limits(settings)
     )
+    _watch(opened, settings)
     _configure(opened, settings)
     return opened
 
@@ -38,10 +49,24 @@ def make_engine(settings: Settings, application_name: str) -> Engine:
         max_overflow=0,
         pool_pre_ping=True,
         pool_timeout=settings.connect_timeout,
-        connect_args={"application_name": application_name, **_limits(settings)},
+        connect_args={
+            "application_name": application_name,
+            "connection_factory": WatchedConnection,
+            **_limits(settings),
+        },
     )
+    event.listen(engine, "connect", lambda opened, _record: _watch(opened, settings))
     event.listen(engine, "connect", lambda opened, _record: _configure(opened, settings))
     return engine
+
+
+def _dsn(settings: Settings) -> str:
+    url = make_url(settings.database_url).set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)
+
+
+def _watch(opened: WatchedConnection, settings: Settings) -> None:
+    watch(opened, settings.statement_timeout + MARGIN)
 
 
 def _limits(settings: Settings) -> dict[str, Any]:

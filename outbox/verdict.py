@@ -13,6 +13,8 @@ from uuid import UUID
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.watch import WatchedConnection
+
 PATIENCE = 5.0  # seconds until an unanswered COMMIT counts as unknown
 PAUSE = 0.1  # seconds between two looks
 NOT_REPLICATED = "might not have been replicated"  # PostgreSQL's warning when a synchronous wait is cancelled
@@ -70,12 +72,17 @@ def committed_after_all(
 def _status(open_connection: Callable[[], Connection], transaction_id: int, stream_id: UUID) -> str | None:
     try:
         with contextlib.closing(open_connection()) as connection, connection.cursor() as cursor:
+            if isinstance(connection, WatchedConnection):
+                connection.limit = PATIENCE
             cursor.execute("SELECT pg_xact_status(%s::text::xid8)", (str(transaction_id),))
             (status,) = cursor.fetchone()  # type: ignore[misc]
             # a statement of its own: the one before may have begun before the commit that it reports
             cursor.execute(_WROTE, (str(stream_id), str(transaction_id)))
             (is_stored,) = cursor.fetchone()  # type: ignore[misc]
-    except psycopg2.Error:
+            # a synchronous standby that confirms this has all that was committed before
+            cursor.execute("SELECT pg_logical_emit_message(true, 'herald', '')")
+            commit(connection, transaction_id)
+    except (psycopg2.Error, CommitUnknownError, NotReplicatedError):
         return None
     return settled(status, is_stored=is_stored)
 

@@ -14,6 +14,8 @@ from outbox.database import is_outage
 from outbox.idempotency import Known, Receipt, RequestKey, find_many, remember_many
 from outbox.verdict import CommitUnknownError, commit, committed_after_all
 
+READ_ONLY = "25006"  # SQLSTATE; a session that began read-only stays so when others may write again
+
 
 class Writer:
     """A connection that is replaced when it is dead; `ttl` is for how many seconds keys are kept."""
@@ -33,7 +35,7 @@ class Writer:
         try:
             return self._write_once(commands)
         except psycopg2.Error as error:
-            self._give_back()
+            self._give_back(error)
             if is_fresh or not is_outage(error) or self._connection is not None:
                 raise
             return self._write_once(commands)
@@ -78,12 +80,15 @@ class Writer:
             if not committed_after_all(self._open, unanswered, stream_id):
                 raise
 
-    def _give_back(self) -> None:
-        """Roll back, or forget the connection when that fails too."""
+    def _give_back(self, error: psycopg2.Error) -> None:
+        """Roll back, or forget the connection when that fails too, or when it began where nothing can be written."""
         try:
             if self._connection is not None:
                 self._connection.rollback()
         except psycopg2.Error:
+            self._connection = None
+        if error.pgcode == READ_ONLY:
+            self.close()
             self._connection = None
 
 

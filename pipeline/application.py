@@ -20,6 +20,8 @@ QUIET = 10.0  # seconds in which one kind of Quix's warnings is shown once
 CONSUMER = {
     "client.id": "herald-pipeline",
     "topic.metadata.refresh.interval.ms": 10_000,  # new partitions would be seen after 5 minutes
+    "reconnect.backoff.max.ms": 1_000,
+    "socket.timeout.ms": 10_000,  # an answer that the network has swallowed would be waited for a minute
 }
 
 

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from outbox.breakers import policy_of
-from outbox.database import connect
+from outbox.database import connect_watched
 from outbox.kafka import ANSWER_TIMEOUT, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
@@ -138,7 +138,9 @@ def make_worker(
     return Worker(
         decoder,
         router,
-        Ledger(lambda: connect(settings, "herald-pipeline"), policy_of(settings), lease=settings.lease, stop=stop),
+        Ledger(
+            lambda: connect_watched(settings, "herald-pipeline"), policy_of(settings), lease=settings.lease, stop=stop
+        ),
         Deliverer(router, health),
         DeadLetters(librdkafka(settings)).bury,
         health,

@@ -31,6 +31,7 @@ PRODUCER = {
     "topic.metadata.propagation.max.ms": 10_000,
     "reconnect.backoff.max.ms": 1_000,
     "socket.keepalive.enable": True,
+    "socket.timeout.ms": 10_000,  # no timeout of a record: the same batch is sent again on a new connection
 }
 
 # What Kafka will refuse again at every try. Everything else is repeated.

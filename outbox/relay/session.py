@@ -13,7 +13,7 @@ import psycopg2
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect
+from outbox.database import connect_watched
 from outbox.notifier import CHANNEL
 from outbox.relay.reader import PLAN
 from outbox.settings import Settings
@@ -40,7 +40,7 @@ def open_session(settings: Settings) -> Connection:
 
     Raises psycopg2.Error, UnfitError on a standby (its snapshots show running transactions as finished).
     """
-    connection = connect(settings, "herald-relay")
+    connection = connect_watched(settings, "herald-relay")
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_is_in_recovery()")
@@ -76,7 +76,7 @@ def check_alone(settings: Settings) -> None:
 
     Raises UnfitError, psycopg2.Error.
     """
-    with contextlib.closing(connect(settings, "herald-relay-probe")) as second:
+    with contextlib.closing(connect_watched(settings, "herald-relay-probe")) as second:
         if try_to_lead(second):
             message = (
                 "a second connection was given the leader's lock too: DATABASE_URL goes through a pooler in"
@@ -89,7 +89,7 @@ def hears_notifications(connection: Connection, settings: Settings) -> bool:
     """LISTEN, and prove that a NOTIFY from elsewhere arrives within 2 seconds."""
     with connection.cursor() as cursor:
         cursor.execute(f"LISTEN {CHANNEL}")
-    with contextlib.closing(connect(settings, "herald-relay-probe")) as second, second.cursor() as cursor:
+    with contextlib.closing(connect_watched(settings, "herald-relay-probe")) as second, second.cursor() as cursor:
         cursor.execute(f"NOTIFY {CHANNEL}")
         second.commit()
     return wait_for_news(connection, PROBE_TIMEOUT)

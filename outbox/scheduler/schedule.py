@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.crash_points import reach
-from outbox.database import connect, read_clock
+from outbox.database import connect_watched, read_clock
 from outbox.notifier import CHANNEL
 from outbox.scheduler.deleted import watch_topics
 from outbox.scheduler.due import request_due
@@ -78,7 +78,7 @@ class Scheduler:
     def _perform(self, duty: Duty) -> None:
         try:
             if self._connection is None:
-                self._connection = connect(self._settings, self._name)
+                self._connection = connect_watched(self._settings, self._name)
                 self._connection.autocommit = True
             reach(f"scheduler.{duty.name}.begun")
             is_news = duty.act(self._connection)

@@ -11,11 +11,12 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox import verdict
 from outbox.acceptance import Acceptance, accept, make_acceptance
 from outbox.committer import Committer, RefusedError, UnavailableError
-from outbox.database import connect, is_data_error, is_outage
+from outbox.database import connect, connect_watched, is_data_error, is_outage
 from outbox.idempotency import Receipt
 from outbox.notifier import CHANNEL
 from outbox.relay.session import wait_for_news
 from outbox.verdict import CommitUnknownError, NotReplicatedError, commit, committed_after_all
+from tests.conftest import migrate
 from tests.outbox.connections import connected, execute, fetch, make_settings, notification
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
@@ -154,6 +155,56 @@ def test_the_truth_of_an_unanswered_commit_comes_from_the_database(database: str
 
     assert committed_after_all(lambda: connect(settings, "test"), unanswered.value, acceptance.id) is arrives
     assert (str(acceptance.id) in stored(database)) is arrives
+
+
+def test_a_transaction_id_that_is_anothers_after_a_fail_over_proves_nothing(database: str) -> None:
+    with connected(database) as connection:
+        of_another = CommitUnknownError(accept(connection, [notification()]), "gone")
+        connection.commit()
+
+    assert committed_after_all(lambda: connect(make_settings(database), "test"), of_another, uuid4()) is False
+
+
+def test_an_unanswered_commit_that_the_standby_does_not_confirm_is_not_taken_for_stored(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdict, "PATIENCE", 0.2)
+    migrate(own_server.url())
+    settings = make_settings(own_server.url(), statement_timeout=0.2)
+    acceptance = notification()
+    with connected(own_server.url()) as connection:
+        unanswered = CommitUnknownError(accept(connection, [acceptance]), "gone")
+        connection.commit()
+
+    own_server.set("synchronous_standby_names", "nobody")
+    eventually(lambda: own_server.ask("SHOW synchronous_standby_names") == "nobody")
+
+    assert committed_after_all(lambda: connect_watched(settings, "test"), unanswered, acceptance.id) is False
+
+
+def test_a_commit_that_waits_for_a_standby_that_is_gone_ends_in_time(own_server: PostgresServer) -> None:
+    migrate(own_server.url())
+    own_server.set("synchronous_standby_names", "nobody")
+    eventually(lambda: own_server.ask("SHOW synchronous_standby_names") == "nobody")
+
+    with contextlib.closing(connect_watched(make_settings(own_server.url()), "test")) as connection:
+        connection.limit = 0.2
+        transaction_id = accept(connection, [notification()])
+        with pytest.raises(NotReplicatedError):
+            commit(connection, transaction_id)
+
+        assert fetch(connection, "SELECT count(*) FROM messages") == [(1,)]
+
+
+def test_a_session_that_began_read_only_is_replaced(database: str) -> None:
+    with connected(database) as connection, running(database) as committer:
+        name = connection.info.dbname
+        execute(connection, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        assert isinstance(submitted(committer, [[notification()]])[0], UnavailableError)
+
+        execute(connection, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+        assert submitted(committer, [[notification()]]) == [None]
 
 
 def test_an_unanswered_commit_is_not_taken_for_stored_while_the_database_stays_away(

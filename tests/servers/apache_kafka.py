@@ -133,13 +133,21 @@ class ApacheKafka:
         """The command that runs one of Kafka's programs."""
         return ["java", *self._options, *options, "-cp", f"{kafka_folder() / 'libs'}/*", main, *arguments]
 
+    def lose_disk(self) -> None:
+        """Forget everything but the cluster's id; it does not run."""
+        shutil.rmtree(self.folder / "data")
+        self._format()
+
     def reformat(self, properties: dict[str, str]) -> None:
         """Prepare the empty folder that `log.dirs` names, and use these settings from the next start on."""
         self._properties.write_text(
             "".join(f"{name}={value}\n" for name, value in properties.items()), encoding="utf-8"
         )
+        self._format()
+
+    def _format(self) -> None:
         arguments = ["format", f"--cluster-id={CLUSTER_ID}", "-c", str(self._properties)]
-        if "controller.quorum.voters" not in properties:
+        if "controller.quorum.voters" not in self._properties.read_text(encoding="utf-8"):
             arguments.append("--standalone")
         done = subprocess.run(
             self.java("kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False

@@ -90,6 +90,15 @@ class PostgresServer:
         """Like a power cut of the machine's processes: recovery runs at the next start."""
         self.child.kill()
 
+    def freeze(self) -> None:
+        """SIGSTOP to all of its processes; each session is one, in a group of its own."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self._pids():
+            os.kill(pid, signal.SIGCONT)
+
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run one statement outside a transaction, as superuser."""
         with self._opened(database) as cursor:
@@ -140,6 +149,10 @@ class PostgresServer:
             command += ["--encoding=UTF8", "--locale=C"]
         done = subprocess.run(command, user=self._user, capture_output=True, text=True, check=False, cwd=self.folder)
         assert done.returncode == 0, done.stderr
+
+    def _pids(self) -> list[int]:
+        children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text(encoding="ascii")
+        return [self.child.pid, *map(int, children.split())]
 
     def _answers(self) -> bool:
         if not self.child.running:

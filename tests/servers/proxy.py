@@ -72,6 +72,11 @@ class Proxy:
         self._thread.join()
         self._loop.close()
 
+    def lead_to(self, target: int | Path) -> None:
+        """Lead new connections there, and break those there are."""
+        self._target = target
+        self.cut()
+
     def cut(self) -> None:
         """Break every connection there is (RST); new ones are served."""
         self._call(self._cut)

@@ -1,0 +1,107 @@
+"""A limit of time on this side of a connection, for when the server's own cannot be heard.
+
+`statement_timeout` ends a statement on the server. Where the network has swallowed statement or answer, nobody
+here learns of that, and libpq waits for ever. TCP keepalives notice a host that is gone, but not a
+proxy, a service mesh or a load balancer in between, which goes on to answer them. So a thread looks every second for
+connections that have waited for too long. It asks the server to cancel (a COMMIT that waits for its synchronous
+standby has no timeout), and then shuts the socket: libpq reports that the server is away.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection, cursor
+
+MARGIN = 1.0  # seconds beyond the server's own limit, for its answer to arrive
+GRACE = 2.0  # seconds for a cancel to have an effect
+LOOK = 0.5  # seconds between two looks
+_watched: "weakref.WeakSet[WatchedConnection]" = weakref.WeakSet()
+# whoever has it may shut a socket; nobody leaves a call meanwhile, closes the socket and has its number used again
+_lock = threading.Lock()
+_started = threading.Lock()
+_never = threading.Event()
+
+
+class WatchedCursor(cursor):
+    """A cursor whose statements end in time."""
+
+    connection: "WatchedConnection"
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's signature
+        """Raises psycopg2.OperationalError when the server is not heard in time."""
+        with self.connection.watched():
+            super().execute(query, vars)
+
+
+class WatchedConnection(connection):
+    """A connection whose calls take `limit` seconds at most."""
+
+    limit: float = float("inf")
+    _busy_since: float | None = None
+    _is_cancelled = False
+
+    def commit(self) -> None:
+        """Raises psycopg2.OperationalError when the server is not heard in time."""
+        with self.watched():
+            super().commit()
+
+    def rollback(self) -> None:
+        """Raises psycopg2.OperationalError when the server is not heard in time."""
+        with self.watched():
+            super().rollback()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """What is called in here has the limit."""
+        self._is_cancelled = False
+        self._busy_since = time.monotonic()
+        try:
+            yield
+        finally:
+            with _lock:
+                self._busy_since = None
+
+    def end_if_late(self) -> None:
+        """Cancel, and later shut, what has taken too long; only the thread that watches calls it."""
+        with _lock:
+            late = 0.0 if self._busy_since is None else time.monotonic() - self._busy_since - self.limit
+            if late > GRACE:
+                self._shut()
+        if late > 0 and not self._is_cancelled:
+            self._is_cancelled = True
+            # a thread of its own: in a network that swallows everything it is never answered either
+            threading.Thread(target=self._ask_to_cancel, name="cancel", daemon=True).start()
+
+    def _ask_to_cancel(self) -> None:
+        with contextlib.suppress(psycopg2.Error):
+            self.cancel()
+
+    def _shut(self) -> None:
+        with contextlib.suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+
+def watch(opened: WatchedConnection, limit: float) -> None:
+    """From now on its calls take `limit` seconds at most."""
+    opened.limit = limit
+    opened.cursor_factory = WatchedCursor
+    with _lock:
+        _watched.add(opened)
+    if _started.acquire(blocking=False):  # for good: one thread, with the first connection
+        threading.Thread(target=_run, name="watch", daemon=True).start()
+
+
+def _run() -> None:
+    while True:
+        _never.wait(LOOK)
+        with _lock:
+            found = list(_watched)
+        for one in found:
+            one.end_if_late()

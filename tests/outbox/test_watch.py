@@ -1,0 +1,77 @@
+"""A connection whose network swallows everything is given up in time."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from outbox.database import connect_watched, is_outage, make_engine
+from outbox.settings import Settings
+from outbox.watch import WatchedConnection
+from tests.outbox.connections import fetch, make_settings
+from tests.servers.postgres import PostgresServer
+from tests.servers.proxy import Proxy
+
+SHORT = 0.5  # seconds a statement may take
+
+
+@pytest.fixture
+def proxy(server: PostgresServer) -> Iterator[Proxy]:
+    with Proxy(server.socket) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def settings(server: PostgresServer, proxy: Proxy) -> Settings:
+    return make_settings(server.url_by(proxy.port), statement_timeout=SHORT)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[WatchedConnection]:
+    with closing(connect_watched(settings, "test")) as connection:
+        connection.limit = 2 * SHORT
+        yield connection
+
+
+def test_a_statement_that_is_never_answered_ends_as_an_outage(settings: Settings, proxy: Proxy) -> None:
+    with opened(settings) as connection:
+        assert fetch(connection, "SELECT 1") == [(1,)]
+        proxy.swallow()
+
+        with pytest.raises(psycopg2.OperationalError) as ended:
+            fetch(connection, "SELECT 1")
+
+    assert is_outage(ended.value)
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_the_end_of_a_transaction_that_is_never_answered_ends_as_an_outage(
+    settings: Settings, proxy: Proxy, end: str
+) -> None:
+    with opened(settings) as connection:
+        fetch(connection, "SELECT 1")
+        proxy.swallow()
+
+        with pytest.raises((psycopg2.OperationalError, psycopg2.InterfaceError)):
+            getattr(connection, end)()
+
+
+def test_connections_of_the_pool_are_watched(settings: Settings, proxy: Proxy) -> None:
+    engine = make_engine(settings, "test")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        proxy.swallow()
+
+        with pytest.raises(OperationalError):
+            connection.execute(text("SELECT 1"))
+
+
+def test_who_rests_between_two_statements_is_left_alone(settings: Settings) -> None:
+    with opened(settings) as connection:
+        connection.limit = 0
+        connection.end_if_late()
+
+        assert fetch(connection, "SELECT 1") == [(1,)]
