@@ -58,6 +58,7 @@ soak: $(STAMP) ## Kill, freeze and stop processes under load on Apache Kafka for
 	$(BIN)/python -m tests.faults points
 	$(BIN)/python -m tests.faults takeover
 	$(BIN)/python -m tests.faults outage --seconds $(OUTAGE)
+	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.faults table
 	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_killed_calls.py
 	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/model/test_model.py -k whatever
 

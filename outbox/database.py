@@ -66,7 +66,11 @@ def _dsn(settings: Settings) -> str:
 
 
 def _watch(opened: WatchedConnection, settings: Settings) -> None:
-    watch(opened, settings.statement_timeout + MARGIN)
+    def open_another() -> Connection:
+        another: Connection = psycopg2.connect(_dsn(settings), **_limits(settings))
+        return another
+
+    watch(opened, settings.statement_timeout + MARGIN, open_another)
 
 
 def _limits(settings: Settings) -> dict[str, Any]:

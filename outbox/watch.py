@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
@@ -44,6 +44,8 @@ class WatchedConnection(connection):
     """A connection whose calls take `limit` seconds at most."""
 
     limit: float = float("inf")
+    open_another: Callable[[], connection]
+    backend: int  # process id of its session on the server
     _busy_since: float | None = None
     _is_cancelled = False
 
@@ -80,17 +82,22 @@ class WatchedConnection(connection):
             threading.Thread(target=self._ask_to_cancel, name="cancel", daemon=True).start()
 
     def _ask_to_cancel(self) -> None:
-        with contextlib.suppress(psycopg2.Error):
-            self.cancel()
+        # not by libpq's own cancel: the connection may be closed meanwhile, and what that uses would be freed
+        with (
+            contextlib.suppress(psycopg2.Error),
+            contextlib.closing(self.open_another()) as another,
+            another.cursor() as statement,
+        ):
+            statement.execute("SELECT pg_cancel_backend(%s)", (self.backend,))
 
     def _shut(self) -> None:
         with contextlib.suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
 
-def watch(opened: WatchedConnection, limit: float) -> None:
-    """From now on its calls take `limit` seconds at most."""
-    opened.limit = limit
+def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], connection]) -> None:
+    """From now on its calls take `limit` seconds at most; what is late is cancelled over another connection."""
+    opened.limit, opened.open_another, opened.backend = limit, open_another, opened.info.backend_pid
     opened.cursor_factory = WatchedCursor
     with _lock:
         _watched.add(opened)

@@ -1,11 +1,12 @@
 """`python -m tests.faults`: long runs on Apache Kafka, each with a report."""
 
 import random
+import sys
 
 import click
 
+from tests.faults import courses, recovery
 from tests.faults import outage as outages
-from tests.faults import recovery
 from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
 from tests.faults.points import FREEZING, Freezer, Visits
@@ -73,6 +74,19 @@ def outage(seconds: float, *, is_recorded: bool) -> None:
         found, verdict = outages.go_without_pipeline(scene, seconds, deadline=LONG + 5 * seconds)
     finish("outage", outages.describe(found, verdict), is_recorded=is_recorded)
     verdict.assert_clean()
+
+
+@main.command()
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@record_option
+def table(arguments: tuple[str, ...], *, is_recorded: bool) -> None:
+    """Run the tests in which servers, networks, data and clocks fail, and make a table of what came of it.
+
+    ARGUMENTS are pytest's, after `--`.
+    """
+    found, code = courses.run_all(list(arguments))
+    finish("faults", courses.describe(found), is_recorded=is_recorded)
+    sys.exit(code)
 
 
 def drawn(seed: int | None) -> int:

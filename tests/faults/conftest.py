@@ -1,6 +1,7 @@
-"""A fleet on each broker."""
+"""A fleet on each broker, and a world for every fault: kept while all goes well, made anew after a failure."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.conftest import FAILED
 from tests.faults.fleet import HURRIED, Fleet
 from tests.faults.provider import Provider
 from tests.faults.scene import Scene
+from tests.faults.world import World, made_world
 
 EMBEDDED = {  # as `herald up` has it for its broker
     "HERALD_FETCH_WAIT": "0.01",
@@ -45,3 +47,38 @@ def scene(
         if request.node.stash[FAILED]:
             for name, member in fleet.members.items():
                 print(f"--- end of the log of {name}\n{member.tail()}")  # noqa: T201 - pytest shows it on failure
+
+
+class Worlds:
+    """At most one at a time."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._world: World | None = None
+
+    def get(self) -> World:
+        if self._world is None:
+            self._world = self._stack.enter_context(made_world())
+        return self._world
+
+    def end(self) -> None:
+        self._stack.close()
+        self._world = None
+
+
+@pytest.fixture(scope="module")
+def worlds() -> Iterator[Worlds]:
+    worlds = Worlds()
+    yield worlds
+    worlds.end()
+
+
+@pytest.fixture
+def world(worlds: Worlds, request: pytest.FixtureRequest) -> Iterator[World]:
+    """Shared by the tests of a file, with its ledger: each judges all that came before, too."""
+    world = worlds.get()
+    yield world
+    if request.node.stash[FAILED]:
+        for member in world.scene.fleet.members.values():
+            print(f"--- end of the log of herald {member.role}\n{member.tail()}")  # noqa: T201 - pytest shows it
+        worlds.end()

@@ -33,7 +33,7 @@ class Provider(HttpServer):
 
     def keep(self, received: Received) -> None:
         data = json.loads(received.body)["data"]
-        attempt = int(received.headers["herald-attempt"])
+        attempt = int(received.headers.get("herald-attempt", "1"))  # a release before this one does not say
         self.arrivals.append(Arrival(received.id, attempt, data["user_id"], int(data["content"]), received.at))
 
     def _do_take(self, connection: socket.socket, *_: str) -> bool:

@@ -18,8 +18,8 @@ REMOVALS = (
         (f"{COMMITTER}::test_a_database_that_is_away_is_unavailable_and_found_again_when_it_returns",),
     ),
     Removal(
-        "an unanswered COMMIT is looked up with pg_xact_status",
-        (Edit("outbox/verdict.py", 'return status == "committed"', "return False"),),
+        "an unanswered COMMIT is looked up in the log",
+        (Edit("outbox/verdict.py", "            return is_stored\n", "            return False\n"),),
         (f"{COMMITTER}::test_the_truth_of_an_unanswered_commit_comes_from_the_database",),
     ),
     Removal(
@@ -32,6 +32,21 @@ REMOVALS = (
             ),
         ),
         (f"{COMMITTER}::test_an_unanswered_commit_is_not_taken_for_stored_when_its_id_was_given_out_again",),
+    ),
+    Removal(
+        "what was looked up is confirmed by the standby",
+        (Edit("outbox/verdict.py", "            commit(connection, transaction_id)\n", ""),),
+        (f"{COMMITTER}::test_an_unanswered_commit_that_the_standby_does_not_confirm_is_not_taken_for_stored",),
+    ),
+    Removal(
+        "a COMMIT that waits for its standby is cancelled in time",
+        (Edit("outbox/watch.py", "SELECT pg_cancel_backend(%s)", "SELECT %s"),),
+        (f"{COMMITTER}::test_a_commit_that_waits_for_a_standby_that_is_gone_ends_in_time",),
+    ),
+    Removal(
+        "a session that began read-only is not kept",
+        (Edit("outbox/writer.py", "if error.pgcode == READ_ONLY:", "if False:"),),
+        (f"{COMMITTER}::test_a_session_that_began_read_only_is_replaced",),
     ),
     Removal(
         "what cannot be told of a COMMIT does not count as stored",

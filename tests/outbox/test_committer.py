@@ -157,14 +157,6 @@ def test_the_truth_of_an_unanswered_commit_comes_from_the_database(database: str
     assert (str(acceptance.id) in stored(database)) is arrives
 
 
-def test_a_transaction_id_that_is_anothers_after_a_fail_over_proves_nothing(database: str) -> None:
-    with connected(database) as connection:
-        of_another = CommitUnknownError(accept(connection, [notification()]), "gone")
-        connection.commit()
-
-    assert committed_after_all(lambda: connect(make_settings(database), "test"), of_another, uuid4()) is False
-
-
 def test_an_unanswered_commit_that_the_standby_does_not_confirm_is_not_taken_for_stored(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

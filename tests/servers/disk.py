@@ -1,13 +1,13 @@
 """A small file system in memory that a test can fill up."""
 
-import os
-import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 BALLAST = "ballast"
+PIECE = bytes(65_536)
 
 
 class Disk:
@@ -21,10 +21,12 @@ class Disk:
             pytest.skip(f"a disk that gets full cannot be mounted here: {done.stderr.strip()}")
 
     def fill(self, *, leave: int = 0) -> None:
-        """Take all space but so many bytes."""
-        taken = shutil.disk_usage(self._folder).free - leave
-        with (self._folder / BALLAST).open("wb") as ballast:
-            os.posix_fallocate(ballast.fileno(), 0, taken)
+        """Take all space but so many bytes; others may take some meanwhile."""
+        with (self._folder / BALLAST).open("wb", buffering=0) as ballast:
+            with suppress(OSError):
+                while True:
+                    ballast.write(PIECE)
+            ballast.truncate(max(0, ballast.tell() - leave))
 
     def free(self) -> None:
         """Give back what was taken."""

@@ -74,9 +74,13 @@ class Pooler:
             self.close(self._free.get())
 
     @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
     def url(self) -> str:
         """For libpq and DATABASE_URL: the same database, by way of the pool."""
-        return f"postgresql://{self._user}@127.0.0.1:{self._server.server_address[1]}/{self._database}"
+        return f"postgresql://{self._user}@127.0.0.1:{self.port}/{self._database}"
 
     def take(self) -> Upstream:
         """A session for one transaction; opens it when it is the first to use it. Raises queue.Empty, OSError."""

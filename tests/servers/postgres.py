@@ -123,6 +123,19 @@ class PostgresServer:
             place = f"host={primary.folder} port={primary._port} user={SUPERUSER} application_name={name}"  # noqa: SLF001
             settings.write(f"primary_conninfo = '{place}'\n")
 
+    def begin_at(self, transaction_id: int) -> None:
+        """Give out ids from there on; it is new and does not run."""
+        epoch, low = divmod(transaction_id, 1 << 32)
+        low -= low % (1 << 20)  # pages of the commit log are whole files
+        command = [str(self._bin / "pg_resetwal"), "-D", str(self._data), "-e", str(epoch), "-x", str(low)]
+        done = subprocess.run(command, user=self._user, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        log = self._data / "pg_xact" / f"{low >> 20:04X}"
+        if not log.exists():
+            log.write_bytes(bytes(256 * 1024))
+            if self._user:
+                shutil.chown(log, self._user)
+
     def promote(self) -> None:
         """End being a standby; returns when it takes writes."""
         self.execute("SELECT pg_promote()")

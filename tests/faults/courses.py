@@ -1,0 +1,55 @@
+"""The table of faults: every test of `tests/faults/test_*_faults.py` writes down the course of its faults."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.faults.course import COURSES, Course
+from tests.faults.report import machine, paragraphs
+
+HERE = Path(__file__).parent
+HEAD = (
+    "| fault | lasted | accepted | unknown | lost | p99 before | longest delay | normal again after | test |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def run_all(arguments: list[str]) -> tuple[list[Course], int]:
+    """Run the tests, or those that the arguments choose; returns the courses and pytest's exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        courses = Path(folder) / "courses"
+        courses.touch()
+        tests = [str(path.relative_to(ROOT)) for path in sorted(HERE.glob("test_*_faults.py"))]
+        command = [sys.executable, "-m", "pytest", "-q", *tests, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, COURSES: str(courses)}, check=False)
+        return [
+            Course(**json.loads(line)) for line in courses.read_text(encoding="utf-8").splitlines()
+        ], done.returncode
+
+
+def describe(courses: list[Course]) -> str:
+    """For the page. What was lost is 0 in every row: the oracle lets no other course be written down."""
+    rows = [_row(course) for course in courses]
+    head = f"{machine()}; under `pytest` with fsync off. Delays are from the POST to the arrival at the provider."
+    return paragraphs([head, "\n".join([HEAD, *rows])])
+
+
+def _row(course: Course) -> str:
+    file, _, test = course.test.partition("::")
+    link = f"[{test.partition('[')[0].removeprefix('test_').replace('_', ' ')}](../{file})"
+    cells = (
+        course.fault,
+        f"{course.lasted:.1f} s",
+        f"{course.accepted:,}",
+        f"{course.unknown:,}",
+        "0",
+        f"{1000 * course.usual:.0f} ms",
+        f"{course.worst:.1f} s",
+        f"{course.back_after:.1f} s",
+        link,
+    )
+    return f"| {' | '.join(cells)} |"

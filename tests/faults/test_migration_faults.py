@@ -1,0 +1,100 @@
+"""A migration under load, the release before beside the next one, and a pooler in between.
+
+The release before is the last commit before the newest migration.
+"""
+
+import io
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, migrate
+from tests.faults.course import endure
+from tests.faults.world import DATABASE, World, made_world
+from tests.servers.eventually import eventually
+from tests.servers.herald import herald_environment
+from tests.servers.pooler import Pooler
+from tests.servers.ports import free_port
+
+pytestmark = pytest.mark.kafka
+
+STARTED = 90.0  # seconds
+REVISION = "SELECT version_num FROM alembic_version"
+SESSIONS = 20  # of the pool
+
+
+@pytest.fixture
+def release_before(tmp_path: Path) -> Path:
+    """Its code in a folder; skips in a checkout that lacks its commit."""
+    newest = _git("log", "-1", "--format=%H", "--", "alembic/versions").decode().strip()
+    try:
+        packed = _git("archive", f"{newest}~")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"this checkout lacks the release before: {error.stderr.decode().strip()}")
+    folder = tmp_path / "before"
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True).stdout
+
+
+def migrate_by(release: Path, url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=release,
+        env=herald_environment({"DATABASE_URL": url, "PYTHONPATH": str(release)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_migration_under_load_and_two_releases_beside_each_other_lose_nothing(release_before: Path) -> None:
+    with made_world(migrate=lambda url: migrate_by(release_before, url), PYTHONPATH=str(release_before)) as world:
+        endure(world, "migration under load, then both releases, then the next alone", upgraded)
+
+
+@contextmanager
+def upgraded(world: World) -> Iterator[None]:
+    """Migrate, start the next release beside the one before, and then stop that one."""
+    before_it = world.server.ask(REVISION, DATABASE)
+    migrate(world.database)
+    assert world.server.ask(REVISION, DATABASE) != before_it, "the release before has migrated it already"
+    fleet = world.scene.fleet
+    before = dict(fleet.members)
+    fleet.settings.pop("PYTHONPATH")
+    port = free_port()
+    next_ones = {f"{name}-next": world.make_member(f"{name}-next", port) for name in before}
+    fleet.members |= next_ones
+    for member in next_ones.values():
+        member.start()
+    fleet.ports.append(port)
+    eventually(fleet.is_ready, STARTED, what="both releases work")
+    yield
+    fleet.members = next_ones
+    fleet.ports.pop(0)
+    for member in before.values():
+        assert member.stop() == 0, member.tail()
+
+
+def test_a_pooler_in_transaction_mode_before_api_and_pipeline_loses_nothing(world: World) -> None:
+    with Pooler(world.database, size=SESSIONS) as pooler:
+        endure(world, "api and pipeline by way of a pool in transaction mode", lambda world: pooled(world, pooler))
+        for proxy in world.of("postgres"):
+            proxy.lead_to(world.server.socket)
+
+
+@contextmanager
+def pooled(world: World, pooler: Pooler) -> Iterator[None]:
+    for pair in ("api-postgres", "pipeline-postgres"):
+        world.proxies[pair].lead_to(pooler.port)
+    yield
