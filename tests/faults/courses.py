@@ -25,10 +25,13 @@ def run_all(arguments: list[str]) -> tuple[list[Course], int]:
         courses.touch()
         tests = [str(path.relative_to(ROOT)) for path in sorted(HERE.glob("test_*_faults.py"))]
         command = [sys.executable, "-m", "pytest", "-q", *tests, *arguments]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, COURSES: str(courses)}, check=False)
-        return [
-            Course(**json.loads(line)) for line in courses.read_text(encoding="utf-8").splitlines()
-        ], done.returncode
+        env = {**os.environ, "FAULTS": "all", COURSES: str(courses)}
+        done = subprocess.run(command, cwd=ROOT, env=env, check=False)
+        return read(courses), done.returncode
+
+
+def read(courses: Path) -> list[Course]:
+    return [Course(**json.loads(line)) for line in courses.read_text(encoding="utf-8").splitlines()]
 
 
 def describe(courses: list[Course]) -> str:

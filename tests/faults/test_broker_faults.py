@@ -15,7 +15,7 @@ from outbox.registry import TOPICS
 from tests.end_to_end.topic import delete_topics
 from tests.faults.course import endure
 from tests.faults.fleet import Member
-from tests.faults.world import OUT_OF_ORDER, World
+from tests.faults.world import OUT_OF_ORDER, World, only_in_all
 from tests.servers.eventually import eventually
 
 pytestmark = pytest.mark.kafka
@@ -105,6 +105,7 @@ def joined(member: Member) -> bool:
     return member.is_ready or not member.running
 
 
+@only_in_all
 def test_a_restart_loses_nothing(world: World) -> None:
     endure(world, "Kafka stopped and started", restarted)
 
@@ -117,6 +118,7 @@ def test_a_frozen_broker_loses_nothing(world: World) -> None:
     endure(world, f"Kafka frozen for {FROZEN:g} s", frozen, lasts=FROZEN)
 
 
+@only_in_all
 def test_a_deleted_group_loses_nothing(world: World) -> None:
     endure(world, "consumer group deleted", without_its_group)
 
@@ -125,6 +127,7 @@ def test_rebalances_with_a_slow_channel_lose_nothing(world: World) -> None:
     endure(world, f"{REBALANCES} rebalances with a slow channel", rebalanced_again_and_again)
 
 
+@only_in_all
 def test_more_partitions_lose_nothing(world: World) -> None:
     """What goes to another partition than before may overtake what is still unread: Kafka's order ends there."""
     world.allowed |= OUT_OF_ORDER

@@ -6,10 +6,13 @@ from contextlib import contextmanager
 import pytest
 
 from tests.faults.course import Fault, endure
-from tests.faults.world import OUT_OF_ORDER, PAIRS, World
+from tests.faults.world import OUT_OF_ORDER, PAIRS, World, only_in_all
 from tests.servers.proxy import Proxy
 
 pytestmark = pytest.mark.kafka
+
+
+SHORT = ("api-postgres", "relay-kafka")  # of the half-open pairs
 
 
 def failing(pairs: tuple[str, ...], fail: Callable[[Proxy], None]) -> Fault:
@@ -24,13 +27,14 @@ def failing(pairs: tuple[str, ...], fail: Callable[[Proxy], None]) -> Fault:
     return fault
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", [pytest.param(pair, marks=() if pair in SHORT else only_in_all) for pair in PAIRS])
 def test_a_half_open_network_loses_nothing(world: World, pair: str) -> None:
     if pair == "pipeline-provider":
         world.allowed |= OUT_OF_ORDER  # a failed message, and what was given back behind it, hold up no other
     endure(world, f"half-open: {pair}", failing((pair,), Proxy.swallow), lasts=3.0)
 
 
+@only_in_all
 @pytest.mark.parametrize("pair", PAIRS)
 def test_connections_that_break_lose_nothing(world: World, pair: str) -> None:
     endure(world, f"connections cut and refused: {pair}", failing((pair,), Proxy.refuse))

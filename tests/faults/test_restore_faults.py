@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.course import endure, judge
 from tests.faults.test_postgres_faults import standby_of
-from tests.faults.world import DATABASE, World, made_world
+from tests.faults.world import DATABASE, World, made_world, only_in_all
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 from tests.servers.postgres import FAST, PostgresServer
@@ -29,6 +29,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
+@only_in_all
 def test_a_promoted_standby_that_has_all_loses_nothing(world: World, stack: ExitStack) -> None:
     """It is synchronous: what was accepted is on it."""
     standby = stack.enter_context(standby_of(world.server))
@@ -79,7 +80,7 @@ def excuse(world: World, start: float, end: float) -> None:
     print(f"accepted within {AT_RISK:g} s before the fail-over and lost with the primary: {len(lost)}")  # noqa: T201
 
 
-@pytest.mark.parametrize("first_id", [None, HIGHER], ids=["lower ids", "higher ids"])
+@pytest.mark.parametrize("first_id", [pytest.param(None, marks=only_in_all), HIGHER], ids=["lower ids", "higher ids"])
 def test_a_restored_dump_is_refused_until_it_is_rebased_and_then_loses_nothing(
     stack: ExitStack, first_id: int | None
 ) -> None:
@@ -141,6 +142,7 @@ def accept_some(world: World) -> None:
         eventually(lambda: world.ledger.accepted >= before + BATCH, ENDED, what="enough is accepted")
 
 
+@only_in_all
 def test_a_clone_that_goes_on_in_the_place_of_its_original_loses_nothing(world: World, stack: ExitStack) -> None:
     """It has the same system identifier and timeline, so nothing tells it apart: its cursor fits its log."""
     deliver(world)
