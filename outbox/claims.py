@@ -124,7 +124,8 @@ moved AS (
         updated_at = clock.at
     FROM lined_up AS l, clock
     WHERE m.id = l.id
-    RETURNING m.id, m.version, m.attempts, m.uncounted, m.due_at, m.updated_at, m.destination, obstacle, l.is_probe
+    RETURNING m.id, m.version, m.attempts, m.uncounted, m.due_at, m.updated_at, m.accepted_at, m.destination, obstacle,
+        l.is_probe
 ),
 probing AS (
     UPDATE breakers AS b SET probe_id = moved.id, probe_until = moved.due_at
@@ -141,7 +142,7 @@ logged AS (
            updated_at
     FROM moved
 )
-SELECT id::text, attempts, uncounted, is_probe FROM moved WHERE obstacle IS NULL
+SELECT id::text, attempts, uncounted, is_probe FROM moved WHERE obstacle IS NULL ORDER BY accepted_at, id
 """
 
 # Only a strict topic asks whether another worker has one of the key: every table costs planning time.
@@ -155,7 +156,7 @@ _STRICT = _CLAIM.format(or_elsewhere="OR f.is_strict AND NOT f.is_here AND elsew
 
 
 def claim(connection: Connection, records: Sequence[Record], *, lease: float) -> dict[UUID, Claim]:
-    """Start an attempt for each record that still fits and may be tried now; returns the winners by id.
+    """Start an attempt for each record that still fits and may be tried now; the winners in order of acceptance.
 
     The lease is in seconds, by the database's clock; until it ends nobody else settles the attempt.
     """

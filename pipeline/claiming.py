@@ -49,7 +49,10 @@ class Claiming:
     def attempts(
         self, requests: Sequence[Request], won: Mapping[UUID, Claim], *, asked_at: float, generation: int
     ) -> list[Attempt]:
-        """The winners; `asked_at` by the monotonic clock, before the claim."""
+        """The winners, of a key as they were accepted; `asked_at` by the monotonic clock, before the claim.
+
+        The record of one that was requested again stands behind those of later messages.
+        """
         return [
             Attempt(
                 one,
@@ -60,10 +63,24 @@ class Claiming:
                 is_probe=won[one.id].is_probe,
                 generation=generation,
             )
-            for one in requests
-            if one.id in won
+            for one in _lined_up([one for one in requests if one.id in won], list(won))
         ]
 
     def _hold(self, request: Request) -> float:
         """Seconds after its claim within which an attempt may begin: the lease less one delivery."""
         return self._lease - self._router.policy(request.destination).timeout
+
+
+def _lined_up(winners: Sequence[Request], accepted: Sequence[UUID]) -> list[Request]:
+    """In the order of their records, but those of a key and a priority in the order in which they were accepted."""
+    places: dict[tuple[str, str, int | None], list[int]] = {}
+    for index, one in enumerate(winners):
+        if one.key is not None:
+            places.setdefault((one.topic, one.key, one.dates.priority), []).append(index)
+    rank, lined_up = {message: number for number, message in enumerate(accepted)}, list(winners)
+    for indexes in places.values():
+        if len(indexes) > 1:
+            in_order = sorted((winners[index] for index in indexes), key=lambda one: rank[one.id])
+            for index, one in zip(indexes, in_order, strict=True):
+                lined_up[index] = one
+    return lined_up

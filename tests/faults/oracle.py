@@ -89,7 +89,9 @@ def judge(evidence: Evidence) -> Verdict:
     _compare_repeats(verdict)
     for where, judged in _orders(evidence).items():
         verdict.figures[f"pairs judged {where}"] = judged.pairs
-        _report(verdict, f"out of order {where}", [f"number {number}" for number in judged.overtaking])
+        _report(
+            verdict, f"out of order {where}", [f"number {one} overtook {other}" for one, other in judged.overtaking]
+        )
     return verdict
 
 

@@ -17,10 +17,10 @@ class Place(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """How many pairs were ordered in real time, and the numbers of those that overtook one before them."""
+    """How many pairs were ordered in real time; each that overtook one before it, with the last of those."""
 
     pairs: int
-    overtaking: list[int]
+    overtaking: list[tuple[int, int]]
 
 
 def judge_order(places: Iterable[Place]) -> Judged:
@@ -29,13 +29,19 @@ def judge_order(places: Iterable[Place]) -> Judged:
     for place in places:
         by_key.setdefault(place.key, []).append(place)
     judged = [_judge_key(found) for found in by_key.values()]
-    return Judged(sum(one.pairs for one in judged), sorted(number for one in judged for number in one.overtaking))
+    return Judged(sum(one.pairs for one in judged), sorted(pair for one in judged for pair in one.overtaking))
 
 
 def _judge_key(places: list[Place]) -> Judged:
     places = sorted(places, key=lambda place: place.answered)
     answered = [place.answered for place in places]
-    latest = list(accumulate((place.at for place in places), max))
+    latest = list(accumulate(places, _later))
     before = [(place, bisect_left(answered, place.sent)) for place in places]
-    overtaking = [place.number for place, count in before if count and place.at < latest[count - 1]]
+    overtaking = [
+        (place.number, latest[count - 1].number) for place, count in before if count and place.at < latest[count - 1].at
+    ]
     return Judged(sum(count for _, count in before), overtaking)
+
+
+def _later(one: Place, other: Place) -> Place:
+    return other if other.at > one.at else one

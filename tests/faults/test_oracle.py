@@ -145,4 +145,4 @@ def test_requests_that_were_open_at_the_same_time_are_not_ordered() -> None:
 def test_an_answer_that_never_came_orders_nothing_behind_it() -> None:
     places = [Place("ada", 0.0, float("inf"), 5, 0), Place("ada", 1.0, 3.0, 4, 1), Place("ada", 4.0, 5.0, 3, 2)]
 
-    assert judge_order(places) == Judged(1, [2])
+    assert judge_order(places) == Judged(1, [(2, 1)])

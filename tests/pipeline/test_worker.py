@@ -203,6 +203,23 @@ def test_messages_of_one_key_are_delivered_in_the_order_of_their_records(
     assert [delivery.id for _, delivery in channel.delivered] == messages
 
 
+def test_messages_of_one_key_that_are_claimed_together_are_delivered_as_they_were_accepted(
+    database: str, make_worker: MakeWorker, channel: FakeChannel
+) -> None:
+    first, second, other = new_id(), new_id(), new_id()
+    accept(database, first, second)
+    accept(database, other, key="8")
+    worker = make_worker(concurrency=1)
+    for message, key in ((second, b"7"), (other, b"8"), (first, b"7")):  # the first was requested again
+        worker.inbox.add(own(message, key=key))
+
+    worker.start()
+
+    eventually(lambda: set(statuses(database).values()) == {"sent"})
+    order = [delivery.id for _, delivery in channel.delivered]
+    assert order.index(first) < order.index(second)
+
+
 def test_a_slow_destination_does_not_hold_up_another_key(database: str, worker: Worker, channel: FakeChannel) -> None:
     slow, other = new_id(), new_id()
     accept(database, slow)
