@@ -18,7 +18,7 @@ from tests.faults.fleet import Member
 from tests.faults.world import OUT_OF_ORDER, World, only_in_all
 from tests.servers.eventually import eventually
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, only_in_all]
 
 FROZEN = float(os.environ.get("FROZEN", "6"))  # seconds; a session of the consumer lasts 3
 GONE = float(os.environ.get("GONE", "4"))  # seconds

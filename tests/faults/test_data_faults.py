@@ -11,10 +11,10 @@ from confluent_kafka import Message, Producer
 from outbox.registry import DEAD_LETTERS
 from tests.end_to_end.topic import reading
 from tests.faults.course import endure
-from tests.faults.world import DATABASE, World
+from tests.faults.world import DATABASE, World, only_in_all
 from tests.servers.eventually import eventually
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, only_in_all]
 
 ANSWER = 10.0  # seconds
 STARTED = 60.0  # seconds

@@ -15,13 +15,13 @@ import pytest
 
 from tests.conftest import ROOT, migrate
 from tests.faults.course import endure
-from tests.faults.world import DATABASE, World, made_world
+from tests.faults.world import DATABASE, World, made_world, only_in_all
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
 from tests.servers.pooler import Pooler
 from tests.servers.ports import free_port
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, only_in_all]
 
 STARTED = 90.0  # seconds
 REVISION = "SELECT version_num FROM alembic_version"

@@ -9,7 +9,7 @@ from tests.faults.course import Fault, endure
 from tests.faults.world import OUT_OF_ORDER, PAIRS, World, only_in_all
 from tests.servers.proxy import Proxy
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, only_in_all]
 
 
 SHORT = ("api-postgres", "relay-kafka")  # of the half-open pairs

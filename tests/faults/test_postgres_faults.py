@@ -10,7 +10,7 @@ from tests.faults.course import endure
 from tests.faults.world import DATABASE, World, only_in_all
 from tests.servers.postgres import PostgresServer
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, only_in_all]
 
 CAUGHT_UP = 30.0  # seconds
 DISK = 400 << 20  # bytes

@@ -14,7 +14,7 @@ from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 from tests.servers.postgres import FAST, PostgresServer
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, only_in_all]
 
 CAUGHT_UP = 60.0  # seconds
 ENDED = 60.0  # seconds

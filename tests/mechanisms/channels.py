@@ -45,7 +45,7 @@ REMOVALS = (
             Edit(
                 "pipeline/smtp/client.py",
                 "self._connection.settimeout(self._client.deadline.left())",
-                "self._connection.settimeout(5.0)",
+                "self._connection.settimeout(self._client.deadline.left() + 2.0)",
             ),
         ),
         ("tests/channels/test_email_outcomes.py::test_a_server_without_an_answer_is_left_at_the_deadline",),

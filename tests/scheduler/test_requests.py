@@ -8,6 +8,7 @@ from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.claims import Claim, Record, claim
+from outbox.database import read_clock
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from outbox.relay import cursor as cursors
@@ -183,7 +184,7 @@ def test_no_page_is_noted_while_a_topic_is_missing(
 
 def test_a_restored_request_with_the_id_of_this_transaction_is_requested_again_once(connection: Connection) -> None:
     (message,) = accepted(connection, notification())
-    choice = Choice(pending_that(NOT_YET), {}, "'lost'")
+    choice = Choice(pending_that(NOT_YET), {"begun_at": read_clock(connection)}, "'lost'")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE messages SET requested_in = pg_current_xact_id()")
 
