@@ -106,20 +106,10 @@ class Deliveries:
                 self._wake()
             self._seen = self._done
 
-    @property
-    def has_unbegun(self) -> bool:
-        """Whether something is claimed and its call has not begun."""
-        with self._lock:
-            return self._destinations.has_queued or self._lanes.has_waiting
-
     def abandon(self) -> list[Attempt]:
         """Take back whatever was not begun."""
         with self._lock:
-            ready = self._destinations.abandon()
-            left = [*ready, *self._lanes.abandon(ready)]
-            for attempt in left:
-                self._destinations.given_back(attempt)
-        return left
+            return [*self._destinations.abandon(), *self._lanes.abandon()]
 
     def _give_back(self, attempts: Sequence[Attempt]) -> None:
         with self._lock:

@@ -87,22 +87,11 @@ class Lanes:
                 if not (lane.unrecorded or lane.is_busy):
                     del self._lanes[key]
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether anything waits for the one before it."""
-        return any(lane.waiting for lane in self._lanes.values())
-
-    def abandon(self, unbegun: Iterable[Attempt]) -> list[Attempt]:
-        """Everything that waits goes back, and so do these, which might have begun."""
-        heads = {attempt.lane: attempt for attempt in unbegun if attempt.lane is not None}
-        left: list[Attempt] = []
-        for key, lane in self._lanes.items():
-            head = heads.get(key)
-            back = [*([head] if head else []), *lane.waiting]
-            left += lane.waiting
-            lane.is_busy = lane.is_busy and head is None
-            if back:
-                self._break(lane, [] if key[0] in self._strict_topics else back)
+    def abandon(self) -> list[Attempt]:
+        """Everything that waits goes back."""
+        left = [attempt for lane in self._lanes.values() for attempt in lane.waiting]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
         return left
 
     def _break(self, lane: _Lane, back: Iterable[Attempt]) -> None:

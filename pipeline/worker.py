@@ -9,9 +9,6 @@ A message whose key has an attempt under way is claimed all the same and held he
 meanwhile, so no call begins when less than a delivery's time is left of it (`Attempt.deadline`).
 Leaving it unclaimed instead would make the checkpoint, and with it every other key, wait for it.
 Where it could not begin in time anyway, because its destination is busy, the claim postpones it.
-
-Before a partition goes to another worker, `hand_over` lets what is claimed of it begin here, or gives it
-back: the next of its key would be called there at once.
 """
 
 import threading
@@ -39,9 +36,7 @@ from pipeline.routing import Router
 BATCH = 1000  # records, and outcomes, in one transaction at most
 RETURNED = 50  # attempts given back, in one transaction at most: a failing destination returns hundreds, none urgent
 SPUR = 0.002  # seconds without progress until one more delivery thread is woken
-HAND_OVER = 3.0  # seconds that partitions wait for what was claimed of them; the rest is given back
 STOPPED = "not tried: the pipeline stopped"
-HANDED_OVER = "not tried: another pipeline took its partition over"
 
 Letters = list[tuple[Arrival, str]]
 
@@ -86,7 +81,6 @@ class Worker:
         )
         self._claiming = Claiming(router, self._deliveries, lease=lease, strict_topics=strict_topics)
         self._closing = False
-        self._asked_to_hand_over: threading.Event | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -104,13 +98,6 @@ class Worker:
             self._thread.join(timeout)
         if self._deliveries.open:
             _log.warning("deliveries_left_to_their_leases", deliveries=self._deliveries.open)
-
-    def hand_over(self) -> None:
-        """Return once everything that is claimed has begun, or was given back; called while nothing is added."""
-        self._asked_to_hand_over = handed_over = threading.Event()
-        self._doorbell.ring()
-        if not handed_over.wait(2 * HAND_OVER):
-            _log.warning("handed_over_late", deliveries=self._deliveries.open)
 
     def work(self) -> int:
         """One pass; returns how many records and outcomes it settled."""
@@ -140,8 +127,6 @@ class Worker:
     def _run(self) -> None:
         try:
             while not self._closing:
-                if self._asked_to_hand_over is not None:
-                    self._hand_over(self._asked_to_hand_over)
                 if not self.work():
                     self._sleep()
             self._give_back(STOPPED)
@@ -154,17 +139,6 @@ class Worker:
             self._on_error()
         finally:
             self._ledger.close()
-
-    def _hand_over(self, handed_over: threading.Event) -> None:
-        deadline = monotonic() + HAND_OVER
-        while self._deliveries.has_unbegun and monotonic() < deadline:
-            if not self.work() and not self._doorbell.sleep(self._has_outcomes, SPUR):
-                self._deliveries.spur()
-        self._give_back(HANDED_OVER)
-        while self._returned:
-            self.work()
-        self._asked_to_hand_over = None
-        handed_over.set()
 
     def _sleep(self) -> None:
         if self._deliveries.waiting:
@@ -179,8 +153,7 @@ class Worker:
         return bool(self._outcomes or self._returned)
 
     def _has_work(self) -> bool:
-        is_told = self._closing or self._asked_to_hand_over is not None
-        return self._has_outcomes() or is_told or (self._room() > 0 and len(self.inbox) > 0)
+        return self._has_outcomes() or self._closing or (self._room() > 0 and len(self.inbox) > 0)
 
     def _room(self) -> int:
         if self._closing:
@@ -193,8 +166,7 @@ class Worker:
         """At most one per message: a statement sees only one."""
         taken: dict[UUID, Outcome] = {}
         _take(self._outcomes, BATCH, taken)
-        is_urgent = self._closing or self._asked_to_hand_over is not None
-        _take(self._returned, BATCH if is_urgent else RETURNED, taken)
+        _take(self._returned, BATCH if self._closing else RETURNED, taken)
         return list(taken.values())
 
     def _take_requests(self) -> tuple[int, list[Request], Letters]:

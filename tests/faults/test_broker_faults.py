@@ -124,6 +124,7 @@ def test_a_deleted_group_loses_nothing(world: World) -> None:
 
 
 def test_rebalances_with_a_slow_channel_lose_nothing(world: World) -> None:
+    world.allowed |= {"out of order at the provider"}  # what waits in the worker that had the partition is overtaken
     endure(world, f"{REBALANCES} rebalances with a slow channel", rebalanced_again_and_again)
 
 

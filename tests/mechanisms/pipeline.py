@@ -141,20 +141,6 @@ REMOVALS = (
         (f"{DESTINATIONS}::test_any_lane_gives_back_what_waits_behind_one_that_was_given_back",),
     ),
     Removal(
-        "a partition is handed over once what was claimed of it has begun or was given back",
-        (
-            Edit(
-                "pipeline/worker.py",
-                "        if not handed_over.wait(2 * HAND_OVER):\n",
-                "        if not handed_over.wait(0):\n",
-            ),
-        ),
-        (
-            f"{WORKER}::test_a_partition_is_handed_over_once_what_is_claimed_of_it_has_begun",
-            f"{WORKER}::test_what_cannot_begin_in_time_is_given_back_before_a_partition_is_handed_over",
-        ),
-    ),
-    Removal(
         "a permanent error is the end",
         (
             Edit(

@@ -173,21 +173,6 @@ def test_any_lane_gives_back_what_waits_behind_one_that_was_given_back() -> None
     lanes.recorded([outcome(third, "postponed")])
 
 
-def test_a_lane_that_was_abandoned_opens_once_the_database_knows() -> None:
-    lanes = Lanes(set())
-    begun, waiting, ready = attempt(key="7"), attempt(key="7"), attempt(key="8")
-    for one in (begun, waiting, ready):
-        lanes.enter(one)
-
-    assert lanes.abandon([ready]) == [waiting]
-    assert (lanes.enter(attempt(key="9")), lanes.has_waiting) == (True, False)
-
-    lanes.recorded([outcome(waiting, "postponed"), outcome(ready, "postponed")])
-    assert lanes.enter(attempt(key="8")) is True
-    assert lanes.leave(begun, outcome(begun, "sent")) == (None, [])
-    assert lanes.enter(attempt(key="7")) is True
-
-
 def test_what_was_claimed_before_a_destination_failed_is_given_back_untried() -> None:
     channel, health = FakeChannel(), Health(2)
     deliver = make_deliverer(make_router(channel), health=health)

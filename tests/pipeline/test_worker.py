@@ -7,16 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from outbox.scheduler.due import request_due
 from pipeline.decoding import NO_HANDLER
 from pipeline.delivery import PermanentError, TemporaryError
 from pipeline.inbox import WorkerError
 from pipeline.sink import DeliverySink
-from pipeline.worker import HANDED_OVER, RETURNED, STOPPED, Worker
+from pipeline.worker import RETURNED, STOPPED, Worker
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
 from tests.pipeline.parts import make_router, settings
-from tests.pipeline.records import accept, arrival, new_id, opened, own, rows, statuses
+from tests.pipeline.records import accept, arrival, new_id, own, rows, statuses
 from tests.servers.eventually import eventually
 
 MakeWorker = Callable[..., Worker]
@@ -287,51 +286,6 @@ def test_closing_gives_back_what_was_held(database: str, worker: Worker, channel
 
     assert statuses(database) == {under_way: "sent", held: "scheduled"}
     assert rows(database, "SELECT reason FROM messages WHERE status = 'scheduled'") == [(STOPPED,)]
-
-
-def test_a_partition_is_handed_over_once_what_is_claimed_of_it_has_begun(
-    database: str, worker: Worker, channel: FakeChannel
-) -> None:
-    first, second = new_id(), new_id()
-    accept(database, first, second)
-    channel.hold()
-    worker.inbox.add(own(first))
-    worker.inbox.add(own(second))
-    worker.inbox.flush(10)
-    assert channel.entered.acquire(timeout=10)
-
-    handing_over = threading.Thread(target=worker.hand_over)
-    handing_over.start()
-    assert not channel.entered.acquire(timeout=0.2)
-    channel.release()
-    handing_over.join(10)
-
-    assert not handing_over.is_alive()
-    assert [delivery.id for _, delivery in channel.delivered] == [first, second]
-
-
-def test_what_cannot_begin_in_time_is_given_back_before_a_partition_is_handed_over(
-    database: str, worker: Worker, channel: FakeChannel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipeline.worker.HAND_OVER", 0.2)
-    messages = [new_id() for _ in range(3)]
-    accept(database, *messages)
-    channel.hold()
-    for message in messages:
-        worker.inbox.add(own(message))
-    worker.inbox.flush(10)
-    assert channel.entered.acquire(timeout=10)
-
-    worker.hand_over()
-
-    assert statuses(database) == {messages[0]: "sending", messages[1]: "scheduled", messages[2]: "scheduled"}
-    assert rows(database, "SELECT DISTINCT reason FROM messages WHERE status = 'scheduled'") == [(HANDED_OVER,)]
-    channel.release()
-    eventually(lambda: statuses(database)[messages[0]] == "sent")
-    with opened(database) as connection:
-        assert request_due(connection, settings(database)) == 2
-    worker.inbox.add(own(messages[1], request=2))
-    eventually(lambda: statuses(database)[messages[1]] == "sent", what="its lane is open again")
 
 
 def test_the_workers_end_is_told_to_whoever_adds_or_flushes(make_worker: MakeWorker, failed: threading.Event) -> None:
