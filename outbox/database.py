@@ -29,7 +29,7 @@ def connect(settings: Settings, application_name: str) -> Connection:
 
 
 def connect_watched(settings: Settings, application_name: str) -> WatchedConnection:
-    """The same for a process that goes on for ever: no call takes longer than `statement_timeout` and 2 seconds.
+    """The same for a process that goes on for ever: no call takes longer than `statement_timeout` and 3 seconds.
 
     What sets a longer `statement_timeout` raises the connection's `limit`, too.
     """
