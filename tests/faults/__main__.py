@@ -85,7 +85,7 @@ def table(arguments: tuple[str, ...], *, is_recorded: bool) -> None:
     ARGUMENTS are pytest's, after `--`.
     """
     found, code = courses.run_all(list(arguments))
-    finish("faults", courses.describe(found), is_recorded=is_recorded)
+    finish("faults", courses.describe(found), is_recorded=is_recorded and code == 0)
     sys.exit(code)
 
 

@@ -18,7 +18,7 @@ from tests.faults.fleet import Member
 from tests.faults.world import OUT_OF_ORDER, World, only_in_all
 from tests.servers.eventually import eventually
 
-pytestmark = [pytest.mark.kafka, only_in_all]
+pytestmark = pytest.mark.kafka
 
 FROZEN = float(os.environ.get("FROZEN", "6"))  # seconds; a session of the consumer lasts 3
 GONE = float(os.environ.get("GONE", "4"))  # seconds
@@ -114,6 +114,7 @@ def test_a_broker_that_is_gone_for_long_loses_nothing(world: World) -> None:
     endure(world, f"Kafka killed, gone for {GONE:g} s", gone, lasts=GONE)
 
 
+@only_in_all
 def test_a_frozen_broker_loses_nothing(world: World) -> None:
     endure(world, f"Kafka frozen for {FROZEN:g} s", frozen, lasts=FROZEN)
 
@@ -123,6 +124,7 @@ def test_a_deleted_group_loses_nothing(world: World) -> None:
     endure(world, "consumer group deleted", without_its_group)
 
 
+@only_in_all
 def test_rebalances_with_a_slow_channel_lose_nothing(world: World) -> None:
     world.allowed |= {"out of order at the provider"}  # what waits in the worker that had the partition is overtaken
     endure(world, f"{REBALANCES} rebalances with a slow channel", rebalanced_again_and_again)

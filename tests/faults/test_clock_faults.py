@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.testing.clock import VirtualClock
 from tests.faults.course import Fault, endure
-from tests.faults.world import World, only_in_all
+from tests.faults.world import World
 
-pytestmark = [pytest.mark.kafka, only_in_all]
+pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx2
 import pytest
@@ -14,7 +13,7 @@ from tests.faults.course import endure
 from tests.faults.world import DATABASE, World, only_in_all
 from tests.servers.eventually import eventually
 
-pytestmark = [pytest.mark.kafka, only_in_all]
+pytestmark = pytest.mark.kafka
 
 ANSWER = 10.0  # seconds
 STARTED = 60.0  # seconds
@@ -71,6 +70,7 @@ def write(world: World, like: Message, changed: dict[str, bytes]) -> None:
     assert producer.flush(ANSWER) == 0
 
 
+@only_in_all
 def test_broken_records_and_bodies_stop_nothing(world: World) -> None:
     world.allowed |= STRANGERS
 
@@ -89,21 +89,3 @@ def test_forged_records_change_nothing_that_is_heralds(world: World) -> None:
     forged_ones = "SELECT count(*) FROM messages WHERE data ->> 'content' = 'forged'"
     eventually(lambda: world.server.ask(forged_ones, DATABASE) == 2, STARTED)
     assert world.server.ask("SELECT count(*) FROM messages WHERE request > 6", DATABASE) == 0
-
-
-def test_a_record_too_large_stops_nothing(world: World) -> None:
-    found: dict[str, Any] = {}
-
-    @contextmanager
-    def too_large(world: World) -> Iterator[None]:
-        url = f"http://127.0.0.1:{world.scene.fleet.ports[0]}/messages"
-        body = {"topic": "generic_topic", "data": {"text": "x" * 1_200_000}}
-        answer = httpx2.post(url, json=body, timeout=ANSWER)
-        assert answer.status_code == 202, answer.text
-        found.update(answer.json())
-        yield
-        status = f"SELECT status FROM messages WHERE id = '{found['id']}'"
-        eventually(lambda: world.server.ask(status, DATABASE) == "dead", STARTED, what="it is dead")
-
-    world.allowed |= {*STRANGERS, "not over", "not on Kafka"}
-    endure(world, "a record too large for Kafka", too_large)

@@ -9,7 +9,7 @@ from tests.faults.course import Fault, endure
 from tests.faults.world import OUT_OF_ORDER, PAIRS, World, only_in_all
 from tests.servers.proxy import Proxy
 
-pytestmark = [pytest.mark.kafka, only_in_all]
+pytestmark = pytest.mark.kafka
 
 
 SHORT = ("api-postgres", "relay-kafka")  # of the half-open pairs
@@ -46,5 +46,6 @@ def test_a_slow_network_that_loses_packets_loses_no_message(world: World) -> Non
     endure(world, "20 ms each way and 5 % lost, everywhere", fault, lasts=4.0)
 
 
+@only_in_all
 def test_a_network_that_stands_still_loses_nothing(world: World) -> None:
     endure(world, "the whole network stands still", failing(PAIRS, Proxy.hold), lasts=3.0)

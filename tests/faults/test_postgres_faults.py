@@ -10,7 +10,7 @@ from tests.faults.course import endure
 from tests.faults.world import DATABASE, World, only_in_all
 from tests.servers.postgres import PostgresServer
 
-pytestmark = [pytest.mark.kafka, only_in_all]
+pytestmark = pytest.mark.kafka
 
 CAUGHT_UP = 30.0  # seconds
 DISK = 400 << 20  # bytes
@@ -169,5 +169,6 @@ def test_a_write_transaction_that_stays_open_holds_nothing_up(world: World) -> N
     assert course.unknown == 0
 
 
+@only_in_all
 def test_an_address_that_leads_to_a_standby_loses_nothing(world: World) -> None:
     endure(world, "the DSN leads to a standby", led_to_a_standby, lasts=4.0)
