@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic
 
+from confluent_kafka import TopicPartition
 from quixstreams import Application
 from quixstreams.sinks.base import BaseSink
 
@@ -25,14 +26,27 @@ CONSUMER = {
 
 
 class PipelineApplication(Application):
-    """Leaves signals to the process, which may be told to stop before Quix runs."""
+    """Leaves signals to the process, which may be told to stop before Quix runs, and hands partitions over."""
+
+    hand_over: Callable[[], None]
 
     def _setup_signal_handlers(self) -> None:
         """Quix would lose a SIGTERM that comes while it starts."""
 
+    def _on_revoke(self, consumer: object, topic_partitions: list[TopicPartition]) -> None:
+        """The group waits for this: whoever gets the partitions begins once it has returned."""
+        try:
+            super()._on_revoke(consumer, topic_partitions)
+        finally:
+            self.hand_over()
 
-def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str], *, folder: Path) -> Application:
+
+def make_application(
+    settings: Settings, sink: BaseSink, topics: Iterable[str], hand_over: Callable[[], None], *, folder: Path
+) -> Application:
     """One dataframe per topic, all into the same sink; the window is the checkpoint.
+
+    `hand_over` is called when partitions are about to go to another process.
 
     The topics must exist. Quix makes a subfolder of `folder`, though nothing here keeps state in files.
     Raises KafkaException when the broker does not answer.
@@ -50,6 +64,7 @@ def make_application(settings: Settings, sink: BaseSink, topics: Iterable[str], 
         loglevel=None,
         consumer_extra_config={**CONSUMER, **_timeouts(settings)},
     )
+    application.hand_over = hand_over
     for name in topics:
         topic = application.topic(name, value_deserializer="bytes", key_deserializer="bytes")
         application.dataframe(topic).sink(sink)

@@ -106,6 +106,12 @@ class Deliveries:
                 self._wake()
             self._seen = self._done
 
+    @property
+    def has_unbegun(self) -> bool:
+        """Whether something is claimed and its call has not begun."""
+        with self._lock:
+            return self._destinations.has_queued or self._lanes.has_waiting
+
     def abandon(self) -> list[Attempt]:
         """Take back whatever was not begun."""
         with self._lock:

@@ -51,6 +51,11 @@ class Destinations:
         """Whether `take` would find something."""
         return any(queue.has_room for queue in self._turns)
 
+    @property
+    def has_queued(self) -> bool:
+        """Whether anything is ready, with room or without."""
+        return any(queue.ready for queue in self._queues.values())
+
     def opened(self, destination: str | None) -> None:
         """One more attempt is claimed for it."""
         self._queue(destination).open += 1

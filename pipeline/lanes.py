@@ -87,6 +87,11 @@ class Lanes:
                 if not (lane.unrecorded or lane.is_busy):
                     del self._lanes[key]
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether anything waits for the one before it."""
+        return any(lane.waiting for lane in self._lanes.values())
+
     def abandon(self) -> list[Attempt]:
         """Everything that waits goes back."""
         left = [attempt for lane in self._lanes.values() for attempt in lane.waiting]

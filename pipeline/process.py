@@ -106,7 +106,8 @@ def consume(
     """Run the application until `stop` is set or it fails, then settle the deliveries that are under way."""
     worker = make_worker(settings, topics, router, stop=stop, on_error=on_error)
     with TemporaryDirectory(prefix="herald-", ignore_cleanup_errors=True) as folder:
-        application = make_application(settings, DeliverySink(worker.inbox), topics, folder=Path(folder))
+        sink = DeliverySink(worker.inbox)
+        application = make_application(settings, sink, topics, worker.hand_over, folder=Path(folder))
         worker.start()
         _log.info("pipeline_started", topics=sorted(topics), group=settings.group, window=settings.window_size)
         try:

@@ -36,10 +36,12 @@ from pipeline.routing import Router
 BATCH = 1000  # records, and outcomes, in one transaction at most
 RETURNED = 50  # attempts given back, in one transaction at most: a failing destination returns hundreds, none urgent
 SPUR = 0.002  # seconds without progress until one more delivery thread is woken
+HAND_OVER = 1.0  # seconds that a partition waits for what was claimed of it; a session may last as little as 3
 STOPPED = "not tried: the pipeline stopped"
 
 Letters = list[tuple[Arrival, str]]
 
+_never = threading.Event()
 _log = structlog.get_logger()
 
 
@@ -98,6 +100,15 @@ class Worker:
             self._thread.join(timeout)
         if self._deliveries.open:
             _log.warning("deliveries_left_to_their_leases", deliveries=self._deliveries.open)
+
+    def hand_over(self) -> None:
+        """Return once all that is claimed has begun, after a second at most; called while nothing is added.
+
+        Whoever gets the partitions calls the next of each key at once: what has not begun by then is overtaken.
+        """
+        deadline = monotonic() + HAND_OVER
+        while self._deliveries.has_unbegun and monotonic() < deadline:
+            _never.wait(SPUR)
 
     def work(self) -> int:
         """One pass; returns how many records and outcomes it settled."""

@@ -288,6 +288,41 @@ def test_closing_gives_back_what_was_held(database: str, worker: Worker, channel
     assert rows(database, "SELECT reason FROM messages WHERE status = 'scheduled'") == [(STOPPED,)]
 
 
+def test_a_partition_is_handed_over_once_what_is_claimed_of_it_has_begun(
+    database: str, worker: Worker, channel: FakeChannel
+) -> None:
+    first, second = new_id(), new_id()
+    accept(database, first, second)
+    channel.hold()
+    for message in (first, second):
+        worker.inbox.add(own(message))
+    worker.inbox.flush(10)
+    assert channel.entered.acquire(timeout=10)
+
+    first_may_end = threading.Timer(0.1, channel.release)
+    first_may_end.start()
+    worker.hand_over()
+
+    assert first_may_end.finished.is_set()
+    assert channel.entered.acquire(timeout=10), "the second has begun"
+
+
+def test_a_partition_does_not_wait_for_ever(
+    database: str, worker: Worker, channel: FakeChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.worker.HAND_OVER", 0.1)
+    messages = [new_id(), new_id()]
+    accept(database, *messages)
+    channel.hold()
+    for message in messages:
+        worker.inbox.add(own(message))
+    worker.inbox.flush(10)
+
+    worker.hand_over()
+
+    assert statuses(database) == dict.fromkeys(messages, "sending")
+
+
 def test_the_workers_end_is_told_to_whoever_adds_or_flushes(make_worker: MakeWorker, failed: threading.Event) -> None:
     worker = make_worker(url="postgresql://nobody@127.0.0.1:1/nowhere")
     sink = DeliverySink(worker.inbox)
