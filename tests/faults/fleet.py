@@ -66,10 +66,20 @@ class Member(HeraldProcess):
 
 
 class Fleet:
-    """Processes by name, `api-1` for example; `ports` are those of the APIs."""
+    """Processes by name, `api-1` for example; `ports` are those of the APIs.
+
+    `of_each` role there are so many, but for `pipelines` where that is given.
+    """
 
     def __init__(
-        self, folder: Path, database: str, bootstrap_servers: str, *, of_each: int = 2, settings: dict[str, str]
+        self,
+        folder: Path,
+        database: str,
+        bootstrap_servers: str,
+        *,
+        of_each: int = 2,
+        pipelines: int | None = None,
+        settings: dict[str, str],
     ) -> None:
         self.settings = {
             **NEEDED,
@@ -84,7 +94,7 @@ class Fleet:
                 f"{role}-{number}", folder, {**self.settings, "HERALD_PORT": str(self.ports[number - 1])}
             )
             for role in ROLES
-            for number in range(1, of_each + 1)
+            for number in range(1, 1 + (pipelines if pipelines and role == "pipeline" else of_each))
         }
 
     @contextmanager

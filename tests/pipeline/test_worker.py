@@ -299,11 +299,16 @@ def test_a_partition_is_handed_over_once_what_is_claimed_of_it_has_begun(
     worker.inbox.flush(10)
     assert channel.entered.acquire(timeout=10)
 
-    first_may_end = threading.Timer(0.1, channel.release)
-    first_may_end.start()
+    first_may_end = threading.Event()
+
+    def let_it_end() -> None:
+        first_may_end.set()
+        channel.release()
+
+    threading.Timer(0.1, let_it_end).start()
     worker.hand_over()
 
-    assert first_may_end.finished.is_set()
+    assert first_may_end.is_set()
     assert channel.entered.acquire(timeout=10), "the second has begun"
 
 
