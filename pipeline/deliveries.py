@@ -159,7 +159,7 @@ class Deliveries:
             self._parked.get()
 
     def _complete(self, attempt: Attempt, outcome: Outcome, seconds: float) -> list[Attempt]:
-        """Those of its strict lane that go back."""
+        """Those of its lane that go back."""
         with self._lock:
             self._done += 1
             self._destinations.done(attempt, seconds)

@@ -31,7 +31,7 @@ class Lanes:
     def __init__(self, strict_topics: Collection[str]) -> None:
         self._strict_topics = strict_topics
         self._lanes: dict[Key, _Lane] = {}
-        self._unrecorded: dict[UUID, Key] = {}
+        self._unrecorded: dict[tuple[UUID, int], Key] = {}  # by message and attempt: a hung one may be claimed again
 
     def length(self, key: Key) -> int:
         """How many wait in it."""
@@ -66,10 +66,7 @@ class Lanes:
         lane = self._lanes[key]
         is_strict = key[0] in self._strict_topics
         if outcome.outcome == "postponed" or (is_strict and outcome.outcome not in {"sent", "dead"}):
-            back = list(lane.waiting)
-            self._break(lane, [] if is_strict else [attempt, *back])
-            lane.is_busy = False
-            return None, back
+            return None, self._break(lane, attempt)
         if lane.waiting:
             return lane.waiting.popleft(), []
         lane.is_busy = False
@@ -80,7 +77,7 @@ class Lanes:
     def recorded(self, outcomes: Iterable[Outcome]) -> None:
         """The database has these: a lane that waits for no other is forgotten, broken or not."""
         for outcome in outcomes:
-            key = self._unrecorded.pop(outcome.id, None)
+            key = self._unrecorded.pop((outcome.id, outcome.attempt), None)
             if key is not None:
                 lane = self._lanes[key]
                 lane.unrecorded -= 1
@@ -99,13 +96,17 @@ class Lanes:
             lane.waiting.clear()
         return left
 
-    def _break(self, lane: _Lane, back: Iterable[Attempt]) -> None:
-        lane.is_broken = True
+    def _break(self, lane: _Lane, attempt: Attempt) -> list[Attempt]:
+        """Those that go back with it."""
+        back = list(lane.waiting)
         lane.waiting.clear()
-        for attempt in back:
-            self._await_record(lane, attempt)
+        lane.is_broken, lane.is_busy = True, False
+        for one in (attempt, *back):
+            self._await_record(lane, one)
+        return back
 
     def _await_record(self, lane: _Lane, attempt: Attempt) -> None:
-        if attempt.lane is not None:
+        one = attempt.request.id, attempt.number
+        if attempt.lane is not None and one not in self._unrecorded:
             lane.unrecorded += 1
-            self._unrecorded[attempt.request.id] = attempt.lane
+            self._unrecorded[one] = attempt.lane

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import msgspec
+import pytest
+
 from outbox.channel_settings import ChannelPolicy
 from outbox.outcomes import Outcome
 from pipeline.attempt import Attempt
@@ -18,7 +21,7 @@ SLOW, LIVE = "webhook:slow", "webhook:live"
 FAR = float("inf")
 
 
-def attempt(destination: str | None = LIVE, *, key: str | None = None, **fields: Any) -> Attempt:
+def attempt(destination: str | None = LIVE, *, key: str | None = None, number: int = 1, **fields: Any) -> Attempt:
     record = arrival()
     request = Request(
         id=new_id(),
@@ -31,7 +34,7 @@ def attempt(destination: str | None = LIVE, *, key: str | None = None, **fields:
         source="/herald",
         arrival=record,
     )
-    return Attempt(request, 1, FAR, destination=destination, **fields)
+    return Attempt(request, number, FAR, destination=destination, **fields)
 
 
 def make_destinations(**own: Any) -> Destinations:
@@ -53,7 +56,7 @@ def take_all(destinations: Destinations) -> list[Attempt]:
 
 
 def outcome(one: Attempt, kind: Any, *, is_fault: bool = False) -> Outcome:
-    return Outcome(id=one.request.id, attempt=1, outcome=kind, destination=one.counted, is_fault=is_fault)
+    return Outcome(id=one.request.id, attempt=one.number, outcome=kind, destination=one.counted, is_fault=is_fault)
 
 
 def test_a_destination_has_its_limit_and_the_others_their_turn() -> None:
@@ -171,6 +174,25 @@ def test_any_lane_gives_back_what_waits_behind_one_that_was_given_back() -> None
     lanes.recorded([given_back, outcome(second, "postponed")])
     assert lanes.enter(attempt(key="7")) is None
     lanes.recorded([outcome(third, "postponed")])
+
+
+@pytest.mark.parametrize("strict", [(), ("orders",)])
+@pytest.mark.parametrize("number", [1, 2])  # 1: a fail-over lost the first claim
+def test_a_lane_that_held_a_message_twice_is_in_order_again_once_the_database_has_both(
+    strict: tuple[str, ...], number: int
+) -> None:
+    lanes = Lanes(strict)
+    hung, waiting = attempt(key="7"), attempt(key="7")
+    claimed_again = msgspec.structs.replace(waiting, number=number)
+    for one in (hung, waiting, claimed_again):
+        lanes.enter(one)
+
+    assert lanes.leave(hung, outcome(hung, "sent")) == (waiting, [])
+    assert lanes.leave(waiting, outcome(waiting, "postponed")) == (None, [claimed_again])
+    for one in (hung, waiting, claimed_again):
+        lanes.recorded([outcome(one, "postponed")])
+
+    assert lanes.enter(attempt(key="7")) is True
 
 
 def test_what_was_claimed_before_a_destination_failed_is_given_back_untried() -> None:
