@@ -1,6 +1,7 @@
 """What a claim has to know of a request, and what becomes of those that were won."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -63,7 +64,7 @@ class Claiming:
                 is_probe=won[one.id].is_probe,
                 generation=generation,
             )
-            for one in _lined_up([one for one in requests if one.id in won], list(won))
+            for one in _lined_up(requests, won)
         ]
 
     def _hold(self, request: Request) -> float:
@@ -71,16 +72,14 @@ class Claiming:
         return self._lease - self._router.policy(request.destination).timeout
 
 
-def _lined_up(winners: Sequence[Request], accepted: Sequence[UUID]) -> list[Request]:
-    """In the order of their records, but those of a key and a priority in the order in which they were accepted."""
-    places: dict[tuple[str, str, int | None], list[int]] = {}
-    for index, one in enumerate(winners):
-        if one.key is not None:
-            places.setdefault((one.topic, one.key, one.dates.priority), []).append(index)
-    rank, lined_up = {message: number for number, message in enumerate(accepted)}, list(winners)
-    for indexes in places.values():
-        if len(indexes) > 1:
-            in_order = sorted((winners[index] for index in indexes), key=lambda one: rank[one.id])
-            for index, one in zip(indexes, in_order, strict=True):
-                lined_up[index] = one
-    return lined_up
+def _lined_up(requests: Sequence[Request], won: Mapping[UUID, Claim]) -> list[Request]:
+    """The winners in the order of their records, but those of a key and a priority in the order of `won`."""
+    winners = {one.id: one for one in requests if one.id in won}
+    lines: defaultdict[Hashable, deque[Request]] = defaultdict(deque)
+    for message in won:
+        lines[_line(winners[message])].append(winners[message])
+    return [lines[_line(one)].popleft() for one in winners.values()]
+
+
+def _line(request: Request) -> Hashable:
+    return request.id if request.key is None else (request.topic, request.key, request.dates.priority)

@@ -132,7 +132,7 @@ REMOVALS = (
     ),
     Removal(
         "what is claimed together is delivered as it was accepted",
-        (Edit("pipeline/claiming.py", "        if len(indexes) > 1:\n", "        if False:\n"),),
+        (Edit("pipeline/claiming.py", "    for message in won:\n", "    for message in winners:\n"),),
         (f"{WORKER}::test_messages_of_one_key_that_are_claimed_together_are_delivered_as_they_were_accepted",),
     ),
     Removal(
