@@ -127,11 +127,12 @@ def make_worker(
     on_error: Callable[[], None],
 ) -> Worker:
     """The worker with all it needs, not started."""
+    admin = make_admin(settings)
     decoder = Decoder(
         topics,
         source=settings.source,
         max_bytes=settings.max_body,
-        topic_ids=TopicIds(lambda: read_topic_ids(make_admin(settings))),
+        topic_ids=TopicIds(lambda: read_topic_ids(admin)),
         max_ahead=settings.max_ahead,
     )
     health = Health(settings.breaker_failures)
