@@ -16,7 +16,6 @@ from outbox.desk.deciding import Edit
 from outbox.desk.editing import EditError, checked_edit
 from outbox.notification import MAX_NAME, TOPIC, Notification
 from outbox.registry import TOPICS
-from outbox.routes import choose
 from outbox.settings import Settings
 
 NOTIFICATION_DECODER = msgspec.json.Decoder(Notification)
@@ -77,15 +76,8 @@ def request_message(message: MessageRequest, settings: Settings, *, traceparent:
 
 
 def _check_target(notification: Notification, settings: Settings, within: str) -> None:
-    target = choose(
-        settings,
-        topic=TOPIC,
-        event=notification.event,
-        channel=notification.channel,
-        address=notification.address,
-    )
     try:
-        check_target(target, settings)
+        check_target(notification, settings)
     except TargetError as error:
         raise field_problem(field_name(f"{within}.{error.field}"), str(error)) from None
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from outbox.destination_names import check_destination
 from outbox.mailboxes import parse_mailbox
-from outbox.notification import AddressError
+from outbox.notification import TOPIC, AddressError, Notification
 from outbox.registry import CHANNELS
-from outbox.routes import Target
+from outbox.routes import choose
 from outbox.settings import Settings
 from outbox.urls import parse_url
 
@@ -23,9 +23,15 @@ class TargetError(ValueError):
         self.field = field
 
 
-def check_target(target: Target, settings: Settings) -> None:
+def check_target(notification: Notification, settings: Settings) -> None:
     """Raise TargetError for a channel that is not registered or not set up, or an address that is none of it."""
-    channel, address = target
+    channel, address = choose(
+        settings,
+        topic=TOPIC,
+        event=notification.event,
+        channel=notification.channel,
+        address=notification.address,
+    )
     if channel not in CHANNELS:
         raise TargetError("channel", f"no such channel: {channel}; registered: {', '.join(CHANNELS)}")
     check = _CHECKS.get(channel)

@@ -5,7 +5,6 @@ import msgspec
 from outbox.addresses import TargetError, check_target
 from outbox.notification import MAX_NAME, TOPIC, Notification
 from outbox.payload import PayloadError, check_json
-from outbox.routes import choose
 from outbox.settings import Settings
 
 _decoder = msgspec.json.Decoder(Notification)
@@ -35,7 +34,7 @@ def checked_edit(topic: str, key: str | None, raw: bytes, settings: Settings) ->
         return raw, key
     notification = _decoded(raw)
     try:
-        _check_target(notification, settings)
+        check_target(notification, settings)
     except TargetError as error:
         raise EditError(str(error), field=error.field) from None
     return msgspec.json.encode(notification), notification.key
@@ -51,8 +50,3 @@ def _decoded(raw: bytes) -> Notification:
         message = f"{len(notification.key)} digits, the limit is {MAX_NAME}"
         raise EditError(message, field="user_id")
     return notification
-
-
-def _check_target(notification: Notification, settings: Settings) -> None:
-    names = {"event": notification.event, "channel": notification.channel, "address": notification.address}
-    check_target(choose(settings, topic=TOPIC, **names), settings)

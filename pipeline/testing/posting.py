@@ -14,7 +14,6 @@ from outbox.notification import TOPIC, Date, Name, Notification, Priority
 from outbox.notifier import CHANNEL
 from outbox.payload import PayloadError, check_json
 from outbox.registry import TOPICS
-from outbox.routes import choose
 from outbox.settings import Settings
 
 T = TypeVar("T")
@@ -58,15 +57,8 @@ def make_message(
 def make_notification(fields: Mapping[str, Any], settings: Settings, *, now: datetime) -> Acceptance:
     """A notification."""
     notification = _typed(fields, Notification)
-    target = choose(
-        settings,
-        topic=TOPIC,
-        event=notification.event,
-        channel=notification.channel,
-        address=notification.address,
-    )
     try:
-        check_target(target, settings)
+        check_target(notification, settings)
     except TargetError as error:
         raise _refused(error.field, str(error)) from None
     _check_dates(notification.dates, settings, now)
