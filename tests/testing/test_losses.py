@@ -73,6 +73,13 @@ def test_a_deleted_event_is_a_gap(herald: Herald, sabotage: Sabotage) -> None:
         sabotage("DELETE FROM outbox WHERE version = 2")
 
 
+def test_a_deleted_first_event_is_a_gap_too(herald: Herald, sabotage: Sabotage) -> None:
+    cake = settled(herald)
+
+    with found(herald, f"message {cake} has a gap in its stream: versions [2, 3]", "2. ", "message.started attempt=1"):
+        sabotage("DELETE FROM outbox WHERE version = 1")
+
+
 def test_a_deleted_stream_is_lost(herald: Herald, sabotage: Sabotage) -> None:
     cake = settled(herald)
 
