@@ -15,6 +15,8 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.database import read_clock
+
 CONNECT_TIMEOUT = 5  # seconds
 _INSTALL = """
 CREATE SCHEMA herald_clock;
@@ -64,10 +66,8 @@ class VirtualClock:
 
     def now(self) -> datetime:
         """What time it is in the database."""
-        with self._connected() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            (now,) = cursor.fetchone()  # type: ignore[misc]
-        return now  # type: ignore[no-any-return]  # a timestamptz is a datetime
+        with self._connected() as connection:
+            return read_clock(connection)
 
     def advance(self, **by: float) -> datetime:
         """Let time pass: `advance(hours=3)`, with the names that `timedelta` takes; returns the new time.
