@@ -140,7 +140,7 @@ class Worker:
             while not self._closing:
                 if not self.work():
                     self._sleep()
-            self._give_back(STOPPED)
+            self._give_back()
             while self._deliveries.open:
                 if not self.work():
                     self._doorbell.sleep(self._has_outcomes, timeout=None)
@@ -197,9 +197,9 @@ class Worker:
             requests[request.id] = self._claiming.routed(request)
         return len(arrivals), list(requests.values()), letters
 
-    def _give_back(self, reason: str) -> None:
+    def _give_back(self) -> None:
         for attempt in self._deliveries.abandon():
-            self._returned.append(postponed(attempt, reason, wait=0.0))
+            self._returned.append(postponed(attempt, STOPPED, wait=0.0))
 
     def _finish(self, outcome: Outcome) -> None:
         """Hand an outcome over, from a delivery thread."""

@@ -366,7 +366,7 @@ def test_what_a_failing_destination_gives_back_does_not_hold_up_the_outcomes_of_
     worker = make_worker(concurrency=1)
     messages = claim_many(database, worker, channel, 3 * RETURNED)
     assert channel.entered.acquire(timeout=10)
-    worker._give_back("its destination fails")  # noqa: SLF001 - as when it does
+    worker._give_back()  # noqa: SLF001 - as when its destination fails
     channel.release()
     eventually(lambda: len(channel.delivered) == 1)
 
