@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from outbox import registry
-from outbox.settings import Settings
+from outbox.settings import Settings, load_settings
 from pipeline.delivery import Delivery, Letter
 from pipeline.testing.clock import VirtualClock
 from pipeline.testing.herald import Herald
@@ -105,9 +105,15 @@ def test_the_registry_is_afterwards_as_it_was() -> None:
 
 
 @pytest.mark.herald(settings={"window_seconds": 0.1})
-def test_no_setting_of_the_developers_shell_gets_in(herald: Herald) -> None:
-    expected = {"window_seconds", "fetch_wait", "session_timeout", "retry_base"}
+def test_no_setting_of_the_developers_shell_gets_in(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere/production")
+    monkeypatch.setenv("HERALD_MAX_ATTEMPTS", "1")
+    assert load_settings().max_attempts == 1
+    herald: Herald = request.getfixturevalue("herald")
 
+    expected = {"window_seconds", "fetch_wait", "session_timeout", "retry_base"}
     assert herald.settings.model_fields_set == {*expected, "database_url", "kafka_bootstrap_servers"}
     assert isinstance(herald.settings, Settings)
 
