@@ -1,7 +1,6 @@
 """The Quix Application: which topics, how often a checkpoint, and when it stops."""
 
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -97,12 +96,6 @@ def _stop_it(application: Application, stop: threading.Event, ended: threading.E
     stop.wait()
     while not ended.wait(STOP_AGAIN):
         application.stop()
-
-
-def stop_on_signals(stop: threading.Event) -> None:
-    """SIGTERM and SIGINT set `stop`, from now on and until the process ends."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
 
 
 class OncePerKind(logging.Filter):

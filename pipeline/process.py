@@ -17,8 +17,9 @@ from outbox.kafka import ANSWER_TIMEOUT, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database, wait_until
+from outbox.stopping import stop_on_signals
 from outbox.topics import names, read_topic_ids
-from pipeline.application import make_application, quieten_quix, run_until, stop_on_signals
+from pipeline.application import make_application, quieten_quix, run_until
 from pipeline.dead_letters import DeadLetters
 from pipeline.decoding import Decoder
 from pipeline.deliverer import Deliverer

@@ -1,6 +1,5 @@
 """`herald rebuild`, as an operator runs it."""
 
-import signal
 import sys
 import threading
 
@@ -17,6 +16,7 @@ from outbox.rebuild.session import BusyError, Session, StoppedError, opened, run
 from outbox.rebuild.swapping import NeverLockedError
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import NotMigratedError, UnreadableLogError, check_migrated
+from outbox.stopping import stop_on_signals
 
 REFUSALS = (
     BusyError,
@@ -44,8 +44,7 @@ def command(*, is_check: bool, as_json: bool) -> None:
         click.echo(str(error), err=True)
         sys.exit(2)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     done: list[Rebuilt] = []
     failure = _failure(settings, stop, done, is_check=is_check)
     _tell(done, as_json=as_json)

@@ -1,6 +1,5 @@
 """`herald relay`: leads or stands by, term after term, until it is told to stop."""
 
-import signal
 import sys
 import threading
 
@@ -24,6 +23,7 @@ from outbox.scheduler.schedule import Duty, Scheduler, make_duties
 from outbox.scheduler.tasks import load_tasks
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database
+from outbox.stopping import stop_on_signals
 from outbox.topics import make_topics, read_cluster_id
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
@@ -45,8 +45,7 @@ def command(*, is_rebase: bool) -> None:
         click.echo(str(error), err=True)
         sys.exit(2)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     sys.exit(_rebase(settings) if is_rebase else run(settings, stop))
 
 

@@ -1,6 +1,5 @@
 """`herald replay`, as an operator runs it."""
 
-import signal
 import sys
 import threading
 from contextlib import closing
@@ -19,6 +18,7 @@ from outbox.relay.publisher import FatalProducerError, PublishError
 from outbox.replay.publishing import Replayer, SilentKafkaError
 from outbox.replay.reading import Choice, Span, count_rows, find_span, read_rows
 from outbox.settings import Settings, SettingsError, load_settings
+from outbox.stopping import stop_on_signals
 from outbox.topics import read_cluster_id
 
 TURNS = 10  # pages per second, where there is a rate
@@ -51,8 +51,7 @@ def command(
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until must come after --since")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     try:
         click.echo(_replay(settings, Choice(topic, since, until), stop, rate=rate, is_dry_run=is_dry_run))
     except ReplayError as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from outbox.logs import configure_logs
 from outbox.settings import Settings
-from pipeline.application import quieten_quix, stop_on_signals
+from outbox.stopping import stop_on_signals
+from pipeline.application import quieten_quix
 from pipeline.testing.consumers import Consumers
 from pipeline.testing.journal import Journal
 from pipeline.testing.parts import run_pipeline
