@@ -1,7 +1,8 @@
 """How every process reaches Kafka."""
 
 import threading
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
@@ -13,6 +14,7 @@ from outbox.startup import wait_until
 
 ANSWER_TIMEOUT = 5.0  # seconds until a broker that does not answer counts as away
 _log = structlog.get_logger()
+T = TypeVar("T")
 
 
 def kafka_connection(settings: Settings) -> ConnectionConfig:
@@ -47,6 +49,14 @@ def code(error: KafkaException) -> int | None:
 def make_admin(settings: Settings) -> AdminClient:
     """An admin client; keep it referenced until its futures resolve."""
     return AdminClient(librdkafka(settings))
+
+
+def answer_to(asked: Future[T]) -> T:
+    """What a broker answers. Raises KafkaException, also where there is no answer in time."""
+    try:
+        return asked.result(ANSWER_TIMEOUT)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001 - librdkafka's name
 
 
 def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:

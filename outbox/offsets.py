@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 
-from outbox.kafka import ANSWER_TIMEOUT
+from outbox.kafka import ANSWER_TIMEOUT, answer_to
 
 Offsets = dict[str, dict[str, int]]  # topic → partition → offset; partitions as text, as JSON keeps them
 Partitions = Mapping[str, Iterable[int]]
@@ -38,7 +38,7 @@ def _read_offsets(admin: AdminClient, partitions: Partitions, spec: OffsetSpec) 
     found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT)
     offsets: Offsets = {}
     for place, future in found.items():
-        offset = future.result(ANSWER_TIMEOUT).offset  # type: ignore[attr-defined]  # the stub lacks it
+        offset = answer_to(future).offset  # type: ignore[attr-defined]  # the stub lacks it
         offsets.setdefault(place.topic, {})[str(place.partition)] = offset
     return offsets
 
@@ -47,7 +47,7 @@ def read_committed(admin: AdminClient, group: str) -> Offsets:
     """What the group has committed; partitions without a commit are left out. Raises KafkaException."""
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_TIMEOUT)
     committed: Offsets = {}
-    for place in asked[group].result(ANSWER_TIMEOUT).topic_partitions or []:
+    for place in answer_to(asked[group]).topic_partitions or []:
         if place.offset >= 0:
             committed.setdefault(place.topic, {})[str(place.partition)] = place.offset
     return committed

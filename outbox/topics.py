@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.kafka import ANSWER_TIMEOUT, code
+from outbox.kafka import ANSWER_TIMEOUT, answer_to, code
 from outbox.registry import DEAD_LETTERS, TOPICS
 from outbox.settings import Settings
 
@@ -31,7 +31,7 @@ def make_topics(admin: AdminClient, settings: Settings) -> list[str]:
 
 def _accept_existing(future: Future[None]) -> None:
     try:
-        future.result(ANSWER_TIMEOUT)
+        answer_to(future)
     except KafkaException as error:
         if code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
@@ -43,7 +43,7 @@ def read_topic_ids(admin: AdminClient) -> dict[str, str]:
     described = admin.describe_topics(TopicCollection(list(names())), request_timeout=ANSWER_TIMEOUT)
     for name, future in described.items():
         try:
-            ids[name] = str(future.result(ANSWER_TIMEOUT).topic_id)
+            ids[name] = str(answer_to(future).topic_id)
         except KafkaException as error:
             if code(error) != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
@@ -53,7 +53,7 @@ def read_topic_ids(admin: AdminClient) -> dict[str, str]:
 def read_cluster_id(admin: AdminClient) -> str:
     """The id of the Kafka cluster. Raises KafkaException."""
     described = admin.describe_cluster(request_timeout=ANSWER_TIMEOUT)
-    return str(described.result(ANSWER_TIMEOUT).cluster_id)  # type: ignore[attr-defined]  # the stub says dict
+    return str(answer_to(described).cluster_id)  # type: ignore[arg-type]  # the stub says dict
 
 
 def load_topic_ids(connection: Connection) -> dict[str, str]:

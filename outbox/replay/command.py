@@ -100,7 +100,7 @@ def _check_kafka(settings: Settings, connection: Connection, topic: str) -> None
     try:
         topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
         found = read_cluster_id(admin)
-    except (KafkaException, TimeoutError) as error:
+    except KafkaException as error:
         message = f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}"
         raise ReplayError(message) from None
     if row is not None and row[0] != found:
