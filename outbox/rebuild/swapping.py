@@ -8,7 +8,7 @@ table would outlast that every time: it is asked to leave first, by locks that n
 
 Nobody waits for the disk either: the commit is not flushed under the lock (it took most of that time). Whatever is
 written afterwards is flushed with what lies before it, so a crash takes the swap back only where nothing followed
-it. That is why the old table is dropped later: a commit that drops is always flushed.
+it. That is why the old table is only a leftover, dropped later: a commit that drops is always flushed.
 """
 
 import time
@@ -61,7 +61,6 @@ def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) 
             step = catch_up(session, pair, step.snapshot)
             changed += step.streams
             continue
-        session.writer.cursor().execute(f"DROP TABLE {pair.old}")
         return Swap(seconds, number, changed + last)
     message = f"{pair.name}: no lock after {TRIES} tries, because a transaction that uses messages stays open"
     raise NeverLockedError(message)
