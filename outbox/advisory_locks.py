@@ -1,6 +1,6 @@
 """Keys of advisory locks that several parts take: one space of numbers for the whole database.
 
-4840212 is the leading relay's, 4840214 that of `outbox_make_partitions`.
+4840212 is the leading relay's, 4840214 that of `outbox_make_partitions`; `outbox_cut_newest` takes BOOKS.
 """
 
 from contextlib import suppress
@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 UPGRADE = 4_840_213  # concurrent upgrades wait for each other, and for a rebuild
-BOOKS = 4_840_215  # whoever moves partitions: a rebuild of the projection, or the closing of the books
+BOOKS = 4_840_215  # whoever moves partitions: a rebuild of the projection, a cut, or the closing of the books
 
 
 def try_lock(connection: Connection, key: int) -> bool:

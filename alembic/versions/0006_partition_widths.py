@@ -98,6 +98,9 @@ BEGIN
         OR pg_relation_size(log.name::regclass) + pg_relation_size(state.name::regclass) > most_bytes THEN
         RETURN false;
     END IF;
+    IF NOT pg_try_advisory_xact_lock(4840215) THEN  -- a rebuild goes on: what it has built would no longer fit
+        RETURN false;
+    END IF;
     LOCK TABLE ONLY outbox IN ACCESS EXCLUSIVE MODE;
     LOCK TABLE ONLY messages IN ACCESS EXCLUSIVE MODE;
     cut := outbox_next_bound(greatest(at + interval '10 minutes', outbox_time_of(outbox_newest_id())), width);

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.advisory_locks import BOOKS, try_lock
 from outbox.scheduler import partitions
 from outbox.scheduler.partitions import make_partitions, width_for
 from tests.outbox.connections import accepted, connected, execute, fetch, notification
@@ -117,6 +118,19 @@ def test_a_wide_partition_with_much_in_it_stays_as_it_is(
         one for one in before if one[0] is None or one[0] < NOON
     ]
     assert_no_gaps(connection)
+
+
+def test_a_rebuild_that_goes_on_delays_a_cut(connection: Connection, database: str) -> None:
+    make_partitions(connection, retention=None, at=NOON)
+    with connected(database) as rebuilding:
+        assert try_lock(rebuilding, BOOKS)
+        make_partitions(connection, retention=2 * HOUR, at=NOON)
+        assert all(ends - begins > timedelta(days=1) for begins, ends in bounds(connection) if begins)
+
+    make_partitions(connection, retention=2 * HOUR, at=NOON)
+
+    assert bounds(connection)[-1][1] - NOON == timedelta(hours=25)
+    assert fetch(connection, "SELECT FROM pg_locks WHERE locktype = 'advisory'") == []
 
 
 def test_who_holds_a_lock_delays_a_cut_and_nothing_else(connection: Connection, database: str) -> None:
