@@ -2,7 +2,7 @@
 
 `statement_timeout` ends a statement on the server. Where the network has swallowed statement or answer, nobody
 here learns of that, and libpq waits for ever. TCP keepalives notice a host that is gone, but not a
-proxy, a service mesh or a load balancer in between, which goes on to answer them. So a thread looks every second for
+proxy, a service mesh or a load balancer in between, which goes on to answer them. So a thread looks twice a second for
 connections that have waited for too long. It asks the server to cancel (a COMMIT that waits for its synchronous
 standby has no timeout), and then shuts the socket: libpq reports that the server is away.
 """

@@ -62,7 +62,7 @@ class Pair(NamedTuple):
 
 
 def find_pairs(connection: Connection) -> list[Pair]:
-    """Every partition, the oldest first. Raises LayoutError."""
+    """Every partition, by its name. Raises LayoutError."""
     with connection.cursor() as cursor:
         cursor.execute(_COLUMNS)
         columns = {name for (name,) in cursor}
