@@ -1,12 +1,12 @@
 """Dead letters as a person reads them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from rich.table import Table
 
 from outbox.desk.looking import DeadLetter, Group
-from outbox.event_lines import event_line, shown_date
 from outbox.events import Recorded
 
 _BARE = {"box": None, "padding": (0, 2, 0, 0), "header_style": "bold"}
@@ -16,7 +16,7 @@ def groups_table(groups: Sequence[Group]) -> Table:
     """By error, the largest first."""
     table = Table("count", "status", "topic", "channel", "newest", "error", "sample", **_BARE)  # type: ignore[arg-type]
     for one in groups:
-        newest, sample = shown_date(one.newest), str(one.sample)
+        newest, sample = _date(one.newest), str(one.sample)
         table.add_row(f"{one.count:,}", one.status, one.topic, one.channel or "-", newest, one.error, sample)
     return table
 
@@ -25,7 +25,7 @@ def letters_table(letters: Sequence[DeadLetter]) -> Table:
     """One line for each."""
     table = Table("id", "status", "topic", "key", "attempts", "since", "reason", **_BARE)  # type: ignore[arg-type]
     for one in letters:
-        since, reason = shown_date(one.updated_at), one.reason or "-"
+        since, reason = _date(one.updated_at), one.reason or "-"
         table.add_row(str(one.id), one.status, one.topic, one.key or "-", str(one.attempts), since, reason)
     return table
 
@@ -42,4 +42,20 @@ def letter_text(letter: DeadLetter, history: Sequence[Recorded]) -> str:
         f"data         {msgspec.json.format(bytes(letter.data), indent=2).decode()}",
         "history",
     ]
-    return "\n".join([*lines, *(event_line(one) for one in history)])
+    return "\n".join([*lines, *(_event(one) for one in history)])
+
+
+def _event(recorded: Recorded) -> str:
+    """Version, date, name and fields; what the message carries is shown once, beside its history."""
+    fields = {
+        name: value
+        for name, value in msgspec.structs.asdict(recorded.event).items()
+        if value is not None and name not in {"data", "topic", "key"}
+    }
+    told = ", ".join(f"{name} {value}" for name, value in msgspec.to_builtins(fields).items())
+    name = recorded.event.TYPE.removeprefix("message.")
+    return f"  {recorded.version:>3}  {_date(recorded.recorded_at)}  {name:<13} {told}".rstrip()
+
+
+def _date(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M:%S}"
