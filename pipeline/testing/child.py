@@ -6,12 +6,12 @@ import threading
 from pathlib import Path
 
 from outbox.logs import configure_logs
-from outbox.settings import Settings
 from outbox.stopping import stop_on_signals
 from pipeline.application import quieten_quix
 from pipeline.testing.consumers import Consumers
 from pipeline.testing.journal import Journal
 from pipeline.testing.parts import run_pipeline
+from pipeline.testing.settings import make_settings
 
 
 def main(path: Path) -> None:
@@ -23,7 +23,7 @@ def main(path: Path) -> None:
     quieten_quix()
     consumers = Consumers(**said["consumers"])
     with consumers.registered():
-        settings = Settings.model_validate(said["settings"])
+        settings = make_settings(said["settings"])
         run_pipeline(settings, consumers, Journal(Path(said["journal"])), stop)
 
 

@@ -25,6 +25,7 @@ from pipeline.testing.consumers import Consumers
 from pipeline.testing.evidence import Evidence
 from pipeline.testing.journal import Call, Journal
 from pipeline.testing.records import Place, publish, reading
+from pipeline.testing.settings import make_settings
 from pipeline.testing.system import System
 from pipeline.testing.waiting import until
 from pipeline.topic_ids import TopicIds
@@ -178,7 +179,7 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
     """Herald by these settings; everything has ended when the block has. Raises KafkaException, psycopg2.Error."""
     with ExitStack() as opened:
         opened.enter_context(consumers.registered())
-        settings = Settings.model_validate(said)
+        settings = make_settings(said)
         journal = opened.enter_context(closing(Journal(folder / "journal.jsonl")))
         writing, looking = (opened.enter_context(closing(connect(settings, "herald-testing"))) for _ in range(2))
         looking.set_session(isolation_level="REPEATABLE READ", readonly=True)

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from outbox.database import make_engine
 from outbox.migrate import make_config
-from outbox.settings import Settings
 from outbox.up import broker, postgres
 from outbox.up.child import Child, Role, show_every_line
 from outbox.up.environment import child_environment
@@ -24,6 +23,7 @@ from outbox.up.postgres import Cluster
 from outbox.up.signals import Signals
 from outbox.up.terminal import Terminal
 from pipeline.testing.clock import VirtualClock
+from pipeline.testing.settings import make_settings
 from pipeline.testing.waiting import until
 
 START_TIMEOUT = 60.0  # seconds until a server has to answer
@@ -61,7 +61,7 @@ class Databases:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._execute(f"CREATE DATABASE {TEMPLATE}")
-        settings = Settings.model_validate({"DATABASE_URL": cluster.url(TEMPLATE)})
+        settings = make_settings({"DATABASE_URL": cluster.url(TEMPLATE)})
         engine = make_engine(settings, "herald-testing")
         config = make_config()
         config.attributes["connection"] = engine
