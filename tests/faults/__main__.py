@@ -60,7 +60,11 @@ def points(*, is_recorded: bool) -> None:
 @record_option
 def takeover(rounds: int, *, is_recorded: bool) -> None:
     """Lose one process and measure until another one works, and until all is normal."""
-    with durable_scene({}, of_each=OF_EACH) as scene, scene.fleet.running(), scene.load(recovery.RATE) as load:
+    with (
+        durable_scene({}, of_each=OF_EACH, has_network=True) as scene,
+        scene.fleet.running(),
+        scene.load(recovery.RATE) as load,
+    ):
         found = [one for _ in range(rounds) for one in recovery.measure_all(scene, load)]
     finish("takeover", recovery.describe(found), is_recorded=is_recorded)
 

@@ -41,6 +41,10 @@ class Member(HeraldProcess):
         self._was_ready = False
         self.armed: str | None = None
 
+    def tell(self, **settings: str) -> None:
+        """Other settings, from its next start on."""
+        self._settings = {**self._settings, **settings}
+
     def start(self) -> None:
         arms = {CRASH_AT: self.armed} if self.armed else {}
         self._env = herald_environment({**self._settings, **arms})

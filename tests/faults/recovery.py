@@ -9,28 +9,52 @@ from dataclasses import dataclass
 from math import ceil
 from threading import Event
 from time import monotonic
+from typing import NamedTuple
 
 from tests.faults.fleet import Member
 from tests.faults.ledger import Load
 from tests.faults.report import machine, paragraphs
 from tests.faults.scene import Scene
 from tests.servers.eventually import eventually
+from tests.servers.proxy import Proxy
 
 RATE = 60.0  # requests per second
 BEFORE = 10.0  # seconds of normal work to compare with
 AFTER = 20.0  # seconds looked at after the end of a fault
-FROZEN = 25.0  # seconds at most that a fault lasts
+FROZEN = 25.0  # seconds that a fault lasts where nobody takes over
 NORMAL = 3.0  # times the p99 of normal work, and at least
 AT_LEAST = 0.05  # seconds: below it a delay is no sign of trouble on a machine that is shared
-FAULTS = (
-    ("kill -9 of the leading relay", "relay", False),
-    ("SIGSTOP of the leading relay", "relay", True),
-    ("kill -9 of a pipeline", "pipeline", False),
-    ("SIGSTOP of a pipeline for 25 s", "pipeline", True),
-    ("kill -9 of an API", "api", False),
-)
 TAKEOVER = 60.0  # seconds to wait for a successor
 _pause = Event()
+
+
+class Fault(NamedTuple):
+    """One process is lost to it; the proxy is the first relay's network. `end` is None where it is over at once."""
+
+    name: str
+    role: str
+    begin: Callable[[Member, Proxy], object]
+    end: Callable[[Member, Proxy], object] | None = None
+
+
+FAULTS = (
+    Fault("kill -9 of the leading relay", "relay", lambda victim, _: victim.kill()),
+    Fault("SIGSTOP of the leading relay", "relay", lambda victim, _: victim.pause(), lambda victim, _: victim.resume()),
+    Fault(
+        "half-open network between the leading relay and PostgreSQL",
+        "relay",
+        lambda _, network: network.swallow(),
+        lambda _, network: network.heal(),
+    ),
+    Fault("kill -9 of a pipeline", "pipeline", lambda victim, _: victim.kill()),
+    Fault(
+        f"SIGSTOP of a pipeline for {FROZEN:.0f} s",
+        "pipeline",
+        lambda victim, _: victim.pause(),
+        lambda victim, _: victim.resume(),
+    ),
+    Fault("kill -9 of an API", "api", lambda victim, _: victim.kill()),
+)
 
 
 @dataclass
@@ -44,21 +68,22 @@ class Recovery:
     normal_after: float | None
 
 
-def measure(scene: Scene, load: Load, fault: str, victim: Member, *, is_frozen: bool) -> Recovery:
+def measure(scene: Scene, load: Load, fault: Fault, victim: Member) -> Recovery:
     """Take the victim out of work, wait for a successor and until all is normal."""
+    assert scene.network
     _watch(scene, monotonic() + BEFORE)
-    began = monotonic()
-    victim.pause() if is_frozen else victim.kill()
+    began = ended = monotonic()
+    fault.begin(victim, scene.network)
     took_over = _takeover(scene, victim, began) if victim.role == "relay" else None
-    if is_frozen:
-        _pause.wait(max(0.0, began + FROZEN - monotonic()) if victim.role == "pipeline" else 1.0)
-        victim.resume()
-    ended = monotonic() if is_frozen else began
+    if fault.end:
+        _pause.wait(1.0 if took_over else FROZEN)
+        fault.end(victim, scene.network)
+        ended = monotonic()
     _watch(scene, ended + AFTER)
     normal = p99(delays(scene, load, began - BEFORE, began)) or 0.0
     bound = max(NORMAL * normal, AT_LEAST)
     return Recovery(
-        fault,
+        fault.name,
         took_over,
         normal,
         max(delays(scene, load, began - 1, ended + AFTER / 2), default=0.0),
@@ -67,9 +92,11 @@ def measure(scene: Scene, load: Load, fault: str, victim: Member, *, is_frozen: 
 
 
 def make_leader(scene: Scene) -> Member:
-    """The first relay, the second being a standby that never led."""
+    """The first relay, started anew, the second being a standby that never led."""
     leader, standby = scene.fleet.of("relay").values()
     standby.kill()
+    leader.kill()
+    leader.start()
     eventually(lambda: '"leading"' in leader.output_since_start(), TAKEOVER, what="the first relay leads")
     standby.start()
     eventually(lambda: standby.is_ready, TAKEOVER, what="the second one stands by")
@@ -117,21 +144,21 @@ def _normal_after(p99_of: Callable[[int], float | None], bound: float) -> float 
 
 def measure_all(scene: Scene, load: Load) -> Iterator[Recovery]:
     """Each fault in its turn."""
-    for fault, role, is_frozen in FAULTS:
-        victim = make_leader(scene) if role == "relay" else next(iter(scene.fleet.of(role).values()))
-        yield measure(scene, load, fault, victim, is_frozen=is_frozen)
+    for fault in FAULTS:
+        victim = make_leader(scene) if fault.role == "relay" else next(iter(scene.fleet.of(fault.role).values()))
+        yield measure(scene, load, fault, victim)
 
 
 def describe(found: list[Recovery]) -> str:
     """For the page: the worst of each fault."""
     rows = ["| fault | another one leads after | longest delay | p99 normal again after |", "|---|---|---|---|"]
-    for fault, _, _ in FAULTS:
-        same = [one for one in found if one.fault == fault]
+    for fault in FAULTS:
+        same = [one for one in found if one.fault == fault.name]
         leads = [one.took_over for one in same if one.took_over is not None]
         normal = [one.normal_after for one in same]
         again = "never" if None in normal else f"{max(one for one in normal if one is not None):.0f} s"
         lead = f"{max(leads):.2f} s" if leads else ""
-        rows.append(f"| {fault} | {lead} | {max(one.worst for one in same):.1f} s | {again} |")
+        rows.append(f"| {fault.name} | {lead} | {max(one.worst for one in same):.1f} s | {again} |")
     usual = sorted(one.normal for one in found)[len(found) // 2]
     head = f"{machine()}, {RATE:g} requests per second, default settings; usual p99 {1000 * usual:.0f} ms."
     return paragraphs([head, "\n".join(rows)])

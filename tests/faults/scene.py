@@ -15,6 +15,7 @@ from tests.outbox.connections import connected, fetch
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
 from tests.servers.postgres import DURABLE, PostgresServer
+from tests.servers.proxy import Proxy
 
 SETTLED = 180.0  # seconds; leases and sessions of what was killed have to end, and a backlog to be worked off
 
@@ -31,6 +32,7 @@ class Scene:
     fleet: Fleet
     provider: Provider
     keeps_records: bool = True  # Kafka loses nothing: it can be compared with the log, and keeps the order
+    network: Proxy | None = None  # between the first relay and PostgreSQL
 
     @property
     def database(self) -> str:
@@ -64,15 +66,20 @@ class Scene:
 
 
 @contextmanager
-def durable_scene(settings: dict[str, str], *, of_each: int) -> Iterator[Scene]:
+def durable_scene(settings: dict[str, str], *, of_each: int, has_network: bool = False) -> Iterator[Scene]:
     """On Apache Kafka and a PostgreSQL that forgets nothing, both its own; the fleet is not started."""
     with tempfile.TemporaryDirectory(prefix="herald-faults-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "kafka").mkdir()
-        with PostgresServer(DURABLE) as server, ApacheKafka(folder / "kafka") as kafka, Provider() as provider:
+        with (
+            PostgresServer(DURABLE) as server,
+            ApacheKafka(folder / "kafka") as kafka,
+            Provider() as provider,
+            Proxy(server.socket) as network,
+        ):
             server.execute("CREATE DATABASE faults")
             migrate(server.url("faults"))
-            yield Scene(
-                Fleet(folder, server.url("faults"), kafka.bootstrap_servers, of_each=of_each, settings=settings),
-                provider,
-            )
+            fleet = Fleet(folder, server.url("faults"), kafka.bootstrap_servers, of_each=of_each, settings=settings)
+            if has_network:
+                fleet.members["relay-1"].tell(DATABASE_URL=server.url_by(network.port, "faults"))
+            yield Scene(fleet, provider, network=network if has_network else None)
