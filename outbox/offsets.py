@@ -1,11 +1,13 @@
 """How far topics reach, and how far the group has read."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 
-from outbox.kafka import ANSWER_TIMEOUT, answer_to
+from outbox.kafka import ANSWER_TIMEOUT, answer_to, librdkafka
+from outbox.settings import Settings
 
 Offsets = dict[str, dict[str, int]]  # topic → partition → offset; partitions as text, as JSON keeps them
 Partitions = Mapping[str, Iterable[int]]
@@ -43,11 +45,21 @@ def _read_offsets(admin: AdminClient, partitions: Partitions, spec: OffsetSpec) 
     return offsets
 
 
-def read_committed(admin: AdminClient, group: str) -> Offsets:
-    """What the group has committed; partitions without a commit are left out. Raises KafkaException."""
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ANSWER_TIMEOUT)
+def read_committed(settings: Settings, partitions: Partitions) -> Offsets:
+    """What the group has committed of these partitions; those without a commit are left out. Raises KafkaException.
+
+    Asked by a consumer that joins nothing: an admin client ends the process on the answer NOT_COORDINATOR
+    (librdkafka 2.12.1, a null pointer), which comes whenever the group's broker changes; a consumer asks again.
+    """
+    asked = [TopicPartition(name, number) for name, numbers in partitions.items() for number in numbers]
+    if not asked:
+        return {}
+    group = {"group.id": settings.group, "enable.auto.commit": False}
     committed: Offsets = {}
-    for place in answer_to(asked[group]).topic_partitions or []:
-        if place.offset >= 0:
-            committed.setdefault(place.topic, {})[str(place.partition)] = place.offset
+    with closing(Consumer({**librdkafka(settings), **group})) as consumer:
+        for place in consumer.committed(asked, timeout=ANSWER_TIMEOUT):
+            if place.error is not None:
+                raise KafkaException(place.error)
+            if place.offset >= 0:
+                committed.setdefault(place.topic, {})[str(place.partition)] = place.offset
     return committed

@@ -27,6 +27,7 @@ BEING_ELECTED = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's name; so it says that the group has no leader yet
 }
 Answer = TypeVar("Answer")
 Place = tuple[str, str, int]  # topic, partition, offset
@@ -44,7 +45,11 @@ def read_group(admin: AdminClient, scope: Scope) -> Group:
 
     def ask() -> Group:
         partitions = _partitions(admin)
-        return Group(read_first_offsets(admin, partitions), read_committed(admin, scope.settings.group))
+        first = read_first_offsets(admin, partitions)
+        of_a_deleted_topic = range(scope.settings.partitions)  # its commits may still be there
+        return Group(
+            first, read_committed(scope.settings, {**dict.fromkeys(names(), of_a_deleted_topic), **partitions})
+        )
 
     return _patiently(ask)
 

@@ -11,7 +11,7 @@ from outbox.doctor import group, locks, relay, roles, server, session, sizes, ta
 from outbox.doctor import settings as configuration
 from outbox.doctor.database import Database, open_connection
 from outbox.doctor.finding import Check, Finding, Result, Subject, note, problem, warning
-from outbox.doctor.kafka import AWAY, Kafka, Stored
+from outbox.doctor.kafka import Kafka, Stored
 from outbox.kafka import code
 from outbox.settings import Settings
 
@@ -49,7 +49,7 @@ def run(family: str, checks: Iterable[Check[Subject]], subject: Subject) -> Iter
             if isinstance(subject, Database) and subject.connection.closed:
                 raise
             findings = [note(f"not told: {reason(error)}")]
-        except AWAY as error:
+        except KafkaException as error:
             findings = [_untold(error)]
         yield from (Result(family, check.name, finding) for finding in findings)
 
@@ -88,7 +88,7 @@ def _examine_kafka(settings: Settings, stored: Stored | None) -> Iterator[Result
     kafka = Kafka(settings, stored)
     try:
         kafka.metadata  # noqa: B018 - asks for it
-    except AWAY as error:
+    except KafkaException as error:
         yield Result(
             "kafka",
             "brokers",
@@ -101,8 +101,8 @@ def _examine_kafka(settings: Settings, stored: Stored | None) -> Iterator[Result
     yield from run("kafka", KAFKA, kafka)
 
 
-def _untold(error: KafkaException | TimeoutError) -> Finding:
-    number = code(error) if isinstance(error, KafkaException) else None
+def _untold(error: KafkaException) -> Finding:
+    number = code(error)
     if number in _UNSUPPORTED:
         return note(f"not told by this broker: {_text(error)}")
     if number in _REFUSED:
@@ -112,6 +112,6 @@ def _untold(error: KafkaException | TimeoutError) -> Finding:
     return warning(f"no answer: {_text(error)}", "Run it again; if it stays, see the brokers' logs.")
 
 
-def _text(error: KafkaException | TimeoutError) -> str:
-    cause = error.args[0] if error.args else "it took too long"
+def _text(error: KafkaException) -> str:
+    cause = error.args[0]
     return cause.str() if isinstance(cause, KafkaError) else str(cause)

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Iterator
 
-from confluent_kafka import ConsumerGroupState, IsolationLevel, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import ConsumerGroupState
 
 from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
 from outbox.doctor.kafka import OFFSETS, Kafka
-from outbox.kafka import ANSWER_TIMEOUT
+from outbox.offsets import Partitions, read_first_offsets, read_offsets_since
 from outbox.registry import TOPICS
 from outbox.status.report import duration
 
@@ -69,7 +68,8 @@ def in_time(kafka: Kafka) -> Iterator[Finding]:
 
 
 def _topic_in_time(kafka: Kafka, name: str) -> Iterator[Finding]:
-    begins, committed = _offsets(kafka, name, OffsetSpec.earliest()), kafka.committed.get(name, {})
+    begins = read_first_offsets(kafka.admin, _partitions(kafka, name))[name]
+    committed = kafka.committed.get(name, {})
     removed = sum(max(0, begin - committed.get(number, begin)) for number, begin in begins.items())
     read = {number: max(begin, committed.get(number, begin)) for number, begin in begins.items()}
     unread = sum(max(0, end - read[number]) for number, end in kafka.ends[name].items())
@@ -98,18 +98,14 @@ def _shown(milliseconds: int) -> str:
 
 def _older_than(kafka: Kafka, name: str, read: dict[str, int], milliseconds: float) -> int:
     """How many unread records are that old; no offset means that no record is younger."""
-    young = _offsets(kafka, name, OffsetSpec.for_timestamp(round(time.time() * 1000 - milliseconds)))
+    timestamp = round(time.time() * 1000 - milliseconds)
+    young = read_offsets_since(kafka.admin, _partitions(kafka, name), timestamp)[name]
     ends = kafka.ends[name]
     return sum(max(0, (ends[number] if place < 0 else place) - read[number]) for number, place in young.items())
 
 
-def _offsets(kafka: Kafka, name: str, spec: OffsetSpec) -> dict[str, int]:
-    asked = {TopicPartition(name, int(number)): spec for number in kafka.ends[name]}
-    found = kafka.admin.list_offsets(
-        asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT
-    )
-    answers = {place.partition: future.result(ANSWER_TIMEOUT) for place, future in found.items()}
-    return {str(number): answer.offset for number, answer in answers.items()}  # type: ignore[attr-defined]  # the stub lacks it
+def _partitions(kafka: Kafka, name: str) -> Partitions:
+    return {name: [int(number) for number in kafka.ends[name]]}
 
 
 def remembered(kafka: Kafka) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import ClusterMetadata, ConfigResource, ConsumerGroupDescription, TopicDescription
 
-from outbox.kafka import ANSWER_TIMEOUT, make_admin
+from outbox.kafka import ANSWER_TIMEOUT, answer_to, make_admin
 from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
 from outbox.settings import Settings
 from outbox.topics import names, read_cluster_id
@@ -15,7 +15,6 @@ from outbox.topics import names, read_cluster_id
 Answer = TypeVar("Answer")
 Config = Mapping[str, str]
 OFFSETS = "__consumer_offsets"
-AWAY = (KafkaException, TimeoutError)
 
 
 class Stored(NamedTuple):
@@ -28,14 +27,14 @@ class Stored(NamedTuple):
 class Kafka:
     """Brokers, topics and the group. `stored` is None where the database did not tell.
 
-    Every question raises KafkaException or TimeoutError, at once when it failed before.
+    Every question raises KafkaException, at once when it failed before.
     """
 
     def __init__(self, settings: Settings, stored: Stored | None) -> None:
         self.settings = settings
         self.stored = stored
         self.admin = make_admin(settings)
-        self._failures: dict[str, Exception] = {}
+        self._failures: dict[str, KafkaException] = {}
 
     @cached_property
     def metadata(self) -> ClusterMetadata:
@@ -89,7 +88,7 @@ class Kafka:
         """How far the group has read; nothing where it has no broker."""
         if not self.has_coordinator:
             return {}
-        return self._ask("committed", lambda: read_committed(self.admin, self.settings.group))
+        return self._ask("committed", lambda: read_committed(self.settings, partitions_of(self.metadata, names())))
 
     @cached_property
     def group(self) -> ConsumerGroupDescription:
@@ -109,7 +108,7 @@ class Kafka:
             raise self._failures[name]
         try:
             return question()
-        except AWAY as error:
+        except KafkaException as error:
             self._failures[name] = error
             raise
 
@@ -117,13 +116,13 @@ class Kafka:
         if not self.present:
             return {}
         asked = self.admin.describe_topics(TopicCollection(self.present), request_timeout=ANSWER_TIMEOUT)
-        return {name: future.result(ANSWER_TIMEOUT) for name, future in asked.items()}
+        return {name: answer_to(future) for name, future in asked.items()}
 
     def _describe_group(self) -> ConsumerGroupDescription:
         asked = self.admin.describe_consumer_groups([self.settings.group], request_timeout=ANSWER_TIMEOUT)
-        return asked[self.settings.group].result(ANSWER_TIMEOUT)  # type: ignore[return-value]  # the stub says dict
+        return answer_to(asked[self.settings.group])  # type: ignore[return-value]  # the stub says dict
 
     def _config(self, kind: str, name: str) -> Config:
         resources = [ConfigResource(kind, name)]
         (asked,) = self.admin.describe_configs(resources, request_timeout=ANSWER_TIMEOUT).values()
-        return {key: entry.value for key, entry in asked.result(ANSWER_TIMEOUT).items() if entry.value is not None}
+        return {key: entry.value for key, entry in answer_to(asked).items() if entry.value is not None}

@@ -15,6 +15,7 @@ from outbox.kafka import ANSWER_TIMEOUT
 from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
 from outbox.registry import TOPICS
 from outbox.scheduler.requests import Choice, pending_that, request_again
+from outbox.settings import Settings
 
 LIMIT = 1_000  # lost requests repeated in one sweep
 _log = structlog.get_logger()
@@ -34,7 +35,7 @@ def note_page(connection: Connection, admin: AdminClient) -> None:
         stored = cursor.fetchone()
         if stored is None:
             return
-        end_offsets = _read_ends(admin)
+        end_offsets = read_end_offsets(admin, _partitions(admin))
         if end_offsets.keys() != TOPICS.keys():
             return  # a deleted topic has no end, and a page without it would count as consumed
         cursor.execute(
@@ -44,9 +45,11 @@ def note_page(connection: Connection, admin: AdminClient) -> None:
         )
 
 
-def request_lost(connection: Connection, admin: AdminClient, *, group: str) -> int:
+def request_lost(connection: Connection, admin: AdminClient, settings: Settings) -> int:
     """Request again what the group has passed without an attempt; returns how many."""
-    snapshot = _last_consumed(connection, _read_ends(admin), read_committed(admin, group))
+    partitions = _partitions(admin)
+    ends, committed = read_end_offsets(admin, partitions), read_committed(settings, partitions)
+    snapshot = _last_consumed(connection, ends, committed)
     if snapshot is None:
         return 0
     count = len(request_again(connection, lost_in(snapshot), limit=LIMIT))
@@ -92,5 +95,5 @@ def within(noted: Offsets, ends: Offsets) -> Offsets:
     }
 
 
-def _read_ends(admin: AdminClient) -> Offsets:
-    return read_end_offsets(admin, partitions_of(admin.list_topics(timeout=ANSWER_TIMEOUT), TOPICS))
+def _partitions(admin: AdminClient) -> dict[str, list[int]]:
+    return partitions_of(admin.list_topics(timeout=ANSWER_TIMEOUT), TOPICS)

@@ -122,7 +122,7 @@ def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callab
         return watch_topics(connection, admin, settings, on_deleted_topic)
 
     def lost(connection: Connection) -> int:
-        return request_lost(connection, admin, group=settings.group)
+        return request_lost(connection, admin, settings)
 
     def partitions(connection: Connection) -> None:
         make_partitions(connection, retention=settings.retention, at=read_clock(connection))

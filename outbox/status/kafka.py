@@ -36,8 +36,8 @@ def read_kafka(settings: Settings) -> KafkaStatus:
     admin = make_admin(settings)
     try:
         metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
-        ends = read_end_offsets(admin, partitions_of(metadata, names()))
-        committed = read_committed(admin, settings.group) if ends else {}
+        partitions = partitions_of(metadata, names())
+        ends, committed = read_end_offsets(admin, partitions), read_committed(settings, partitions)
     except KafkaException as error:
         return KafkaStatus(error=_reason(error))
     topics = [_topic(name, ends[name], committed.get(name, {})) for name in names() if name in ends]

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.audit import cursor, looking
-from outbox.kafka import make_admin
-from outbox.offsets import read_committed
+from outbox.kafka import ANSWER_TIMEOUT, make_admin
+from outbox.offsets import partitions_of, read_committed
+from outbox.topics import names
 from pipeline.audit.command import command
 from tests.end_to_end.system import SETTLED, STARTED, Herald
 from tests.end_to_end.topic import put
@@ -140,8 +141,8 @@ def deliver(herald: Herald) -> list[str]:
 
 def committed_records(settings: dict[str, str]) -> int:
     """How far the group has come, all partitions together."""
-    admin = make_admin(make_settings(settings["DATABASE_URL"], **settings))
-    committed = read_committed(admin, settings.get("HERALD_GROUP", "herald"))
+    made = make_settings(settings["DATABASE_URL"], **settings)
+    committed = read_committed(made, partitions_of(make_admin(made).list_topics(timeout=ANSWER_TIMEOUT), names()))
     return sum(offset for numbers in committed.values() for offset in numbers.values())
 
 

@@ -1,14 +1,17 @@
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from uuid import UUID
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.claims import Claim, Record, claim
 from outbox.database import read_clock
+from outbox.kafka import make_admin
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from outbox.relay import cursor as cursors
@@ -16,8 +19,9 @@ from outbox.relay.rebase import NOT_YET
 from outbox.scheduler import lost
 from outbox.scheduler.due import request_due
 from outbox.scheduler.leases import settle_leases
-from outbox.scheduler.lost import is_behind, lost_in, note_page, within
+from outbox.scheduler.lost import is_behind, lost_in, note_page, request_lost, within
 from outbox.scheduler.requests import WAITED_FOR, Choice, pending_that, request_again
+from outbox.topics import make_topics
 from tests.outbox.connections import (
     accepted,
     compared,
@@ -175,11 +179,37 @@ def test_no_page_is_noted_while_a_topic_is_missing(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, ends: dict[str, dict[str, int]], pages: int
 ) -> None:
     cursors.load(connection)
-    monkeypatch.setattr(lost, "_read_ends", lambda _admin: ends)
+    monkeypatch.setattr(lost, "_partitions", lambda _admin: ends)
+    monkeypatch.setattr(lost, "read_end_offsets", lambda _admin, partitions: partitions)
 
     note_page(connection, AdminClient({}))
 
     assert fetch(connection, "SELECT count(*) FROM relay_pages") == [(pages,)]
+
+
+def test_what_the_group_has_passed_without_an_attempt_is_requested_again(
+    connection: Connection, database: str, broker: str
+) -> None:
+    settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=broker)
+    admin = make_admin(settings)
+    make_topics(admin, settings)
+    producer = Producer({"bootstrap.servers": broker})
+    for _ in range(2):  # the embedded broker may list where the last batch begins
+        producer.produce("notifications", b"{}", partition=2)
+        assert producer.flush(10) == 0
+    (message,) = accepted(connection, notification())
+    cursors.load(connection)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE relay_cursor SET previous = pg_current_snapshot()")
+    note_page(connection, admin)
+
+    waiting = request_lost(connection, admin, settings)
+    with closing(Consumer({"bootstrap.servers": broker, "group.id": settings.group})) as consumer:
+        consumer.commit(offsets=[TopicPartition("notifications", 2, 2)], asynchronous=False)
+    passed = request_lost(connection, admin, settings)
+
+    assert (waiting, passed) == (0, 1)
+    assert fetch(connection, "SELECT id::text, request FROM messages") == [(str(message), 2)]
 
 
 def test_a_restored_request_with_the_id_of_this_transaction_is_requested_again_once(connection: Connection) -> None:
