@@ -6,6 +6,7 @@ from outbox.audit.findings import Checked, Finding
 from outbox.audit.looking import look_twice, rows
 from outbox.audit.scope import Scope
 from outbox.scheduler.due import WAITS
+from outbox.status.report import duration
 
 LEASES = "lease-ended"
 OVERDUE = "overdue"
@@ -44,8 +45,8 @@ SELECT o.stream_id::text AS id, o.version, count(*) OVER () AS total {_BEHIND_CU
 ORDER BY o.position LIMIT %(limit)s
 """
 _HELD = f"""
-WITH held AS (SELECT o.tableoid::regclass::text AS name, count(*) AS events {_BEHIND_CURSOR} GROUP BY 1)
-SELECT p.name AS id, 0 AS version, sum(held.events) OVER ()::bigint AS total
+WITH held AS (SELECT DISTINCT o.tableoid::regclass::text AS name {_BEHIND_CURSOR})
+SELECT p.name AS id, 0 AS version, count(*) OVER () AS total
 FROM held JOIN partitions AS p ON p.name = held.name
 WHERE p.parent = 'outbox' AND p.ends_at < {_CLOCK} - make_interval(secs => %(retention)s)
 ORDER BY p.upper LIMIT %(limit)s
@@ -110,7 +111,7 @@ def check_partitions(connection: Connection, scope: Scope) -> Checked:
     found = look_twice(connection, _HELD, {**scope.values, "retention": retention})
     says = "{count} partitions are due and hold events that are not published: they stay"
     findings = found.finding(HELD, "late", says, "is a relay running, and does Kafka answer?")
-    return Checked(check=HELD, looked_at=f"partitions that ended {retention:g} s ago", findings=findings)
+    return Checked(check=HELD, looked_at=f"partitions that ended {duration(retention)} ago", findings=findings)
 
 
 def count_requests(connection: Connection, scope: Scope) -> Checked:

@@ -11,10 +11,13 @@ from outbox.claims import Record, claim
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.pauses import pause
 from outbox.registry import DEAD_LETTERS
+from pipeline.testing.clock import VirtualClock
 from tests.audit.conftest import Ask, Delivered, Run
 from tests.outbox.connections import accepted, execute, fetch, notification, status_of
 
 HOUR = 3600.0  # seconds
+DUE = "due-partitions"
+MONTH_KEPT = {"HERALD_RETENTION": "2592000"}
 MOVE = "UPDATE relay_cursor SET previous = pg_current_snapshot(), epoch = epoch + 1"  # whatever is there
 
 
@@ -183,6 +186,38 @@ def test_what_is_not_published_yet_is_late_and_not_lost(
 
     assert audit(system, "--grace", "0").found == []
     assert audit(system, "--grace", "0", "--late", "0").found == [("not-published", "late", [str(message)])]
+
+
+def test_a_partition_that_is_due_is_found_while_it_holds_what_is_not_published(
+    audit: Run, system: dict[str, str], connection: Connection
+) -> None:
+    message, _ = accepted(connection, notification(), notification())
+    partition = "SELECT tableoid::regclass::text FROM outbox WHERE stream_id = %s"
+    ((held,),) = fetch(connection, partition, str(message))
+    clock = VirtualClock(system["DATABASE_URL"])
+    clock.install()
+    clock.advance(days=70)
+
+    due = [finding for finding in audit(system | MONTH_KEPT, "--limit", "1").wrong if finding["check"] == DUE]
+
+    assert [(finding["severity"], finding["ids"], finding["count"]) for finding in due] == [("late", [held], 1)]
+    assert DUE not in {check for check, _, _ in audit(system).found}  # everything is kept
+
+
+def test_a_partition_that_is_due_and_published_is_left_to_the_relay(
+    audit: Run, system: dict[str, str], connection: Connection
+) -> None:
+    accepted(connection, notification(), notification())
+    execute(connection, MOVE)
+    clock = VirtualClock(system["DATABASE_URL"])
+    clock.install()
+    clock.advance(days=70)
+
+    report = audit(system | MONTH_KEPT)
+
+    assert DUE not in {check for check, _, _ in report.found}
+    looked_at = {check["check"]: check["looked_at"] for check in report.output["checks"]}
+    assert looked_at[DUE] == "partitions that ended 30.0 d ago"
 
 
 def test_an_attempt_past_its_lease_is_found_and_settled(
