@@ -16,6 +16,7 @@ from outbox.claims import Claim, Record
 from outbox.dates import Dates
 from outbox.outcomes import Outcome
 from pipeline.decoding import Decoder
+from pipeline.identity import EARLIEST
 from pipeline.ledger import Ledger, OutageError
 from pipeline.records import Arrival, Request
 from pipeline.topic_ids import TopicIds
@@ -23,6 +24,7 @@ from pipeline.topics import notifications
 from tests.outbox.connections import compared, execute
 from tests.pipeline.parts import make_ledger
 from tests.pipeline.records import (
+    NOW,
     SOURCE,
     accept,
     arrival,
@@ -126,10 +128,13 @@ def test_a_copy_of_a_message_that_ended_and_left_is_dropped(
     assert "copies_dropped" in capsys.readouterr().out
 
 
-def test_what_another_producer_wrote_is_adopted_however_old_it_is(database: str, ledger: Ledger) -> None:
+@pytest.mark.parametrize("timestamp", [0, EARLIEST, NOW])
+def test_what_another_producer_wrote_is_adopted_however_old_it_is(
+    database: str, ledger: Ledger, timestamp: int
+) -> None:
     with compared(database) as connection:
         execute(connection, "UPDATE closing SET horizon = %s", str(new_id()))
-    (request,) = decoded(arrival())
+    (request,) = decoded(arrival(timestamp=timestamp))
 
     assert ledger.write([], [request], terms).won == {request.id: FIRST}
 

@@ -230,9 +230,28 @@ def test_what_changes_while_the_books_are_being_closed_is_carried_as_it_is(conne
     assert {message: status_of(connection, message) for message in known(connection)} == expected
 
 
+def test_what_is_older_than_everything_kept_finds_the_partition_of_what_was_carried_over(
+    connection: Connection,
+) -> None:
+    (message,) = accept_then(connection)
+    settle(connection, message, "sent")
+    publish(connection)
+    assert close(connection) is None
+    assert message not in known(connection)
+
+    oldest = adopt_as(connection, UUID(int=0))
+
+    assert status_of(connection, oldest) == "pending"
+    lowest = "SELECT name FROM partitions WHERE parent = 'messages' AND begins_at IS NULL"
+    assert fetch(connection, "SELECT tableoid::regclass::text FROM messages") == fetch(connection, lowest)
+
+
 def adopt_then(connection: Connection) -> UUID:
     """What another producer wrote fifteen hours ago, read only now."""
-    found = id_at(read_clock(connection) + THEN)
+    return adopt_as(connection, id_at(read_clock(connection) + THEN))
+
+
+def adopt_as(connection: Connection, found: UUID) -> UUID:
     data = msgspec.Raw(b'{"n": 1}')
     adopt(connection, [Foreign(id=found, topic="generic_topic", key=None, data=data, source="/elsewhere")])
     return found
