@@ -13,7 +13,7 @@ from outbox.settings import Settings
 from outbox.status.report import duration
 
 PARTITIONED = ("outbox", "messages")
-AHEAD = 22 * 3600.0  # seconds; a relay that makes them each hour leaves 23 h at least
+AHEAD = 22 * 3600.0  # seconds; a relay, which makes them each minute, leaves a day
 
 # The sequence is read last: what is drawn meanwhile can only make it look higher.
 _POSITIONS = """
@@ -100,8 +100,8 @@ def make_statement(settings: Settings) -> str:
 
 
 def partitions(database: Database) -> Iterator[Finding]:
-    """The relay makes them each hour, a day ahead at least; where the present has none, accepting fails."""
-    make = f"{make_statement(database.settings)} The relay does it each hour, if its role owns the tables."
+    """The relay makes them each minute, a day ahead at least; where the present has none, accepting fails."""
+    make = f"{make_statement(database.settings)} The relay does it each minute, if its role owns the tables."
     for row in database.ask(_PARTITIONS, parents=list(PARTITIONED)):
         if not row["present"]:
             yield problem(f"{row['parent']} has no partition for the present: accepting fails", make)
