@@ -62,12 +62,3 @@ def problem(text: str, advice: str) -> Finding:
 def count(number: int, what: str) -> str:
     """A number with its unit: 1 broker, 2 brokers, 1,200 rows."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def size(number: float) -> str:
-    """Bytes in the unit that fits: 512 B, 8 kB, 1.5 GB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1024:  # noqa: PLR2004 - PostgreSQL's kB
-            return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"  # noqa: PLR2004
-        number /= 1024
-    return f"{number:.1f} TB"

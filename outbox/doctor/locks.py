@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from outbox.doctor.database import Database, Row
-from outbox.doctor.finding import Check, Finding, count, note, ok, problem, size, warning
-from outbox.status.report import duration
+from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from outbox.status.report import duration, size
 
 LOCK_WAIT = 1.0  # seconds; Herald's own statements give up after HERALD_STATEMENT_TIMEOUT
 OLD = 1_000_000  # transactions that a snapshot may lie back, where its age in seconds is hidden

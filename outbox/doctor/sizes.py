@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from outbox.doctor.database import Database
-from outbox.doctor.finding import Check, Finding, ok, problem, size, warning
+from outbox.doctor.finding import Check, Finding, ok, problem, warning
+from outbox.status.report import size
 
 DEAD_SHARE = 0.2  # of the rows; autovacuum comes at this by default
 DEAD_ROWS = 10_000  # fewer are not worth a word

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from confluent_kafka.admin import TopicDescription
 
-from outbox.doctor.finding import Check, Finding, count, note, ok, problem, size, warning
+from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
 from outbox.doctor.kafka import Kafka
+from outbox.status.report import size
 from outbox.topics import names
 
 PRODUCED = 1_000_000  # bytes; the producer itself refuses more
