@@ -46,6 +46,12 @@ def code(error: KafkaException) -> int | None:
     return cause.code() if isinstance(cause, KafkaError) else None
 
 
+def explanation(error: KafkaException) -> str:
+    """Its text, without codes around it."""
+    cause = error.args[0]
+    return cause.str() if isinstance(cause, KafkaError) else str(cause)
+
+
 def make_admin(settings: Settings) -> AdminClient:
     """An admin client; keep it referenced until its futures resolve."""
     return AdminClient(librdkafka(settings))

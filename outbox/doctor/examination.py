@@ -12,7 +12,7 @@ from outbox.doctor import settings as configuration
 from outbox.doctor.database import Database, open_connection
 from outbox.doctor.finding import Check, Finding, Result, Subject, note, problem, warning
 from outbox.doctor.kafka import Kafka, Stored
-from outbox.kafka import code
+from outbox.kafka import code, explanation
 from outbox.settings import Settings
 
 SERVER = (*server.CHECKS, *session.CHECKS, Check("migrations", tables.migrated))
@@ -93,7 +93,7 @@ def _examine_kafka(settings: Settings, stored: Stored | None) -> Iterator[Result
             "kafka",
             "brokers",
             problem(
-                f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {_text(error)}",
+                f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {explanation(error)}",
                 "Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL and the brokers' advertised.listeners.",
             ),
         )
@@ -104,14 +104,9 @@ def _examine_kafka(settings: Settings, stored: Stored | None) -> Iterator[Result
 def _untold(error: KafkaException) -> Finding:
     number = code(error)
     if number in _UNSUPPORTED:
-        return note(f"not told by this broker: {_text(error)}")
+        return note(f"not told by this broker: {explanation(error)}")
     if number in _REFUSED:
         return warning(
-            f"not allowed to ask: {_text(error)}", "docs/operating.md says what Herald must be allowed to do."
+            f"not allowed to ask: {explanation(error)}", "docs/operating.md says what Herald must be allowed to do."
         )
-    return warning(f"no answer: {_text(error)}", "Run it again; if it stays, see the brokers' logs.")
-
-
-def _text(error: KafkaException) -> str:
-    cause = error.args[0]
-    return cause.str() if isinstance(cause, KafkaError) else str(cause)
+    return warning(f"no answer: {explanation(error)}", "Run it again; if it stays, see the brokers' logs.")

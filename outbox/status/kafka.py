@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException
 
-from outbox.kafka import ANSWER_TIMEOUT, make_admin
+from outbox.kafka import ANSWER_TIMEOUT, explanation, make_admin
 from outbox.offsets import partitions_of, read_committed, read_end_offsets
 from outbox.registry import TOPICS
 from outbox.settings import Settings
@@ -39,7 +39,7 @@ def read_kafka(settings: Settings) -> KafkaStatus:
         partitions = partitions_of(metadata, names())
         ends, committed = read_end_offsets(admin, partitions), read_committed(settings, partitions)
     except KafkaException as error:
-        return KafkaStatus(error=_reason(error))
+        return KafkaStatus(error=explanation(error))
     topics = [_topic(name, ends[name], committed.get(name, {})) for name in names() if name in ends]
     return KafkaStatus(len(metadata.brokers), topics)
 
@@ -47,8 +47,3 @@ def read_kafka(settings: Settings) -> KafkaStatus:
 def _topic(name: str, ends: Mapping[str, int], committed: Mapping[str, int]) -> TopicStatus:
     behind = sum(end - committed.get(partition, 0) for partition, end in ends.items())
     return TopicStatus(name, len(ends), sum(ends.values()), behind if name in TOPICS else None)
-
-
-def _reason(error: KafkaException) -> str:
-    cause = error.args[0]
-    return cause if isinstance(cause, str) else cause.str()

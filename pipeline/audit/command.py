@@ -23,7 +23,7 @@ from outbox.audit.report import Audit, machine_form, table
 from outbox.audit.scope import STATEMENT_TIMEOUT, Scope
 from outbox.database import connect
 from outbox.date_option import Date
-from outbox.kafka import make_admin
+from outbox.kafka import explanation, make_admin
 from outbox.offsets import Offsets
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.topics import read_topic_ids
@@ -117,7 +117,7 @@ def _answering() -> Iterator[Settings]:
         _end(f"the database does not answer: {str(error).strip()}")
     except KafkaException as error:
         where = settings.kafka_bootstrap_servers if settings else ""
-        _end(f"Kafka at {where} does not answer: {error.args[0]}")
+        _end(f"Kafka at {where} does not answer: {explanation(error)}")
 
 
 def _end(reason: str) -> None:
