@@ -1,7 +1,7 @@
 """How far an audit looks, and for how long something may be late before it counts."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -41,7 +41,6 @@ class Scope:
         """For the statements."""
         return {
             "first_id": self.first_id,
-            "since": self.since or datetime.fromtimestamp(0, UTC),
             "grace": self.grace,
             "late": self.late,
             "pending": self.pending,

@@ -52,6 +52,11 @@ class Report:
         return [finding for finding in self.findings if finding["severity"] != "note"]
 
     @property
+    def looked_at(self) -> dict[str, str]:
+        """What each check looked at."""
+        return {check["check"]: check["looked_at"] for check in self.output["checks"]}
+
+    @property
     def found(self) -> list[tuple[str, str, list[str]]]:
         """What is wrong: check, severity, ids."""
         return [(finding["check"], finding["severity"], finding["ids"]) for finding in self.wrong]
