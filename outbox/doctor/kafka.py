@@ -85,7 +85,7 @@ class Kafka:
 
     @cached_property
     def committed(self) -> Offsets:
-        """How far the group has read; nothing where it has no broker."""
+        """How far the group has read; nothing where it has no broker: Apache Kafka would make one for who asks."""
         if not self.has_coordinator:
             return {}
         return self._ask("committed", lambda: read_committed(self.settings, partitions_of(self.metadata, names())))
