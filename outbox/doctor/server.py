@@ -127,9 +127,7 @@ def room(database: Database) -> Iterator[Finding]:
         if need > row["allowed"]:
             yield problem(text, f"Allow {need} or more, or set HERALD_POOL_SIZE ({pool}) lower.")
         elif row["used"] >= FULL * row["allowed"]:
-            yield warning(
-                f"{text}; one process of each kind uses up to {need}", f"Allow more, or see who has them: {_WHO}"
-            )
+            yield warning(text, f"Allow more, or see who has them: {_WHO}")
         else:
             yield ok(text)
 
