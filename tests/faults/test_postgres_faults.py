@@ -8,12 +8,10 @@ import pytest
 
 from tests.faults.course import endure
 from tests.faults.world import DATABASE, World, only_in_all
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import standby_of
 
 pytestmark = pytest.mark.kafka
 
-CAUGHT_UP = 30.0  # seconds
-DISK = 400 << 20  # bytes
 HOURLY = "CREATE TABLE IF NOT EXISTS elsewhere (n int); INSERT INTO elsewhere VALUES (1)"
 CONFLICT = """
 CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -114,14 +112,6 @@ def led_to_a_standby(world: World) -> Iterator[None]:
 def cut(world: World) -> None:
     for proxy in world.of("postgres"):
         proxy.cut()
-
-
-@contextmanager
-def standby_of(primary: PostgresServer) -> Iterator[PostgresServer]:
-    standby = PostgresServer(copy_of=primary)
-    standby.follow(primary)
-    with standby:
-        yield standby
 
 
 @only_in_all

@@ -8,11 +8,10 @@ from time import monotonic
 import pytest
 
 from tests.faults.course import endure, judge
-from tests.faults.test_postgres_faults import standby_of
 from tests.faults.world import DATABASE, World, made_world, only_in_all
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
-from tests.servers.postgres import FAST, PostgresServer
+from tests.servers.postgres import FAST, PostgresServer, standby_of
 
 pytestmark = pytest.mark.kafka
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -60,7 +60,8 @@ class PostgresServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.child.kill()
+        with suppress(AssertionError):  # it did not end, and was killed
+            self.child.stop(signal.SIGQUIT)  # at once, and unlike SIGKILL it leaves no shared memory behind
         if self.disk:
             self.disk.unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -176,3 +177,12 @@ class PostgresServer:
         except psycopg2.OperationalError:
             return False
         return True
+
+
+@contextmanager
+def standby_of(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """A copy that follows it until it is promoted."""
+    standby = PostgresServer(copy_of=primary)
+    standby.follow(primary)
+    with standby:
+        yield standby

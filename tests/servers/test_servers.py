@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
-from tests.servers.postgres import FAST, PostgresServer
+from tests.servers.postgres import FAST, PostgresServer, standby_of
 from tests.servers.tansu import Tansu
 
 
@@ -77,6 +77,19 @@ def test_a_killed_postgresql_keeps_what_was_committed(own_server: PostgresServer
     own_server.execute("SELECT * FROM kept")
 
 
+def test_a_server_leaves_no_shared_memory_behind() -> None:
+    with PostgresServer() as server:
+        assert server.child.pid in makers_of_shared_memory()
+
+    assert server.child.pid not in makers_of_shared_memory()
+
+
+def makers_of_shared_memory() -> set[int]:
+    """The processes that made the segments there are."""
+    _, *segments = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()
+    return {int(segment.split()[4]) for segment in segments}
+
+
 def test_each_broker_hands_back_what_it_took(each_broker: str) -> None:
     _create_topic(each_broker)
 
@@ -133,9 +146,7 @@ def _first_record(bootstrap_servers: str) -> bytes | None:
 
 
 def test_a_standby_follows_until_it_is_promoted(own_server: PostgresServer) -> None:
-    with_standby = PostgresServer(copy_of=own_server)
-    with_standby.follow(own_server)
-    with with_standby as standby:
+    with standby_of(own_server) as standby:
         own_server.execute("CREATE TABLE one (n int)")
         eventually(lambda: standby.ask("SELECT to_regclass('one')::text") == "one")
         assert standby.ask("SELECT pg_is_in_recovery()")
