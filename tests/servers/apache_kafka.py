@@ -10,6 +10,7 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from outbox.offsets import read_committed
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.kafka_jars import kafka_folder
@@ -185,6 +186,7 @@ class ApacheKafka:
             message = f"Apache Kafka ended at its start\n{self.child.tail()}"
             raise RuntimeError(message)
         try:
+            read_committed(self._admin, "nobody")  # a new cluster's first question about a group makes its coordinator
             return bool(self._admin.list_topics(timeout=2).brokers)
         except KafkaException:
             return False
