@@ -8,6 +8,7 @@ that takes is written down, not asserted: it depends on the machine.
 import json
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -106,11 +107,12 @@ def _back_at(world: World, ended: float, bound: float) -> float:
     Raises AssertionError that shows the p99 of the last one, while there is none.
     """
     world.scene.fleet.revive()
-    known = _arrived(world, ended)
+    known = sorted(_arrived(world, ended))
     now = monotonic() - bound
     start, found = ended, [0.0]
     while start + WINDOW < now:
-        found = [delay for sent, delay in known if start <= sent < start + WINDOW] or [math.inf]
+        window = known[bisect_left(known, (start,)) : bisect_left(known, (start + WINDOW,))]
+        found = [delay for _, delay in window] or [math.inf]
         if len(found) > RATE * WINDOW / 3 and _p99(found) <= bound:
             return start
         start += STEP

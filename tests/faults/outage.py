@@ -5,7 +5,7 @@ from threading import Event
 from time import monotonic
 
 from tests.faults.ledger import Ledger
-from tests.faults.oracle import OVER, Verdict
+from tests.faults.oracle import Verdict
 from tests.faults.report import machine, paragraphs, table
 from tests.faults.scene import Scene
 from tests.outbox.connections import connected, fetch
@@ -73,7 +73,7 @@ def _drain(scene: Scene, waiting: int, deadline: float) -> float:
 
 
 def _waiting(scene: Scene) -> int:
-    return sum(count for status, count in scene.statuses().items() if status not in OVER)
+    return sum(scene.left().values())
 
 
 def _requests(scene: Scene) -> dict[str, int]:
