@@ -85,8 +85,11 @@ class Load:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        if self._failure is not None and error is None:
+        if self._failure is None:
+            return
+        if error is None:
             raise self._failure
+        error.add_note(f"The load had ended: {self._failure!r}")
 
     def stop(self) -> None:
         """Send nothing new; returns once every request has its fate."""
