@@ -9,8 +9,8 @@ from tests.faults import courses, recovery
 from tests.faults import outage as outages
 from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
-from tests.faults.points import FREEZING, Freezer, Visits
 from tests.faults.points import describe as describe_points
+from tests.faults.points import visit_all
 from tests.faults.report import record
 from tests.faults.scene import durable_scene
 
@@ -45,12 +45,8 @@ def kills(kills: int, rate: float, pace: float, seed: int | None, *, is_recorded
 @record_option
 def points(*, is_recorded: bool) -> None:
     """Kill at every crash point, and freeze at every one of relay, scheduler and pipeline."""
-    with durable_scene(HURRIED, of_each=OF_EACH) as scene, scene.fleet.running(), scene.load(RATE) as load:
-        killed = Visits(scene.fleet).kill_at_each()
-        freezer = Freezer(scene.fleet, load, scene.provider)
-        frozen = {point: freezer.freeze_at(point) for point in FREEZING}
-        load.stop()
-        verdict = scene.judge(load.ledger, LONG)
+    with durable_scene(HURRIED, of_each=OF_EACH) as scene, scene.fleet.running():
+        killed, frozen, verdict = visit_all(scene, rate=RATE, deadline=LONG)
     finish("points", describe_points(killed, frozen, verdict), is_recorded=is_recorded)
     verdict.assert_clean()
 

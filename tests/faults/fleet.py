@@ -1,6 +1,6 @@
 """The processes of one Herald, several of each role, killed and started again as a supervisor would."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -120,11 +120,11 @@ class Fleet:
         self.revive()
         return all(member.is_ready for member in self.members.values())
 
-    def revive(self, at_once: int = 6) -> bool:
+    def revive(self, at_once: int = 6, *, but: Container[Member] = ()) -> bool:
         """Start whatever has ended, as every supervisor does, not too many at once; always true."""
         starting = sum(member.running and not member.is_ready for member in self.members.values())
         for member in self.members.values():
-            if not member.running and starting < at_once:
+            if not member.running and member not in but and starting < at_once:
                 member.start()
                 starting += 1
         return True

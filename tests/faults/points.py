@@ -19,12 +19,14 @@ from tests.faults.ledger import Load
 from tests.faults.oracle import Verdict
 from tests.faults.provider import Provider
 from tests.faults.report import machine, paragraphs, table
+from tests.faults.scene import Scene
 from tests.servers.eventually import eventually
 
 TIMES = 3  # that a point is passed: there is something to lose by then
 PATIENCE = 5.0  # seconds in which a point is reached, unless another process of the role does all the work
 LONGEST = 120.0  # seconds from one point to the next, on a busy machine
 SUCCESS = 30  # messages that arrive while one is frozen, and again once it is thawed
+ORDER = ("out of order ", "pairs judged ")  # figures of the oracle
 FREEZING = tuple(point for point in POINTS if not point.startswith("api."))  # nobody takes over from a frozen API
 
 
@@ -127,27 +129,58 @@ class Freezer:
             member.kill()
         zombie.armed = arms(point, "STOP")
         zombie.start()
-        eventually(lambda: is_frozen(zombie), LONGEST, what=f"{role} is frozen at {point}")
+        eventually(
+            lambda: self._fleet.revive(but=others) and is_frozen(zombie), LONGEST, what=f"{role} is frozen at {point}"
+        )
         frozen = monotonic()
         zombie.armed = None
-        self._await_arrivals(frozen)
+        first = self._await_arrivals(frozen)
         zombie.resume()
         self._await_arrivals(monotonic())
-        return min(self._after(frozen)) - frozen
+        return first - frozen
 
-    def _await_arrivals(self, moment: float) -> None:
-        """Enough of what was sent from then on."""
+    def _await_arrivals(self, moment: float) -> float:
+        """Enough of what was sent from then on; returns when the first of it came."""
+        known = len(self._provider.arrivals)  # of a long run: to look at all of them would take the load's time
 
-        def enough() -> bool:
+        def arrived() -> list[float]:
             self._fleet.revive()
-            return len(self._after(moment)) >= SUCCESS
+            entries = self._load.ledger.entries
+            found = [one.at for one in self._provider.arrivals[known:] if entries[one.number].sent > moment]
+            assert len(found) >= SUCCESS, f"{len(found)} have arrived"
+            return found
 
-        eventually(enough, LONGEST, what="others go on")
+        return min(eventually(arrived, LONGEST, what="others go on"))
 
-    def _after(self, moment: float) -> list[float]:
-        """When that arrived which was sent after a moment."""
-        entries = self._load.ledger.entries
-        return [arrival.at for arrival in list(self._provider.arrivals) if entries[arrival.number].sent > moment]
+
+def visit_all(scene: Scene, *, rate: float, deadline: float) -> tuple[list[str], dict[str, float], Verdict]:
+    """Returns the points at which a process was killed, those at which one was frozen with the seconds that nothing
+    arrived, and what the oracle finds.
+    """
+    with scene.load(rate) as load:
+        killed = Visits(scene.fleet).kill_at_each()
+        frozen = _freeze_at_each(scene, load, [point for point in FREEZING if not point.startswith("pipeline.")])
+    earlier = scene.judge(load.ledger, deadline)
+    with scene.load(rate, ledger=load.ledger) as load:
+        frozen |= _freeze_at_each(scene, load, [point for point in FREEZING if point.startswith("pipeline.")])
+    return killed, frozen, with_order_of(earlier, scene.judge(load.ledger, deadline))
+
+
+def _freeze_at_each(scene: Scene, load: Load, points: Iterable[str]) -> dict[str, float]:
+    freezer = Freezer(scene.fleet, load, scene.provider)
+    return {point: freezer.freeze_at(point) for point in points}
+
+
+def with_order_of(earlier: Verdict, verdict: Verdict) -> Verdict:
+    """Order as it was judged before a pipeline was frozen, all else as it is now.
+
+    What a frozen one had claimed, and not called, may be called after the next one of its key.
+    """
+    order = {name: count for name, count in earlier.figures.items() if name.startswith(ORDER)}
+    wrong = [text for text in earlier.violations if " out of order " in text]
+    return Verdict(
+        verdict.figures | order, [*wrong, *(text for text in verdict.violations if " out of order " not in text)]
+    )
 
 
 def describe(killed: list[str], frozen: dict[str, float], verdict: Verdict) -> str:
@@ -158,7 +191,7 @@ def describe(killed: list[str], frozen: dict[str, float], verdict: Verdict) -> s
     what = (
         f"{machine()}. A process killed at each of {len(killed)} points, and frozen at {len(frozen)} of them until"
         f" another one had taken over, then thawed, under load. {verdict.figures['accepted']:,} requests accepted,"
-        f" {verdict.figures['lost']} lost; out of order: {order}."
+        f" {verdict.figures['lost']} lost; out of order before a pipeline was frozen: {order}."
     )
     stalls = {f"`{point}`": f"{frozen[point]:.1f}" if point in frozen else "" for point in killed}
     return paragraphs([what, verdict.in_words(), table(("killed at", "frozen there: seconds without news"), stalls)])

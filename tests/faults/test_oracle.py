@@ -9,6 +9,7 @@ from tests.faults.evidence import Published, Story
 from tests.faults.ledger import Entry
 from tests.faults.oracle import Evidence, judge
 from tests.faults.order import Judged, Place, judge_order
+from tests.faults.points import with_order_of
 from tests.faults.provider import Arrival
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -146,3 +147,13 @@ def test_an_answer_that_never_came_orders_nothing_behind_it() -> None:
     places = [Place("ada", 0.0, float("inf"), 5, 0), Place("ada", 1.0, 3.0, 4, 1), Place("ada", 4.0, 5.0, 3, 2)]
 
     assert judge_order(places) == Judged(1, [(2, 1)])
+
+
+def test_order_is_judged_before_a_pipeline_is_frozen_and_all_else_after() -> None:
+    ordered, overtaken, lost = clean(), clean(), clean()
+    call_out_of_order(overtaken)
+    lose_a_record(lost)
+
+    assert with_order_of(judge(ordered), judge(overtaken)).violations == []
+    assert with_order_of(judge(overtaken), judge(ordered)).violations == judge(overtaken).violations != []
+    assert with_order_of(judge(ordered), judge(lost)).violations == judge(lost).violations != []
