@@ -161,6 +161,3 @@ class Producer:
         self._queue.popleft()
         self._on_landing(topic, record)
         on_delivery()
-
-    def purge(self) -> None:
-        self._queue.clear()
