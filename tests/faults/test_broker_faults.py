@@ -6,6 +6,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -14,7 +15,7 @@ from confluent_kafka.admin import NewPartitions, NewTopic
 from outbox.registry import TOPICS
 from tests.end_to_end.topic import delete_topics
 from tests.faults.course import endure
-from tests.faults.fleet import Member
+from tests.faults.provider import DELAY
 from tests.faults.world import OUT_OF_ORDER, World, only_in_all
 from tests.servers.eventually import eventually
 
@@ -93,16 +94,30 @@ def rebalanced_again_and_again(world: World) -> Iterator[None]:
     """A second pipeline comes and goes, killed each time, while every delivery is slow."""
     world.scene.provider.delay = SLOW
     for _ in range(REBALANCES):
-        second = world.make_member("pipeline-2")
-        second.start()
-        eventually(lambda: joined(second), STARTED, what="the second pipeline has joined")  # noqa: B023 - at once
-        second.kill()
+        join_and_die(world)
     yield
-    world.scene.provider.delay = 0.01
+    world.scene.provider.delay = DELAY
 
 
-def joined(member: Member) -> bool:
-    return member.is_ready or not member.running
+def join_and_die(world: World) -> None:
+    before, second = members(world), world.make_member("pipeline-2")
+    second.start()
+    try:
+        # it says that it has started before it joins: the broker knows when it has
+        eventually(
+            lambda: world.scene.fleet.revive() and members(world) - before,
+            STARTED,
+            what="the second pipeline has joined",
+        )
+    finally:
+        second.kill()
+
+
+def members(world: World) -> set[str]:
+    """The ids of those in the group, as the broker has them."""
+    group = world.scene.fleet.settings["HERALD_GROUP"]
+    described: Any = world.admin.describe_consumer_groups([group])[group].result(ANSWER)  # the stub says dict
+    return {member.member_id for member in described.members}
 
 
 @only_in_all
