@@ -23,7 +23,7 @@ from tests.faults.scene import Scene
 from tests.servers.eventually import eventually
 
 TIMES = 3  # that a point is passed: there is something to lose by then
-PATIENCE = 5.0  # seconds in which a point is reached, unless another process of the role does all the work
+PATIENCE = 5.0  # seconds of work in which a point is reached, unless another process of the role does all the work
 LONGEST = 120.0  # seconds from one point to the next, on a busy machine
 SUCCESS = 30  # messages that arrive while one is frozen, and again once it is thawed
 ORDER = ("out of order ", "pairs judged ")  # figures of the oracle
@@ -85,6 +85,8 @@ class Visits:
         for name, member in self._fleet.of(role).items():
             if name in visit.armed_at and not member.running:
                 self._finish(visit, name, member)
+            elif name in visit.armed_at and not member.is_ready:
+                visit.armed_at[name] = monotonic()  # it only starts: nothing can be reached yet
             if visit.left and name not in visit.armed_at:
                 self._arm(visit, name, member)
         if visit.armed_at and monotonic() - min(visit.armed_at.values()) > PATIENCE:
