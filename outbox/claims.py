@@ -3,7 +3,9 @@
 A claim moves a message only where its state and its request number are those of the record, so a
 record that comes twice, late or superseded starts nothing. What fits but is paused, has a failing or
 busy destination, or has to wait for one before it of its key gets a date instead of an attempt:
-either way the record has done its work, and its offset may be committed.
+either way the record has done its work, and its offset may be committed. What waits for one before
+it takes that one's date: they are requested together and claimed together. With a later date of its
+own it would hold up what comes next, that what comes after it, and so on for as long as any come.
 
 Rows are locked in the order of their ids: two workers with overlapping batches cannot deadlock.
 """
@@ -18,7 +20,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.message import DELAYED
 from outbox.pauses import IS_PAUSED
 
-BEHIND_WAIT = 1.0  # seconds until one that waits for another of its key is looked at again
+BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date
+ELSEWHERE_WAIT = 1.0  # seconds until one is looked at again whose key another worker has under way
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,14 +57,14 @@ record AS MATERIALIZED (
         wait double precision, is_strict boolean, is_here boolean)
 ),
 locked AS MATERIALIZED (
-    SELECT id, topic, key, request, accepted_at, deliver_by FROM messages
+    SELECT id, topic, key, request, accepted_at, deliver_by, priority FROM messages
     WHERE id = ANY (ARRAY(SELECT id FROM record)) AND status = 'pending'
     ORDER BY id
     FOR NO KEY UPDATE
 ),
 fitting AS MATERIALIZED (
-    SELECT l.id, l.topic, l.key, l.accepted_at, r.destination, r.wait, coalesce(r.is_strict, false) AS is_strict,
-           coalesce(r.is_here, false) AS is_here
+    SELECT l.id, l.topic, l.key, l.accepted_at, l.priority, r.destination, r.wait,
+           coalesce(r.is_strict, false) AS is_strict, coalesce(r.is_here, false) AS is_here
     FROM locked AS l JOIN record AS r ON r.id = l.id AND r.request = l.request CROSS JOIN clock
     WHERE l.deliver_by IS NULL OR l.deliver_by > clock.at
 ),
@@ -72,20 +75,24 @@ failing AS MATERIALIZED (
     FOR NO KEY UPDATE
 ),
 hindered AS MATERIALIZED (
-    SELECT f.*, CASE
+    SELECT f.*, behind.until, CASE
         WHEN {IS_PAUSED.format(message="f")} THEN 'paused'
         WHEN f.wait IS NOT NULL THEN 'its destination is busy'
         WHEN behind.found {{or_elsewhere}} THEN 'waits for the one before it'
     END AS hindrance
-    FROM fitting AS f
+    FROM fitting AS f CROSS JOIN clock
     LEFT JOIN LATERAL (
-        SELECT true AS found FROM messages AS p
+        SELECT true AS found, CASE WHEN p.status = 'scheduled' AND p.priority >= f.priority
+            THEN greatest(p.due_at + interval '1 microsecond', clock.at)
+            ELSE clock.at + make_interval(secs => {BEHIND_WAIT}) END AS until
+        FROM messages AS p
         WHERE p.topic = f.topic AND p.key = f.key AND ({DELAYED})
           AND p.request > 0 AND (p.accepted_at, p.id) < (f.accepted_at, f.id)
           AND (f.is_strict AND NOT f.is_here
                OR p.destination IS NOT DISTINCT FROM f.destination AND p.attempts = p.uncounted)
           AND NOT EXISTS (SELECT FROM fitting AS beside WHERE beside.id = p.id)
-        LIMIT 1 OFFSET 0
+        ORDER BY p.accepted_at DESC, p.id DESC
+        LIMIT 1
     ) AS behind ON true
     {{elsewhere}}
 ),
@@ -101,10 +108,20 @@ judged AS MATERIALIZED (
         CASE WHEN b.destination IS NOT NULL AND probe.id IS NULL THEN 'its destination fails' END) AS verdict
     FROM hindered AS h LEFT JOIN failing AS b ON b.destination = h.destination LEFT JOIN probe ON probe.id = h.id
 ),
+dated AS MATERIALIZED (
+    SELECT j.*, CASE verdict
+        WHEN 'paused' THEN clock.at
+        WHEN 'its destination is busy' THEN clock.at + make_interval(secs => wait)
+        WHEN 'its destination fails' THEN greatest(probe_at, clock.at)
+        WHEN 'waits for the one before it' THEN coalesce(until, clock.at + make_interval(secs => {ELSEWHERE_WAIT}))
+    END AS due_at
+    FROM judged AS j, clock
+),
 lined_up AS MATERIALIZED (
-    SELECT j.*, coalesce(verdict, CASE WHEN key IS NOT NULL AND bool_or(verdict IS NOT NULL) OVER before
-        THEN 'waits for the one before it' END) AS obstacle
-    FROM judged AS j
+    SELECT d.id, d.destination, d.is_probe, coalesce(verdict, CASE WHEN key IS NOT NULL
+               AND bool_or(verdict IS NOT NULL) OVER before THEN 'waits for the one before it' END) AS obstacle,
+           coalesce(due_at, max(due_at) OVER before + interval '1 microsecond') AS due_at
+    FROM dated AS d
     WINDOW before AS (PARTITION BY topic, key, CASE WHEN NOT is_strict THEN destination END
         ORDER BY accepted_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ),
@@ -115,12 +132,7 @@ moved AS (
         attempts = m.attempts + (obstacle IS NULL)::integer,
         reason = coalesce(obstacle, m.reason),
         destination = l.destination,
-        due_at = CASE obstacle
-            WHEN 'paused' THEN clock.at
-            WHEN 'its destination is busy' THEN clock.at + make_interval(secs => l.wait)
-            WHEN 'its destination fails' THEN greatest(l.probe_at, clock.at)
-            WHEN 'waits for the one before it' THEN clock.at + make_interval(secs => {BEHIND_WAIT})
-            ELSE clock.at + make_interval(secs => %(lease)s) END,
+        due_at = CASE WHEN obstacle IS NULL THEN clock.at + make_interval(secs => %(lease)s) ELSE l.due_at END,
         updated_at = clock.at
     FROM lined_up AS l, clock
     WHERE m.id = l.id

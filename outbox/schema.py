@@ -137,7 +137,7 @@ messages = Table(
         "due_at",
         postgresql_where=text("status IN ('scheduled', 'failed')"),
     ),
-    Index("messages_delayed_of_a_key", "topic", "key", postgresql_where=text(DELAYED)),
+    Index("messages_delayed_of_a_key", "topic", "key", "accepted_at", "id", postgresql_where=text(DELAYED)),
     Index(
         "messages_to_expire",
         "deliver_by",

@@ -27,6 +27,7 @@ from outbox.settings import Settings
 
 STOP_TIMEOUT = 3.0  # seconds
 TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond
+AGAIN = 0.02  # seconds; who comes to what is due while it is requested waits for it, and others wait for who came
 NOTE_PAGES = 1.0  # seconds
 WATCH_TOPICS = 5.0  # seconds between two looks at the topics' ids
 MAKE_PARTITIONS = 60.0  # seconds
@@ -35,12 +36,16 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Duty:
-    """Something to do every so many seconds; it returns how many events it left for the relay to publish."""
+    """Something to do every so many seconds; it returns how many events it left for the relay to publish.
+
+    After a turn that left some the next one comes in `again` seconds, where that is given.
+    """
 
     every: float
     act: Callable[[Connection], int | None]
     due: float = 0.0
     name: str = ""
+    again: float | None = None
 
 
 class Scheduler:
@@ -66,8 +71,12 @@ class Scheduler:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._tick()
-            self._stop.wait(TICK)
+            self._stop.wait(self._pause())
         self._disconnect()
+
+    def _pause(self) -> float:
+        """Seconds until the next turn of a duty, or a tick."""
+        return max(0.0, min([TICK, *(duty.due - time.monotonic() for duty in self._duties)]))
 
     def _tick(self) -> None:
         for duty in self._duties:
@@ -85,6 +94,8 @@ class Scheduler:
             reach(f"scheduler.{duty.name}.done")
             if is_news:
                 self._wake_relay(self._connection)
+                if duty.again is not None:
+                    duty.due = time.monotonic() + duty.again
         except (psycopg2.Error, KafkaException) as error:
             self._fail(duty, str(error).strip())
         except Exception as error:  # noqa: BLE001 - a task is a user's code: it must not end the scheduler
@@ -132,7 +143,7 @@ def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callab
         Duty(WATCH_TOPICS, topics, name="topics"),
         Duty(TICK, leases, name="leases"),
         Duty(TICK, expire, name="expiry"),
-        Duty(TICK, due, name="due"),
+        Duty(TICK, due, name="due", again=AGAIN),
         Duty(TICK, requeue_step, name="requeues"),
         Duty(NOTE_PAGES, pages, name="pages"),
         Duty(settings.sweep_seconds, lost, name="lost"),

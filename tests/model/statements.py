@@ -37,6 +37,7 @@ from outbox.registry import DEAD_LETTERS
 from tests.model.postgres import Transaction
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 HELD_BACK = "waits for the one before it"
 NO_OUTCOME = "no outcome before the lease ended"
 
@@ -113,14 +114,16 @@ def claim(
     fitting = [message for message in fitting if not fits_request or message.request == asked[message.id].request]
     fitting = [message for message in fitting if message.deliver_by is None or message.deliver_by > date(at)]
     won: dict[UUID, Claim] = {}
-    held: set[tuple[str, str, str | None]] = set()
+    held: dict[tuple[str, str, str | None], datetime] = {}
     for message in sorted(fitting, key=lambda one: (one.accepted_at, one.id)):
         destination = asked[message.id].destination
         lane = None if message.key is None else (message.topic, message.key, destination)
-        if lane is not None and (lane in held or _is_behind(transaction, message, destination, asked.keys())):
-            held.add(lane)
-            waits = Postponed(reason=HELD_BACK, due_at=date(at + BEHIND_WAIT), destination=destination)
-            append(transaction, at, message.id, waits)
+        until = _until(transaction, at, message, destination, asked.keys()) if lane is not None else None
+        if lane is not None and (until or lane in held):
+            if until:
+                held[lane] = max(until, held.get(lane, until))
+            until = until or held[lane] + MICROSECOND
+            append(transaction, at, message.id, Postponed(reason=HELD_BACK, due_at=until, destination=destination))
             continue
         attempt = message.attempts + 1
         started = Started(attempt=attempt, lease_until=date(at + lease), destination=destination)
@@ -129,10 +132,14 @@ def claim(
     return won
 
 
-def _is_behind(transaction: Transaction, message: Message, destination: str | None, beside: Iterable[UUID]) -> bool:
-    """Whether an earlier one of its key, never tried so far, is delayed."""
-    return any(
-        one.key == message.key
+def _until(
+    transaction: Transaction, at: float, message: Message, destination: str | None, beside: Iterable[UUID]
+) -> datetime | None:
+    """Until when it waits for an earlier one of its key, never tried so far, that is delayed."""
+    before = [
+        one
+        for one in _all(transaction)
+        if one.key == message.key
         and one.topic == message.topic
         and one.request > 0
         and one.attempts == one.uncounted
@@ -140,8 +147,13 @@ def _is_behind(transaction: Transaction, message: Message, destination: str | No
         and (one.accepted_at, one.id) < (message.accepted_at, message.id)
         and (one.status in {"scheduled", "failed"} or (one.request > 1 and one.status in {"pending", "sending"}))
         and one.id not in beside
-        for one in _all(transaction)
-    )
+    ]
+    if not before:
+        return None
+    last = max(before, key=lambda one: (one.accepted_at, one.id))
+    if last.status == "scheduled" and last.due_at:
+        return max(last.due_at + MICROSECOND, date(at))
+    return date(at + BEHIND_WAIT)
 
 
 def _all(transaction: Transaction) -> Iterable[Message]:

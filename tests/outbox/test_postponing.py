@@ -6,11 +6,21 @@ from uuid import UUID
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.claims import Claim, Record, claim
+from outbox.claims import BEHIND_WAIT, Claim, Record, claim
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.pauses import ScopeError, list_pauses, pause, resume
 from outbox.registry import DEAD_LETTERS
-from tests.outbox.connections import accepted, compared, execute, fetch, notification, status_of, types_of
+from outbox.scheduler.due import request_due
+from tests.outbox.connections import (
+    accepted,
+    compared,
+    execute,
+    fetch,
+    make_settings,
+    notification,
+    status_of,
+    types_of,
+)
 
 FIRST = Claim(1, 0, is_probe=False)
 HOOK = "webhook:hooks.example.com"
@@ -146,6 +156,52 @@ def test_in_one_batch_a_message_waits_for_the_one_before_it_that_is_postponed(co
     assert claim(connection, records, lease=60) == {}
 
     assert reason_of(connection, second) == "waits for the one before it"
+
+
+def test_what_waits_for_another_takes_its_date(connection: Connection) -> None:
+    first, second, third, fourth = accepted(connection, *(notification() for _ in range(4)))
+    claim(connection, [Record(first, 1, destination=HOOK, wait=7.0)], lease=60)
+
+    claim(connection, [Record(second, 1, destination=HOOK)], lease=60)
+    claim(connection, [Record(one, 1, destination=HOOK) for one in (third, fourth)], lease=60)
+
+    after = "SELECT extract(microseconds FROM due_at - first_value(due_at) OVER (ORDER BY id))::int FROM messages"
+    assert fetch(connection, f"{after} ORDER BY id") == [(0,), (1,), (2,), (2,)]
+
+
+def test_in_one_batch_what_waits_for_another_takes_its_date(connection: Connection) -> None:
+    first, second = accepted(connection, notification(), notification())
+
+    claim(connection, [Record(first, 1, destination=HOOK, wait=7.0), Record(second, 1, destination=HOOK)], lease=60)
+
+    after = "SELECT extract(microseconds FROM max(due_at) - min(due_at))::int FROM messages"
+    assert fetch(connection, after) == [(1,)]
+
+
+def test_what_waits_for_another_that_was_requested_again_is_looked_at_soon(connection: Connection) -> None:
+    first, second = accepted(connection, notification(), notification())
+    claim(connection, [Record(first, 1, destination=HOOK, wait=0.0)], lease=60)
+    assert request_due(connection, settings=make_settings("postgresql://nowhere/nothing")) == 1
+
+    claim(connection, [Record(second, 1, destination=HOOK)], lease=60)
+
+    ((seconds,),) = fetch(
+        connection, "SELECT extract(epoch FROM due_at - updated_at)::float FROM messages WHERE id = %s", str(second)
+    )
+    assert seconds == BEHIND_WAIT
+
+
+def test_a_queue_behind_a_message_that_was_postponed_ends_with_it(connection: Connection) -> None:
+    """Messages of one key come all the time: each waits for the one before it, and still one day none does."""
+    first, second, third = accepted(connection, notification(), notification(), notification())
+    claim(connection, [Record(first, 1, destination=HOOK, wait=0.0)], lease=60)
+    claim(connection, [Record(second, 1, destination=HOOK)], lease=60)
+
+    assert request_due(connection, settings=make_settings("postgresql://nowhere/nothing")) == 2
+
+    records = [Record(first, 2, destination=HOOK), Record(second, 2, destination=HOOK)]
+    assert list(claim(connection, records, lease=60)) == [first, second]
+    assert list(claim(connection, [Record(third, 1, destination=HOOK)], lease=60)) == [third]
 
 
 def test_a_failed_message_does_not_hold_its_successors(connection: Connection) -> None:

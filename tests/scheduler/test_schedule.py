@@ -39,16 +39,18 @@ def connection(database: str) -> Iterator[Connection]:
 class Counter:
     """A duty that counts its runs."""
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: bool = False, finds: int | None = None) -> None:
         self._ran = threading.Semaphore(0)
         self._fails = fails
+        self._finds = finds
 
-    def __call__(self, connection: Connection) -> None:
+    def __call__(self, connection: Connection) -> int | None:
         assert connection.autocommit
         self._ran.release()
         if self._fails:
             message = "a bug of the task's author"
             raise KeyError(message)
+        return self._finds
 
     def ran(self, times: int) -> bool:
         """Whether it ran so often within ten seconds."""
@@ -59,6 +61,14 @@ def test_a_duty_runs_again_and_again(start: Start) -> None:
     counter = Counter()
 
     start(Duty(0.01, counter, name="counter"))
+
+    assert counter.ran(3)
+
+
+def test_a_duty_that_found_something_looks_again_soon(start: Start) -> None:
+    counter = Counter(finds=1)
+
+    start(Duty(3600, counter, name="counter", again=0.01))
 
     assert counter.ran(3)
 

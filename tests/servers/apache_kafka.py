@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from outbox.offsets import read_committed
+from pipeline.testing.settings import make_settings
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.kafka_jars import kafka_folder
@@ -108,6 +109,9 @@ class ApacheKafka:
     def start(self) -> None:
         self.child.start()
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
+        self._asking = make_settings(
+            {"DATABASE_URL": "postgresql://nowhere/nothing", "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
+        )
         eventually(self._answers, START_TIMEOUT, what="Apache Kafka answers")
 
     def stop(self) -> None:
@@ -186,7 +190,8 @@ class ApacheKafka:
             message = f"Apache Kafka ended at its start\n{self.child.tail()}"
             raise RuntimeError(message)
         try:
-            read_committed(self._admin, "nobody")  # a new cluster's first question about a group makes its coordinator
+            # the first question about a group to a new cluster makes the topic of commits, and its coordinator
+            read_committed(self._asking, {"nothing": [0]})
             return bool(self._admin.list_topics(timeout=2).brokers)
         except KafkaException:
             return False
