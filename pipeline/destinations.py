@@ -7,7 +7,7 @@ from outbox.policies import Policy, channel_of
 from pipeline.attempt import Attempt
 
 WEIGHT = 0.1  # of the newest delivery in the average
-SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds a message of a busy destination is put off
+SHORTEST_WAIT = 1.0  # seconds a message of a busy destination is put off, at least
 
 
 class _Channel:
@@ -96,12 +96,16 @@ class Destinations:
         self._queue(attempt.destination).open -= 1
 
     def wait(self, destination: str | None, *, lane: int, within: float) -> float | None:
-        """None when one more would begin `within` seconds behind so many of its lane; else when to come again."""
+        """None when one more would begin `within` seconds behind so many of its lane; else when to come again.
+
+        That is after `within`, however long the queue looks: what was measured may be over, as after calls
+        that hung until their deadline.
+        """
         queue = self._queues.get(destination)
         if queue is None:
             return None
         expected = max(queue.open / queue.limit, lane) * queue.pace
-        return None if expected <= within else min(max(expected, SHORTEST_WAIT), LONGEST_WAIT)
+        return None if expected <= within else max(within, SHORTEST_WAIT)
 
     def abandon(self) -> list[Attempt]:
         """Everything that did not begin goes back."""
