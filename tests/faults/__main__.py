@@ -11,7 +11,7 @@ from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
 from tests.faults.points import describe as describe_points
 from tests.faults.points import visit_all
-from tests.faults.report import record
+from tests.faults.report import record, recorded
 from tests.faults.scene import durable_scene
 
 OF_EACH = 2
@@ -82,10 +82,11 @@ def outage(seconds: float, *, is_recorded: bool) -> None:
 def table(arguments: tuple[str, ...], *, is_recorded: bool) -> None:
     """Run the tests in which servers, networks, data and clocks fail, and make a table of what came of it.
 
-    ARGUMENTS are pytest's, after `--`.
+    ARGUMENTS are pytest's, after `--`: of a part of the tests only their rows are made anew.
     """
     found, code = courses.run_all(list(arguments))
-    finish("faults", courses.describe(found), is_recorded=is_recorded and code == 0)
+    report = courses.describe(found, recorded("faults") if arguments else "")
+    finish("faults", report, is_recorded=is_recorded and code == 0)
     sys.exit(code)
 
 

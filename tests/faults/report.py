@@ -27,14 +27,23 @@ def paragraphs(parts: Iterable[str]) -> str:
 
 def record(name: str, text: str) -> None:
     """Put it into the page between the two marks of that name. Raises ValueError where the page has none."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, opening, rest = page.partition(f"<!-- {name}: ")
+    before, _, after = _parted(name)
+    PAGE.write_text(f"{before}{text}\n{after}", encoding="utf-8")
+
+
+def recorded(name: str) -> str:
+    """What the page has between the two marks of that name. Raises ValueError where it has none."""
+    return _parted(name)[1]
+
+
+def _parted(name: str) -> tuple[str, str, str]:
+    before, opening, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {name}: ")
     comment, _, rest = rest.partition("\n")
-    _, closing, after = rest.partition(f"<!-- /{name} -->")
+    text, closing, after = rest.partition(f"<!-- /{name} -->")
     if not opening or not closing:
         message = f"{PAGE.name} has no marks for {name}"
         raise ValueError(message)
-    PAGE.write_text(f"{before}{opening}{comment}\n{text}\n{closing}{after}", encoding="utf-8")
+    return f"{before}{opening}{comment}\n", text, closing + after
 
 
 def _shown(value: object) -> str:

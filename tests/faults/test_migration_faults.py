@@ -89,13 +89,19 @@ def upgraded(world: World) -> Iterator[None]:
 @only_in_all
 def test_a_pooler_in_transaction_mode_before_api_and_pipeline_loses_nothing(world: World) -> None:
     with Pooler(world.database, size=SESSIONS) as pooler:
-        endure(world, "api and pipeline by way of a pool in transaction mode", lambda world: pooled(world, pooler))
-        for proxy in world.of("postgres"):
-            proxy.lead_to(world.server.socket)
+        endure(
+            world,
+            "api and pipeline by way of a pool in transaction mode",
+            lambda world: pooled(world, pooler),
+            lasts=6.0,
+        )
 
 
 @contextmanager
 def pooled(world: World, pooler: Pooler) -> Iterator[None]:
+    """For a while: the pool is written in Python, and shares its core with the load."""
     for pair in ("api-postgres", "pipeline-postgres"):
         world.proxies[pair].lead_to(pooler.port)
     yield
+    for proxy in world.of("postgres"):
+        proxy.lead_to(world.server.socket)
