@@ -56,6 +56,25 @@ REMOVALS = (
         (f"{ATTEMPTS}::test_adoption_happens_once",),
     ),
     Removal(
+        "what waits for another takes its date",
+        (
+            Edit(
+                "outbox/claims.py",
+                "THEN greatest(p.due_at + interval '1 microsecond', clock.at)",
+                "THEN clock.at + interval '1 second'",
+            ),
+            Edit(
+                "outbox/claims.py",
+                "max(due_at) OVER before + interval '1 microsecond'",
+                "clock_timestamp() + interval '1 second'",
+            ),
+        ),
+        (
+            f"{POSTPONING}::test_a_queue_behind_a_message_that_was_postponed_ends_with_it",
+            f"{POSTPONING}::test_in_one_batch_what_waits_for_another_takes_its_date",
+        ),
+    ),
+    Removal(
         "a busy destination postpones",
         (Edit("outbox/claims.py", "        WHEN f.wait IS NOT NULL THEN 'its destination is busy'\n", ""),),
         (f"{POSTPONING}::test_a_busy_destination_is_come_back_to",),
