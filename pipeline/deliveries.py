@@ -20,6 +20,9 @@ from pipeline.retry import postponed
 SLOW = 0.0005  # seconds a delivery takes on average from which on another thread is worth waking
 ASSUMED = 0.05  # seconds a delivery takes until one was measured
 MOST_OPEN = 20_000  # attempts claimed and not finished, so that memory stays bounded
+LEAST_OPEN = 2_000  # of them while all threads are busy: enough that many destinations get their turn
+AHEAD = 5.0  # seconds of work that is claimed ahead while all threads are busy
+WEIGHT = 0.01  # of the newest delivery in the average
 BEHIND_FAILED = "waits for the one before it"
 LOOK_AGAIN = 1.0  # seconds
 
@@ -52,12 +55,20 @@ class Deliveries:
         self._lanes = Lanes(strict_topics)
         self._parked: SimpleQueue[None] = SimpleQueue()
         self._threads = self._idle = self._done = self._seen = 0
+        self._pace = assumed
         self.open = 0
 
     @property
     def room(self) -> int:
-        """How many more may be claimed before memory is the limit."""
-        return MOST_OPEN - self.open
+        """How many more may be claimed.
+
+        Memory is the limit, or time where all threads are busy: what could not begin soon would be put off and
+        requested again, and nothing else would go faster for it. In Kafka it waits for nothing.
+        """
+        most = MOST_OPEN
+        if self._idle == 0 and self._threads >= self._concurrency:
+            most = min(most, max(LEAST_OPEN, int(AHEAD * self._concurrency / max(self._pace, SLOW))))
+        return most - self.open
 
     @property
     def waiting(self) -> bool:
@@ -162,6 +173,7 @@ class Deliveries:
         """Those of its lane that go back."""
         with self._lock:
             self._done += 1
+            self._pace += WEIGHT * (seconds - self._pace)
             self._destinations.done(attempt, seconds)
             following, back = self._lanes.leave(attempt, outcome)
             if following is not None:

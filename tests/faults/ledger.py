@@ -62,14 +62,22 @@ class Load:
 
     `ports` are those of the APIs: a caller whose connection breaks goes to the next. `address` is the
     provider's URL. A request with an Idempotency-Key is repeated until its fate is known. A `ledger` is continued.
+    Keys are drawn from so many `users`.
     """
 
     def __init__(
-        self, ports: list[int], address: str, *, rate: float, seed: int = 0, ledger: Ledger | None = None
+        self,
+        ports: list[int],
+        address: str,
+        *,
+        rate: float,
+        seed: int = 0,
+        ledger: Ledger | None = None,
+        users: int = USERS,
     ) -> None:
         self.ledger = ledger or Ledger()
         self.rate = rate
-        self._ports, self._address = ports, address
+        self._ports, self._address, self._users = ports, address, users
         self._stop = Event()
         self._lock = Lock()
         self._threads = [Thread(target=self._run, args=(number, seed), daemon=True) for number in range(CALLERS)]
@@ -117,7 +125,7 @@ class Load:
             self._stop.set()
 
     def _next(self, draw: random.Random) -> tuple[Entry, str, dict[str, Any]]:
-        key = f"user-{draw.randrange(USERS)}"
+        key = f"user-{draw.randrange(self._users)}"
         idempotency_key = str(uuid4()) if draw.random() < KEYED else None
         kind = draw.random()
         with self._lock:

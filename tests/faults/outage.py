@@ -14,6 +14,7 @@ from tests.servers.eventually import eventually
 FULL = 100_000.0  # requests per second: more than anybody takes
 MEASURED = 10.0  # seconds at most
 SHARE = 0.8  # of the capacity
+MANY = 2_000  # users: of one user, one message is delivered after the other
 _REQUESTS = "SELECT headers ->> 'cause', count(*) FROM outbox WHERE type = 'message.requested' GROUP BY 1"
 _pause = Event()
 
@@ -45,7 +46,7 @@ def go_without_pipeline(scene: Scene, seconds: float, *, deadline: float) -> tup
     pipelines = scene.fleet.of("pipeline").values()
     for pipeline in pipelines:
         assert pipeline.stop() == 0
-    with scene.load(SHARE * capacity, ledger=ledger):
+    with scene.load(SHARE * capacity, ledger=ledger, users=MANY):
         _pause.wait(seconds)
     waiting = _waiting(scene)
     for pipeline in pipelines:
@@ -58,7 +59,7 @@ def go_without_pipeline(scene: Scene, seconds: float, *, deadline: float) -> tup
 def _capacity(scene: Scene, ledger: Ledger, seconds: float, deadline: float) -> float:
     """What callers that never pause get through, from the first request to the last delivery."""
     began = monotonic()
-    with scene.load(FULL, ledger=ledger):
+    with scene.load(FULL, ledger=ledger, users=MANY):
         _pause.wait(seconds)
     eventually(lambda: _waiting(scene) == 0, deadline, what="all of it is delivered")
     return ledger.accepted / (monotonic() - began)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conftest import migrate
 from tests.faults.fleet import Fleet
-from tests.faults.ledger import Ledger, Load
+from tests.faults.ledger import USERS, Ledger, Load
 from tests.faults.oracle import Verdict, gather, judge
 from tests.faults.provider import Provider
 from tests.outbox.connections import connected, fetch
@@ -44,8 +44,8 @@ class Scene:
     def bootstrap_servers(self) -> str:
         return self.fleet.settings["KAFKA_BOOTSTRAP_SERVERS"]
 
-    def load(self, rate: float, *, seed: int = 0, ledger: Ledger | None = None) -> Load:
-        return Load(self.fleet.ports, self.provider.address, rate=rate, seed=seed, ledger=ledger)
+    def load(self, rate: float, *, seed: int = 0, ledger: Ledger | None = None, users: int = USERS) -> Load:
+        return Load(self.fleet.ports, self.provider.address, rate=rate, seed=seed, ledger=ledger, users=users)
 
     def left(self) -> dict[str, int]:
         """How many messages are not over, by status."""

@@ -9,7 +9,7 @@ from outbox.notification import Notification
 from outbox.outcomes import Outcome
 from pipeline.attempt import Attempt
 from pipeline.deliverer import OUT_OF_TIME, Deliverer
-from pipeline.deliveries import Deliveries
+from pipeline.deliveries import LEAST_OPEN, MOST_OPEN, Deliveries
 from pipeline.records import Request
 from tests.pipeline.fakes import Collected, FakeChannel, sent
 from tests.pipeline.parts import make_deliverer, make_router
@@ -50,6 +50,19 @@ def deliverer_of(channel: FakeChannel, *, clock: Callable[[], float] = lambda: 0
 
 def make_deliveries(channel: FakeChannel, collected: Collected, *, concurrency: int = 4) -> Deliveries:
     return Deliveries(deliverer_of(channel), collected, POLICY, concurrency=concurrency)
+
+
+def test_what_all_threads_could_not_begin_soon_is_left_in_kafka(channel: FakeChannel) -> None:
+    channel.hold()
+    deliveries = make_deliveries(channel, Collected(), concurrency=2)
+
+    deliveries.submit([attempt("7")])
+    assert channel.entered.acquire(timeout=10)
+    assert deliveries.room == MOST_OPEN - 1
+    deliveries.submit([attempt("8"), attempt("9")])
+    assert channel.entered.acquire(timeout=10)
+
+    assert deliveries.room == LEAST_OPEN - 3
 
 
 def test_messages_of_one_key_are_delivered_in_their_order(channel: FakeChannel) -> None:
