@@ -49,6 +49,7 @@ class Claim(NamedTuple):
     is_probe: bool
 
 
+# The date of a less urgent one says nothing: behind others that are more urgent it may be over for long.
 # Rows are found by their ids and one at a time (ARRAY, LIMIT): a join would let the planner read all that is pending.
 _CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),

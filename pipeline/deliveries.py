@@ -66,14 +66,18 @@ class Deliveries:
         requested again, and nothing else would go faster for it. In Kafka it waits for nothing.
         """
         most = MOST_OPEN
-        if self._idle == 0 and self._threads >= self._concurrency:
+        if self._are_all_busy:
             most = min(most, max(LEAST_OPEN, int(AHEAD * self._concurrency / max(self._pace, SLOW))))
         return most - self.open
 
     @property
+    def _are_all_busy(self) -> bool:
+        return self._idle == 0 and self._threads >= self._concurrency
+
+    @property
     def waiting(self) -> bool:
         """Whether attempts are ready and a thread could be found for them."""
-        if self._idle == 0 and self._threads >= self._concurrency:
+        if self._are_all_busy:
             return False
         with self._lock:
             return self._destinations.has_ready
