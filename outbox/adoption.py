@@ -71,6 +71,11 @@ SELECT n.id, n.topic, n.key, n.data, n.traceparent, CASE WHEN n.is_later THEN 's
 FROM new AS n JOIN logged AS l ON l.stream_id = n.id, clock
 """
 
+_REACH = """
+SELECT 1000 * extract(epoch FROM greatest(clock_timestamp() + interval '1 day', max(ends_at)))::bigint - 1
+FROM partitions WHERE parent = 'messages'
+"""
+
 
 def adopt(connection: Connection, foreign: Sequence[Foreign]) -> None:
     """Take over other producers' messages: pending afterwards, with request 1, or scheduled for a later date."""
@@ -104,3 +109,14 @@ def read_horizon(connection: Connection) -> UUID:
         cursor.execute("SELECT horizon::text FROM closing")
         (horizon,) = cursor.fetchone()  # type: ignore[misc]
     return UUID(horizon)
+
+
+def read_reach(connection: Connection) -> int:
+    """Up to this date, in milliseconds since 1970, an id finds a partition.
+
+    That is the newest one's end, or a day from now, up to which the relay makes them (outbox_reach in the migrations).
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_REACH)
+        (reach,) = cursor.fetchone()  # type: ignore[misc]
+    return int(reach)

@@ -11,6 +11,10 @@ from outbox.kafka import ANSWER_TIMEOUT, answer_to, code
 from outbox.registry import DEAD_LETTERS, TOPICS
 from outbox.settings import Settings
 
+# The broker's date counts, not that of the machine whose relay leads: Kafka 4 refuses what is more than an hour ahead
+# (message.timestamp.after.max.ms), and deletes by that date what it keeps.
+CONFIG = {"message.timestamp.type": "LogAppendTime"}
+
 
 def names() -> tuple[str, ...]:
     """Every topic that Herald makes: the registered ones, and the dead letters."""
@@ -23,7 +27,7 @@ def make_topics(admin: AdminClient, settings: Settings) -> list[str]:
     missing = [name for name in names() if name not in present]
     if not missing:
         return []
-    wanted = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
+    wanted = [NewTopic(name, settings.partitions, settings.replication_factor, config=CONFIG) for name in missing]
     for future in admin.create_topics(wanted, operation_timeout=ANSWER_TIMEOUT).values():
         _accept_existing(future)
     return missing

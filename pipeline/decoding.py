@@ -14,7 +14,7 @@ import msgspec
 from outbox.dates import ANY_TIME, DateError, Dates, check_ahead
 from outbox.notification import MAX_NAME
 from outbox.payload import PayloadError, check_json
-from pipeline.identity import adoption_id, is_plausible
+from pipeline.identity import EARLIEST, adoption_id, milliseconds_of
 from pipeline.records import Arrival, Request, Undecodable
 from pipeline.topic import Topic
 from pipeline.topic_ids import TopicIds
@@ -30,16 +30,19 @@ class Decoder:
     """Turns arrivals into requests; one per process, since it only reads.
 
     `topic_ids` tells which topic a record stands on: offsets repeat after one was re-created, its id does not.
-    `max_ahead` bounds the dates of what others wrote, in seconds. `clock` gives seconds since 1970.
+    `max_ahead` bounds the dates of what others wrote, in seconds; `clock` gives seconds since 1970. `read_reach` tells
+    up to which date an id finds a partition, in milliseconds since 1970. It asks the database: by the date of a machine
+    that is days behind, Herald's own records would seem forged, and be adopted and delivered once more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is another source
         self,
         topics: Mapping[str, Topic],
         *,
         source: str,
         max_bytes: int,
         topic_ids: TopicIds,
+        read_reach: Callable[[], int],
         max_ahead: float = YEAR,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -48,11 +51,13 @@ class Decoder:
         self._source = source.encode()
         self._max_bytes = max_bytes
         self._topic_ids = topic_ids
+        self._read_reach = read_reach
+        self._reach = 0
         self._max_ahead = max_ahead
         self._clock = clock
 
     def decode(self, arrival: Arrival) -> Request:
-        """Raises Undecodable for what can be neither claimed nor adopted, KafkaException where it has to ask Kafka."""
+        """Raises Undecodable for what can be neither claimed nor adopted, and what its other sources raise."""
         self._topic_ids.note(arrival)
         if arrival.topic not in self._decoders:
             raise Undecodable(NO_HANDLER)
@@ -72,7 +77,7 @@ class Decoder:
         except (KeyError, ValueError):
             return None
         in_range = 0 < version <= MAX_NUMBER and 0 < request <= MAX_NUMBER
-        return (stream, version, request) if in_range and is_plausible(stream, now=self._now()) else None
+        return (stream, version, request) if in_range and self._reaches(milliseconds_of(stream)) else None
 
     def _own(self, arrival: Arrival, headers: HeadersByName, stream: UUID, version: int, request: int) -> Request:
         raw, data, defect = None, None, None
@@ -153,13 +158,20 @@ class Decoder:
         if "ce_id" in headers and "ce_source" in headers:
             # the record's own time differs when its producer sends the event again: only ce_time stays
             when = _milliseconds(headers.get("ce_time"))
-            return adoption_id((headers["ce_id"], headers["ce_source"]), timestamp=when, now=self._now())
+            return adoption_id((headers["ce_id"], headers["ce_source"]), timestamp=self._known(when))
         topic = self._topic_ids.find(arrival.topic)
         place = (topic, arrival.partition, arrival.offset, arrival.value or b"")
-        return adoption_id(place, timestamp=arrival.timestamp, now=self._now())
+        return adoption_id(place, timestamp=self._known(arrival.timestamp))
 
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
+    def _known(self, timestamp: int) -> int:
+        """0 for a date that its producer's broken clock has made up: the first partition takes any age."""
+        return timestamp if timestamp >= EARLIEST and self._reaches(timestamp) else 0
+
+    def _reaches(self, milliseconds: int) -> bool:
+        """Asks again only for what lies beyond the last answer: the reach only grows."""
+        if milliseconds > self._reach:
+            self._reach = self._read_reach()
+        return 0 <= milliseconds <= self._reach
 
 
 def _text(raw: bytes | None) -> str | None:

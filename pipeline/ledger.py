@@ -9,6 +9,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,7 +17,7 @@ import psycopg2
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.adoption import Foreign, Lost, adopt, read_horizon, recover, unknown
+from outbox.adoption import Foreign, Lost, adopt, read_horizon, read_reach, recover, unknown
 from outbox.breakers import BreakerPolicy, report_outcomes
 from outbox.claims import Claim, Record, claim
 from outbox.crash_points import reach
@@ -31,6 +32,7 @@ LONGEST_WAIT = 5.0  # seconds
 
 Refused = list[tuple[Request, str]]
 Terms = Callable[[Request], Record]
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -74,10 +76,25 @@ class Ledger:
 
         Raises OutageError when the database stays away.
         """
+        return self._patiently(lambda connection: self._write(connection, outcomes, requests, terms))
+
+    def read_reach(self) -> int:
+        """As outbox.adoption has it. Raises OutageError when the database stays away."""
+        return self._patiently(_read_reach)
+
+    def close(self) -> None:
+        """Close the connection; the next write opens another."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _patiently(self, act: Callable[[Connection], T]) -> T:
         deadline, wait = monotonic() + self._patience, FIRST_WAIT
         while True:
             try:
-                return self._write(outcomes, requests, terms)
+                self._connection = self._connection or self._connect()
+                return act(self._connection)
             except psycopg2.Error as error:
                 self.close()
                 if not is_outage(error):
@@ -88,15 +105,9 @@ class Ledger:
             self._stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def close(self) -> None:
-        """Close the connection; the next write opens another."""
-        if self._connection is not None:
-            with contextlib.suppress(psycopg2.Error):
-                self._connection.close()
-            self._connection = None
-
-    def _write(self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms) -> Written:
-        self._connection = connection = self._connection or self._connect()
+    def _write(
+        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms
+    ) -> Written:
         try:
             written = self._transact(connection, outcomes, requests, terms)
             reach("pipeline.written")
@@ -105,7 +116,7 @@ class Ledger:
             if not is_data_error(error):
                 raise
             connection.rollback()
-            return self._halve(outcomes, requests, terms, error)
+            return self._halve(connection, outcomes, requests, terms, error)
         return written
 
     def _transact(
@@ -145,10 +156,15 @@ class Ledger:
         return [one for one in gone if one.raw is not None], refused
 
     def _halve(
-        self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms, error: psycopg2.Error
+        self,
+        connection: Connection,
+        outcomes: Sequence[Outcome],
+        requests: Sequence[Request],
+        terms: Terms,
+        error: psycopg2.Error,
     ) -> Written:
         if outcomes and requests:
-            return _joined(self._write(outcomes, (), terms), self._write((), requests, terms))
+            return _joined(self._write(connection, outcomes, (), terms), self._write(connection, (), requests, terms))
         if len(requests) == 1:
             return Written({}, [(requests[0], f"PostgreSQL refuses it: {error.diag.message_primary}")])
         if len(outcomes) == 1:
@@ -157,9 +173,14 @@ class Ledger:
             return Written({}, [])
         middle = max(len(outcomes), len(requests)) // 2
         return _joined(
-            self._write(outcomes[:middle], requests[:middle], terms),
-            self._write(outcomes[middle:], requests[middle:], terms),
+            self._write(connection, outcomes[:middle], requests[:middle], terms),
+            self._write(connection, outcomes[middle:], requests[middle:], terms),
         )
+
+
+def _read_reach(connection: Connection) -> int:
+    with connection:
+        return read_reach(connection)
 
 
 def _joined(first: Written, second: Written) -> Written:

@@ -129,20 +129,22 @@ def make_worker(
 ) -> Worker:
     """The worker with all it needs, not started."""
     admin = make_admin(settings)
+    ledger = Ledger(
+        lambda: connect_watched(settings, "herald-pipeline"), policy_of(settings), lease=settings.lease, stop=stop
+    )
     decoder = Decoder(
         topics,
         source=settings.source,
         max_bytes=settings.max_body,
         topic_ids=TopicIds(lambda: read_topic_ids(admin)),
+        read_reach=ledger.read_reach,
         max_ahead=settings.max_ahead,
     )
     health = Health(settings.breaker_failures)
     return Worker(
         decoder,
         router,
-        Ledger(
-            lambda: connect_watched(settings, "herald-pipeline"), policy_of(settings), lease=settings.lease, stop=stop
-        ),
+        ledger,
         Deliverer(router, health),
         DeadLetters(librdkafka(settings)).bury,
         health,

@@ -141,7 +141,7 @@ def clock(database: Database, here: Callable[[], float] = time.time) -> Iterator
         yield ok(text)
         return
     yield warning(
-        f"{text}: ids fall into the wrong time, and callers' dates seem early or late",
+        f"{text}: ids fall into the wrong time, callers' dates seem early or late, receivers doubt what webhooks sign",
         "Compare both with a third clock and set the wrong one right: timedatectl set-ntp true",
     )
 

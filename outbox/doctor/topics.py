@@ -6,11 +6,12 @@ from confluent_kafka.admin import TopicDescription
 
 from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
 from outbox.doctor.kafka import Kafka
-from outbox.status.report import size
+from outbox.status.report import duration, size
 from outbox.topics import names
 
 PRODUCED = 1_000_000  # bytes; the producer itself refuses more
 UNTOLD = "this broker does not tell the settings of its topics"
+FOREVER = 2**63 - 1  # ms: how far ahead a date may be before Kafka 4 (KIP-1030)
 COPIES = 3  # of each record, where a broker may be lost
 
 
@@ -156,6 +157,27 @@ def sized(kafka: Kafka) -> Iterator[Finding]:
         yield ok(f"records up to {PRODUCED:,} bytes")
 
 
+def dated(kafka: Kafka) -> Iterator[Finding]:
+    """By the broker's clock, not by that of the machine whose relay leads."""
+    if not any(kafka.configs.values()):
+        yield note(UNTOLD)
+        return
+    limits = {
+        name: int(config.get("message.timestamp.after.max.ms", FOREVER))
+        for name, config in kafka.configs.items()
+        if config.get("message.timestamp.type") == "CreateTime"
+    }
+    for name, limit in limits.items():
+        if limit < FOREVER:
+            yield note(
+                f"{name} takes the date of the machine that writes: Kafka refuses a relay whose clock is more than"
+                f" {duration(limit / 1000)} ahead",
+                kafka.set_topic(name, "message.timestamp.type=LogAppendTime"),
+            )
+    if all(limit >= FOREVER for limit in limits.values()):
+        yield ok("records are taken whatever date a relay's machine has")
+
+
 CHECKS = (
     Check("brokers", reached),
     Check("cursor's Kafka", belongs),
@@ -163,4 +185,5 @@ CHECKS = (
     Check("copies", copied),
     Check("cleanup", cleaned),
     Check("record size", sized),
+    Check("dates", dated),
 )

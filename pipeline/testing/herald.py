@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from sqlalchemy import Engine
 
 from outbox.acceptance import Acceptance
+from outbox.adoption import read_reach
 from outbox.database import connect, make_engine
 from outbox.kafka import make_admin
 from outbox.queries import EventState, MessageState, events_of, find_message
@@ -192,6 +193,7 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
             source=settings.source,
             max_bytes=settings.max_body,
             topic_ids=TopicIds(lambda: read_topic_ids(admin)),
+            read_reach=lambda: _reach(writing),
             max_ahead=settings.max_ahead,
         )
         records = opened.enter_context(reading(settings))
@@ -207,3 +209,8 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
             journal=journal,
             clock=clock,
         )
+
+
+def _reach(connection: Connection) -> int:
+    with connection:
+        return read_reach(connection)

@@ -128,6 +128,27 @@ def test_what_the_embedded_broker_does_not_tell_is_a_note(broker: str, check: st
 
 
 @pytest.mark.kafka
+def test_topics_that_take_the_date_of_a_relays_machine_are_a_note(kafka: str) -> None:
+    make(kafka)
+
+    found = look_at_kafka(kafka, "dates")
+
+    assert [one.level for one in found] == ["note"] * len(names())
+    assert found[0].text == (
+        "notifications takes the date of the machine that writes:"
+        " Kafka refuses a relay whose clock is more than 60 min ahead"
+    )
+    assert "--add-config message.timestamp.type=LogAppendTime" in (found[0].advice or "")
+
+
+@pytest.mark.kafka
+def test_the_topics_that_the_relay_makes_take_any_date(kafka: str) -> None:
+    make_topics(make_admin(settings_of(kafka)), settings_of(kafka))
+
+    assert eventually(lambda: [one.level for one in look_at_kafka(kafka, "dates")]) == ["ok"]
+
+
+@pytest.mark.kafka
 @pytest.mark.parametrize(
     "check", ["cleanup", "record size", "offsets", "session timeout", "automatic topics", "retention"]
 )

@@ -48,6 +48,20 @@ REMOVALS = (
         ("tests/pipeline/test_ledger.py::test_one_record_that_postgresql_refuses_stands_alone_in_the_end",),
     ),
     Removal(
+        "the database says how far ids may reach",
+        (
+            Edit(
+                "pipeline/decoding.py",
+                "            self._reach = self._read_reach()\n",
+                "            self._reach = int(1000 * self._clock()) + 86_400_000\n",
+            ),
+        ),
+        (
+            "tests/pipeline/test_decoding.py::test_a_machine_that_is_years_behind_knows_heralds_own_records",
+            "tests/faults/test_clock_faults.py::test_a_relay_and_a_pipeline_with_another_date_lose_nothing",
+        ),
+    ),
+    Removal(
         "the id of an adopted message is made from the record's identity",
         (
             Edit(

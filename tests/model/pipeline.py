@@ -33,6 +33,7 @@ from tests.model.world import TOPIC, Actor, Steps, World
 Mark = tuple[UUID | str, int]  # what the judge knows a record by
 
 NAMES = (TOPIC,)
+DAY = 86_400.0  # seconds
 IDLE = 1e6  # seconds: until somebody rings
 PATIENCE = 20.0  # seconds an outage may last
 TOPICS = {TOPIC: Topic(data=dict[str, Any])}
@@ -83,6 +84,7 @@ class Process:
             source=SOURCE,
             max_bytes=10_000,
             topic_ids=TopicIds(world.kafka.topic_ids if world.has("topic id") else dict, clock=lambda: world.clock),
+            read_reach=lambda: int(1000 * (BEGINNING.timestamp() + world.clock + DAY)),
             clock=lambda: BEGINNING.timestamp() + world.clock,
         )
         world.kafka.join(self)

@@ -76,7 +76,7 @@ _make_page = reader.make_page
         pytest.param(
             decoding,
             "adoption_id",
-            lambda identity, *, timestamp, now: adoption_id(identity[1:], timestamp=timestamp, now=now),
+            lambda identity, *, timestamp: adoption_id(identity[1:], timestamp=timestamp),
             id="an identity without its first part",
         ),
         pytest.param(Lanes, "enter", lambda _self, _attempt: False, id="a lane that lets nobody in"),

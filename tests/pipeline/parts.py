@@ -18,7 +18,7 @@ from pipeline.topic import Topic
 from pipeline.topic_ids import TopicIds
 from pipeline.topics import notifications
 from pipeline.worker import Worker
-from tests.pipeline.records import SOURCE, settings_for
+from tests.pipeline.records import REACH, SOURCE, settings_for
 
 TOPICS = {"notifications": notifications.topic}
 
@@ -55,7 +55,7 @@ def make_worker(
 ) -> Worker:
     health = Health(found.breaker_failures)
     return Worker(
-        Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids=TopicIds(dict)),
+        Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids=TopicIds(dict), read_reach=lambda: REACH),
         router,
         make_ledger(found),
         Deliverer(router, health),

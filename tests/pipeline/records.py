@@ -15,6 +15,7 @@ from pipeline.records import Arrival
 SOURCE = "/herald"
 NOTIFICATION = {"user_id": "7", "event": "welcome", "content": "hello"}
 NOW = 1_790_000_000_000  # ms
+REACH = 2**45  # ms: all dates until the year 3084
 
 
 def new_id() -> UUID:

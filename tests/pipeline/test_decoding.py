@@ -1,17 +1,19 @@
 """From bytes to a request."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 
 from outbox.dates import Dates
 from pipeline.decoding import NO_HANDLER, Decoder
+from pipeline.identity import EARLIEST, milliseconds_of
 from pipeline.records import Undecodable
 from pipeline.topic import Topic
 from pipeline.topic_ids import TopicIds
 from pipeline.topics import generic_topic, notifications
-from tests.pipeline.records import NOTIFICATION, NOW, SOURCE, arrival, new_id, own, own_headers
+from tests.pipeline.records import NOTIFICATION, NOW, REACH, SOURCE, arrival, new_id, own, own_headers
 
 TOPICS = {"notifications": notifications.topic, "generic_topic": generic_topic.topic}
 EVENT = [("ce_id", b"e-1"), ("ce_source", b"/shop"), ("ce_time", b"2026-11-01T12:00:00Z")]
@@ -22,6 +24,7 @@ def make_decoder(**others: Any) -> Decoder:
         "source": SOURCE,
         "max_bytes": 10_000,
         "topic_ids": TopicIds(dict),
+        "read_reach": lambda: REACH,
         "clock": lambda: 2**45 / 1000,
     }
     return Decoder(TOPICS, **(settings | others))
@@ -64,10 +67,34 @@ def test_a_record_that_only_claims_to_be_heralds_is_foreign(spoiled: tuple[str, 
     assert request.version is None
 
 
-def test_an_own_id_from_the_far_future_is_foreign_because_no_partition_takes_it() -> None:
-    request = make_decoder(clock=lambda: 0.0).decode(own(new_id()))
+@pytest.mark.parametrize("forged", [UUID(int=2**128 - 1), UUID("01890000-0000-4000-8000-000000000000")])
+def test_an_id_that_herald_cannot_have_made_is_foreign(forged: UUID) -> None:
+    assert make_decoder().decode(own(forged)).version is None
 
-    assert request.version is None
+
+def test_an_own_id_from_the_far_future_is_foreign_because_no_partition_takes_it() -> None:
+    message = new_id()
+    date = milliseconds_of(message)
+
+    assert make_decoder(read_reach=lambda: date - 1).decode(own(message)).version is None
+    assert make_decoder(read_reach=lambda: date).decode(own(message)).version == 1
+
+
+def test_a_machine_that_is_years_behind_knows_heralds_own_records() -> None:
+    assert make_decoder(clock=lambda: 0.0).decode(own(new_id())).version == 1
+
+
+def test_the_reach_is_asked_for_again_only_by_what_lies_beyond_the_last_answer() -> None:
+    first, second, third = sorted(new_id() for _ in range(3))
+    asked = iter([milliseconds_of(second), milliseconds_of(third)])
+    decoder = make_decoder(read_reach=lambda: next(asked))
+
+    assert [decoder.decode(own(one)).version for one in (second, first, third, first)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0, EARLIEST - 1, REACH + 1, 2**63])
+def test_an_impossible_date_leads_to_the_first_partition(timestamp: int) -> None:
+    assert milliseconds_of(make_decoder().decode(arrival(timestamp=timestamp)).id) == 0
 
 
 def test_a_foreign_notification_is_adopted_with_its_user_as_key() -> None:
@@ -145,7 +172,9 @@ def test_a_foreign_key_that_cannot_be_stored_is_refused(key: bytes) -> None:
 
 def test_a_topics_key_wins_over_the_records() -> None:
     topic = Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None, key=lambda _data: "from data")
-    decoder = Decoder({"orders": topic}, source=SOURCE, max_bytes=100, topic_ids=TopicIds(dict))
+    decoder = Decoder(
+        {"orders": topic}, source=SOURCE, max_bytes=100, topic_ids=TopicIds(dict), read_reach=lambda: REACH
+    )
 
     assert decoder.decode(arrival(b"{}", key=b"from record", topic="orders")).key == "from data"
 

@@ -25,6 +25,7 @@ from tests.outbox.connections import compared, execute
 from tests.pipeline.parts import make_ledger
 from tests.pipeline.records import (
     NOW,
+    REACH,
     SOURCE,
     accept,
     arrival,
@@ -55,7 +56,13 @@ def terms(request: Request) -> Record:
 
 
 def decoded(*arrivals: Arrival) -> list[Request]:
-    decoder = Decoder({"notifications": notifications.topic}, source=SOURCE, max_bytes=10**6, topic_ids=TopicIds(dict))
+    decoder = Decoder(
+        {"notifications": notifications.topic},
+        source=SOURCE,
+        max_bytes=10**6,
+        topic_ids=TopicIds(dict),
+        read_reach=lambda: REACH,
+    )
     return [decoder.decode(one) for one in arrivals]
 
 
