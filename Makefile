@@ -8,6 +8,7 @@ STAMP := .venv/.installed
 DEMO ?= 100
 KILLS ?= 1000
 OUTAGE ?= 600
+TRANSACTION ?= 3600
 CALL_KILLS ?= 100
 SEEDS ?= 100000
 
@@ -53,11 +54,12 @@ end-to-end: $(STAMP) ## Run all processes together, on the embedded broker and o
 mechanisms: $(STAMP) ## Take each mechanism out of the code, one at a time, and show its tests failing
 	$(BIN)/python -m tests.mechanisms
 
-soak: $(STAMP) ## Kill, freeze and stop processes under load on Apache Kafka for two hours; prints the reports of docs/proof.md
+soak: $(STAMP) ## Kill, freeze and stop processes under load on Apache Kafka for three hours; prints the reports of docs/proof.md
 	$(BIN)/python -m tests.faults kills --kills $(KILLS)
 	$(BIN)/python -m tests.faults points
 	$(BIN)/python -m tests.faults takeover
 	$(BIN)/python -m tests.faults outage --seconds $(OUTAGE)
+	$(BIN)/python -m tests.faults transaction --seconds $(TRANSACTION)
 	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.faults table
 	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_killed_calls.py
 	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/model/test_model.py -k whatever

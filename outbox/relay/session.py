@@ -1,6 +1,6 @@
 """The relay's one session: the lock that makes it the leader, LISTEN, reads and saves.
 
-The server ends it when it stays silent for 12 s, so that a frozen or unplugged host lets go of
+The server ends it when it stays silent for 9 s, so that a frozen or unplugged host lets go of
 the lock; a leader speaks at least every second. Where the server itself is stuck in writing to it
 (notifications that a frozen process does not read fill a socket in seconds), no timeout of PostgreSQL
 applies: then a standby ends it.
@@ -19,7 +19,7 @@ from outbox.relay.reader import PLAN
 from outbox.settings import Settings
 
 LEADER = 4_840_212  # advisory lock
-SILENCE = "12s"  # until the server takes the lock from a session that says nothing
+SILENCE = "9s"  # until the server takes the lock from a session that says nothing
 PROBE_TIMEOUT = 2.0  # seconds for a NOTIFY to come back
 _log = structlog.get_logger()
 
@@ -65,7 +65,7 @@ def try_to_lead(connection: Connection) -> bool:
 
 
 def end_deaf_leader(connection: Connection) -> int:
-    """End a leader's session that is silent for 12 s and reads nothing; returns how many there were, 0 or 1."""
+    """End a leader's session that is silent for 9 s and reads nothing; returns how many there were, 0 or 1."""
     with connection.cursor() as cursor:
         cursor.execute(_END_DEAF, {"leader": LEADER, "silence": SILENCE})
         return cursor.rowcount

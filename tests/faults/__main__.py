@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from tests.faults import courses, recovery
+from tests.faults import courses, held, recovery
 from tests.faults import outage as outages
 from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
@@ -73,6 +73,17 @@ def outage(seconds: float, *, is_recorded: bool) -> None:
     with durable_scene({}, of_each=1) as scene, scene.fleet.running():
         found, verdict = outages.go_without_pipeline(scene, seconds, deadline=LONG + 5 * seconds)
     finish("outage", outages.describe(found, verdict), is_recorded=is_recorded)
+    verdict.assert_clean()
+
+
+@main.command()
+@click.option("--seconds", type=float, default=3600.0, show_default=True, help="For how long the transaction is open.")
+@record_option
+def transaction(seconds: float, *, is_recorded: bool) -> None:
+    """Run beside a write transaction that stays open."""
+    with durable_scene({}, of_each=1) as scene, scene.fleet.running():
+        found, verdict = held.hold_a_transaction(scene, seconds, deadline=LONG)
+    finish("transaction", held.describe(found, verdict), is_recorded=is_recorded)
     verdict.assert_clean()
 
 

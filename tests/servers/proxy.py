@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+ENDED = (OSError, asyncio.CancelledError)  # only _close cancels; Python 3.11 would print each of these
 CHUNK = 65_536  # bytes
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 SETTLED = 10.0  # seconds that a command to the proxy may take
@@ -150,14 +151,14 @@ class Proxy:
         """One connection, until both sides have ended."""
         try:
             link, answers = await self._link(reader, writer)
-        except OSError:
+        except ENDED:
             Link(writer, writer).reset()
             return
         self._open.add(link)
         self.links += 1
         try:
             await asyncio.gather(self._pump(link, reader, link.server), self._pump(link, answers, writer))
-        except OSError:
+        except ENDED:
             link.reset()
         finally:
             link.close()
