@@ -5,6 +5,8 @@ here learns of that, and libpq waits for ever. TCP keepalives notice a host that
 proxy, a service mesh or a load balancer in between, which goes on to answer them. So a thread looks twice a second for
 connections that have waited for too long. It asks the server to cancel (a COMMIT that waits for its synchronous
 standby has no timeout), and then shuts the socket: libpq reports that the server is away.
+
+With it go those that rest, and were not heard either since it fell silent: each would take as long to be found out.
 """
 
 import contextlib
@@ -47,6 +49,7 @@ class WatchedConnection(connection):
     open_another: Callable[[], connection]
     backend: int  # process id of its session on the server
     _busy_since: float | None = None
+    _heard_at: float = 0.0
     _is_cancelled = False
 
     def commit(self) -> None:
@@ -66,20 +69,33 @@ class WatchedConnection(connection):
         self._busy_since = time.monotonic()
         try:
             yield
+            self._heard_at = time.monotonic()
         finally:
             with _lock:
                 self._busy_since = None
 
-    def end_if_late(self) -> None:
-        """Cancel, and later shut, what has taken too long; only the thread that watches calls it."""
+    def end_if_late(self) -> float | None:
+        """Cancel, and later shut, what has taken too long; returns since when it was silent, if it was shut.
+
+        Only the thread that watches calls it.
+        """
+        silent_since = None
         with _lock:
             late = 0.0 if self._busy_since is None else time.monotonic() - self._busy_since - self.limit
             if late > GRACE:
+                silent_since = self._busy_since
                 self._shut()
         if late > 0 and not self._is_cancelled:
             self._is_cancelled = True
             # a thread of its own: in a network that swallows everything it is never answered either
             threading.Thread(target=self._ask_to_cancel, name="cancel", daemon=True).start()
+        return silent_since
+
+    def end_if_unheard(self, since: float) -> None:
+        """Shut it if it rests and was not heard since then; only the thread that watches calls it."""
+        with _lock:
+            if self._busy_since is None and self._heard_at < since:
+                self._shut()
 
     def _ask_to_cancel(self) -> None:
         # not by libpq's own cancel: the connection may be closed meanwhile, and what that uses would be freed
@@ -98,6 +114,7 @@ class WatchedConnection(connection):
 def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], connection]) -> None:
     """From now on its calls take `limit` seconds at most; what is late is cancelled over another connection."""
     opened.limit, opened.open_another, opened.backend = limit, open_another, opened.info.backend_pid
+    opened._heard_at = time.monotonic()  # noqa: SLF001 - it has just been opened
     opened.cursor_factory = WatchedCursor
     with _lock:
         _watched.add(opened)
@@ -110,5 +127,6 @@ def _run() -> None:
         _never.wait(LOOK)
         with _lock:
             found = list(_watched)
-        for one in found:
-            one.end_if_late()
+        silent = [since for one in found if (since := one.end_if_late()) is not None]
+        for one in found if silent else ():
+            one.end_if_unheard(max(silent))

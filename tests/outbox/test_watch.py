@@ -1,6 +1,7 @@
 """A connection whose network swallows everything is given up in time."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import psycopg2
@@ -12,10 +13,12 @@ from outbox.database import connect_watched, is_outage, make_engine
 from outbox.settings import Settings
 from outbox.watch import WatchedConnection
 from tests.outbox.connections import fetch, make_settings
+from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 
 SHORT = 0.5  # seconds a statement may take
+PATIENCE = 10.0  # seconds
 
 
 @pytest.fixture
@@ -67,6 +70,36 @@ def test_connections_of_the_pool_are_watched(settings: Settings, proxy: Proxy) -
 
         with pytest.raises(OperationalError):
             connection.execute(text("SELECT 1"))
+
+
+def test_who_rests_and_was_not_heard_since_another_fell_silent_is_given_up_with_it(
+    settings: Settings, proxy: Proxy
+) -> None:
+    with opened(settings) as silent, opened(settings) as resting, ThreadPoolExecutor() as pool:
+        fetch(resting, "SELECT 1")
+        proxy.swallow()
+        with pytest.raises(psycopg2.OperationalError):
+            fetch(silent, "SELECT 1")
+
+        resting.limit = 3600  # of its own it would be given up much later
+        asked = pool.submit(fetch, resting, "SELECT 1")
+        try:
+            assert isinstance(asked.exception(PATIENCE), psycopg2.OperationalError)
+        finally:
+            proxy.cut()
+
+
+def test_who_was_heard_since_another_fell_silent_is_left_alone(
+    settings: Settings, server: PostgresServer, proxy: Proxy
+) -> None:
+    direct = make_settings(server.url())
+    with opened(settings) as silent, opened(direct) as heard, ThreadPoolExecutor() as pool:
+        proxy.swallow()
+        lost = pool.submit(fetch, silent, "SELECT 1")
+        eventually(lambda: fetch(heard, "SELECT 1") and lost.done())
+
+        assert lost.exception()
+        assert fetch(heard, "SELECT 1") == [(1,)]
 
 
 def test_who_rests_between_two_statements_is_left_alone(settings: Settings) -> None:
