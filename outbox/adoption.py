@@ -1,6 +1,6 @@
 """Messages that came from Kafka, not from a caller: adopted from other producers, or recovered.
 
-Each function is one statement in the caller's transaction and changes nothing when repeated.
+Each function is one statement, in the caller's transaction unless it says otherwise, and changes nothing when repeated.
 """
 
 from collections.abc import Sequence
@@ -115,8 +115,9 @@ def read_reach(connection: Connection) -> int:
     """Up to this date, in milliseconds since 1970, an id finds a partition.
 
     That is the newest one's end, or a day from now, up to which the relay makes them (outbox_reach in the migrations).
+    In a transaction of its own: call it between others.
     """
-    with connection.cursor() as cursor:
+    with connection, connection.cursor() as cursor:
         cursor.execute(_REACH)
         (reach,) = cursor.fetchone()  # type: ignore[misc]
     return int(reach)

@@ -49,7 +49,7 @@ class WatchedConnection(connection):
     open_another: Callable[[], connection]
     backend: int  # process id of its session on the server
     _busy_since: float | None = None
-    _heard_at: float = 0.0
+    heard_at: float  # when a call was answered last, by the monotonic clock
     _is_cancelled = False
 
     def commit(self) -> None:
@@ -69,7 +69,7 @@ class WatchedConnection(connection):
         self._busy_since = time.monotonic()
         try:
             yield
-            self._heard_at = time.monotonic()
+            self.heard_at = time.monotonic()
         finally:
             with _lock:
                 self._busy_since = None
@@ -94,7 +94,7 @@ class WatchedConnection(connection):
     def end_if_unheard(self, since: float) -> None:
         """Shut it if it rests and was not heard since then; only the thread that watches calls it."""
         with _lock:
-            if self._busy_since is None and self._heard_at < since:
+            if self._busy_since is None and self.heard_at < since:
                 self._shut()
 
     def _ask_to_cancel(self) -> None:
@@ -114,7 +114,7 @@ class WatchedConnection(connection):
 def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], connection]) -> None:
     """From now on its calls take `limit` seconds at most; what is late is cancelled over another connection."""
     opened.limit, opened.open_another, opened.backend = limit, open_another, opened.info.backend_pid
-    opened._heard_at = time.monotonic()  # noqa: SLF001 - it has just been opened
+    opened.heard_at = time.monotonic()
     opened.cursor_factory = WatchedCursor
     with _lock:
         _watched.add(opened)

@@ -27,7 +27,7 @@ HeadersByName = dict[str, bytes]
 
 
 class Decoder:
-    """Turns arrivals into requests; one per process, since it only reads.
+    """Turns arrivals into requests; one per process, used by one thread.
 
     `topic_ids` tells which topic a record stands on: offsets repeat after one was re-created, its id does not.
     `max_ahead` bounds the dates of what others wrote, in seconds; `clock` gives seconds since 1970. `read_reach` tells

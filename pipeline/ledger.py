@@ -80,7 +80,7 @@ class Ledger:
 
     def read_reach(self) -> int:
         """As outbox.adoption has it. Raises OutageError when the database stays away."""
-        return self._patiently(_read_reach)
+        return self._patiently(read_reach)
 
     def close(self) -> None:
         """Close the connection; the next write opens another."""
@@ -176,11 +176,6 @@ class Ledger:
             self._write(connection, outcomes[:middle], requests[:middle], terms),
             self._write(connection, outcomes[middle:], requests[middle:], terms),
         )
-
-
-def _read_reach(connection: Connection) -> int:
-    with connection:
-        return read_reach(connection)
 
 
 def _joined(first: Written, second: Written) -> Written:

@@ -24,6 +24,7 @@ from outbox.settings import Settings, SettingsError
 from outbox.urls import Url, parse_url
 from pipeline.deadline import Deadline
 from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError, UnknownOutcomeError
+from pipeline.identity import milliseconds_of
 from pipeline.webhook.answers import drain, is_taken, refusal
 from pipeline.webhook.network import Call, GuardedBackend, current
 from pipeline.webhook.public_addresses import AddressGuard, ForbiddenAddressError, parse_networks
@@ -138,7 +139,7 @@ def _parsed(address: str) -> Url:
 
 def _body(letter: Letter, delivery: Delivery) -> bytes:
     """Type, time of the message (its UUIDv7's) and its data as they were accepted; no byte differs on a repeat."""
-    when = datetime.fromtimestamp((delivery.id.int >> 80) / 1000, UTC).isoformat(timespec="milliseconds")
+    when = datetime.fromtimestamp(milliseconds_of(delivery.id) / 1000, UTC).isoformat(timespec="milliseconds")
     head = b'{"type":' + _encode(letter.event) + b',"timestamp":' + _encode(when)
     return head + b',"data":' + letter.data + b"}"
 

@@ -20,6 +20,7 @@ import msgspec
 from outbox.header_text import hidden_control
 from outbox.mailboxes import Mailbox
 from pipeline.delivery import Letter, PermanentError
+from pipeline.identity import milliseconds_of
 
 MAX_SUBJECT = 998  # characters; the longest line of RFC 5322
 LINE = 76  # characters of a line with encoded words, RFC 2047
@@ -63,7 +64,7 @@ def compose(letter: Letter, message_id: UUID, *, sender: Mailbox, recipient: Mai
 
 def accepted_at(message_id: UUID) -> datetime:
     """The time in a UUIDv7, to the second: a repeated mail has the same date."""
-    return datetime.fromtimestamp((message_id.int >> 80) // 1000, UTC)
+    return datetime.fromtimestamp(milliseconds_of(message_id) // 1000, UTC)
 
 
 def verify(message: bytes, expected: Mapping[str, str | Mailbox]) -> None:

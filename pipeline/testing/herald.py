@@ -193,7 +193,7 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
             source=settings.source,
             max_bytes=settings.max_body,
             topic_ids=TopicIds(lambda: read_topic_ids(admin)),
-            read_reach=lambda: _reach(writing),
+            read_reach=lambda: read_reach(writing),
             max_ahead=settings.max_ahead,
         )
         records = opened.enter_context(reading(settings))
@@ -209,8 +209,3 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
             journal=journal,
             clock=clock,
         )
-
-
-def _reach(connection: Connection) -> int:
-    with connection:
-        return read_reach(connection)

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from tests.faults import courses, held, recovery
+from tests.faults import courses, long_transaction, recovery
 from tests.faults import outage as outages
 from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
@@ -77,13 +77,19 @@ def outage(seconds: float, *, is_recorded: bool) -> None:
 
 
 @main.command()
-@click.option("--seconds", type=float, default=3600.0, show_default=True, help="For how long the transaction is open.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(2 * long_transaction.SLICE),
+    default=3600.0,
+    show_default=True,
+    help="For how long the transaction is open.",
+)
 @record_option
 def transaction(seconds: float, *, is_recorded: bool) -> None:
     """Run beside a write transaction that stays open."""
     with durable_scene({}, of_each=1) as scene, scene.fleet.running():
-        found, verdict = held.hold_a_transaction(scene, seconds, deadline=LONG)
-    finish("transaction", held.describe(found, verdict), is_recorded=is_recorded)
+        found, verdict = long_transaction.go_on_beside_one(scene, seconds, deadline=LONG)
+    finish("transaction", long_transaction.describe(found, verdict), is_recorded=is_recorded)
     verdict.assert_clean()
 
 

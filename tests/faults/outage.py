@@ -6,7 +6,7 @@ from time import monotonic
 
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import Verdict
-from tests.faults.report import machine, paragraphs, table
+from tests.faults.report import machine, measured
 from tests.faults.scene import Scene
 from tests.outbox.connections import connected, fetch
 from tests.servers.eventually import eventually
@@ -84,22 +84,17 @@ def _requests(scene: Scene) -> dict[str, int]:
 
 def describe(outage: Outage, verdict: Verdict) -> str:
     """For the page."""
-    return paragraphs(
-        [
-            f"{machine()}. No pipeline for {outage.seconds:g} s at {SHARE:.0%} of the capacity.",
-            table(
-                ("", "measured"),
-                {
-                    "capacity, messages per second": f"{outage.capacity:,.0f}",
-                    "messages accepted": verdict.figures["accepted"],
-                    "lost": verdict.figures["lost"],
-                    "waiting when the pipeline came back": outage.waiting,
-                    "**requests divided by messages**": f"{outage.ratio:.4f}",
-                    "of those, by cause": ", ".join(f"{count:,} {cause}" for cause, count in outage.requests.items()),
-                    "calls repeated": verdict.figures["arrivals beyond the one called sent"],
-                    "worked off, messages per second": f"{outage.drain_rate:,.0f}",
-                },
-            ),
-            verdict.in_words(),
-        ]
+    return measured(
+        f"{machine()}. No pipeline for {outage.seconds:g} s at {SHARE:.0%} of the capacity.",
+        {
+            "capacity, messages per second": f"{outage.capacity:,.0f}",
+            "messages accepted": verdict.figures["accepted"],
+            "lost": verdict.figures["lost"],
+            "waiting when the pipeline came back": outage.waiting,
+            "**requests divided by messages**": f"{outage.ratio:.4f}",
+            "of those, by cause": ", ".join(f"{count:,} {cause}" for cause, count in outage.requests.items()),
+            "calls repeated": verdict.figures["arrivals beyond the one called sent"],
+            "worked off, messages per second": f"{outage.drain_rate:,.0f}",
+        },
+        verdict.in_words(),
     )

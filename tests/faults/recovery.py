@@ -71,7 +71,7 @@ class Recovery:
 def measure(scene: Scene, load: Load, fault: Fault, victim: Member) -> Recovery:
     """Take the victim out of work, wait for a successor and until all is normal."""
     assert scene.network
-    _watch(scene, monotonic() + BEFORE)
+    watch(scene, monotonic() + BEFORE)
     began = ended = monotonic()
     fault.begin(victim, scene.network)
     took_over = _takeover(scene, victim, began) if victim.role == "relay" else None
@@ -79,7 +79,7 @@ def measure(scene: Scene, load: Load, fault: Fault, victim: Member) -> Recovery:
         _pause.wait(1.0 if took_over else FROZEN)
         fault.end(victim, scene.network)
         ended = monotonic()
-    _watch(scene, ended + AFTER)
+    watch(scene, ended + AFTER)
     normal = p99(delays(scene, load, began - BEFORE, began)) or 0.0
     bound = max(NORMAL * normal, AT_LEAST)
     return Recovery(
@@ -110,7 +110,8 @@ def _takeover(scene: Scene, victim: Member, began: float) -> float:
     return monotonic() - began
 
 
-def _watch(scene: Scene, until: float) -> None:
+def watch(scene: Scene, until: float) -> None:
+    """Revive what has ended, as a supervisor does, up to that moment of the monotonic clock."""
     while monotonic() < until:
         scene.fleet.revive()
         _pause.wait(0.1)

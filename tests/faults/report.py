@@ -21,6 +21,11 @@ def table(head: tuple[str, str], figures: Mapping[str, object]) -> str:
     return "\n".join([f"| {head[0]} | {head[1]} |", "|---|---|", *rows])
 
 
+def measured(head: str, figures: Mapping[str, object], verdict: str) -> str:
+    """A whole report: where and how, what was measured, and the oracle's word."""
+    return paragraphs([head, table(("", "measured"), figures), verdict])
+
+
 def paragraphs(parts: Iterable[str]) -> str:
     return "\n\n".join(parts)
 
