@@ -10,7 +10,7 @@ from pipeline.records import Arrival
 
 
 class WorkerError(Exception):
-    """The worker ended or hangs: nothing that was added since is claimed, and no offset may be committed."""
+    """The pipeline ends, or its worker hangs: what was added may not be claimed, and no offset may be committed."""
 
 
 class Inbox:
@@ -81,12 +81,12 @@ class Inbox:
                 self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
-        """The worker ends: whoever adds or flushes from now on is told why."""
+        """Whoever adds or flushes from now on is told why that is over."""
         with self._changed:
             self._error = error
             self._changed.notify_all()
 
     def _raise_error(self) -> None:
         if self._error is not None:
-            message = f"the pipeline's worker has ended: {self._error}"
+            message = f"the pipeline takes nothing more: {self._error}"
             raise WorkerError(message) from self._error

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import rich_click as click
 import structlog
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from outbox.breakers import policy_of
 from outbox.database import connect_watched
@@ -30,6 +31,7 @@ from pipeline.routing import Router
 from pipeline.sink import DeliverySink
 from pipeline.topic import Topic
 from pipeline.topic_ids import TopicIds
+from pipeline.topic_watch import TopicWatch
 from pipeline.worker import Worker
 
 CLOSE_MARGIN = 2.0  # seconds to record the outcome of a delivery that took all its time
@@ -105,8 +107,12 @@ def consume(
     on_error: Callable[[], None],
 ) -> None:
     """Run the application until `stop` is set or it fails, then settle the deliveries that are under way."""
-    worker = make_worker(settings, topics, router, stop=stop, on_error=on_error)
-    with TemporaryDirectory(prefix="herald-", ignore_cleanup_errors=True) as folder:
+    admin = make_admin(settings)
+    worker = make_worker(settings, topics, router, admin, stop=stop, on_error=on_error)
+    with (
+        TemporaryDirectory(prefix="herald-", ignore_cleanup_errors=True) as folder,
+        TopicWatch(lambda: read_topic_ids(admin), worker.fail),
+    ):
         sink = DeliverySink(worker.inbox)
         application = make_application(settings, sink, topics, worker.hand_over, folder=Path(folder))
         worker.start()
@@ -123,12 +129,12 @@ def make_worker(
     settings: Settings,
     topics: Mapping[str, Topic],
     router: Router,
+    admin: AdminClient,
     *,
     stop: threading.Event,
     on_error: Callable[[], None],
 ) -> Worker:
     """The worker with all it needs, not started."""
-    admin = make_admin(settings)
     ledger = Ledger(
         lambda: connect_watched(settings, "herald-pipeline"), policy_of(settings), lease=settings.lease, stop=stop
     )

@@ -49,8 +49,8 @@ class Worker:
     """Claims what is added to the inbox, has it delivered, records what became of it.
 
     `lease` in seconds, as the ledger claims by it. `patience` is how many seconds a flush may wait for
-    memory to become free; after it everything is claimed. `on_error` is called from the thread when it
-    ends by one.
+    memory to become free; after it everything is claimed. `on_error` is called when the thread ends by an
+    error, from there, and by `fail`.
     """
 
     def __init__(  # noqa: PLR0913 - called by one composition root
@@ -101,6 +101,11 @@ class Worker:
         if self._deliveries.open:
             _log.warning("deliveries_left_to_their_leases", deliveries=self._deliveries.open)
 
+    def fail(self, error: BaseException) -> None:
+        """Have the process end: whoever adds or flushes from now on is told why, and no offset is committed."""
+        self.inbox.fail(error)
+        self._on_error()
+
     def hand_over(self) -> None:
         """Return once all that is claimed has begun, after a second at most; called while nothing is added.
 
@@ -146,8 +151,7 @@ class Worker:
                     self._doorbell.sleep(self._has_outcomes, timeout=None)
         except BaseException as error:  # noqa: BLE001 - the next add or flush raises it
             _log.error("worker_ended", reason=str(error), exc_info=error)
-            self.inbox.fail(error)
-            self._on_error()
+            self.fail(error)
         finally:
             self._ledger.close()
 

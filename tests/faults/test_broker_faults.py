@@ -61,6 +61,17 @@ def wiped(world: World) -> Iterator[None]:
 
 
 @contextmanager
+def wiped_unseen(world: World) -> Iterator[None]:
+    """The pipeline is frozen meanwhile: no answer ever tells it that its topics were missing for a while."""
+    (pipeline,) = world.scene.fleet.of("pipeline").values()
+    pipeline.pause()
+    with wiped(world):
+        eventually(lambda: TOPICS.keys() <= world.admin.list_topics(timeout=ANSWER).topics.keys(), STARTED)
+        pipeline.resume()
+        yield
+
+
+@contextmanager
 def topics_made_anew_with_foreign_messages(world: World) -> Iterator[None]:
     delete_topics(world.kafka.bootstrap_servers, *TOPICS)
     producer = Producer({"bootstrap.servers": world.kafka.bootstrap_servers, "allow.auto.create.topics": False})
@@ -157,6 +168,15 @@ def test_a_wiped_broker_loses_nothing(world: World) -> None:
     world.allowed |= {"not on Kafka", *OUT_OF_ORDER}
 
     endure(world, "Kafka wiped", wiped)
+
+
+@only_in_all
+def test_a_broker_that_is_wiped_behind_a_frozen_pipeline_loses_nothing(world: World) -> None:
+    """The pipeline knows a later epoch of each partition's leader than the new broker has."""
+    world.allowed |= {"not on Kafka", *OUT_OF_ORDER}
+
+    endure(world, "Kafka stopped and started", restarted)
+    endure(world, "Kafka wiped behind a frozen pipeline", wiped_unseen)
 
 
 def test_topics_made_anew_with_foreign_messages_lose_nothing(world: World) -> None:

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.conftest import StartHerald, migrate
+from tests.end_to_end.topic import ANSWER, delete_topics
 from tests.pipeline.records import accept, arrival, new_id, opened, own, rows, statuses
 from tests.pipeline.topics import committed, first_record, make_topics, publish
+from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 from tests.servers.postgres import PostgresServer
@@ -144,6 +147,51 @@ def test_it_ends_with_an_error_when_its_worker_does(database: str, broker: str, 
     eventually(lambda: not process.running)
     assert process.exit_code == 1
     assert committed(broker) == 0
+
+
+@pytest.mark.kafka
+def test_it_does_not_wait_for_ever_at_a_broker_that_was_wiped_behind_its_back(
+    database: str, own_kafka: ApacheKafka, start_pipeline: StartPipeline
+) -> None:
+    """It is frozen meanwhile, and never sees its topics missing; the leaders' epochs begin anew."""
+    broker = own_kafka.bootstrap_servers
+    make_topics(broker)
+    own_kafka.stop()
+    own_kafka.start()  # each partition's leader has a later epoch now
+    publish(broker, arrival(b'{"n": 1}', topic="generic_topic"))
+    process = start_pipeline(broker)
+    eventually(lambda: committed(broker) == 1, JOINED)
+
+    process.pause()
+    own_kafka.stop()
+    own_kafka.lose_disk()
+    own_kafka.start()
+    make_topics(broker)
+    publish(broker, arrival(b'{"n": 2}', topic="generic_topic"))
+    process.resume()
+
+    def both_are_sent() -> bool:
+        if not process.running:
+            process.start()  # as a supervisor does
+        return list(statuses(database).values()) == ["sent", "sent"]
+
+    eventually(both_are_sent, 2 * JOINED)
+
+
+@pytest.mark.kafka
+def test_it_ends_when_a_topic_was_made_anew(kafka: str, start_pipeline: StartPipeline) -> None:
+    make_topics(kafka)
+    publish(kafka, arrival(b'{"n": 1}', topic="generic_topic"))
+    process = start_pipeline(kafka)
+    eventually(lambda: committed(kafka) == 1, JOINED)
+
+    delete_topics(kafka, "notifications")
+    admin, anew = AdminClient({"bootstrap.servers": kafka}), NewTopic("notifications", 2, 1)
+    eventually(lambda: admin.create_topics([anew])["notifications"].exception(ANSWER) is None)
+
+    eventually(lambda: not process.running, JOINED)
+    assert process.exit_code == 1
+    assert "made anew: notifications" in process.output()
 
 
 def test_a_wrong_setting_stops_it_and_is_named(start_herald: StartHerald) -> None:
