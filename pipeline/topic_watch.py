@@ -51,21 +51,19 @@ class TopicWatch:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
-            try:
-                self._look()
-            except KafkaException as error:
-                _log.debug("topic_ids_unknown", reason=str(error))  # the consumer says that the broker is away
-            except TopicMadeAnewError as error:
-                if self._stop.is_set():
-                    return
+            anew = self._look()
+            if anew and not self._stop.is_set():
+                error = TopicMadeAnewError(f"made anew: {', '.join(anew)}")
                 _log.warning("topic_made_anew", reason=str(error), next="ends, to begin with a new consumer")
                 self._on_change(error)
                 return
 
-    def _look(self) -> None:
-        found = self._read()
-        anew = sorted(name for name, topic_id in found.items() if self._known.get(name, topic_id) != topic_id)
-        if anew:
-            message = f"made anew: {', '.join(anew)}"
-            raise TopicMadeAnewError(message)
-        self._known = {**self._known, **found}
+    def _look(self) -> list[str]:
+        """The names of those that have another id now; none while the broker does not answer."""
+        try:
+            found = self._read()
+        except KafkaException as error:
+            _log.debug("topic_ids_unknown", reason=str(error))  # the consumer says that the broker is away
+            return []
+        self._known = {**found, **self._known}
+        return sorted(name for name, topic_id in found.items() if self._known[name] != topic_id)

@@ -11,7 +11,6 @@ from tests.faults.oracle import Verdict
 from tests.faults.recovery import delays, p99, watch
 from tests.faults.report import machine, measured
 from tests.faults.scene import Scene
-from tests.outbox.connections import connected, fetch
 
 RATE = 60.0  # requests per second
 MANY = 2_000  # users
@@ -41,7 +40,7 @@ def go_on_beside_one(scene: Scene, seconds: float, *, deadline: float) -> tuple[
         with closing(psycopg2.connect(scene.database)) as other:
             other.cursor().execute(ELSEWHERE)
             watch(scene, began + seconds)
-            dead = _dead_rows(scene)
+            dead = scene.counts(_DEAD)
             other.commit()
         ended = monotonic()
         watch(scene, ended + SLICE)
@@ -49,11 +48,6 @@ def go_on_beside_one(scene: Scene, seconds: float, *, deadline: float) -> tuple[
     starts = (began - SLICE, began, ended - SLICE, ended)
     before, first, last, after = (p99(delays(scene, load, start, start + SLICE)) or math.inf for start in starts)
     return LongTransaction(seconds, before, first, last, after, dead), verdict
-
-
-def _dead_rows(scene: Scene) -> dict[str, int]:
-    with connected(scene.database) as connection:
-        return dict(fetch(connection, _DEAD))
 
 
 def describe(found: LongTransaction, verdict: Verdict) -> str:

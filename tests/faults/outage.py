@@ -8,7 +8,6 @@ from tests.faults.ledger import Ledger
 from tests.faults.oracle import Verdict
 from tests.faults.report import machine, measured
 from tests.faults.scene import Scene
-from tests.outbox.connections import connected, fetch
 from tests.servers.eventually import eventually
 
 FULL = 100_000.0  # requests per second: more than anybody takes
@@ -53,7 +52,7 @@ def go_without_pipeline(scene: Scene, seconds: float, *, deadline: float) -> tup
         pipeline.start()
     drained_in = _drain(scene, waiting, deadline)
     verdict = scene.judge(ledger, deadline)
-    return Outage(capacity, seconds, waiting, drained_in, _requests(scene), verdict.figures["messages"]), verdict
+    return Outage(capacity, seconds, waiting, drained_in, scene.counts(_REQUESTS), verdict.figures["messages"]), verdict
 
 
 def _capacity(scene: Scene, ledger: Ledger, seconds: float, deadline: float) -> float:
@@ -75,11 +74,6 @@ def _drain(scene: Scene, waiting: int, deadline: float) -> float:
 
 def _waiting(scene: Scene) -> int:
     return sum(scene.left().values())
-
-
-def _requests(scene: Scene) -> dict[str, int]:
-    with connected(scene.database) as connection:
-        return dict(fetch(connection, _REQUESTS))
 
 
 def describe(outage: Outage, verdict: Verdict) -> str:

@@ -49,8 +49,12 @@ class Scene:
 
     def left(self) -> dict[str, int]:
         """How many messages are not over, by status."""
+        return self.counts(_LEFT)
+
+    def counts(self, query: str) -> dict[str, int]:
+        """What a query for names and numbers finds."""
         with connected(self.database) as connection:
-            return dict(fetch(connection, _LEFT))
+            return dict(fetch(connection, query))
 
     def judge(self, ledger: Ledger, deadline: float = SETTLED) -> Verdict:
         """Wait until every message is over and published, then compare everything with everything."""

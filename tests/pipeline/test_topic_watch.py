@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from threading import Event
 
 import pytest
@@ -15,14 +15,14 @@ class Watched:
     """What the watch says while Kafka answers like this, one answer after the other."""
 
     def __init__(self, *answers: Answer) -> None:
-        self._answers: Iterable[Answer] = iter(answers)
+        self._answers = iter(answers)
         self.is_over = Event()
         self.errors: list[TopicMadeAnewError] = []
         with TopicWatch(self._read, self._note, interval=0.001):
             assert self.is_over.wait(ANSWERED)
 
     def _read(self) -> Mapping[str, str]:
-        answer = next(iter(self._answers), None)
+        answer = next(self._answers, None)
         if answer is None:
             self.is_over.set()
             return {}
