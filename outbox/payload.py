@@ -1,13 +1,16 @@
 """JSON from outside, from HTTP and from Kafka alike: refused here before PostgreSQL would.
 
 PostgreSQL cannot store NUL in text (22P05), takes no lone surrogate (22P02) and no invalid UTF-8
-(22021), and one such value fails the whole statement it travels in.
+(22021), and one such value fails the whole statement it travels in. A number it stores as `1e131071`, and gives back
+as 131,072 digits.
 """
 
 import re
 from collections.abc import Iterator
 
 import msgspec
+
+from outbox.numbers import find_oversized
 
 MAX_DEPTH = 32  # levels of arrays and objects; msgspec itself gives up near 1,000
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
@@ -23,9 +26,9 @@ class PayloadError(ValueError):
 
 
 def check_json(raw: bytes, *, max_bytes: int) -> None:
-    """Refuse what PostgreSQL could not store: size in bytes, UTF-8, NUL, lone surrogates, depth.
+    """Refuse what PostgreSQL could not store or give back: size in bytes, UTF-8, NUL, lone surrogates, depth, numbers.
 
-    Raises PayloadError.
+    The size that counts is that with every number written out, as it is read back. Raises PayloadError.
     """
     if len(raw) > max_bytes:
         message = f"{len(raw)} bytes, the limit is {max_bytes}"
@@ -35,6 +38,8 @@ def check_json(raw: bytes, *, max_bytes: int) -> None:
     _check_syntax(raw)
     if b"\\u0000" in raw:
         _check_nul(raw)
+    if oversized := find_oversized(raw, max_bytes=max_bytes):
+        raise PayloadError(oversized.detail, field=oversized.field)
 
 
 def _check_utf8(raw: bytes) -> None:

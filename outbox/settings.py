@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     max_body: int = Field(2_097_152, ge=1024, le=104_857_600, description="bytes of one request body")
     max_bulk_body: int = Field(16_777_216, ge=1024, le=104_857_600, description="bytes of one bulk request body")
 
+    memory: int = Field(
+        134_217_728, ge=8_388_608, le=17_179_869_184, description="bytes of one process for what is on its way"
+    )
+
     page_size: int = Field(1000, ge=1, le=100_000, description="rows the relay reads and publishes at once")
     source: str = Field(
         "/herald", min_length=1, max_length=255, description="CloudEvents source of what Herald publishes"
