@@ -1,7 +1,7 @@
 """What callers get; errors are in `problems`."""
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -9,7 +9,6 @@ import msgspec
 from litestar import Response
 from litestar.types import Receive, Scope, Send
 
-from outbox.acceptance import Acceptance
 from outbox.idempotency import Receipt
 from outbox.queries import EventState, NotificationState
 
@@ -19,7 +18,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """It is committed, and will be delivered; `scheduled` where it has a `deliver_at`."""
+    """It is committed, and will be delivered; `scheduled` where its `deliver_at` had not passed."""
 
     id: UUID
     status: Literal["pending", "scheduled"] = "pending"
@@ -67,20 +66,29 @@ class Encoded(Response[T], Generic[T]):
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
-def accepted(receipt: Receipt, acceptance: Acceptance) -> Encoded[Accepted]:
-    """202 for one."""
+def accepted(receipt: Receipt, deliver_at: datetime | None, *, ttl: float) -> Encoded[Accepted]:
+    """202 for one; `ttl` is for how many seconds keys are kept."""
     (one,) = receipt.ids
-    return Encoded(_encode(_accepted(one, acceptance)), _raw_headers(receipt))
+    return Encoded(_encode(_accepted(one, deliver_at, receipt, ttl)), _raw_headers(receipt))
 
 
-def bulk_accepted(receipt: Receipt, acceptances: Sequence[Acceptance]) -> Encoded[BulkAccepted]:
-    """202 for many; a repeated answer has the ids of the first, in the same order."""
-    items = [_accepted(one, acceptance) for one, acceptance in zip(receipt.ids, acceptances, strict=True)]
+def bulk_accepted(receipt: Receipt, dates: Sequence[datetime | None], *, ttl: float) -> Encoded[BulkAccepted]:
+    """202 for many, with the `deliver_at` of each; a repeated answer has the ids of the first, in the same order."""
+    items = [_accepted(one, deliver_at, receipt, ttl) for one, deliver_at in zip(receipt.ids, dates, strict=True)]
     return Encoded(_encode(BulkAccepted(items=items, count=len(items))), _raw_headers(receipt))
 
 
-def _accepted(message: UUID, acceptance: Acceptance) -> Accepted:
-    return Accepted(id=message) if acceptance.deliver_at is None else Accepted(id=message, status="scheduled")
+def _accepted(message: UUID, deliver_at: datetime | None, receipt: Receipt, ttl: float) -> Accepted:
+    if deliver_at is None or deliver_at <= _accepted_at(receipt, ttl):
+        return Accepted(id=message)
+    return Accepted(id=message, status="scheduled")
+
+
+def _accepted_at(receipt: Receipt, ttl: float) -> datetime:
+    """By the database's clock; a repeated answer knows only until when its key is kept."""
+    if receipt.at is not None:
+        return receipt.at
+    return datetime.min.replace(tzinfo=UTC) if receipt.kept_until is None else receipt.kept_until - timedelta(0, ttl)
 
 
 def _raw_headers(receipt: Receipt) -> Headers:

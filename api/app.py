@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from litestar import Litestar, get
 from litestar.datastructures import State
@@ -20,9 +21,26 @@ def root() -> Redirect:
     return Redirect(docs.PATH)
 
 
+class Herald(Litestar):
+    """Litestar, and HEAD wherever there is GET: the same answer without its body."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - HTTP's, or the lifespan's
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            return await super().__call__(scope, receive, send)
+
+        async def without_body(message: Any) -> None:  # noqa: ANN401 - what a server takes
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        asked: Any = {**scope, "method": "GET"}
+        return await super().__call__(asked, receive, without_body)
+
+
 def make_app(resources: Resources) -> Litestar:
     """The ASGI application; its lifespan starts and stops the committer and closes the pool."""
-    return Litestar(
+    return Herald(
         route_handlers=[
             root,
             notifications.router,

@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request
 
 from api.problems import WHOLE_BODY, ProblemError, field_problem
+from outbox.dates import DateError
 from outbox.payload import PayloadError, check_json
 
 T = TypeVar("T")
@@ -31,12 +32,20 @@ async def read_json(
     return _checked(raw, decoder, max_bytes), raw
 
 
+async def read_ignored(request: Request[Any, Any, Any], *, max_bytes: int) -> None:
+    """Wait for the end of a body that says nothing: a request that ends early is not acted on.
+
+    Raises ProblemError: 400 or 413.
+    """
+    await _read(request, max_bytes)
+
+
 def decode(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], *, within: str = "$") -> T:
     """Decode JSON that stands at the path `within` of the body. Raises ProblemError: 400."""
     try:
         return decoder.decode(raw)
     except msgspec.DecodeError as error:
-        raise _explained(str(error), within) from None
+        raise explained(error, within) from None
 
 
 def field_name(path: str) -> str:
@@ -69,18 +78,28 @@ def _require_json(request: Request[Any, Any, Any]) -> None:
 
 async def _read(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
     # Litestar's own reader builds its headers and a generator per request; this one counts what arrives
-    message: Any = await request.receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
+    announced = header(request, b"content-length")
+    if announced is not None and announced.isdigit() and int(announced[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    body, goes_on = await _piece(request)
+    if not goes_on:
         return _within(body, max_bytes)
     chunks, size = [body], len(body)
-    while message.get("more_body", False):
-        message = await request.receive()
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
+    while goes_on:
+        body, goes_on = await _piece(request)
+        chunks.append(body)
+        size += len(body)
         if size > max_bytes:
             raise _too_large(max_bytes)
     return b"".join(chunks)
+
+
+async def _piece(request: Request[Any, Any, Any]) -> tuple[bytes, bool]:
+    """The next piece of the body, and whether another one follows. Raises ProblemError where its sender is gone."""
+    message: Any = await request.receive()
+    if message["type"] == "http.disconnect":  # what came may be valid, and is still not what was meant
+        raise field_problem(WHOLE_BODY, "ended before its end came")
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _within(body: bytes, max_bytes: int) -> bytes:
@@ -93,10 +112,14 @@ def _too_large(max_bytes: int) -> ProblemError:
     return field_problem(WHOLE_BODY, f"the limit is {max_bytes} bytes", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
-def _explained(message: str, within: str) -> ProblemError:
+def explained(error: msgspec.DecodeError, within: str = "$") -> ProblemError:
+    """What msgspec complains about, in the words of callers, with the field below the path `within`."""
+    message = str(error)
     found = _PATH.search(message)
     path = within + (found["path"].removeprefix("$") if found else "")
     complaint = _PATH.sub("", message)
+    if isinstance(error.__cause__, DateError):
+        return field_problem(field_name(f"{path}.{error.__cause__.field}"), str(error.__cause__))
     if member := _MEMBER.match(complaint):
         is_unknown = member["complaint"] == "contains unknown"
         return field_problem(field_name(f"{path}.{member['name']}"), "unknown field" if is_unknown else "is required")

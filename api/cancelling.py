@@ -9,9 +9,11 @@ from litestar import Request, Response, post
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from api.answers import key_headers
+from api.bodies import read_ignored
 from api.documents import KEY_HEADERS, documented, keyed
 from api.parameters import Id, only_query, parse_id
 from api.problems import field_problem
+from api.resources import resources_of
 from api.writes import once
 from outbox.cancellation import cancel
 from outbox.notification import TOPIC
@@ -31,7 +33,7 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     before_request=only_query(),
     operation_class=keyed(),
     response_headers=KEY_HEADERS,
-    responses=documented(400, 404, 409, 422, 503),
+    responses=documented(400, 404, 409, 413, 422, 503),
 )
 async def cancel_notification(request: Request[Any, Any, Any], id: Id) -> Response[Cancelled]:  # noqa: A002 - the caller's word
     """Cancel a notification: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
@@ -45,7 +47,7 @@ async def cancel_notification(request: Request[Any, Any, Any], id: Id) -> Respon
     before_request=only_query(),
     operation_class=keyed(),
     response_headers=KEY_HEADERS,
-    responses=documented(400, 404, 409, 422, 503),
+    responses=documented(400, 404, 409, 413, 422, 503),
 )
 async def cancel_message(request: Request[Any, Any, Any], id: Id) -> Response[Cancelled]:  # noqa: A002 - the caller's word
     """Cancel a message: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
@@ -63,5 +65,6 @@ async def _cancelled(request: Request[Any, Any, Any], message_id: UUID, *, topic
             raise field_problem("id", detail, HTTPStatus.CONFLICT)
         return [message_id]
 
+    await read_ignored(request, max_bytes=resources_of(request).settings.max_body)
     receipt = await once(request, b"", work)
     return Response(Cancelled(id=message_id), status_code=200, headers=key_headers(receipt))

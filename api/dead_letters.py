@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 from litestar import Request, Router, get
 
+from api.bodies import explained
 from api.decisions import discard_many, discard_one, not_there, requeue_one
 from api.documents import documented, filtered
 from api.parameters import DEFAULT_LIMIT, Cursor, Id, Limit, from_cursor, only_query, parse_id, to_cursor
-from api.problems import field_problem
 from api.requeues import job, jobs, requeue_many, stop
 from api.resources import resources_of
 from outbox.desk.filters import Filter
@@ -49,8 +49,7 @@ def _filter(request: Request[Any, Any, Any]) -> Filter:
     try:
         return msgspec.convert(given, Filter, strict=False)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$.")
-        raise field_problem(path.rstrip("`") or "filter", text) from None
+        raise explained(error) from None
 
 
 @get(
@@ -63,8 +62,9 @@ def _filter(request: Request[Any, Any, Any]) -> Filter:
 )
 def groups(request: Request[Any, Any, Any]) -> Groups:
     """Group what is on the desk by error, topic, channel and status."""
+    chosen = _filter(request)
     with resources_of(request).transaction() as connection:
-        return Groups(items=list_groups(connection, _filter(request)))
+        return Groups(items=list_groups(connection, chosen))
 
 
 @get(
@@ -77,9 +77,9 @@ def groups(request: Request[Any, Any, Any]) -> Groups:
 )
 def letters(request: Request[Any, Any, Any], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> DeadLetterPage:
     """List what is on the desk, newest message first."""
-    before = None if cursor is None else from_cursor(cursor)
+    chosen, before = _filter(request), None if cursor is None else from_cursor(cursor)
     with resources_of(request).transaction() as connection:
-        found = list_dead_letters(connection, _filter(request), limit=limit + 1, before=before)
+        found = list_dead_letters(connection, chosen, limit=limit + 1, before=before)
     items = found[:limit]
     return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if len(found) > limit else None)
 

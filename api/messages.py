@@ -37,7 +37,7 @@ async def accept_message(request: Request[Any, Any, Any]) -> Response[Accepted]:
     message, body = await read_json(request, _DECODER, max_bytes=resources.settings.max_body)
     acceptance = request_message(message, resources.settings, traceparent=traceparent(request))
     receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
-    return accepted(receipt, acceptance)
+    return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 
 
 @get(

@@ -51,7 +51,7 @@ async def accept_notification(request: Request[Any, Any, Any]) -> Response[Accep
     notification, body = await read_json(request, NOTIFICATION_DECODER, max_bytes=resources.settings.max_body)
     acceptance = request_notification(notification, resources.settings, traceparent=traceparent(request))
     receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
-    return accepted(receipt, acceptance)
+    return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 
 
 @post(
@@ -70,7 +70,7 @@ async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]
     bulk, body = await read_json(request, _BULK_DECODER, max_bytes=max_bytes)
     acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request))
     receipt = await resources.committer.submit(acceptances, await request_key_of(request, body))
-    return bulk_accepted(receipt, acceptances)
+    return bulk_accepted(receipt, [one.deliver_at for one in acceptances], ttl=resources.settings.idempotency_ttl)
 
 
 @get(

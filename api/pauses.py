@@ -7,6 +7,7 @@ import msgspec
 from litestar import Request, Router, delete, get, put
 from litestar.params import PathParameter
 
+from api.bodies import read_ignored
 from api.documents import documented, takes
 from api.parameters import only_query
 from api.problems import ProblemError, field_problem
@@ -61,15 +62,15 @@ async def pause_scope(request: Request[Any, Any, Any], what: Scope) -> Pause:
     "/{what:str}",
     summary="Resume",
     status_code=200,
-    sync_to_thread=True,
     before_request=only_query(),
-    responses=documented(400, 404, 503),
+    responses=documented(400, 404, 413, 503),
 )
-def resume_scope(request: Request[Any, Any, Any], what: Scope) -> Resumed:
+async def resume_scope(request: Request[Any, Any, Any], what: Scope) -> Resumed:
     """Let deliveries go on."""
+    await read_ignored(request, max_bytes=resources_of(request).settings.max_body)
     try:
-        with resources_of(request).transaction() as connection:
-            return Resumed(scope=what, was_paused=resume(connection, what))
+        was_paused = await in_transaction(request, lambda connection: resume(connection, what))
+        return Resumed(scope=what, was_paused=was_paused)
     except ScopeError as error:
         raise _unknown(error) from None
 

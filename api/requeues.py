@@ -11,7 +11,7 @@ from litestar.concurrency import sync_to_thread
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from api.answers import key_headers
-from api.bodies import read_json
+from api.bodies import read_ignored, read_json
 from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, takes
 from api.dry_runs import DryRun, dry_run
 from api.parameters import Id, only_query, parse_id
@@ -75,13 +75,14 @@ def job(request: Request[Any, Any, Any], id: Id) -> Job:  # noqa: A002
     "/requeues/{id:str}",
     summary="Stop a job",
     status_code=200,
-    sync_to_thread=True,
     before_request=only_query(),
-    responses=documented(400, 404, 503),
+    responses=documented(400, 404, 413, 503),
 )
-def stop(request: Request[Any, Any, Any], id: Id) -> Job:  # noqa: A002
+async def stop(request: Request[Any, Any, Any], id: Id) -> Job:  # noqa: A002
     """Stop a job where it stands."""
-    return _found(request, parse_id(id), stop_job)
+    job_id = parse_id(id)
+    await read_ignored(request, max_bytes=resources_of(request).settings.max_body)
+    return await sync_to_thread(_found, request, job_id, stop_job)
 
 
 def _found(request: Request[Any, Any, Any], job_id: UUID, find: Callable[[Connection, UUID], Job | None]) -> Job:

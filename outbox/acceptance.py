@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from uuid_utils.compat import uuid7
 
-from outbox.dates import ANY_TIME, Dates
+from outbox.dates import ANY_TIME, Dates, in_utc
 
 
 class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,7 +56,7 @@ projected AS (
            pg_current_xact_id(), at, at
     FROM accepted
 )
-SELECT pg_current_xact_id()::text
+SELECT pg_current_xact_id()::text, at FROM clock
 """
 _encode = msgspec.json.Encoder().encode
 
@@ -63,17 +64,28 @@ _encode = msgspec.json.Encoder().encode
 def make_acceptance(
     topic: str, key: str | None, data: bytes, *, traceparent: str | None = None, dates: Dates = ANY_TIME
 ) -> Acceptance:
-    """Give a message its id, a UUIDv7; its time comes from this process's clock and decides nothing."""
-    when = (dates.deliver_at, dates.deliver_by, dates.priority)
+    """Give a message its id, a UUIDv7; its time comes from this process's clock and decides nothing.
+
+    Raises DateError for dates that were not checked.
+    """
+    at, by = dates.deliver_at, dates.deliver_by
+    when = (at and in_utc("deliver_at", at), by and in_utc("deliver_by", by), dates.priority)
     return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when)
 
 
-def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> int:
-    """Write all of them in the caller's transaction; returns the transaction's id (xid8).
+class Written(NamedTuple):
+    """In which transaction (its xid8), and when by the database's clock, which decides what is `scheduled`."""
+
+    transaction_id: int
+    at: datetime
+
+
+def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> Written:
+    """Write all of them in the caller's transaction.
 
     Raises psycopg2.Error; one bad value fails all of them.
     """
     with connection.cursor() as cursor:
         cursor.execute(_ACCEPT, (_encode(acceptances).decode(),))
-        (transaction_id,) = cursor.fetchone()  # type: ignore[misc]
-    return int(transaction_id)
+        transaction_id, at = cursor.fetchone()  # type: ignore[misc]
+    return Written(int(transaction_id), at)

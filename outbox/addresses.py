@@ -7,6 +7,7 @@ listed here takes any address, or none.
 from collections.abc import Callable
 
 from outbox.destination_names import check_destination
+from outbox.header_text import hidden_control
 from outbox.mailboxes import parse_mailbox
 from outbox.notification import TOPIC, AddressError, Notification
 from outbox.registry import CHANNELS
@@ -16,7 +17,7 @@ from outbox.urls import parse_url
 
 
 class TargetError(ValueError):
-    """Nothing could be delivered there; `field` is `channel` or `address`, the text says what is wrong."""
+    """Nothing could be delivered so; `field` is `channel`, `address`, `subject` or `event`, the text says why."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
@@ -24,7 +25,8 @@ class TargetError(ValueError):
 
 
 def check_target(notification: Notification, settings: Settings) -> None:
-    """Raise TargetError for a channel that is not registered or not set up, or an address that is none of it."""
+    """Raise TargetError for a channel that is not registered or not set up, an address or a subject that is none."""
+    _check_subject(notification)
     channel, address = choose(
         settings,
         topic=TOPIC,
@@ -37,6 +39,8 @@ def check_target(notification: Notification, settings: Settings) -> None:
     check = _CHECKS.get(channel)
     if check is None:
         return
+    if channel == "email" and notification.subject is None:
+        _check_line("event", notification.event)  # it becomes the subject
     if missing := _MISSING[channel](settings):
         raise TargetError("channel", f"{channel} is not set up here: {missing}")
     if not address:
@@ -45,6 +49,17 @@ def check_target(notification: Notification, settings: Settings) -> None:
         check(address, settings)
     except AddressError as error:
         raise TargetError("address", str(error)) from None
+
+
+def _check_subject(notification: Notification) -> None:
+    # whatever the channel: a route may lead to another one by the time it is delivered
+    if notification.subject is not None:
+        _check_line("subject", notification.subject)
+
+
+def _check_line(field: str, text: str) -> None:
+    if control := hidden_control(text):
+        raise TargetError(field, f"contains no control characters, here {control}")
 
 
 def _check_webhook(address: str, settings: Settings) -> None:

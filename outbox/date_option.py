@@ -5,6 +5,8 @@ from typing import Any
 
 import rich_click as click
 
+from outbox.dates import DateError, in_utc
+
 
 class Date(click.ParamType[datetime]):
     """A date with a time zone; without one it is UTC."""
@@ -17,4 +19,9 @@ class Date(click.ParamType[datetime]):
             found = datetime.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value} is no date such as 2026-12-01T09:00:00+01:00", param, ctx)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        if found.tzinfo is None:
+            return found.replace(tzinfo=UTC)
+        try:
+            return in_utc("date", found)
+        except DateError as error:
+            self.fail(f"{value} {error}", param, ctx)

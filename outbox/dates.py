@@ -1,6 +1,6 @@
 """When a message is to be delivered, as its caller says it, and the bounds of that."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -17,6 +17,7 @@ class Dates(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 ANY_TIME = Dates()
+OFFSETS = timedelta(hours=16)  # PostgreSQL takes offsets from UTC that are smaller; 23:59 fails the whole statement
 
 
 class DateError(ValueError):
@@ -27,11 +28,21 @@ class DateError(ValueError):
         self.field = field
 
 
+def in_utc(field: str, date: datetime) -> datetime:
+    """The same moment, as PostgreSQL takes it for certain. Raises DateError for what no clock shows."""
+    if abs(date.utcoffset() or timedelta()) >= OFFSETS:
+        raise DateError(field, f"is {date:%z} off UTC, and PostgreSQL takes less than 16 hours")
+    try:
+        return date.astimezone(UTC)
+    except OverflowError:
+        raise DateError(field, "lies outside the years 1 to 9999 in UTC") from None
+
+
 def check_ahead(dates: Dates, *, now: datetime, max_ahead: float) -> None:
-    """Refuse what lies more than `max_ahead` seconds ahead. Raises DateError."""
+    """Refuse what PostgreSQL would, and what lies more than `max_ahead` seconds ahead. Raises DateError."""
     latest = now + timedelta(seconds=max_ahead)
     for field, date in (("deliver_at", dates.deliver_at), ("deliver_by", dates.deliver_by)):
-        if date is not None and date > latest:
+        if date is not None and in_utc(field, date) > latest:
             days = max_ahead / 86400
             raise DateError(field, f"more than {days:g} days ahead, the limit (HERALD_MAX_AHEAD)")
 

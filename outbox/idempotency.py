@@ -78,11 +78,15 @@ class RequestKey(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """What a caller is answered: ids in the order of the request, and until when a repetition gets the same."""
+    """What a caller is answered: ids in the order of the request, and until when a repetition gets the same.
+
+    `at` is when it was accepted, by the database's clock.
+    """
 
     ids: Sequence[UUID]
     kept_until: datetime | None = None
     is_replay: bool = False
+    at: datetime | None = None
 
 
 Known = Receipt | KeyInUseError | KeyReusedError

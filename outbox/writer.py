@@ -50,8 +50,8 @@ class Writer:
             self._connection = self._open()
         request_keys = {one.request_key for one in commands if one.request_key is not None}
         if not request_keys:
-            self._accept(self._connection, commands)
-            return [Receipt(one.ids) for one in commands]
+            _, at = self._accept(self._connection, commands)
+            return [Receipt(one.ids, at=at) for one in commands]
         known = find_many(self._connection, request_keys)
         receipts = self._accept_fresh(self._connection, _fresh(commands, known))
         return [receipts.get(one) or (known.get(one.request_key) if one.request_key else None) for one in commands]
@@ -60,16 +60,16 @@ class Writer:
         if not commands:
             connection.rollback()  # the locks of the keys end with the transaction
             return {}
-        kept_until = self._accept(connection, commands)
-        return {one: Receipt(one.ids, kept_until if one.request_key else None) for one in commands}
+        kept_until, at = self._accept(connection, commands)
+        return {one: Receipt(one.ids, kept_until if one.request_key else None, at=at) for one in commands}
 
-    def _accept(self, connection: Connection, commands: Sequence[Command]) -> datetime | None:
-        """Write and commit them; returns until when their keys are kept, where there are any."""
-        transaction_id = accept(connection, [row for command in commands for row in command.rows])
+    def _accept(self, connection: Connection, commands: Sequence[Command]) -> tuple[datetime | None, datetime]:
+        """Write and commit them; returns until when their keys are kept, where there are any, and the date."""
+        transaction_id, at = accept(connection, [row for command in commands for row in command.rows])
         answers = {one.request_key: one.ids for one in commands if one.request_key is not None}
         kept_until = remember_many(connection, answers, ttl=self._ttl) if answers else None
         self._commit(connection, transaction_id, commands[0].ids[0])
-        return kept_until
+        return kept_until, at
 
     def _commit(self, connection: Connection, transaction_id: int, stream_id: UUID) -> None:
         reach("api.written")

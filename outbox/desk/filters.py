@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from outbox.dates import in_utc
 from outbox.notification import MAX_NAME, Date
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
@@ -42,6 +43,12 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     key: Text | None = None
     since: Date | None = None
     until: Date | None = None
+
+    def __post_init__(self) -> None:
+        """Raises DateError for a date that PostgreSQL would refuse."""
+        for field in ("since", "until"):
+            if date := getattr(self, field):
+                msgspec.structs.force_setattr(self, field, in_utc(field, date))
 
     @property
     def condition(self) -> str:

@@ -44,6 +44,6 @@ class FakeCommitter(Committer):
         self.accepted.extend(acceptances)
         ids = [one.id for one in acceptances]
         if request_key is None:
-            return Receipt(ids)
+            return Receipt(ids, at=datetime.now(UTC))
         self._first[request_key.key] = (request_key.fingerprint, ids)
-        return Receipt(ids, KEPT_UNTIL)
+        return Receipt(ids, KEPT_UNTIL, at=datetime.now(UTC))

@@ -48,6 +48,24 @@ def test_dead_letters_are_shown_by_error_one_by_one_and_whole(herald: Client, da
     assert [event["type"] for event in whole["events"]] == ["message.requested"]
 
 
+@pytest.mark.parametrize("offset", ["-23:35", "%2B16:00"])
+def test_a_date_that_postgresql_would_refuse_is_refused_with_its_field(client: Client, offset: str) -> None:
+    listed = client.get(f"/dead-letters?since=0250-05-04T14:44:08.5772{offset}")
+    body = {"filter": {"until": f"2026-12-01T00:00:00{offset.replace('%2B', '+')}"}}
+    requeued = client.post("/dead-letters/requeues", json=body)
+
+    assert (listed.status_code, listed.json()["errors"][0]["field"]) == (400, "since")
+    assert (requeued.status_code, requeued.json()["errors"][0]["field"]) == (400, "filter.until")
+
+
+def test_an_edited_subject_is_held_to_what_a_first_one_is(herald: Client, database: str) -> None:
+    (message,) = bury(herald, database)
+
+    answer = herald.post(f"/dead-letters/{message}/requeue", json={"data": {**GOOD, "subject": "a\tb"}})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "data.subject")
+
+
 def test_pages_follow_each_other(herald: Client, database: str) -> None:
     messages = bury(herald, database, count=3)
 

@@ -33,6 +33,20 @@ def test_life_needs_no_database(client: Client) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "live"})
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/notifications", "/docs/openapi.json"])
+def test_head_is_answered_as_get_is_without_a_body(herald: Client, path: str) -> None:
+    head, get = herald.head(path), herald.get(path)
+
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_head_where_there_is_no_get_names_the_methods_there_are(client: Client) -> None:
+    answer = client.head("/notifications/bulk")
+
+    assert (answer.status_code, "POST" in answer.headers["allow"]) == (405, True)
+
+
 def test_the_committer_runs_as_long_as_the_application(client: Client, committer: FakeCommitter) -> None:
     was_alive = committer.is_alive
 

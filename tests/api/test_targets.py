@@ -43,6 +43,16 @@ def date(**ahead: float) -> str:
         ({"channel": "apprise", "address": "nobody"}, "address", "no destination is named nobody; there are: team"),
         ({"address": "x" * 2049}, "address", "2048"),
         ({"subject": ""}, "subject", ">= 1"),
+        ({"subject": "Order\t42 shipped"}, "subject", "here U+0009"),
+        ({"subject": "=?UTF-8?Q?=0A?=Bcc: x@example.com"}, "subject", "here U+000A"),
+        (
+            {"channel": "email", "address": "a@example.com", "event": "order\tshipped"},
+            "event",
+            "no control characters, here U+0009",
+        ),
+        ({"deliver_at": "2026-12-01T10:00:00+23:59"}, "deliver_at", "is +2359 off UTC"),
+        ({"deliver_by": "2026-12-01T10:00:00-16:00"}, "deliver_by", "is -1600 off UTC"),
+        ({"deliver_at": "0001-01-01T00:00:00+05:00"}, "deliver_at", "years 1 to 9999"),
         ({"deliver_at": date(days=400)}, "deliver_at", "more than 366 days ahead"),
         ({"deliver_by": date(days=-1)}, "deliver_by", "has passed already"),
         ({"deliver_at": date(days=2), "deliver_by": date(days=1)}, "deliver_by", "must come after deliver_at"),
@@ -91,6 +101,20 @@ def test_what_can_be_kept_is_accepted_and_shown(database: str, fields: dict[str,
     assert answer.json()["status"] == found["status"] == ("scheduled" if "deliver_at" in fields else "pending")
     assert found["address"] == fields.get("address")
     assert found["priority"] == fields.get("priority", 5)
+
+
+@pytest.mark.parametrize("ahead", [{"days": -1}, {"days": 1}])
+@pytest.mark.parametrize("key", [{}, {"idempotency-key": "k"}])
+def test_the_answer_says_what_is_stored_whether_the_date_has_passed_or_not(
+    database: str, ahead: dict[str, float], key: dict[str, str]
+) -> None:
+    with make_client(database) as client:
+        body = {"items": [{**GOOD, "deliver_at": date(**ahead)}]}
+        answers = [client.post("/notifications/bulk", json=body, headers=key) for _ in range(2)]
+        (shown,) = {answer.json()["items"][0]["status"] for answer in answers}
+        found = client.get(f"/notifications/{answers[1].json()['items'][0]['id']}").json()
+
+    assert shown == found["status"] == ("scheduled" if ahead["days"] > 0 else "pending")
 
 
 def test_a_route_gives_channel_and_address_to_what_names_none(database: str) -> None:

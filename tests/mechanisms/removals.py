@@ -1,9 +1,22 @@
 """Every mechanism that the README's guarantees name, in the order of a message's way."""
 
-from tests.mechanisms import acceptance, audit, channels, claims, desk, log, pipeline, relay, retention, scheduling
+from tests.mechanisms import (
+    acceptance,
+    audit,
+    channels,
+    claims,
+    desk,
+    door,
+    log,
+    pipeline,
+    relay,
+    retention,
+    scheduling,
+)
 from tests.mechanisms.removal import Removal
 
 REMOVALS: tuple[Removal, ...] = (
+    *door.REMOVALS,
     *acceptance.REMOVALS,
     *relay.REMOVALS,
     *pipeline.REMOVALS,

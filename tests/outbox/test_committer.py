@@ -148,7 +148,7 @@ def test_the_truth_of_an_unanswered_commit_comes_from_the_database(database: str
     settings = make_settings(database)
     connection = connect(settings, "test")
     acceptance = notification()
-    transaction_id = accept(connection, [acceptance])
+    transaction_id, _ = accept(connection, [acceptance])
 
     with pytest.raises(CommitUnknownError) as unanswered:
         commit(AnswerLost(connection, arrives=arrives), transaction_id)  # type: ignore[arg-type]
@@ -165,7 +165,7 @@ def test_an_unanswered_commit_that_the_standby_does_not_confirm_is_not_taken_for
     settings = make_settings(own_server.url(), statement_timeout=0.2)
     acceptance = notification()
     with connected(own_server.url()) as connection:
-        unanswered = CommitUnknownError(accept(connection, [acceptance]), "gone")
+        unanswered = CommitUnknownError(accept(connection, [acceptance]).transaction_id, "gone")
         connection.commit()
 
     own_server.set("synchronous_standby_names", "nobody")
@@ -181,7 +181,7 @@ def test_a_commit_that_waits_for_a_standby_that_is_gone_ends_in_time(own_server:
 
     with contextlib.closing(connect_watched(make_settings(own_server.url()), "test")) as connection:
         connection.limit = 0.2
-        transaction_id = accept(connection, [notification()])
+        transaction_id, _ = accept(connection, [notification()])
         with pytest.raises(NotReplicatedError):
             commit(connection, transaction_id)
 
@@ -214,7 +214,7 @@ def test_an_unanswered_commit_is_not_taken_for_stored_when_its_id_was_given_out_
     settings = make_settings(database)
     lost, other = notification(), notification()
     with contextlib.closing(connect(settings, "test")) as connection:
-        transaction_id = accept(connection, [other])
+        transaction_id, _ = accept(connection, [other])
         connection.commit()
 
     unanswered = CommitUnknownError(transaction_id, "the server crashed, and what it lost had this id")
