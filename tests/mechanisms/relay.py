@@ -37,8 +37,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/acceptance.py",
-                "        (transaction_id,) = cursor.fetchone()  # type: ignore[misc]\n",
-                "        (transaction_id,) = cursor.fetchone()\n    connection.commit()\n",
+                "        transaction_id, at = cursor.fetchone()  # type: ignore[misc]\n",
+                "        transaction_id, at = cursor.fetchone()\n    connection.commit()\n",
             ),
         ),
         (f"{READER}::test_a_rolled_back_event_is_never_read",),
