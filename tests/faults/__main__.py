@@ -5,8 +5,10 @@ import sys
 
 import click
 
+from tests.faults import convictions as courts
 from tests.faults import courses, long_transaction, recovery
 from tests.faults import outage as outages
+from tests.faults.court import opened_court
 from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
 from tests.faults.points import describe as describe_points
@@ -91,6 +93,25 @@ def transaction(seconds: float, *, is_recorded: bool) -> None:
         found, verdict = long_transaction.go_on_beside_one(scene, seconds, deadline=LONG)
     finish("transaction", long_transaction.describe(found, verdict), is_recorded=is_recorded)
     verdict.assert_clean()
+
+
+@main.command()
+@click.option("--seconds", type=float, default=60.0, show_default=True, help="For how long each fault lasts.")
+@click.option("--only", default=None, help="Those faults whose name contains this.")
+@record_option
+def convictions(seconds: float, only: str | None, *, is_recorded: bool) -> None:
+    """Take away what everybody needs, and count whose messages were ended for it."""
+    found = []
+    with opened_court() as court:
+        for held in courts.hold_all(court, courts.chosen(only, court), seconds):
+            click.echo(
+                f"{held.fault}: convicted {held.convicted} {held.in_words()}; over {held.over_after:.1f} s after"
+            )
+            found.append(held)
+        verdict = courts.judge(court)
+    finish("convictions", courts.describe(found, verdict), is_recorded=is_recorded)
+    verdict.assert_clean()
+    assert not any(held.in_words() for held in found)
 
 
 @main.command()

@@ -41,6 +41,8 @@ class Entry:
     outcome: Outcome = "unknown"
     id: str | None = None
     tries: int = 0
+    is_good: bool = True
+    status: int = 0
 
 
 @dataclass
@@ -48,6 +50,14 @@ class Ledger:
     """Every request that was sent, whatever happened to it."""
 
     entries: list[Entry] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock, repr=False)
+
+    def enter(self, topic: str, key: str, idempotency_key: str | None) -> Entry:
+        """The next one, from any thread."""
+        with self.lock:
+            entry = Entry(len(self.entries), topic, key, idempotency_key)
+            self.entries.append(entry)
+        return entry
 
     def of(self, outcome: Outcome) -> list[Entry]:
         return [entry for entry in list(self.entries) if entry.outcome == outcome]
@@ -62,7 +72,7 @@ class Load:
 
     `ports` are those of the APIs: a caller whose connection breaks goes to the next. `address` is the
     provider's URL. A request with an Idempotency-Key is repeated until its fate is known. A `ledger` is continued.
-    Keys are drawn from so many `users`.
+    Keys are drawn from so many `users`. Messages on generic_topic have fewer than `padding` characters more.
     """
 
     def __init__(
@@ -78,8 +88,8 @@ class Load:
         self.ledger = ledger or Ledger()
         self.rate = rate
         self._ports, self._address, self._users = ports, address, users
+        self.padding = 0
         self._stop = Event()
-        self._lock = Lock()
         self._threads = [Thread(target=self._run, args=(number, seed), daemon=True) for number in range(CALLERS)]
         self._failure: Exception | None = None
         self.began = monotonic()
@@ -128,15 +138,16 @@ class Load:
         key = f"user-{draw.randrange(self._users)}"
         idempotency_key = str(uuid4()) if draw.random() < KEYED else None
         kind = draw.random()
-        with self._lock:
-            number = len(self.ledger.entries)
-            topic = "generic_topic" if kind < GENERIC else "notifications"
-            entry = Entry(number, topic, key, idempotency_key)
-            self.ledger.entries.append(entry)
-        if topic == "generic_topic":
-            return entry, "/messages", {"topic": topic, "key": key, "data": {"number": number}}
-        letter = {"user_id": key, "event": "fault", "content": str(number)}
-        address = "no address" if kind > 1 - BAD else self._address
+        entry = self.ledger.enter("generic_topic" if kind < GENERIC else "notifications", key, idempotency_key)
+        if entry.topic == "generic_topic":
+            data = {
+                "number": entry.number,
+                **({"padding": "x" * draw.randrange(self.padding)} if self.padding else {}),
+            }
+            return entry, "/messages", {"topic": entry.topic, "key": key, "data": data}
+        letter = {"user_id": key, "event": "fault", "content": str(entry.number)}
+        entry.is_good = kind <= 1 - BAD
+        address = self._address if entry.is_good else "no address"
         return entry, "/notifications", {**letter, "channel": "webhook", "address": address}
 
 
@@ -204,7 +215,7 @@ def judge(entry: Entry, status: int, text: bytes) -> None:
     if status in {HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE}:
         return
     assert status < HTTPStatus.INTERNAL_SERVER_ERROR, f"{status} {text.decode(errors='replace')}"
-    entry.answered = monotonic()
+    entry.answered, entry.status = monotonic(), status
     entry.outcome = "refused"
     if status == HTTPStatus.ACCEPTED:
         entry.id = json.loads(text)["id"]

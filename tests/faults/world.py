@@ -27,7 +27,7 @@ DATABASE = "faults"
 PAIRS = ("api-postgres", "relay-postgres", "pipeline-postgres", "relay-kafka", "pipeline-kafka", "pipeline-provider")
 STATEMENT_TIMEOUT = 3.0  # seconds; what waits for longer than that shows within a test
 # the rest is shown every time; all of it takes a quarter of an hour
-only_in_all = pytest.mark.skipif(os.environ.get("FAULTS") != "all", reason="part of `make soak`: FAULTS=all")
+only_in_all = pytest.mark.skipif(os.environ.get("FAULTS") != "all", reason="part of `make proof`: FAULTS=all")
 OUT_OF_ORDER = {"out of order on Kafka", "out of order in the log", "out of order at the provider"}
 IMPATIENT = {
     **HURRIED,
