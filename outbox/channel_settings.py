@@ -11,7 +11,7 @@ class ChannelPolicy(BaseModel):
     """What one channel does differently; what is not set comes from the settings of the same name.
 
     `unknown`: what becomes of an attempt whose outcome is not known: `retry` it with the same
-    idempotency key, or `hold` the message until a person decides.
+    idempotency key, do so `once` and hold the message then, or `hold` it at once until a person decides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -22,7 +22,7 @@ class ChannelPolicy(BaseModel):
     retry_base: Seconds | None = None
     retry_cap: Seconds | None = None
     max_attempts: int | None = Field(None, ge=1, le=100)
-    unknown: Literal["retry", "hold"] = "retry"
+    unknown: Literal["retry", "once", "hold"] | None = None
 
 
 class Route(BaseModel):

@@ -42,11 +42,15 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Claim(NamedTuple):
-    """An attempt that was won: its number, how many of them do not count, whether it probes its destination."""
+    """An attempt that was won: its number, how many of them do not count, whether it probes its destination.
+
+    `unknowns`: how many of the outcomes before it are not known.
+    """
 
     attempt: int
     uncounted: int
     is_probe: bool
+    unknowns: int = 0
 
 
 # The date of a less urgent one says nothing: behind others that are more urgent it may be over for long.
@@ -137,8 +141,8 @@ moved AS (
         updated_at = clock.at
     FROM lined_up AS l, clock
     WHERE m.id = l.id
-    RETURNING m.id, m.version, m.attempts, m.uncounted, m.due_at, m.updated_at, m.accepted_at, m.destination, obstacle,
-        l.is_probe
+    RETURNING m.id, m.version, m.attempts, m.uncounted, m.unknowns, m.due_at, m.updated_at, m.accepted_at,
+        m.destination, obstacle, l.is_probe
 ),
 probing AS (
     UPDATE breakers AS b SET probe_id = moved.id, probe_until = moved.due_at
@@ -155,7 +159,7 @@ logged AS (
            updated_at
     FROM moved
 )
-SELECT id::text, attempts, uncounted, is_probe FROM moved WHERE obstacle IS NULL ORDER BY accepted_at, id
+SELECT id::text, attempts, uncounted, is_probe, unknowns FROM moved WHERE obstacle IS NULL ORDER BY accepted_at, id
 """
 
 # Only a strict topic asks whether another worker has one of the key: every table costs planning time.

@@ -201,6 +201,7 @@ class Carried(Event, frozen=True, kw_only=True):
     deliver_by: datetime | None
     destination: str | None
     uncounted: int
+    unknowns: int = 0  # carried before it was counted: none
 
 
 TYPES: dict[str, type[Event]] = {kind.TYPE: kind for kind in Event.__subclasses__()}

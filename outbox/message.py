@@ -46,7 +46,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One row of `messages`; `request` and `attempts` are counts, dates are the database's.
 
     `uncounted` of the attempts do not count against the limit: given back untried, or before a person's requeue.
-    `destination` is channel and host of the newest claim.
+    `unknowns` of the outcomes since then were not known. `destination` is channel and host of the newest claim.
     """
 
     id: UUID
@@ -68,6 +68,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     deliver_by: datetime | None
     destination: str | None
     uncounted: int
+    unknowns: int
 
 
 Opening = Requested | Scheduled | Adopted | Recovered
@@ -121,6 +122,7 @@ def _opened(event: Opening, recorded: Recorded) -> Message:
         deliver_by=event.deliver_by,
         destination=None,
         uncounted=0,
+        unknowns=0,
     )
 
 
@@ -138,14 +140,16 @@ def _changes(state: Message, recorded: Recorded) -> dict[str, Any]:
         case Late():
             return {}
         case event:
-            return _ended(event, recorded)
+            return _ended(state, event, recorded)
 
 
 def _moved(state: Message, event: Requested | Started | Postponed, recorded: Recorded) -> dict[str, Any]:
     match event:
         case Requested():
             asked = {"request": event.request, "requested_in": recorded.transaction_id}
-            forgiven = {"uncounted": state.attempts, "deliver_by": None} if event.cause == "requeued" else {}
+            forgiven = (
+                {"uncounted": state.attempts, "unknowns": 0, "deliver_by": None} if event.cause == "requeued" else {}
+            )
             return {"status": "pending", "due_at": None, **asked, **forgiven}
         case Started():
             to = {"destination": event.destination}
@@ -157,7 +161,7 @@ def _moved(state: Message, event: Requested | Started | Postponed, recorded: Rec
             return {**waits, "uncounted": uncounted, **to}
 
 
-def _ended(event: Event, recorded: Recorded) -> dict[str, Any]:
+def _ended(state: Message, event: Event, recorded: Recorded) -> dict[str, Any]:
     """What an attempt, Kafka, the clock or a person ends; some of it is tried again."""
     match event:
         case Sent():
@@ -166,7 +170,8 @@ def _ended(event: Event, recorded: Recorded) -> dict[str, Any]:
             return {"status": "failed", "reason": event.reason, "due_at": event.due_at}
         case OutcomeUnknown():
             status = "unknown" if event.due_at is None else "failed"
-            return {"status": status, "reason": event.reason, "due_at": event.due_at}
+            counted = {"unknowns": state.unknowns + 1}
+            return {"status": status, "reason": event.reason, "due_at": event.due_at, **counted}
         case DeadLettered() | Rejected():
             return {"status": "dead", "reason": event.reason, "due_at": None}
         case Cancelled() | Expired():

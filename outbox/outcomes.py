@@ -62,6 +62,7 @@ moved AS (
         due_at = CASE WHEN j.counts THEN clock.at + make_interval(secs => j.retry_in) ELSE m.due_at END,
         sent_at = CASE WHEN j.counts AND j.outcome = 'sent' THEN clock.at ELSE m.sent_at END,
         uncounted = m.uncounted + (j.counts AND j.outcome = 'postponed')::integer,
+        unknowns = m.unknowns + (j.counts AND j.outcome = 'unknown')::integer,
         updated_at = clock.at
     FROM judged AS j, clock
     WHERE m.id = j.id

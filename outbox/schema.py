@@ -116,6 +116,7 @@ messages = Table(
     Column("deliver_by", _instant),
     Column("destination", Text),
     Column("uncounted", Integer, nullable=False, server_default=text("0")),
+    Column("unknowns", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("id", name="messages_one_row_per_stream"),
     CheckConstraint(
         "status IN ({})".format(", ".join(f"'{status}'" for status in STATUSES)), name="messages_status_is_known"

@@ -101,8 +101,10 @@ class Settings(BaseSettings):
     lease: Seconds = Field(60.0, description="seconds an attempt belongs to its claimer")
 
     retry_base: Seconds = Field(1.0, description="seconds; the first retry comes within it, the next within twice")
-    retry_cap: Seconds = Field(3600.0, description="seconds; no retry waits longer")
-    max_attempts: int = Field(8, ge=1, le=100, description="attempts before a message is dead")
+    retry_cap: Seconds = Field(7200.0, description="seconds; no retry waits longer")
+    max_attempts: int = Field(29, ge=1, le=100, description="attempts before a message is dead")
+    strict_retry_cap: Seconds = Field(300.0, description="seconds; the same on a strict topic")
+    strict_max_attempts: int = Field(33, ge=1, le=100, description="attempts on a strict topic")
 
     breaker_failures: int = Field(5, ge=1, le=1000, description="in a row until a destination is left alone")
     breaker_base: Seconds = Field(5.0, description="seconds until the first probe of a failing destination")

@@ -8,7 +8,8 @@ from pipeline.records import Request
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """A request that was claimed; `deadline` by the monotonic clock: no call may begin after it.
 
-    `uncounted` of the attempts so far do not count. `generation` tells claims apart: see `Health`.
+    `uncounted` of the attempts so far do not count, `unknowns` of their outcomes are not known. `generation` tells
+    claims apart: see `Health`.
     """
 
     request: Request
@@ -16,6 +17,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     deadline: float
     destination: str | None = None
     uncounted: int = 0
+    unknowns: int = 0
     is_probe: bool = False
     generation: int = 0
 

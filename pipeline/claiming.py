@@ -61,6 +61,7 @@ class Claiming:
                 asked_at + self._hold(one),
                 destination=one.destination,
                 uncounted=won[one.id].uncounted,
+                unknowns=won[one.id].unknowns,
                 is_probe=won[one.id].is_probe,
                 generation=generation,
             )

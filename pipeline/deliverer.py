@@ -41,7 +41,7 @@ class Deliverer:
 
     def _call(self, attempt: Attempt) -> Outcome:
         request = attempt.request
-        policy = self._router.policy(attempt.destination)
+        policy = self._router.policy(attempt.destination, request.topic)
         delivery = Delivery(
             id=request.id,
             topic=request.topic,

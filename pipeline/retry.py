@@ -5,20 +5,17 @@ from collections.abc import Callable
 
 from outbox.outcomes import Kind, Outcome
 from outbox.policies import Policy
+from outbox.retries import MOST_RETRY_AFTER
 from pipeline.attempt import Attempt
 from pipeline.delivery import PermanentError, TemporaryError, UnknownOutcomeError
 
 MAX_REASON = 500  # characters
-MOST_RETRY_AFTER = 86_400.0  # seconds a destination may ask for
 
 Uniform = Callable[[float, float], float]
 
 
 class RetryPolicy:
-    """Exponential backoff with full jitter, up to a cap, for so many attempts, as the channel's policy says.
-
-    Full jitter, so that what failed together is not tried again together.
-    """
+    """Exponential backoff, up to a cap, for so many attempts, as the policy says (outbox/retries.py)."""
 
     def __init__(self, policy: Policy, *, uniform: Uniform = random.uniform) -> None:
         self._policy = policy
@@ -28,21 +25,21 @@ class RetryPolicy:
         """The outcome of an attempt that raised `error`."""
         if isinstance(error, PermanentError):
             return dead(attempt, reason_of(error))
-        if isinstance(error, UnknownOutcomeError) and self._policy.unknown == "hold":
+        tries, most = attempt.number - attempt.uncounted, self._policy.retries.attempts
+        is_unknown = isinstance(error, UnknownOutcomeError)
+        if is_unknown and self._policy.is_held(unknowns=attempt.unknowns, tries=tries):
             return _outcome(attempt, "unknown", reason_of(error), is_fault=True)
-        tries, most = attempt.number - attempt.uncounted, self._policy.max_attempts
         is_fault = error.is_destination_fault if isinstance(error, TemporaryError) else True
         if tries >= most:
             return _outcome(attempt, "dead", reason_of(error, note=f" (attempt {tries} of {most})"), is_fault=is_fault)
-        kind: Kind = "unknown" if isinstance(error, UnknownOutcomeError) else "failed"
+        kind: Kind = "unknown" if is_unknown else "failed"
         asked = error.retry_after if isinstance(error, TemporaryError) else None
         wait = max(self.wait(tries), min(asked or 0.0, MOST_RETRY_AFTER))
         return _outcome(attempt, kind, reason_of(error), is_fault=is_fault, retry_in=wait)
 
     def wait(self, attempt: int) -> float:
         """Seconds until the attempt after this one, counted from 1."""
-        exponent = min(attempt - 1, 60)  # 2.0 ** 1024 overflows
-        return self._uniform(0, min(self._policy.retry_cap, self._policy.retry_base * 2.0**exponent))
+        return self._uniform(*self._policy.retries.bounds(attempt))
 
 
 def dead(attempt: Attempt, reason: str) -> Outcome:

@@ -21,11 +21,11 @@ class Router:
         self._topics = topics
         self._channels = channels
         self._routed = frozenset(settings.routes)
-        self._policy = cache(lambda channel: policy(settings, channel))
+        self._policy = cache(lambda channel, topic: policy(settings, channel, topic=topic))
 
-    def policy(self, destination: str | None) -> Policy:
-        """What holds for attempts to this destination."""
-        return self._policy(channel_of(destination))
+    def policy(self, destination: str | None, topic: str | None = None) -> Policy:
+        """What holds for attempts to this destination; a strict topic has retries of its own."""
+        return self._policy(channel_of(destination), topic)
 
     def destination(self, request: Request) -> str | None:
         """`channel` or `channel:host`; None where the topic's own handler delivers.

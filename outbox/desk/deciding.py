@@ -34,7 +34,7 @@ moved AS (
     UPDATE messages AS m
     SET version = m.version + CASE WHEN e.data IS NULL THEN 1 ELSE 2 END,
         status = 'pending', request = m.request + 1, requested_in = pg_current_xact_id(),
-        uncounted = m.attempts, deliver_by = NULL, due_at = NULL, updated_at = clock.at,
+        uncounted = m.attempts, unknowns = 0, deliver_by = NULL, due_at = NULL, updated_at = clock.at,
         data = coalesce(e.data, m.data), key = CASE WHEN e.data IS NULL THEN m.key ELSE e.key END
     FROM locked, clock, edit AS e
     WHERE m.id = locked.id

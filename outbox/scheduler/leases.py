@@ -4,7 +4,7 @@ import msgspec
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.policies import policy
+from outbox.policies import Policy, policy
 from outbox.registry import CHANNELS, DEAD_LETTERS
 from outbox.scheduler.requests import LOCKED
 from outbox.settings import Settings
@@ -12,11 +12,13 @@ from outbox.settings import Settings
 BATCH = 1_000  # attempts settled in one statement
 _log = structlog.get_logger()
 
-# Repeated at once, held for a person, or dead after the last attempt; `policy` has a row for each channel and for none.
+# Repeated at once, held for a person, or dead after the last attempt. `policy` has a row for each channel and for none,
+# on strict topics and on others. What is held is what `Policy.is_held` says.
 _SETTLE = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 policy AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%(policies)s::jsonb) AS p(channel text, max_attempts integer, unknown text)
+    SELECT * FROM jsonb_to_recordset(%(policies)s::jsonb) AS p(channel text, is_strict boolean,
+        max_attempts integer, unknown text)
 ),
 found AS MATERIALIZED (
     SELECT ended.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
@@ -27,21 +29,27 @@ found AS MATERIALIZED (
 ),
 locked AS MATERIALIZED ({LOCKED}),
 judged AS MATERIALIZED (
-    SELECT m.id, CASE WHEN p.unknown = 'hold' THEN 'unknown'
-                      WHEN m.attempts - m.uncounted >= p.max_attempts THEN 'dead' ELSE 'failed' END AS status,
-           'no outcome before the lease ended' || CASE WHEN p.unknown = 'hold' THEN ''
-               WHEN m.attempts - m.uncounted < p.max_attempts THEN ''
-               ELSE format(' (attempt %%s of %%s)', m.attempts - m.uncounted, p.max_attempts) END AS reason
-    FROM locked AS m JOIN policy AS p ON p.channel IS NOT DISTINCT FROM  -- no longer registered: that of none
-        (SELECT channel FROM policy WHERE channel = split_part(m.destination, ':', 1))
+    SELECT m.id, max_attempts, m.attempts - m.uncounted AS tries,
+           CASE unknown WHEN 'hold' THEN true
+               WHEN 'once' THEN m.unknowns > 0 OR m.attempts - m.uncounted >= max_attempts ELSE false END AS is_held
+    FROM locked AS m JOIN policy AS p ON p.is_strict = (m.topic = ANY (%(strict_topics)s))
+        AND p.channel IS NOT DISTINCT FROM  -- no longer registered: that of none
+            (SELECT DISTINCT channel FROM policy WHERE channel = split_part(m.destination, ':', 1))
     WHERE m.status = 'sending' AND m.due_at <= (SELECT at FROM clock)
+),
+settled AS MATERIALIZED (
+    SELECT id, CASE WHEN is_held THEN 'unknown' WHEN tries >= max_attempts THEN 'dead' ELSE 'failed' END AS status,
+           'no outcome before the lease ended' || CASE WHEN is_held OR tries < max_attempts THEN ''
+               ELSE format(' (attempt %%s of %%s)', tries, max_attempts) END AS reason
+    FROM judged
 ),
 moved AS (
     UPDATE messages AS m
-    SET version = m.version + 1, status = j.status, reason = j.reason, updated_at = clock.at,
-        due_at = CASE WHEN j.status = 'failed' THEN clock.at END
-    FROM judged AS j, clock
-    WHERE m.id = j.id
+    SET version = m.version + 1, status = s.status, reason = s.reason, updated_at = clock.at,
+        due_at = CASE WHEN s.status = 'failed' THEN clock.at END,
+        unknowns = m.unknowns + (s.status <> 'dead')::integer
+    FROM settled AS s, clock
+    WHERE m.id = s.id
     RETURNING m.*
 ),
 logged AS (
@@ -78,10 +86,21 @@ def settle_batch(connection: Connection, settings: Settings) -> dict[str, int]:
     """The same without a word; returns how many are in which status now."""
     known = [None, *CHANNELS, *settings.channels]
     policies = [
-        {"channel": channel, "max_attempts": found.max_attempts, "unknown": found.unknown}
-        for channel, found in ((name, policy(settings, name)) for name in dict.fromkeys(known))
+        _terms(channel, policy(settings, channel, topic=topic), is_strict=topic is not None)
+        for channel in dict.fromkeys(known)
+        for topic in (None, *settings.strict_topics[:1])
     ]
-    values = {"policies": msgspec.json.encode(policies).decode(), "limit": BATCH, "dead_letters": DEAD_LETTERS}
+    values = {
+        "policies": msgspec.json.encode(policies).decode(),
+        "strict_topics": list(settings.strict_topics),
+        "limit": BATCH,
+        "dead_letters": DEAD_LETTERS,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_SETTLE, values)
         return dict(cursor.fetchall())
+
+
+def _terms(channel: str | None, found: Policy, *, is_strict: bool) -> dict[str, object]:
+    attempts, unknown = found.retries.attempts, found.unknown
+    return {"channel": channel, "is_strict": is_strict, "max_attempts": attempts, "unknown": unknown}

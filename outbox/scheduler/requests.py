@@ -11,7 +11,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 # Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
 # between is no longer the one that was found.
 WAITED_FOR = """
-    SELECT id, version, status, request, attempts, uncounted, destination, priority, due_at, accepted_at FROM messages
+    SELECT id, version, status, request, attempts, uncounted, unknowns, topic, destination, priority, due_at,
+        accepted_at FROM messages
     WHERE id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR NO KEY UPDATE
 """
 LOCKED = f"{WAITED_FOR} SKIP LOCKED"

@@ -5,6 +5,7 @@ from tests.mechanisms.removal import Edit, Removal
 WORKER = "tests/pipeline/test_worker.py"
 DESTINATIONS = "tests/pipeline/test_destinations.py"
 RETRY = "tests/pipeline/test_retry.py"
+LEASES = "tests/scheduler/test_leases.py"
 
 REMOVALS = (
     Removal(
@@ -199,6 +200,34 @@ REMOVALS = (
         "attempts that count are counted",
         (Edit("pipeline/retry.py", "        if tries >= most:\n", "        if False:\n"),),
         (f"{RETRY}::test_the_last_attempt_is_the_end",),
+    ),
+    Removal(
+        "waits double, and half of each is certain",
+        (Edit("outbox/retries.py", "        return longest / 2, longest\n", "        return 0.0, longest\n"),),
+        (
+            f"{RETRY}::test_half_of_the_wait_is_certain",
+            "tests/docs/test_retries.py::test_grey_listing_of_five_minutes_and_an_outage_of_an_hour_are_outlasted",
+        ),
+    ),
+    Removal(
+        "strict topics have retries of their own",
+        (Edit("outbox/policies.py", "is_strict = topic in settings.strict_topics", "is_strict = False"),),
+        (
+            "tests/docs/test_retries.py::test_a_strict_topic_is_held_up_for_two_hours_and_a_few_minutes_at_most",
+            f"{LEASES}::test_on_a_strict_topic_a_lease_ends_by_the_schedule_of_strict_topics",
+        ),
+    ),
+    Removal(
+        "unknown outcomes of a mail are counted: it is repeated once",
+        (
+            Edit("outbox/policies.py", "return unknowns > 0 or tries >= self.retries.attempts", "return False"),
+            Edit("outbox/scheduler/leases.py", "WHEN 'once' THEN m.unknowns > 0 OR", "WHEN 'once' THEN false AND"),
+        ),
+        (
+            f"{RETRY}::test_an_unknown_outcome_is_repeated_once_where_the_channel_says_so",
+            f"{LEASES}::test_a_mail_whose_lease_ends_is_tried_once_more_and_held_then",
+            f"{LEASES}::test_an_unknown_outcome_that_the_pipeline_saw_counts_when_a_lease_ends",
+        ),
     ),
     Removal(
         "attempts that do not count are not",

@@ -229,7 +229,14 @@ class Worker:
             if request.id in won:
                 one = won[request.id]
                 deadline = asked_at + LEASE - TIMEOUT
-                attempt = Attempt(request, one.attempt, deadline, destination=_to(request), uncounted=one.uncounted)
+                attempt = Attempt(
+                    request,
+                    one.attempt,
+                    deadline,
+                    destination=_to(request),
+                    uncounted=one.uncounted,
+                    unknowns=one.unknowns,
+                )
                 may_begin = process.lanes.enter(attempt)
                 if may_begin:
                     process.begin("delivery", deliver(process, attempt))

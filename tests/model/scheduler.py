@@ -12,6 +12,7 @@ from outbox.offsets import Offsets
 from outbox.policies import Policy
 from outbox.registry import DEAD_LETTERS
 from outbox.relay.cursor import Cursor
+from outbox.retries import Retries
 from outbox.scheduler import lost
 from tests.model import statements
 from tests.model.kafka import KafkaAwayError
@@ -29,15 +30,13 @@ CONSUMED = (TOPIC,)
 
 
 def policy(destination: str | None) -> Policy:
-    """Mail is held for a person when its outcome is not known, everything else repeated."""
+    """Mail is repeated once when its outcome is not known and then held for a person, everything else repeated."""
     return Policy(
         timeout=TIMEOUT,
         concurrency=8,
         destination_concurrency=8,
-        retry_base=1.0,
-        retry_cap=4.0,
-        max_attempts=3,
-        unknown="hold" if destination == "mail" else "retry",
+        retries=Retries(base=1.0, cap=4.0, attempts=3),
+        unknown="once" if destination == "mail" else "retry",
     )
 
 

@@ -128,7 +128,7 @@ def claim(
         attempt = message.attempts + 1
         started = Started(attempt=attempt, lease_until=date(at + lease), destination=destination)
         append(transaction, at, message.id, started)
-        won[message.id] = Claim(attempt, message.uncounted, is_probe=False)
+        won[message.id] = Claim(attempt, message.uncounted, is_probe=False, unknowns=message.unknowns)
     return won
 
 
@@ -202,10 +202,11 @@ def settle_leases(
         if transaction.is_locked_elsewhere(message.id):
             continue
         policy, tries = policies(message.destination), message.attempts - message.uncounted
-        if policy.unknown == "hold":
+        most = policy.retries.attempts
+        if policy.is_held(unknowns=message.unknowns, tries=tries):
             append(transaction, at, message.id, OutcomeUnknown(attempt=message.attempts, reason=NO_OUTCOME))
-        elif tries >= policy.max_attempts:
-            reason = f"{NO_OUTCOME} (attempt {tries} of {policy.max_attempts})"
+        elif tries >= most:
+            reason = f"{NO_OUTCOME} (attempt {tries} of {most})"
             dead = DeadLettered(attempt=message.attempts, reason=reason)
             append(transaction, at, message.id, dead, DEAD_LETTERS)
         else:

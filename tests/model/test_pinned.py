@@ -37,7 +37,7 @@ LEASE = 1_000.0  # seconds: no date of one comes near while the test runs, unles
 STEP = 1_500.0  # seconds that pass at once
 TOLERANCE = timedelta(seconds=200)  # between the two clocks, on a machine that is busy
 KINDS: tuple[Kind, ...] = ("sent", "failed", "unknown", "postponed", "dead")
-DESTINATIONS = (None, "log", "email:example.org")
+DESTINATIONS = (None, "log", "email:example.org", "webhook:example.org")
 NOT_COMPARED = {"requested_in"}  # transaction ids; the model gives out its own
 
 
@@ -46,7 +46,7 @@ class Both:
 
     def __init__(self, connection: Connection, url: str, seed: int) -> None:
         self.connection, self.database, self.random = connection, Database(), Random(seed)  # noqa: S311 - repeatable
-        self.settings = make_settings(url, channels={"email": {"unknown": "hold"}}, max_attempts=3)
+        self.settings = make_settings(url, channels={"webhook": {"unknown": "hold"}}, max_attempts=3)
         self.ids: list[UUID] = []
         self.steps: list[str] = []
 

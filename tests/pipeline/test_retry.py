@@ -20,22 +20,24 @@ def make_policy(*, uniform: Uniform = lambda _low, high: high, **own: Any) -> Re
     return RetryPolicy(policy(found, "webhook"), uniform=uniform)
 
 
-def attempt(number: int, *, uncounted: int = 0) -> Attempt:
+def attempt(number: int, *, uncounted: int = 0, unknowns: int = 0) -> Attempt:
     """The attempt of that number, to a destination that is counted."""
     record = arrival()
     request = Request(
         id=new_id(), request=1, version=1, topic="t", key=None, data=None, raw=b"{}", source="/herald", arrival=record
     )
-    return Attempt(request, number, 0.0, destination="webhook:host", uncounted=uncounted)
+    return Attempt(request, number, 0.0, destination="webhook:host", uncounted=uncounted, unknowns=unknowns)
 
 
-@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (8, 128), (13, 3600), (5000, 3600)])
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (8, 128), (13, 4096), (14, 7200), (5000, 7200)]
+)
 def test_the_longest_wait_doubles_with_each_attempt_up_to_the_cap(attempt: int, seconds: float) -> None:
     assert make_policy().wait(attempt) == seconds
 
 
-def test_the_wait_is_drawn_from_zero_on() -> None:
-    assert make_policy(uniform=lambda low, _high: low).wait(5) == 0.0
+def test_half_of_the_wait_is_certain() -> None:
+    assert make_policy(uniform=lambda low, _high: low).wait(5) == 8.0
 
 
 def test_a_temporary_error_is_tried_again() -> None:
@@ -82,6 +84,29 @@ def test_an_unknown_outcome_is_repeated_or_held_as_the_channel_says(unknown: str
     outcome = make_policy(unknown=unknown).after(UnknownOutcomeError("cut off"), attempt(1))
 
     assert (outcome.outcome, outcome.retry_in, outcome.is_fault) == ("unknown", retry_in, True)
+
+
+@pytest.mark.parametrize(
+    ("tries", "unknowns", "retry_in"), [(1, 0, 1.0), (3, 0, 4.0), (2, 1, None), (7, 1, None), (8, 0, None)]
+)
+def test_an_unknown_outcome_is_repeated_once_where_the_channel_says_so(
+    tries: int, unknowns: int, retry_in: float | None
+) -> None:
+    outcome = make_policy(unknown="once").after(UnknownOutcomeError("cut off"), attempt(tries, unknowns=unknowns))
+
+    assert (outcome.outcome, outcome.retry_in) == ("unknown", retry_in)
+
+
+def test_what_is_known_to_have_failed_is_repeated_after_an_unknown_outcome() -> None:
+    outcome = make_policy(unknown="once").after(TemporaryError("greylisted"), attempt(5, unknowns=1))
+
+    assert outcome.outcome == "failed"
+
+
+def test_a_mail_is_repeated_once_and_a_webhook_as_often_as_need_be() -> None:
+    policies = {name: policy(settings(), name).unknown for name in ("email", "webhook", "log", None)}
+
+    assert policies == {"email": "once", "webhook": "retry", "log": "retry", None: "retry"}
 
 
 @pytest.mark.parametrize(
