@@ -18,6 +18,8 @@ from outbox.database import is_data_error, is_outage, reason
 
 MOST_CONVICTIONS = 20  # with the same error, in `CONVICTION_SPAN`; more of one kind is no coincidence
 CONVICTION_SPAN = 60.0  # seconds
+TRIES = 3  # that one fails alone while others succeed, until it counts as at fault whatever the error says
+TRY_PAUSE = 1.0  # seconds in between
 # SQLSTATE classes that end no item at once, https://www.postgresql.org/docs/current/errcodes-appendix.html
 CONVICTS_NOBODY = ("08", "25", "26", "40", "42", "53", "55", "57", "58", "XX")
 
@@ -75,14 +77,40 @@ def narrow(
     return found
 
 
+def insist(
+    found: Narrowed[Item, Result],
+    act: Callable[[Sequence[Item]], Result],
+    probe: Callable[[], object],
+    pause: Callable[[float], object],
+) -> Narrowed[Item, Result]:
+    """Try those that were excused again, alone, until each has failed three times: then it is convicted.
+
+    Whatever the error is, each time `probe` has to succeed on the same connection; `pause` waits for so many seconds
+    in between. Raises the error of one that fails without that witness.
+    """
+    done, suspects = list(found.done), found.excused
+    for _ in range(TRIES - 1):
+        pause(TRY_PAUSE)
+        still: list[Suspect[Item]] = []
+        for suspect in suspects:
+            try:
+                done.append(act([suspect.item]))
+            except Exception as error:
+                if is_away(error) or not _succeeds(probe):
+                    raise
+                still.append(Suspect(suspect.item, error))
+        suspects = still
+    return Narrowed(done=done, convicted=found.convicted + suspects)
+
+
 def is_away(error: BaseException) -> bool:
     """Whether the connection itself is gone, so that nothing more can be tried over it."""
     return is_outage(error) and (not isinstance(error, Error) or error.pgcode is None or error.pgcode.startswith("57P"))
 
 
 def convicts_nobody(error: BaseException) -> bool:
-    """Whether the error speaks of the server, of rights, of the schema or of a missing partition."""
-    if is_outage(error):
+    """Whether the error speaks of the server, of rights, of the schema, of a missing partition or of what we lack."""
+    if is_outage(error) or isinstance(error, MemoryError | OSError):
         return True
     return isinstance(error, Error) and (error.pgcode or "").startswith(CONVICTS_NOBODY) and not is_data_error(error)
 

@@ -76,6 +76,7 @@ outbox = Table(
     Column("headers", JSONB, nullable=False, server_default=_empty),
     Column("recorded_at", _instant, nullable=False, server_default=_clock),
     Column("schema", SmallInteger, nullable=False, server_default=text("1")),
+    Column("size", Integer),
     PrimaryKeyConstraint("stream_id", "version", name="outbox_one_event_per_version"),
     CheckConstraint("version > 0", name="outbox_version_counts_from_one"),
     CheckConstraint(_known_schemas(), name="outbox_event_type_is_known"),
@@ -173,6 +174,29 @@ relay_pages = Table(
     Column("end_offsets", JSONB, nullable=False),
     Column("published_at", _instant, nullable=False, server_default=_clock),
     PrimaryKeyConstraint("epoch", name="relay_pages_one_per_epoch"),
+)
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("stream_id", Uuid, nullable=False),
+    Column("version", Integer, autoincrement=False, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("topic", Text),
+    Column("reason", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("since", _instant, nullable=False, server_default=_clock),
+    Column("decision", Text),
+    Column("decided_at", _instant),
+    Column("decided_by", Text),
+    Column("decided_because", Text),
+    PrimaryKeyConstraint("stream_id", "version", name="set_aside_one_per_event"),
+    CheckConstraint("reason IN ('unreadable', 'unpublishable', 'refused')", name="set_aside_reason_is_known"),
+    CheckConstraint("decision IN ('published', 'discarded')", name="set_aside_decision_is_known"),
+    CheckConstraint(
+        "num_nulls(decision, decided_at, decided_by) IN (0, 3)", name="set_aside_decision_has_its_date_and_person"
+    ),
+    Index("set_aside_undecided", "since", "stream_id", "version", postgresql_where=text("decision IS NULL")),
 )
 
 breakers = Table(

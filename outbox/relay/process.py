@@ -16,6 +16,7 @@ from outbox.relay import cursor as cursors
 from outbox.relay import session as sessions
 from outbox.relay.cursor import CursorError, LostLeadError
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
+from outbox.relay.reader import Limits
 from outbox.relay.rebase import rebase
 from outbox.relay.term import DEAF_POLL, PAGES_AHEAD, POLL, Term
 from outbox.scheduler.retention import CLOSE_BOOKS, Retention
@@ -28,6 +29,7 @@ from outbox.topics import make_topics, read_cluster_id
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
 PAUSE = 1.0  # seconds after a term that failed
+MEMORY_OF_A_PAGE = 4 * PAGES_AHEAD  # a part of HERALD_MEMORY: all pages that are ahead or in flight have a quarter
 _log = structlog.get_logger()
 
 
@@ -120,7 +122,8 @@ def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is
     reach("relay.leading")
     publisher = Publisher(settings, is_careful=is_careful)
     rest, pages = poll if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
-    term = Term(session, cursor, publisher, page_size=settings.page_size, poll=rest, pages=pages)
+    limits = Limits(settings.page_size, settings.memory // MEMORY_OF_A_PAGE)
+    term = Term(session, cursor, publisher, limits=limits, poll=rest, pages=pages)
     duties = make_duties(settings, admin, on_deleted_topic=term.renew.set)
     retention = [Duty(CLOSE_BOOKS, Retention(settings.retention).turn, name="retention")]
     # what may be slow has a thread of its own: it must not hold up what is due

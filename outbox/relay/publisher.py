@@ -7,10 +7,12 @@ from collections.abc import Callable
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from outbox.conviction import convicts_nobody
 from outbox.kafka import librdkafka
 from outbox.relay.cursor import Cursor
 from outbox.relay.reader import Page, Row
 from outbox.relay.records import make_headers
+from outbox.relay.unpublishable import why_unpublishable
 from outbox.settings import Settings
 from outbox.topics import names
 
@@ -65,15 +67,21 @@ class FatalProducerError(Exception):
 
 
 class InFlight:
-    """A page on its way: `open` records are not yet settled, `refused` ones never will be published."""
+    """A page on its way: `open` records are not yet settled, `refused` and `unfit` ones never will be published."""
 
-    __slots__ = ("cursor", "open", "refused", "rows")
+    __slots__ = ("cursor", "open", "refused", "rows", "unfit")
 
     def __init__(self, page: Page) -> None:
         self.rows = page.rows
         self.cursor: Cursor = page.cursor
         self.open = len(page.rows)
-        self.refused: list[tuple[Row, str]] = []
+        self.refused: list[tuple[Row, str]] = list(page.refused)
+        self.unfit: list[tuple[Row, Exception | str]] = []
+
+    def pass_by(self, row: Row, why: Exception | str) -> None:
+        """Settle a row that is given to no producer."""
+        self.unfit.append((row, why))
+        self.open -= 1
 
     def find(self, message: Message) -> Row:
         """The row that a delivery report speaks of (it carries no headers); of equal ones, each in its turn."""
@@ -93,11 +101,13 @@ class Publisher:
     def __init__(self, settings: Settings, *, is_careful: bool = False) -> None:
         """Careful: each record in a batch of its own, slower, to find the one that Kafka refuses."""
         config = {**librdkafka(settings), **PRODUCER, **(ALONE if is_careful else {})}
+        config["queue.buffering.max.kbytes"] = settings.memory // 2048  # half of it; the pages ahead have a quarter
         self._producer = Producer({**config, "error_cb": self._on_error})
         self._judges_alone = is_careful
         self._headers = make_headers(settings.source)
         self._pages: deque[InFlight] = deque()
         self._failure: Exception | None = None
+        self._has_produced = False
 
     @property
     def in_flight(self) -> int:
@@ -105,15 +115,28 @@ class Publisher:
         return len(self._pages)
 
     def publish(self, page: Page) -> None:
-        """Hand every row of a page to the producer. Raises PublishError, FatalProducerError."""
+        """Hand every row of a page to the producer. Raises PublishError, FatalProducerError, or what none survives."""
         flying = InFlight(page)
         self._pages.append(flying)
         settle, produce, headers_of = self._settler(flying), self._producer.produce, self._headers
         for row in page.rows:
+            if why := why_unpublishable(row):
+                flying.pass_by(row, why)
+                continue
             try:
                 produce(row[3], row[5], row[4], headers=headers_of(row), on_delivery=settle)
+                self._has_produced = True
             except (BufferError, KafkaException) as error:
                 self._produce_hard(row, flying, settle, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is: one row must not end the term for all
+                flying.pass_by(row, error)
+        self._demand_witness(flying)
+
+    def _demand_witness(self, page: InFlight) -> None:
+        """What no producer takes is a row's fault only where this one has taken others. Raises the row's error."""
+        for _, why in page.unfit:
+            if isinstance(why, Exception) and (convicts_nobody(why) or not self._has_produced):
+                raise why
 
     def take_settled(self, timeout: float) -> list[InFlight]:
         """Serve acknowledgements for up to `timeout` seconds; returns the pages settled, in order.
@@ -156,7 +179,11 @@ class Publisher:
                 error = again
             else:
                 return
-        self._judge(error.args[0], row[3], lambda: row, page)
+        cause = error.args[0]
+        if cause.code() == KafkaError._INVALID_ARG:  # noqa: SLF001 - librdkafka's name: this record is none
+            page.pass_by(row, error)
+            return
+        self._judge(cause, row[3], lambda: row, page)
         page.open -= 1
 
     def _judge(self, error: KafkaError, topic: str | None, find_row: Callable[[], Row], page: InFlight) -> None:

@@ -5,8 +5,9 @@
 while any transaction in the cluster stays open. The difference of two snapshots does neither.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
@@ -15,44 +16,87 @@ from outbox.relay.cursor import Cursor
 # stream_id, version, type, topic, key, payload, recorded_at, request, traceparent, position
 Row = tuple[str, int, str, str, str | None, str, str, str | None, str | None, int]
 
+LARGEST = 2_000_000  # bytes of a row that is read: twice what a producer takes
+UNKNOWN_SIZE = 100_000  # bytes that a row counts for which is older than the column; looking would read it
+
 ROW = """
     stream_id::text, version, type, topic, key, payload::text,
     to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     headers ->> 'request', headers ->> 'traceparent', position
+"""
+# The same with an outline of what is too large for any record: it is not read.
+_OUTLINE = """
+    stream_id::text, version, type, left(topic, 250), CASE WHEN is_small THEN key END,
+    CASE WHEN is_small THEN payload::text END,
+    to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    left(headers ->> 'request', 20), CASE WHEN is_small THEN headers ->> 'traceparent' END, position
+"""
+_BYTES = f"coalesce(size, {UNKNOWN_SIZE}) AS bytes"
+# The first row, and more as long as all of them together are not too large.
+_FITS = "WHERE total <= %(max_bytes)s OR total = bytes"
+_TOTALS = f"""
+    bytes <= {LARGEST} AS is_small, count(*) OVER () AS found,
+    sum(bytes) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS total
 """
 
 # One statement, so that the snapshot it reports is the one it reads by: two would lose what commits in between.
 # Below the floor stands another cluster's past, and what was being written during the rebase: its positions were given
 # out before, and its transactions were in progress. (A row of the past with the same id is published once more.)
 # Positions are sorted before rows are fetched, or the planner joins the whole log by hash.
-_FIRST_PAGE = f"""
+_FRESH = f"""
 WITH fresh AS (
-    SELECT position, stream_id, version FROM outbox
+    SELECT position, stream_id, version, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL AND position > %(floor)s
       AND transaction_id >= pg_snapshot_xmax(%(previous)s::pg_snapshot)
     UNION ALL
-    SELECT position, stream_id, version FROM outbox
+    SELECT position, stream_id, version, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL
       AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot)))
 ),
-page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position LIMIT %(size)s)
+page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position LIMIT %(size)s),
+bounded AS MATERIALIZED (SELECT * FROM (SELECT *, {_TOTALS} FROM page) AS totals {_FITS})
+"""
+_FIRST_PAGE = f"""{_FRESH}
 SELECT pg_current_snapshot()::text, events.*
 FROM (SELECT) AS always LEFT JOIN (
-    SELECT event.* FROM page CROSS JOIN LATERAL (
-        SELECT {ROW} FROM outbox AS o
-        WHERE o.stream_id = page.stream_id AND o.version = page.version OFFSET 0
+    SELECT found, bytes, event.* FROM bounded CROSS JOIN LATERAL (
+        SELECT {_OUTLINE} FROM outbox AS o
+        WHERE o.stream_id = bounded.stream_id AND o.version = bounded.version OFFSET 0
     ) AS event
 ) AS events ON true
 ORDER BY position
 """
+_FIRST_PLACES = f"""{_FRESH}
+SELECT pg_current_snapshot()::text, found, position, stream_id::text, version, bytes
+FROM (SELECT) AS always LEFT JOIN bounded ON true
+ORDER BY position
+"""
 
-_NEXT_PAGE = f"""
-SELECT {ROW} FROM outbox
-WHERE topic IS NOT NULL AND position > %(last)s
-  AND (position > %(floor)s OR transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot))))
-  AND NOT pg_visible_in_snapshot(transaction_id, %(previous)s::pg_snapshot)
-  AND pg_visible_in_snapshot(transaction_id, %(target)s::pg_snapshot)
-ORDER BY position LIMIT %(size)s
+# What is not chosen is not read: only the outer statement unfolds what is stored apart.
+_FOLLOWING = f"""
+FROM (SELECT *, {_TOTALS} FROM (
+    SELECT stream_id, version, type, topic, key, payload, recorded_at, headers, position, {_BYTES} FROM outbox
+    WHERE topic IS NOT NULL AND position > %(last)s
+      AND (position > %(floor)s OR transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot))))
+      AND NOT pg_visible_in_snapshot(transaction_id, %(previous)s::pg_snapshot)
+      AND pg_visible_in_snapshot(transaction_id, %(target)s::pg_snapshot)
+    ORDER BY position LIMIT %(size)s
+) AS page) AS totals {_FITS}
+ORDER BY position
+"""
+_NEXT_PAGE = f"SELECT %(target)s, found, bytes, {_OUTLINE} {_FOLLOWING}"
+_NEXT_PLACES = f"SELECT %(target)s, found, position, stream_id::text, version, bytes {_FOLLOWING}"
+
+_AT_PLACES = f"""
+SELECT bytes, event.*
+FROM (
+    SELECT *, bytes <= {LARGEST} AS is_small
+    FROM unnest(%(streams)s::uuid[], %(versions)s::integer[], %(sizes)s::bigint[]) AS asked(stream_id, version, bytes)
+) AS places CROSS JOIN LATERAL (
+    SELECT {_OUTLINE} FROM outbox AS o
+    WHERE o.stream_id = places.stream_id AND o.version = places.version OFFSET 0
+) AS event
+ORDER BY position
 """
 
 # The planner knows nothing of a log that grows by the thousand between two ANALYZE: these plans hold at every size.
@@ -65,51 +109,104 @@ PLAN = (
 )
 
 
+class Limits(NamedTuple):
+    """Of a page: how many rows, and how many bytes as they are read back; a single larger row passes alone."""
+
+    rows: int
+    bytes: int = 4_194_304
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows to publish together, and the cursor that holds once all of them are settled."""
+    """Rows to publish together, and the cursor that holds once all of them are settled; `refused` never will be."""
 
     rows: list[Row]
     cursor: Cursor
+    refused: Sequence[tuple[Row, str]] = ()
 
 
-def read_page(connection: Connection, cursor: Cursor, *, size: int) -> Page:
-    """The next `size` rows at most; an empty page means that nothing new is visible."""
-    if cursor.target is None:
-        return _read_first(connection, cursor, size)
-    return _read_next(connection, cursor, cursor.target, size)
+class Place(NamedTuple):
+    """Where a row stands, and how large it is read back; nothing else of it was read."""
+
+    position: int
+    stream_id: str
+    version: int
+    bytes: int
 
 
-def _read_first(connection: Connection, cursor: Cursor, size: int) -> Page:
-    values = {"previous": cursor.previous, "floor": cursor.floor, "size": size}
-    found = _fetch(connection, _FIRST_PAGE, values)
-    target = found[0][0]
-    rows: list[Row] = [row[1:] for row in found if row[1] is not None]
-    return make_page(cursor, rows, target, size)
+class Places(NamedTuple):
+    """Where the rows of a page stand, and the cursor that holds once all of them are settled."""
+
+    places: list[Place]
+    cursor: Cursor
 
 
-def _read_next(connection: Connection, cursor: Cursor, target: str, size: int) -> Page:
+def read_page(connection: Connection, cursor: Cursor, limits: Limits) -> Page:
+    """What comes next, within the limits; an empty page means that nothing new is visible."""
+    target, found = _fetch(connection, cursor, (_FIRST_PAGE, _NEXT_PAGE), limits)
+    rows, large = split_large([row[1:] for row in found])
+    page = _bounded(cursor, [row[2:] for row in found], target, limits.rows, found)
+    return Page(rows, page.cursor, large)
+
+
+def list_page(connection: Connection, cursor: Cursor, limits: Limits) -> Places:
+    """The same page without what the rows carry."""
+    target, found = _fetch(connection, cursor, (_FIRST_PLACES, _NEXT_PLACES), limits)
+    places = [Place(*row[1:]) for row in found]
+    page = _bounded(cursor, [(place.position,) for place in places], target, limits.rows, found)
+    return Places(places, page.cursor)
+
+
+def read_places(connection: Connection, places: Sequence[Place]) -> list[tuple[Any, ...]]:
+    """The rows at these places, each behind its size."""
     values = {
-        "previous": cursor.previous,
-        "target": target,
-        "last": cursor.last_position,
-        "floor": cursor.floor,
-        "size": size,
+        "streams": [place.stream_id for place in places],
+        "versions": [place.version for place in places],
+        "sizes": [place.bytes for place in places],
     }
-    return make_page(cursor, _fetch(connection, _NEXT_PAGE, values), target, size)
+    with connection.cursor() as cursor:
+        cursor.execute(_AT_PLACES, values)
+        return cursor.fetchall()
 
 
-def make_page(cursor: Cursor, rows: list[Row], target: str, size: int) -> Page:
+def split_large(sized: Sequence[tuple[Any, ...]]) -> tuple[list[Row], list[tuple[Row, str]]]:
+    """Rows without their sizes, apart from those that no record can hold, with the reason."""
+    rows: list[Row] = [row[1:] for row in sized if row[0] <= LARGEST]
+    large = [(row[1:], f"{row[0]:,} bytes, too large for a record") for row in sized if row[0] > LARGEST]
+    return rows, large
+
+
+def make_page(cursor: Cursor, rows: list[Any], target: str, size: int) -> Page:
     """A page of what was found; fewer than `size` rows are the last of a difference."""
     last_position = rows[-1][-1] if rows else cursor.last_position
     is_last = len(rows) < size
     return Page(rows, cursor.after_page(target=target, last_position=last_position, is_last=is_last))
 
 
-def _fetch(connection: Connection, statement: str, values: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return cursor.fetchall()
+def _bounded(cursor: Cursor, rows: list[Any], target: str, size: int, found: list[tuple[Any, ...]]) -> Page:
+    """A page that its bytes have cut short is a full one."""
+    is_cut = bool(found) and found[0][0] > len(rows)
+    return make_page(cursor, rows, target, len(rows) if is_cut else size)
+
+
+def _fetch(
+    connection: Connection, cursor: Cursor, statements: tuple[str, str], limits: Limits
+) -> tuple[str, list[tuple[Any, ...]]]:
+    """The snapshot that is read by, and the rows; each begins with how many there are within the limit of rows."""
+    first, following = statements
+    values = {
+        "previous": cursor.previous,
+        "target": cursor.target,
+        "last": cursor.last_position,
+        "floor": cursor.floor,
+        "size": limits.rows,
+        "max_bytes": limits.bytes,
+    }
+    with connection.cursor() as statement:
+        statement.execute(first if cursor.target is None else following, values)
+        found = statement.fetchall()
+    target = cursor.target or found[0][0]
+    return target, [row[1:] for row in found if row[1] is not None]
 
 
 def with_epoch(cursor: Cursor, epoch: int) -> Cursor:

@@ -1,13 +1,17 @@
 """What Kafka refused for good ends here, with its reason, so that the cursor can pass it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.conviction import insist, narrow
 from outbox.relay.reader import Row
+from outbox.relay.set_aside import Aside, set_aside
+from outbox.relay.unpublishable import is_request
 
+Refused = tuple[Row, str]  # and why
 _log = structlog.get_logger()
 _REJECT = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
@@ -33,15 +37,55 @@ SELECT id, version, 'message.rejected', jsonb_build_object('reason', reason), up
 """
 
 
-def record_refusals(connection: Connection, refused: Sequence[tuple[Row, str]]) -> None:
-    """Record each refused request as `rejected`; a refused notice of a death is only logged."""
+_UNKNOWN = """
+SELECT asked.id::text FROM unnest(%s::uuid[]) AS asked(id)
+WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = asked.id)
+"""
+
+
+def record_refusals(
+    connection: Connection, refused: Sequence[tuple[Row, str]], pause: Callable[[float], object]
+) -> None:
+    """Record each refused request as `rejected`; what asks for no message, or cannot be recorded, is set aside.
+
+    `pause` waits for so many seconds. Raises psycopg2.Error where that is no refusal's fault.
+    """
     for row, reason in refused:
         _log.error("record_rejected", message=row[0], version=row[1], topic=row[3], reason=reason)
-    requests = [
-        {"id": row[0], "request": int(row[7]), "reason": f"Kafka refused the record: {reason}"}
-        for row, reason in refused
-        if row[7] is not None
-    ]
+    requests = [one for one in refused if is_request(one[0][7])]
+    others = [_aside(one, one[1]) for one in refused if not is_request(one[0][7])]
     if requests:
-        with connection.cursor() as cursor:
-            cursor.execute(_REJECT, (msgspec.json.encode(requests).decode(),))
+        others += _reject_all(connection, requests, pause)
+    set_aside(connection, others)
+
+
+def _reject_all(connection: Connection, requests: list[Refused], pause: Callable[[float], object]) -> list[Aside]:
+    """Those that cannot be recorded, and those of messages that do not exist."""
+
+    def reject(some: Sequence[Refused]) -> None:
+        _reject(connection, some)
+
+    def probe() -> None:
+        _reject(connection, [])
+
+    found = narrow(requests, reject, probe)
+    if found.excused:
+        found = insist(found, reject, probe, pause)
+    with connection.cursor() as cursor:
+        cursor.execute(_UNKNOWN, ([row[0] for row, _ in requests],))
+        unknown = {stream for (stream,) in cursor}
+    nobodys = [_aside(one, one[1]) for one in requests if one[0][0] in unknown]
+    return nobodys + [_aside(one.item, one.error) for one in found.convicted if one.item[0][0] not in unknown]
+
+
+def _reject(connection: Connection, some: Sequence[Refused]) -> None:
+    requests = [
+        {"id": row[0], "request": int(row[7] or 0), "reason": f"Kafka refused the record: {reason}"}
+        for row, reason in some
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_REJECT, (msgspec.json.encode(requests).decode(),))
+
+
+def _aside(one: Refused, error: Exception | str) -> Aside:
+    return Aside(one[0][0], one[0][1], "refused", error)

@@ -12,13 +12,16 @@ import time
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.conviction import is_away, text_of
 from outbox.crash_points import reach
 from outbox.relay import cursor as cursors
 from outbox.relay.cursor import Cursor
 from outbox.relay.publisher import InFlight, Publisher
-from outbox.relay.reader import Page, read_page, with_epoch
+from outbox.relay.reader import Limits, Page, read_page, with_epoch
 from outbox.relay.refusals import record_refusals
 from outbox.relay.session import speak, wait_for_news
+from outbox.relay.set_aside import Aside, set_aside
+from outbox.relay.unreadable import read_around
 
 PAGES_AHEAD = 8  # read or in flight at once: one page at a time reaches 83 % of the throughput
 POLL = 1.0  # seconds without a notification until the log is looked at anyway
@@ -38,19 +41,19 @@ class Term:
         cursor: Cursor,
         publisher: Publisher,
         *,
-        page_size: int,
+        limits: Limits,
         poll: float,
         pages: int | None = None,
     ) -> None:
         self._session = session
         self._cursor = cursor
         self._publisher = publisher
-        self._page_size = page_size
+        self._limits = limits
         self._poll = poll
         self._ahead = threading.Semaphore(PAGES_AHEAD)
         self._pages: queue.SimpleQueue[Page | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[InFlight] = queue.SimpleQueue()
-        self._reading = threading.Event()
+        self._reading, self._ended = threading.Event(), threading.Event()
         self.renew = threading.Event()  # set it to go on with a new producer
         self._pages_left = math.inf if pages is None else pages
         self._failure: Exception | None = None
@@ -68,6 +71,7 @@ class Term:
                 pass
         finally:
             self._reading.clear()
+            self._ended.set()
             thread.join()
         if self._failure is not None:
             raise self._failure
@@ -119,14 +123,24 @@ class Term:
                 speak(self._session)
                 continue
             closes = place.target is not None  # an empty page may still be the last of a difference
-            page = read_page(self._session, place, size=self._page_size)
+            page = self._read_page(place)
             place = page.cursor
-            if page.rows or closes:
+            if page.rows or page.refused or closes:
                 reach("relay.read")
                 self._pages.put(page)
                 continue
             self._ahead.release()
             self._rest()
+
+    def _read_page(self, place: Cursor) -> Page:
+        """The next page, without what cannot be read. Raises what ends the term."""
+        try:
+            return read_page(self._session, place, self._limits)
+        except Exception as error:
+            if is_away(error):
+                raise
+            _log.warning("page_unreadable", reason=text_of(error), next="by halves, to find the rows", exc_info=error)
+            return read_around(self._session, place, self._limits, self._ended.wait)
 
     def _rest(self) -> None:
         is_unsaved = not self._settled.empty() or self._publisher.in_flight > 0
@@ -138,7 +152,9 @@ class Term:
         while not self._settled.empty():
             last = self._settled.get()
             if last.refused:
-                record_refusals(self._session, last.refused)
+                record_refusals(self._session, last.refused, self._ended.wait)
+            if last.unfit:
+                set_aside(self._session, [Aside(row[0], row[1], "unpublishable", why) for row, why in last.unfit])
         if last is not None:
             reach("relay.settled")
             self._cursor = cursors.save(self._session, with_epoch(last.cursor, self._cursor.epoch))

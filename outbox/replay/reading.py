@@ -1,7 +1,7 @@
 """What the log published on a topic in a time, in the order of positions.
 
 The log has no index by date: it is read by ranges of positions, so that each statement is short however much of it
-lies outside that time.
+lies outside that time. What was set aside was not published.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,9 @@ RANGE = 20_000  # positions in one statement
 _BOUNDS = "SELECT min(position), max(position) FROM outbox WHERE topic IS NOT NULL"
 _CHOSEN = """
 FROM outbox
-WHERE topic IS NOT NULL AND position > %(after)s AND position <= %(last)s AND topic = %(topic)s
+WHERE topic IS NOT NULL AND position > %(after)s AND position <= %(last)s AND topic = %(topic)s AND NOT EXISTS (
+    SELECT FROM set_aside AS s
+    WHERE s.stream_id = outbox.stream_id AND s.version = outbox.version AND s.decision IS DISTINCT FROM 'published')
   AND recorded_at >= coalesce(%(since)s, '-infinity'::timestamptz)
   AND recorded_at < coalesce(%(until)s, 'infinity'::timestamptz)
 """

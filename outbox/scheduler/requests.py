@@ -16,6 +16,9 @@ WAITED_FOR = """
     WHERE id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR NO KEY UPDATE
 """
 LOCKED = f"{WAITED_FOR} SKIP LOCKED"
+NOT_ASIDE = """NOT EXISTS (
+    SELECT FROM set_aside AS s WHERE s.stream_id = messages.id AND s.version = messages.version AND s.decision IS NULL
+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,11 @@ SELECT id::text, destination FROM moved WHERE EXISTS (SELECT FROM logged)
 
 
 def pending_that(condition: str) -> str:
-    """The query of a choice among pending messages: they were published, and are published again."""
-    return f"SELECT id, version FROM messages WHERE status = 'pending' AND {condition} LIMIT %(limit)s"
+    """The query of a choice among pending messages: they were published, and are published again.
+
+    One whose request was set aside waits for an operator: published again, it would be set aside again.
+    """
+    return f"SELECT id, version FROM messages WHERE status = 'pending' AND {NOT_ASIDE} AND {condition} LIMIT %(limit)s"
 
 
 def request_again(connection: Connection, choice: Choice, *, limit: int) -> list[tuple[str, str | None]]:

@@ -15,7 +15,7 @@ from outbox.desk.deciding import discard
 from outbox.outcomes import Kind, Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from outbox.relay import cursor as cursors
-from outbox.relay.reader import Row, read_page
+from outbox.relay.reader import Limits, Row, read_page
 from outbox.scheduler.due import request_due
 from outbox.scheduler.expiry import expire
 from outbox.scheduler.leases import settle_leases
@@ -86,7 +86,7 @@ class Day:
     def _publish(self) -> None:
         """What the relay does, without a Kafka."""
         while True:
-            page = read_page(self._connection, self._cursor, size=1000)
+            page = read_page(self._connection, self._cursor, Limits(1000))
             is_empty = not page.rows and self._cursor.target is None
             self._cursor = cursors.save(self._connection, page.cursor)
             self._requests += [row for row in page.rows if row[7] is not None]

@@ -12,6 +12,7 @@ from tests.mechanisms import (
     relay,
     retention,
     scheduling,
+    set_aside,
 )
 from tests.mechanisms.removal import Removal
 
@@ -19,6 +20,7 @@ REMOVALS: tuple[Removal, ...] = (
     *door.REMOVALS,
     *acceptance.REMOVALS,
     *relay.REMOVALS,
+    *set_aside.REMOVALS,
     *pipeline.REMOVALS,
     *claims.REMOVALS,
     *scheduling.REMOVALS,

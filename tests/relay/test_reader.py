@@ -9,7 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.acceptance import accept
 from outbox.relay import cursor as cursors
 from outbox.relay.cursor import Cursor, CursorError, LostLeadError
-from outbox.relay.reader import Page, read_page
+from outbox.relay.reader import Limits, Page, read_page
 from outbox.relay.session import open_session
 from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, notification
 
@@ -24,7 +24,7 @@ def session(database: str) -> Iterator[Connection]:
 
 
 def by_snapshots(session: Connection, cursor: Cursor, size: int) -> Page:
-    return read_page(session, cursor, size=size)
+    return read_page(session, cursor, Limits(size))
 
 
 def by_last_position(session: Connection, cursor: Cursor, size: int) -> Page:
@@ -136,7 +136,7 @@ def test_a_stored_cursor_goes_on_in_the_middle_of_a_difference(database: str, se
     with connected(database) as writer:
         messages = accepted(writer, *(notification() for _ in range(7)))
     cursor = cursors.load(session)
-    page = read_page(session, cursor, size=3)
+    page = read_page(session, cursor, Limits(3))
     cursors.save(session, page.cursor)
 
     found, _ = read_on(session, cursors.load(session))

@@ -10,7 +10,7 @@ from outbox.kafka import make_admin
 from outbox.relay import cursor as cursors
 from outbox.relay import term as terms
 from outbox.relay.publisher import InFlight, Publisher
-from outbox.relay.reader import Page, read_page
+from outbox.relay.reader import Limits, Page, read_page
 from outbox.relay.session import open_session
 from outbox.relay.term import Term
 from outbox.topics import make_topics
@@ -56,7 +56,7 @@ def test_the_cursor_passes_no_page_that_is_not_settled(
     with connected(database) as writer:
         messages = accepted(writer, notification(), notification(), notification())
     publisher, stop = FakePublisher(), threading.Event()
-    term = Term(session, cursors.load(session), publisher, page_size=1, poll=0.05)  # type: ignore[arg-type]
+    term = Term(session, cursors.load(session), publisher, limits=Limits(1), poll=0.05)  # type: ignore[arg-type]
     thread = threading.Thread(target=term.run, args=(stop,))
     thread.start()
 
@@ -66,14 +66,14 @@ def test_the_cursor_passes_no_page_that_is_not_settled(
     stop.set()
     thread.join()
 
-    left = read_page(session, cursors.load(session), size=10)
+    left = read_page(session, cursors.load(session), Limits(10))
     assert [row[0] for row in left.rows] == [str(message) for message in messages[1:]]
 
 
 def test_the_fake_settles_like_the_publisher_it_stands_for(database: str, session: Connection, broker: str) -> None:
     with connected(database) as writer:
         accepted(writer, notification())
-    page = read_page(session, cursors.load(session), size=10)
+    page = read_page(session, cursors.load(session), Limits(10))
     settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=broker)
     make_topics(make_admin(settings), settings)
     fake, real = FakePublisher(), Publisher(settings)
@@ -92,8 +92,8 @@ def test_a_page_settled_early_waits_for_the_one_before_it(database: str, session
     with connected(database) as writer:
         accepted(writer, notification(), notification())
     publisher = Publisher(make_settings(database, KAFKA_BOOTSTRAP_SERVERS=NOWHERE))
-    first = read_page(session, cursors.load(session), size=1)
-    second = read_page(session, first.cursor, size=1)
+    first = read_page(session, cursors.load(session), Limits(1))
+    second = read_page(session, first.cursor, Limits(1))
     publisher.publish(first)
     publisher.publish(second)
     earlier, later = publisher._pages  # noqa: SLF001 - what Kafka acknowledges, and in which order, is its own affair

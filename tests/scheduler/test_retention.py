@@ -19,7 +19,7 @@ from outbox.log import read_stream
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from outbox.relay import cursor as cursors
-from outbox.relay.reader import read_page
+from outbox.relay.reader import Limits, read_page
 from outbox.scheduler.partitions import make_partitions
 from outbox.scheduler.retention import LOCKED, STEP, Retention, close_books
 from tests.outbox.connections import (
@@ -84,7 +84,7 @@ def one_in_each_status(connection: Connection) -> dict[str, UUID]:
 def publish(connection: Connection) -> None:
     """What the relay does, without a Kafka."""
     cursor = cursors.load(connection)
-    while (page := read_page(connection, cursor, size=1000)).rows or cursor.target is not None:
+    while (page := read_page(connection, cursor, Limits(1000))).rows or cursor.target is not None:
         cursor = cursors.save(connection, page.cursor)
     cursors.save(connection, page.cursor)
 

@@ -1,0 +1,74 @@
+"""Rows of the log that cannot be read or published."""
+
+from tests.mechanisms.removal import Edit, Removal
+
+ASIDE = "tests/relay/test_set_aside.py"
+
+REMOVALS = (
+    Removal(
+        "the size that is stored is the size as read back",
+        (
+            Edit(
+                "alembic/versions/0010_rows_that_are_set_aside.py",
+                "octet_length(NEW.payload::text)",
+                "pg_column_size(NEW.payload)",
+            ),
+        ),
+        (f"{ASIDE}::test_the_size_that_is_stored_is_the_size_as_read_back",),
+    ),
+    Removal(
+        "a page is bounded by bytes",
+        (Edit("outbox/relay/reader.py", '_FITS = "WHERE total <= %(max_bytes)s OR total = bytes"', '_FITS = ""'),),
+        (f"{ASIDE}::test_a_page_is_bounded_by_bytes_as_well_as_rows",),
+    ),
+    Removal(
+        "what no record can hold is not read",
+        (Edit("outbox/relay/reader.py", "CASE WHEN is_small THEN payload::text END", "payload::text"),),
+        (f"{ASIDE}::test_what_no_record_can_hold_is_refused_without_being_read",),
+    ),
+    Removal(
+        "a page that cannot be read is halved",
+        (
+            Edit(
+                "outbox/relay/unreadable.py",
+                "    found = _narrowed(connection, places)\n",
+                "    found = Found(done=[read_places(connection, places)])\n",
+            ),
+        ),
+        (
+            f"{ASIDE}::test_a_row_that_cannot_be_read_is_set_aside_and_the_others_are_read",
+            f"{ASIDE}::test_many_rows_that_cannot_be_read_stop_nothing",
+        ),
+    ),
+    Removal(
+        "a row that fails three times alone is set aside",
+        (
+            Edit(
+                "outbox/relay/unreadable.py",
+                "    if found.excused:\n",
+                "    if found.excused:\n        raise found.excused[0].error\n    if found.excused:\n",
+            ),
+        ),
+        (f"{ASIDE}::test_a_row_that_fails_three_times_alone_is_set_aside_whatever_the_error",),
+    ),
+    Removal(
+        "no row is set aside without another that is read",
+        (Edit("outbox/relay/unreadable.py", "            raise error from None\n", "            pass\n"),),
+        (f"{ASIDE}::test_where_no_row_can_be_read_none_is_set_aside",),
+    ),
+    Removal(
+        "what no producer takes is set aside",
+        (Edit("outbox/relay/publisher.py", "if why := why_unpublishable(row):", "if why := str():"),),
+        (f"{ASIDE}::test_rows_that_no_producer_takes_are_set_aside_and_the_others_published",),
+    ),
+    Removal(
+        "a refusal that asks for no message is set aside",
+        (Edit("outbox/relay/refusals.py", "for one in requests if one[0][0] in unknown]", "for one in requests[:0]]"),),
+        (f"{ASIDE}::test_a_refusal_of_no_message_is_set_aside",),
+    ),
+    Removal(
+        "a message whose request is set aside is not requested again",
+        (Edit("outbox/scheduler/requests.py", "AND {NOT_ASIDE} AND {condition}", "AND {condition}"),),
+        (f"{ASIDE}::test_a_message_whose_request_is_set_aside_is_not_requested_again",),
+    ),
+)
