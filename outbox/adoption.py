@@ -103,6 +103,12 @@ def unknown(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
         return {UUID(one) for (one,) in cursor}
 
 
+def is_known(connection: Connection, message: UUID) -> bool:
+    """Whether the database has this message. In a transaction of its own: call it between others."""
+    with connection:
+        return not unknown(connection, [message])
+
+
 def read_horizon(connection: Connection) -> UUID:
     """Below this id, what the database does not know has left with its partition (outbox/scheduler/retention.py)."""
     with connection.cursor() as cursor:

@@ -5,13 +5,16 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 from confluent_kafka import TopicPartition
 from quixstreams import Application
-from quixstreams.sinks.base import BaseSink
+from quixstreams.error_callbacks import default_on_consumer_error
+from quixstreams.models import RawConfluentKafkaMessageProto, SuccessfulConfluentKafkaMessageProto
 
 from outbox.kafka import kafka_connection
 from outbox.settings import Settings
+from pipeline.sink import DeliverySink
 
 POLL_TIMEOUT = 0.2  # seconds; a record ends the wait at once, the window's end comes this much late at most
 STOP_AGAIN = 0.1  # seconds between two calls of stop()
@@ -29,6 +32,10 @@ class PipelineApplication(Application):
 
     hand_over: Callable[[], None]
 
+    def pass_over(self, message: SuccessfulConfluentKafkaMessageProto) -> None:
+        """Let the next checkpoint commit a record that Quix could not read."""
+        self._processing_context.store_offset(message.topic(), message.partition(), message.offset())
+
     def _setup_signal_handlers(self) -> None:
         """Quix would lose a SIGTERM that comes while it starts."""
 
@@ -41,15 +48,27 @@ class PipelineApplication(Application):
 
 
 def make_application(
-    settings: Settings, sink: BaseSink, topics: Iterable[str], hand_over: Callable[[], None], *, folder: Path
+    settings: Settings, sink: DeliverySink, topics: Iterable[str], hand_over: Callable[[], None], *, folder: Path
 ) -> Application:
     """One dataframe per topic, all into the same sink; the window is the checkpoint.
 
-    `hand_over` is called when partitions are about to go to another process.
+    `hand_over` is called when partitions are about to go to another process. A record that cannot even be read goes to
+    the sink as well, to be a dead letter: Quix would end, and end again at the same record.
 
     The topics must exist. Quix makes a subfolder of `folder`, though nothing here keeps state in files.
     Raises KafkaException when the broker does not answer.
     """
+
+    def take_unreadable(
+        error: Exception, message: RawConfluentKafkaMessageProto | None, logger: logging.Logger
+    ) -> bool:
+        if message is None:
+            return bool(default_on_consumer_error(error, message, logger))
+        record = cast("SuccessfulConfluentKafkaMessageProto", message)
+        sink.add_unreadable(record, error)
+        application.pass_over(record)
+        return True
+
     application = PipelineApplication(
         broker_address=kafka_connection(settings),
         consumer_group=settings.group,
@@ -61,6 +80,7 @@ def make_application(
         use_changelog_topics=False,
         state_dir=folder,
         loglevel=None,
+        on_consumer_error=take_unreadable,
         consumer_extra_config={**CONSUMER, **_timeouts(settings)},
     )
     application.hand_over = hand_over

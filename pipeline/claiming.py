@@ -25,13 +25,20 @@ class Claiming:
         self._strict_topics = strict_topics
 
     def routed(self, request: Request) -> Request:
-        """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it."""
-        if request.defect is not None:
+        """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it.
+
+        So is one whose topic's own code fails: its attempt does then.
+        """
+        if request.defect is not None or request.error is not None:
             return request
         try:
             destination = self._router.destination(request)
         except PermanentError as error:
             return msgspec.structs.replace(request, defect=reason_of(error))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a topic's draft is anybody's code
+            return msgspec.structs.replace(request, error=error)
         return msgspec.structs.replace(request, destination=destination) if destination is not None else request
 
     def terms(self, request: Request) -> Record:

@@ -17,7 +17,7 @@ import psycopg2
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.adoption import Foreign, Lost, adopt, read_horizon, read_reach, recover, unknown
+from outbox.adoption import Foreign, Lost, adopt, is_known, read_horizon, read_reach, recover, unknown
 from outbox.breakers import BreakerPolicy, report_outcomes
 from outbox.claims import Claim, Record, claim
 from outbox.crash_points import reach
@@ -81,6 +81,10 @@ class Ledger:
     def read_reach(self) -> int:
         """As outbox.adoption has it. Raises OutageError when the database stays away."""
         return self._patiently(read_reach)
+
+    def is_known(self, message: UUID) -> bool:
+        """As outbox.adoption has it. Raises OutageError when the database stays away."""
+        return self._patiently(lambda connection: is_known(connection, message))
 
     def close(self) -> None:
         """Close the connection; the next write opens another."""

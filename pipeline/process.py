@@ -26,6 +26,7 @@ from pipeline.decoding import Decoder
 from pipeline.deliverer import Deliverer
 from pipeline.handlers import load_channels, load_topics
 from pipeline.health import Health
+from pipeline.intake import Intake
 from pipeline.ledger import Ledger
 from pipeline.routing import Router
 from pipeline.sink import DeliverySink
@@ -144,11 +145,12 @@ def make_worker(
         max_bytes=settings.max_body,
         topic_ids=TopicIds(lambda: read_topic_ids(admin)),
         read_reach=ledger.read_reach,
+        is_known=ledger.is_known,
         max_ahead=settings.max_ahead,
     )
     health = Health(settings.breaker_failures)
     return Worker(
-        decoder,
+        Intake(decoder),
         router,
         ledger,
         Deliverer(router, health),

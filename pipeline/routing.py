@@ -40,7 +40,9 @@ class Router:
         return f"{target.channel}:{host}" if host else target.channel
 
     def deliver(self, request: Request, delivery: Delivery) -> None:
-        """Call the handler or the channel; raises what they raise."""
+        """Call the handler or the channel; raises what they raise, or what the topic's own code raised before."""
+        if request.error is not None:
+            raise request.error
         draft = self._draft(request)
         if draft is None:
             self._topics[request.topic].handle(request.data, delivery)  # type: ignore[misc]  # has no draft: has a handler

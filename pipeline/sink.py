@@ -4,12 +4,12 @@ from time import monotonic
 from typing import cast
 
 import structlog
-from quixstreams.models import HeadersTuples
+from quixstreams.models import HeadersTuples, SuccessfulConfluentKafkaMessageProto
 from quixstreams.sinks.base import BaseSink
 
 from outbox.crash_points import reach
 from pipeline.inbox import Inbox
-from pipeline.records import Arrival, Headers
+from pipeline.records import UNREADABLE, Arrival, Headers
 
 FLUSH_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
 
@@ -39,8 +39,17 @@ class DeliverySink(BaseSink):
         offset: int,
     ) -> None:
         """Hand the record to the worker. Raises WorkerError when the worker has ended."""
-        theirs = cast("Headers", headers)  # None when there are none, always bytes otherwise
+        theirs = cast("Headers", headers)  # None when there are none, bytes or None otherwise
         self._inbox.add(Arrival(value, key, timestamp, theirs, topic, partition, offset))
+
+    def add_unreadable(self, message: SuccessfulConfluentKafkaMessageProto, error: Exception) -> None:
+        """Hand over a record whose headers cannot be read, as where a name is no UTF-8.
+
+        They must not be asked for again: the client (2.12) would return a null pointer. Raises WorkerError.
+        """
+        value, key = cast("bytes | None", message.value()), cast("bytes | None", message.key())
+        place = message.topic(), message.partition(), message.offset()
+        self._inbox.add(Arrival(value, key, message.timestamp()[1], None, *place, f"{UNREADABLE}: {error}"))
 
     def flush(self) -> None:
         """Return when everything added is claimed or dead-lettered, whatever its deliveries are doing.

@@ -23,11 +23,11 @@ from outbox.crash_points import reach
 from outbox.outcomes import Outcome
 from pipeline.claiming import Claiming
 from pipeline.dead_letters import Bury
-from pipeline.decoding import Decoder
 from pipeline.deliveries import Deliveries, Perform
 from pipeline.doorbell import Doorbell
 from pipeline.health import Health
 from pipeline.inbox import Inbox
+from pipeline.intake import Intake
 from pipeline.ledger import Ledger
 from pipeline.records import Arrival, Request, Undecodable
 from pipeline.retry import postponed
@@ -55,7 +55,7 @@ class Worker:
 
     def __init__(  # noqa: PLR0913 - called by one composition root
         self,
-        decoder: Decoder,
+        intake: Intake,
         router: Router,
         ledger: Ledger,
         perform: Perform,
@@ -68,7 +68,7 @@ class Worker:
         on_error: Callable[[], None],
         strict_topics: Collection[str] = (),
     ) -> None:
-        self._decoder = decoder
+        self._intake = intake
         self._ledger = ledger
         self._bury = bury
         self._health = health
@@ -191,9 +191,11 @@ class Worker:
         letters: Letters = []
         for index, arrival in enumerate(arrivals):
             try:
-                request = self._decoder.decode(arrival)
+                request = self._intake.read(arrival)
             except Undecodable as verdict:
                 letters.append((arrival, str(verdict)))
+                continue
+            if request is None:
                 continue
             if request.id in requests:
                 self.inbox.put_back(arrivals[index:])

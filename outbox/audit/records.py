@@ -36,11 +36,15 @@ class Own(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Where it stands, Herald's own part of it (None: another producer wrote it), and the record itself."""
+    """Where it stands, Herald's own part of it (None: another producer wrote it), and the record itself.
+
+    `written` are the headers as they came; None where the client cannot read them.
+    """
 
     topic: str
     partition: int
     offset: int
+    written: list[tuple[str, bytes | None]] | None
     headers: dict[str, bytes]
     own: Own | None
     message: Message
@@ -117,8 +121,19 @@ def _place(message: Message) -> tuple[str, int, int]:
 
 
 def _record(message: Message, source: bytes) -> Record:
-    headers = {name: value for name, value in message.headers() or [] if isinstance(value, bytes)}
-    return Record(*_place(message), headers, own(headers) if headers.get("ce_source") == source else None, message)
+    written = _headers(message)
+    headers = {name: value for name, value in written or [] if value is not None}
+    mine = own(headers) if headers.get("ce_source") == source else None
+    return Record(*_place(message), written, headers, mine, message)
+
+
+def _headers(message: Message) -> list[tuple[str, bytes | None]] | None:
+    """As they came. They are asked for once: after an error the client returns a null pointer."""
+    try:
+        found = message.headers() or []
+    except (SystemError, UnicodeDecodeError):  # a name that is no UTF-8
+        return None
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in found]
 
 
 def own(headers: dict[str, bytes]) -> Own | None:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from rich.console import Console
 
-from outbox.adoption import read_reach
+from outbox.adoption import is_known, read_reach
 from outbox.audit.findings import is_wrong
 from outbox.audit.ledger import LedgerError
 from outbox.audit.looking import rows
@@ -147,6 +147,7 @@ def _make_foreign(connection: Connection, scope: Scope, committed: Offsets) -> F
         max_bytes=settings.max_body,
         topic_ids=TopicIds(lambda: read_topic_ids(admin)),
         read_reach=lambda: read_reach(connection),
+        is_known=lambda message: is_known(connection, message),
         max_ahead=settings.max_ahead,
     )
     return Foreign(connection, scope, decoder, committed)

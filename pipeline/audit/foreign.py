@@ -11,7 +11,7 @@ from outbox.audit.scope import Scope
 from outbox.offsets import Offsets
 from outbox.registry import DEAD_LETTERS
 from pipeline.decoding import Decoder
-from pipeline.records import Arrival, Undecodable
+from pipeline.records import UNREADABLE, Arrival, ElsewhereError, SourceError
 
 NOT_ADOPTED = "foreign-not-adopted"
 BROKEN_CLOCK = (1 << 80) - 1  # what remains of an id where the record's time was refused
@@ -63,27 +63,34 @@ class Foreign:
         return record.offset < self._committed.get(record.topic, {}).get(str(record.partition), 0)
 
     def _look_up(self, records: Sequence[Record]) -> None:
-        self._records += len(records)
-        ids: dict[Place, list[str]] = {_place(record): self._ids(record) for record in records}
+        looked_at = ((_place(record), self._ids(record)) for record in records)
+        ids = {place: found for place, found in looked_at if found is not None}
+        self._records += len(ids)
         asked = [one for found in ids.values() for one in found]
         known = {row["id"] for row in rows(self._connection, _KNOWN, {"ids": asked})} if asked else set()
         self._open.update({place: None for place, found in ids.items() if known.isdisjoint(found)})
 
-    def _ids(self, record: Record) -> list[str]:
-        """Under which it may have been adopted: a time that lay too far ahead then need not do so today."""
+    def _ids(self, record: Record) -> list[str] | None:
+        """Under which it may have been adopted: a time that lay too far ahead then need not do so today.
+
+        None for another Herald's record, which is skipped.
+        """
         message = record.message
         arrival = Arrival(
             message.value(),
             _key(message.key()),
             message.timestamp()[1],
-            list(record.headers.items()) or None,
-            record.topic,
-            record.partition,
-            record.offset,
+            record.written,
+            *_place(record),
+            UNREADABLE if record.written is None else None,
         )
         try:
             found = self._decoder.decode(arrival).id
-        except Undecodable:
+        except ElsewhereError:
+            return None
+        except SourceError as error:
+            raise error.__cause__ or error from None
+        except Exception:  # noqa: BLE001 - whatever it is, the pipeline has put the record on `dead_letters`
             return []
         return [str(found), str(type(found)(int=found.int & BROKEN_CLOCK))]
 

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from sqlalchemy import Engine
 
 from outbox.acceptance import Acceptance
-from outbox.adoption import read_reach
+from outbox.adoption import is_known, read_reach
 from outbox.database import connect, make_engine
 from outbox.kafka import make_admin
 from outbox.queries import EventState, MessageState, events_of, find_message
@@ -194,6 +194,7 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
             max_bytes=settings.max_body,
             topic_ids=TopicIds(lambda: read_topic_ids(admin)),
             read_reach=lambda: read_reach(writing),
+            is_known=lambda message: is_known(writing, message),
             max_ahead=settings.max_ahead,
         )
         records = opened.enter_context(reading(settings))

@@ -67,8 +67,8 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/decoding.py",
-                "            self._reach = self._read_reach()\n",
-                "            self._reach = int(1000 * self._clock()) + 86_400_000\n",
+                "            self._reach = self._ask(self._read_reach)\n",
+                "            self._reach = int(1000 * time.time()) + 86_400_000\n",
             ),
         ),
         (
@@ -92,7 +92,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/decoding.py",
-                "topic = self._topic_ids.find(arrival.topic)",
+                "topic = self._ask(lambda: self._topic_ids.find(arrival.topic))",
                 "topic = arrival.topic",
             ),
         ),

@@ -16,7 +16,7 @@ from pipeline.decoding import Decoder
 from pipeline.deliverer import OUT_OF_TIME
 from pipeline.delivery import PermanentError, TemporaryError, UnknownOutcomeError
 from pipeline.lanes import Lanes
-from pipeline.records import Arrival, Request
+from pipeline.records import Arrival, Request, SourceError
 from pipeline.retry import RetryPolicy, postponed
 from pipeline.topic import Topic
 from pipeline.topic_ids import TopicIds
@@ -85,6 +85,7 @@ class Process:
             max_bytes=10_000,
             topic_ids=TopicIds(world.kafka.topic_ids if world.has("topic id") else dict, clock=lambda: world.clock),
             read_reach=lambda: int(1000 * (BEGINNING.timestamp() + world.clock + DAY)),
+            is_known=lambda _message: False,
             clock=lambda: BEGINNING.timestamp() + world.clock,
         )
         world.kafka.join(self)
@@ -261,7 +262,7 @@ class Worker:
             arrival, mark, topic_id = inbox[0]
             try:
                 request = self._process.decoder.decode(arrival)
-            except KafkaAwayError as error:
+            except SourceError as error:
                 message = "Kafka does not say which topic a record stands on"
                 raise ProcessEndError(message) from error
             topic = self._world.kafka.topics.get(TOPIC)

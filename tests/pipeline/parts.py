@@ -12,6 +12,7 @@ from pipeline.decoding import Decoder
 from pipeline.deliverer import Deliverer
 from pipeline.delivery import Channel
 from pipeline.health import Health
+from pipeline.intake import Intake
 from pipeline.ledger import Ledger
 from pipeline.routing import Router
 from pipeline.topic import Topic
@@ -53,11 +54,19 @@ def make_worker(
     patience: float = 30.0,
     on_error: Callable[[], None] = lambda: None,
 ) -> Worker:
-    health = Health(found.breaker_failures)
+    health, ledger = Health(found.breaker_failures), make_ledger(found)
+    decoder = Decoder(
+        topics,
+        source=SOURCE,
+        max_bytes=10**6,
+        topic_ids=TopicIds(dict),
+        read_reach=lambda: REACH,
+        is_known=ledger.is_known,
+    )
     return Worker(
-        Decoder(topics, source=SOURCE, max_bytes=10**6, topic_ids=TopicIds(dict), read_reach=lambda: REACH),
+        Intake(decoder),
         router,
-        make_ledger(found),
+        ledger,
         Deliverer(router, health),
         bury,
         health,

@@ -10,7 +10,7 @@ import uuid_utils.compat
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.settings import Settings
-from pipeline.records import Arrival
+from pipeline.records import Arrival, Headers
 
 SOURCE = "/herald"
 NOTIFICATION = {"user_id": "7", "event": "welcome", "content": "hello"}
@@ -43,7 +43,7 @@ def arrival(
     value: object = NOTIFICATION,
     *,
     key: bytes | None = b"7",
-    headers: list[tuple[str, bytes]] | None = None,
+    headers: Headers = None,
     topic: str = "notifications",
     offset: int = 0,
     timestamp: int = NOW,

@@ -1,6 +1,9 @@
 """From bytes to a request."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID
 
 import msgspec
@@ -9,7 +12,7 @@ import pytest
 from outbox.dates import Dates
 from pipeline.decoding import NO_HANDLER, Decoder
 from pipeline.identity import EARLIEST, milliseconds_of
-from pipeline.records import Undecodable
+from pipeline.records import ElsewhereError, SourceError, Undecodable
 from pipeline.topic import Topic
 from pipeline.topic_ids import TopicIds
 from pipeline.topics import generic_topic, notifications
@@ -19,15 +22,16 @@ TOPICS = {"notifications": notifications.topic, "generic_topic": generic_topic.t
 EVENT = [("ce_id", b"e-1"), ("ce_source", b"/shop"), ("ce_time", b"2026-11-01T12:00:00Z")]
 
 
-def make_decoder(**others: Any) -> Decoder:
+def make_decoder(topics: Mapping[str, Topic] = TOPICS, **others: Any) -> Decoder:
     settings: dict[str, Any] = {
         "source": SOURCE,
         "max_bytes": 10_000,
         "topic_ids": TopicIds(dict),
         "read_reach": lambda: REACH,
+        "is_known": lambda _message: False,
         "clock": lambda: 2**45 / 1000,
     }
-    return Decoder(TOPICS, **(settings | others))
+    return Decoder(topics, **(settings | others))
 
 
 def test_heralds_own_record_names_its_message_and_request() -> None:
@@ -65,6 +69,77 @@ def test_a_record_that_only_claims_to_be_heralds_is_foreign(spoiled: tuple[str, 
     request = make_decoder().decode(arrival(headers=[*own_headers(new_id()), spoiled]))
 
     assert request.version is None
+
+
+@pytest.mark.parametrize("name", ["ce_subject", "ce_id", "ce_request"])
+def test_a_record_of_heralds_source_with_a_null_header_is_undecodable(name: str) -> None:
+    headers = [(one, None if one == name else value) for one, value in own_headers(new_id())]
+
+    with pytest.raises(Undecodable, match=f"`{name}` has no value"):
+        make_decoder().decode(arrival(headers=headers))
+
+
+@pytest.mark.parametrize("name", ["ce_source", "ce_id", "ce_time", "traceparent", "anything"])
+def test_a_null_header_of_another_producer_is_one_that_is_not_there(name: str) -> None:
+    assert make_decoder().decode(arrival(headers=[(name, None)])).id == make_decoder().decode(arrival()).id
+
+
+def test_a_record_that_names_a_known_message_is_heralds_own_whatever_its_source() -> None:
+    known = new_id()
+    record = arrival(headers=own_headers(known, request=2, version=4, ce_source=b"/another"))
+
+    request = make_decoder(is_known=known.__eq__).decode(record)
+
+    assert (request.id, request.request, request.version) == (known, 2, 4)
+
+
+def test_a_record_that_names_a_known_message_and_no_request_is_never_adopted() -> None:
+    known = new_id()
+
+    with pytest.raises(Undecodable, match="Herald's own"):
+        make_decoder(is_known=known.__eq__).decode(arrival(headers=[("ce_subject", str(known).encode())]))
+
+
+def test_a_record_of_this_instance_is_its_own_whatever_its_source() -> None:
+    message = new_id()
+    record = arrival(headers=own_headers(message, ce_source=b"/another", ce_heraldinstance=b"one"))
+
+    assert make_decoder(instance="one").decode(record).id == message
+
+
+def test_a_record_of_another_instance_is_not_adopted() -> None:
+    record = arrival(headers=own_headers(new_id(), ce_heraldinstance=b"two"))
+
+    with pytest.raises(ElsewhereError):
+        make_decoder(instance="one").decode(record)
+
+
+def test_what_forges_an_instance_and_names_no_message_is_undecodable() -> None:
+    with pytest.raises(Undecodable, match="names no message"):
+        make_decoder(instance="one").decode(arrival(headers=[("ce_heraldinstance", b"\xff")]))
+
+
+@pytest.mark.parametrize("sent", [b"\xff", b"00-\n", b"x" * 100_000, b"00-aa\0bb-cc-01", b""])
+def test_a_traceparent_that_is_none_is_left_out(sent: bytes) -> None:
+    assert make_decoder().decode(arrival(headers=[("traceparent", sent)])).traceparent is None
+    assert make_decoder().decode(arrival(headers=own_headers(new_id(), traceparent=sent))).traceparent is None
+
+
+def test_what_the_decoder_asks_and_gets_no_answer_to_is_no_records_fault() -> None:
+    def is_away() -> int:
+        raise ConnectionError
+
+    with pytest.raises(SourceError):
+        make_decoder(read_reach=is_away).decode(own(new_id()))
+
+
+def test_an_own_record_whose_topics_code_fails_is_claimed_with_the_error() -> None:
+    message, error = new_id(), KeyError("nobody foresaw it")
+    topic = Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None, dates=Mock(side_effect=error))
+
+    request = make_decoder({"orders": topic}).decode(arrival(b"{}", topic="orders", headers=own_headers(message)))
+
+    assert (request.id, request.error, request.defect) == (message, error, None)
 
 
 @pytest.mark.parametrize("forged", [UUID(int=2**128 - 1), UUID("01890000-0000-4000-8000-000000000000")])
@@ -172,9 +247,7 @@ def test_a_foreign_key_that_cannot_be_stored_is_refused(key: bytes) -> None:
 
 def test_a_topics_key_wins_over_the_records() -> None:
     topic = Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None, key=lambda _data: "from data")
-    decoder = Decoder(
-        {"orders": topic}, source=SOURCE, max_bytes=100, topic_ids=TopicIds(dict), read_reach=lambda: REACH
-    )
+    decoder = make_decoder({"orders": topic})
 
     assert decoder.decode(arrival(b"{}", key=b"from record", topic="orders")).key == "from data"
 
@@ -185,6 +258,27 @@ def test_the_dates_of_what_another_producer_wrote_are_kept() -> None:
     request = make_decoder(clock=lambda: NOW / 1000).decode(arrival({**NOTIFICATION, **dates}))
 
     assert request.dates == msgspec.convert(dates, Dates)
+
+
+def dated(date: datetime) -> Decoder:
+    """Its topic finds this date in everything."""
+    topic = Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None, dates=lambda _data: Dates(deliver_at=date))
+    return make_decoder({"orders": topic})
+
+
+def test_a_date_is_kept_by_utc_because_postgresql_takes_no_offset_of_a_day() -> None:
+    date = datetime(2026, 5, 4, 14, 44, tzinfo=timezone(-timedelta(hours=23, minutes=35)))
+
+    kept = dated(date).decode(arrival(b"{}", topic="orders")).dates.deliver_at
+
+    assert (kept, kept and kept.tzinfo) == (date, UTC)
+
+
+def test_a_date_that_is_none_by_utc_is_refused() -> None:
+    first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+
+    with pytest.raises(Undecodable, match="none by UTC"):
+        dated(first).decode(arrival(b"{}", topic="orders"))
 
 
 def test_a_date_that_lies_too_far_ahead_is_refused_from_other_producers_as_well() -> None:

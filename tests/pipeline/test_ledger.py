@@ -62,6 +62,7 @@ def decoded(*arrivals: Arrival) -> list[Request]:
         max_bytes=10**6,
         topic_ids=TopicIds(dict),
         read_reach=lambda: REACH,
+        is_known=lambda _message: False,
     )
     return [decoder.decode(one) for one in arrivals]
 

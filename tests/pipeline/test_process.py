@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from pipeline.records import UNREADABLE
 from tests.conftest import StartHerald, migrate
 from tests.end_to_end.topic import ANSWER, delete_topics
-from tests.pipeline.records import accept, arrival, new_id, opened, own, rows, statuses
+from tests.pipeline.records import accept, arrival, new_id, opened, own, own_headers, rows, statuses
 from tests.pipeline.topics import committed, first_record, make_topics, publish
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
+from tests.servers.foreign_header import publish_with_header
 from tests.servers.herald import HeraldProcess
 from tests.servers.postgres import PostgresServer
 from tests.servers.tansu import Tansu
@@ -43,6 +45,41 @@ def test_what_is_on_the_topics_is_delivered_and_committed_before_the_end(
     assert committed(each_broker) == 3
     assert "notification_delivered" in process.output()
     assert "generic_event_received" in process.output()
+
+
+@pytest.mark.parametrize("name", ["ce_subject", "ce_id", "ce_request"])
+def test_a_record_with_a_null_header_is_a_dead_letter_and_the_next_is_handled(
+    name: str, database: str, broker: str, start_pipeline: StartPipeline
+) -> None:
+    message = new_id()
+    accept(database, message)
+    make_topics(broker)
+    spoiled = [(one, None if one == name else value) for one, value in own_headers(new_id())]
+    publish(broker, arrival(headers=spoiled), own(message))
+
+    process = start_pipeline(broker)
+
+    eventually(lambda: statuses(database) == {message: "sent"}, JOINED)
+    assert b"has no value" in (dict(first_record(broker, "dead_letters").headers() or [])["herald_reason"] or b"")
+    assert process.running
+
+
+def test_a_record_whose_headers_cannot_be_read_is_a_dead_letter_and_the_next_is_handled(
+    database: str, each_broker: str, start_pipeline: StartPipeline
+) -> None:
+    make_topics(each_broker)
+    publish_with_header(each_broker, "generic_topic", b'{"n": 1}', b"na\xffme", b"content")
+    process = start_pipeline(each_broker)
+    process.wait_for("dead_lettered", JOINED)
+    publish(each_broker, arrival(b'{"n": 2}', topic="generic_topic"))
+
+    eventually(lambda: list(statuses(database).values()) == ["sent"], JOINED)
+
+    letter = first_record(each_broker, "dead_letters")
+    assert letter.value() == b'{"n": 1}'
+    assert UNREADABLE.encode() in (dict(letter.headers() or [])["herald_reason"] or b"")
+    assert process.stop() == 0
+    assert committed(each_broker) == 2
 
 
 def test_a_lone_message_on_an_idle_system_does_not_wait_for_the_window(

@@ -5,17 +5,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
+from outbox.notification import Notification
 from pipeline.decoding import NO_HANDLER
 from pipeline.delivery import PermanentError, TemporaryError
 from pipeline.inbox import WorkerError
 from pipeline.sink import DeliverySink
+from pipeline.topics import notifications
 from pipeline.worker import RETURNED, STOPPED, Worker
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
 from tests.pipeline.parts import make_router, settings
-from tests.pipeline.records import accept, arrival, new_id, own, rows, statuses
+from tests.pipeline.records import NOTIFICATION, accept, arrival, new_id, own, own_headers, rows, statuses
 from tests.servers.eventually import eventually
 
 MakeWorker = Callable[..., Worker]
@@ -187,6 +190,45 @@ def test_what_does_not_decode_is_buried_before_the_flush_returns(
 
     assert [reason.partition(":")[0] for reason in dead_letters.reasons] == ["not valid JSON", NO_HANDLER]
     assert statuses(database) == {}
+
+
+def test_a_record_of_a_known_message_under_another_source_is_claimed_once_and_never_adopted(
+    database: str, worker: Worker, channel: FakeChannel
+) -> None:
+    message = new_id()
+    accept(database, message)
+    strange = arrival(headers=own_headers(message, ce_source=b"/another"))
+
+    for _ in range(3):
+        worker.inbox.add(strange)
+    worker.inbox.flush(10)
+
+    eventually(lambda: statuses(database) == {message: "sent"})
+    assert len(channel.delivered) == 1
+
+
+def test_a_record_that_nobody_can_decode_ends_alone(
+    database: str, channel: FakeChannel, dead_letters: FakeDeadLetters
+) -> None:
+    def find_key(data: Notification) -> str:
+        if data.content == "bad":
+            raise LookupError("nobody foresaw it")
+        return data.key
+
+    topics = {"notifications": msgspec.structs.replace(notifications.topic, key=find_key)}
+    found = settings(database)
+    worker = parts.make_worker(
+        found, make_router(channel, topics=topics, found=found), dead_letters.bury, topics=topics
+    )
+    worker.start()
+
+    worker.inbox.add(arrival({**NOTIFICATION, "content": "bad"}, offset=1))
+    worker.inbox.add(arrival(offset=2))
+    worker.inbox.flush(10)
+
+    eventually(lambda: list(statuses(database).values()) == ["sent"])
+    assert dead_letters.reasons == ["LookupError: nobody foresaw it"]
+    worker.close(10)
 
 
 def test_messages_of_one_key_are_delivered_in_the_order_of_their_records(

@@ -1,5 +1,7 @@
 """Kafka as a test sees it: topics made, records produced, read back, offsets asked for."""
 
+from typing import cast
+
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -19,7 +21,9 @@ def make_topics(broker: str, *more: str, partitions: int = 2) -> None:
 def publish(broker: str, *arrivals: Arrival) -> None:
     producer = Producer({"bootstrap.servers": broker})
     for one in arrivals:
-        producer.produce(one.topic, one.value, one.key, headers=list(one.headers or []))
+        producer.produce(
+            one.topic, one.value, one.key, headers=cast("list[tuple[str, str | bytes]]", list(one.headers or []))
+        )
     assert producer.flush(10) == 0
 
 

@@ -1,0 +1,84 @@
+"""Records that nobody foresaw, and those of another Herald."""
+
+from tests.mechanisms.removal import Edit, Removal
+
+DECODING = "tests/pipeline/test_decoding.py"
+INTAKE = "tests/pipeline/test_intake.py"
+PROCESS = "tests/pipeline/test_process.py"
+LETTERS = "tests/pipeline/test_dead_letters.py"
+
+REMOVALS = (
+    Removal(
+        "null headers are as good as absent, or undecodable",
+        (
+            Edit(
+                "pipeline/headers.py",
+                "{name: value for name, value in arrival.headers or () if value is not None}",
+                "dict(arrival.headers or ())",
+            ),
+            Edit("pipeline/decoding.py", "if missing := nulls(arrival):", "if missing := []:"),
+        ),
+        (f"{PROCESS}::test_a_record_with_a_null_header_is_a_dead_letter_and_the_next_is_handled",),
+    ),
+    Removal(
+        "what Quix cannot read is handed over as well",
+        (Edit("pipeline/application.py", "        if message is None:\n", "        if True:\n"),),
+        (f"{PROCESS}::test_a_record_whose_headers_cannot_be_read_is_a_dead_letter_and_the_next_is_handled",),
+    ),
+    Removal(
+        "an unforeseen error is the record's where a known good one decodes",
+        (
+            Edit(
+                "pipeline/intake.py",
+                "            self._probe()\n            self._tell(arrival, error)\n",
+                "            raise\n",
+            ),
+        ),
+        (
+            f"{INTAKE}::test_an_error_that_nobody_foresaw_is_the_records_own_and_is_told_with_its_traceback",
+            "tests/pipeline/test_worker.py::test_a_record_that_nobody_can_decode_ends_alone",
+        ),
+    ),
+    Removal(
+        "and an outage where that does not either",
+        (Edit("pipeline/intake.py", "            self._probe()\n", ""),),
+        (f"{INTAKE}::test_no_record_is_at_fault_where_a_good_one_cannot_be_decoded_either",),
+    ),
+    Removal(
+        "a dead letter that Kafka refuses is sent alone, cut, then bare",
+        (
+            Edit(
+                "pipeline/dead_letters.py",
+                "FORMS = (Form(None, is_alone=False), Form(None), Form(MOST_BYTES), Form(BARE_BYTES, is_bare=True))",
+                "FORMS = (Form(None, is_alone=False), Form(MOST_BYTES, is_alone=False))",
+            ),
+        ),
+        (
+            f"{LETTERS}::test_a_dead_letter_whose_headers_are_too_large_has_its_origin_alone",
+            f"{LETTERS}::test_a_dead_letter_that_kafka_refuses_in_every_form_stops_no_other",
+        ),
+    ),
+    Removal(
+        "the database is asked whether it knows the message that a record names",
+        (Edit("pipeline/decoding.py", "return self._ask(lambda: self._is_known(message))", "return False"),),
+        (
+            f"{DECODING}::test_a_record_that_names_a_known_message_is_heralds_own_whatever_its_source",
+            f"{DECODING}::test_a_record_that_names_a_known_message_and_no_request_is_never_adopted",
+            "tests/pipeline/test_worker.py::test_a_record_of_a_known_message_under_another_source_is_claimed_once_and_never_adopted",
+        ),
+    ),
+    Removal(
+        "records carry the instance of their Herald",
+        (
+            Edit(
+                "pipeline/decoding.py",
+                "        if self._instance is None or instance is None:\n",
+                "        if True:\n",
+            ),
+        ),
+        (
+            f"{DECODING}::test_a_record_of_another_instance_is_not_adopted",
+            f"{DECODING}::test_a_record_of_this_instance_is_its_own_whatever_its_source",
+        ),
+    ),
+)
