@@ -60,21 +60,13 @@ class Contents:
         return key
 
     def dates(self, topic: str, data: object) -> Dates:
-        """What the topic finds in the data, by UTC. Raises Undecodable for what cannot be kept."""
+        """What the topic finds in the data. Raises Undecodable for what cannot be kept."""
         dates = self.topics[topic].dates(data)
         if dates == ANY_TIME:
             return dates
         try:
             check_ahead(dates, now=datetime.fromtimestamp(self._clock(), UTC), max_ahead=self._max_ahead)
-            return msgspec.structs.replace(dates, deliver_at=_utc(dates.deliver_at), deliver_by=_utc(dates.deliver_by))
         except DateError as error:
             message = f"{error} - at `$.{error.field}`"
             raise Undecodable(message) from None
-        except OverflowError:
-            message = "a date that is none by UTC"
-            raise Undecodable(message) from None
-
-
-def _utc(date: datetime | None) -> datetime | None:
-    """PostgreSQL takes no offset beyond 16 hours."""
-    return None if date is None else date.astimezone(UTC)
+        return dates
