@@ -1,6 +1,7 @@
 """How every process reaches Kafka."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -14,7 +15,24 @@ from outbox.startup import wait_until
 
 ANSWER_TIMEOUT = 5.0  # seconds until a broker that does not answer counts as away
 _log = structlog.get_logger()
+DESTROY_AFTER = 60.0  # seconds; by then nobody, and no error that was raised, refers to a client that was given up
 T = TypeVar("T")
+
+# what says that nobody answered; everything else is an answer
+SILENT = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's names, here and below
+        KafkaError._DESTROY,  # noqa: SLF001
+        KafkaError._FAIL,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
 
 
 def kafka_connection(settings: Settings) -> ConnectionConfig:
@@ -57,6 +75,19 @@ def make_admin(settings: Settings) -> AdminClient:
     return AdminClient(librdkafka(settings))
 
 
+def abandon(client: object) -> None:
+    """Let go of a client without waiting: destroying one that is stuck may block for ever (librdkafka 2.12)."""
+    held = [client]
+    timer = threading.Timer(DESTROY_AFTER, held.clear)
+    timer.daemon = True
+    timer.start()
+
+
+def is_silence(error: KafkaException) -> bool:
+    """Whether it says that no broker answered, rather than what one answered."""
+    return code(error) in SILENT
+
+
 def answer_to(asked: Future[T]) -> T:
     """What a broker answers. Raises KafkaException, also where there is no answer in time."""
     try:
@@ -66,13 +97,27 @@ def answer_to(asked: Future[T]) -> T:
 
 
 def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:
-    """Return once a broker answers, or once `stop` is set; retries with backoff, 30 s at most."""
-    if "kafka_bootstrap_servers" not in settings.model_fields_set:
-        _log.warning("kafka_not_configured", setting="KAFKA_BOOTSTRAP_SERVERS", using=LOCAL_KAFKA)
-    admin = make_admin(settings)
+    """Return once a broker answers, or once `stop` is set; retries with backoff, 30 s at most.
+
+    Each time with a new client: one that met a broker in trouble may never connect again.
+    """
+    warn_if_not_configured(settings)
     wait_until(
-        lambda: admin.list_topics(timeout=ANSWER_TIMEOUT),
+        lambda: ask_anew(settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT)),
         what=f"Kafka at {settings.kafka_bootstrap_servers}",
         on=KafkaException,
         stop=stop,
     )
+
+
+def ask_anew(settings: Settings, ask: Callable[[AdminClient], T]) -> T:
+    """What a new admin client answers; it is not kept. Raises what `ask` raises."""
+    admin = make_admin(settings)
+    abandon(admin)
+    return ask(admin)
+
+
+def warn_if_not_configured(settings: Settings) -> None:
+    """Say which broker is meant where nobody said it."""
+    if "kafka_bootstrap_servers" not in settings.model_fields_set:
+        _log.warning("kafka_not_configured", setting="KAFKA_BOOTSTRAP_SERVERS", using=LOCAL_KAFKA)

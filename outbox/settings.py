@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     kafka_ssl_certificate_location: Path | None = Field(None, validation_alias=_named("KAFKA_SSL_CERTIFICATE_LOCATION"))
     kafka_ssl_key_location: Path | None = Field(None, validation_alias=_named("KAFKA_SSL_KEY_LOCATION"))
 
+    kafka_patience: float = Field(
+        30.0, ge=2, le=3600, description="seconds without any answer of Kafka until its clients are given up"
+    )
     partitions: int = Field(4, ge=1, le=1000, description="of a topic that Herald creates")
     replication_factor: int = Field(1, ge=1, le=7, description="of a topic that Herald creates")
 
@@ -195,9 +198,9 @@ class Settings(BaseSettings):
 
 def variable(field: str) -> str:
     """How a setting is spelled in the environment."""
-    if field.startswith("kafka_") or field == "database_url":
-        return field.upper()
-    return f"HERALD_{field.upper()}"
+    known = Settings.model_fields.get(field)
+    has_own_name = known is not None and known.validation_alias is not None
+    return field.upper() if has_own_name else f"HERALD_{field.upper()}"
 
 
 def load_settings() -> Settings:

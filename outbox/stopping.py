@@ -1,13 +1,54 @@
-"""How a process is told to stop."""
+"""How a process is told to stop, and how it leaves whatever its clients do.
 
+A client of Kafka that is stuck can block whoever destroys it, for ever, and the interpreter destroys all of them at
+its end. So a process that has done its work leaves without that, and one that hangs is ended from outside the
+interpreter, after so many seconds.
+"""
+
+import faulthandler
+import logging
+import os
 import signal
+import socket
+import sys
 import threading
+from typing import NoReturn
+
+LEAVE = 10.0  # seconds after SIGTERM, or after what is open has ended, until a process is ended hard
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def stop_on_signals(stop: threading.Event) -> None:
-    """SIGTERM and SIGINT set `stop`, from now on and until the process ends.
+def stop_on_signals(stop: threading.Event, *, leave_within: float | None = None) -> None:
+    """SIGTERM and SIGINT set `stop`, from now on and until the process ends; call it in the main thread.
 
-    In a thread: a signal that comes while the main thread has the event's own lock would wait for it for ever.
+    `leave_within`: seconds after which the process is ended, with exit code 1, if it is still there. A thread waits for
+    the signal's number on a socket: the main thread may have the event's own lock, or be in a call that never returns.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: threading.Thread(target=stop.set, name="stop", daemon=True).start())
+    heard, told = socket.socketpair()
+    told.settimeout(0)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(heard, stop, leave_within), name="stop", daemon=True).start()
+
+
+def _listen(heard: socket.socket, stop: threading.Event, leave_within: float | None) -> None:
+    while number := heard.recv(1):
+        if number[0] not in SIGNALS:
+            continue
+        if leave_within is not None and not stop.is_set():
+            end_hard_in(leave_within)
+        stop.set()
+
+
+def end_hard_in(seconds: float) -> None:
+    """End the process then, with exit code 1, whatever its threads do; they are named on standard error."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now, without destroying what is left of it."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

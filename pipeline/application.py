@@ -14,6 +14,7 @@ from quixstreams.models import RawConfluentKafkaMessageProto, SuccessfulConfluen
 
 from outbox.kafka import kafka_connection
 from outbox.settings import Settings
+from pipeline.connection import STATISTICS, Connection
 from pipeline.sink import DeliverySink
 
 POLL_TIMEOUT = 0.2  # seconds; a record ends the wait at once, the window's end comes this much late at most
@@ -48,12 +49,19 @@ class PipelineApplication(Application):
 
 
 def make_application(
-    settings: Settings, sink: DeliverySink, topics: Iterable[str], hand_over: Callable[[], None], *, folder: Path
+    settings: Settings,
+    sink: DeliverySink,
+    topics: Iterable[str],
+    hand_over: Callable[[], None],
+    *,
+    connection: Connection,
+    folder: Path,
 ) -> Application:
     """One dataframe per topic, all into the same sink; the window is the checkpoint.
 
-    `hand_over` is called when partitions are about to go to another process. A record that cannot even be read goes to
-    the sink as well, to be a dead letter: Quix would end, and end again at the same record.
+    `connection` watches whether the consumer has a broker. `hand_over` is called when partitions are about to go to
+    another process. A record that cannot even be read goes to the sink as well, to be a dead letter: Quix would end,
+    and end again at the same record.
 
     The topics must exist. Quix makes a subfolder of `folder`, though nothing here keeps state in files.
     Raises KafkaException when the broker does not answer.
@@ -81,7 +89,13 @@ def make_application(
         state_dir=folder,
         loglevel=None,
         on_consumer_error=take_unreadable,
-        consumer_extra_config={**CONSUMER, **_timeouts(settings)},
+        broker_availability_timeout=settings.kafka_patience,
+        consumer_extra_config={
+            **CONSUMER,
+            **_timeouts(settings),
+            "statistics.interval.ms": STATISTICS,
+            "stats_cb": connection.note,
+        },
     )
     application.hand_over = hand_over
     for name in topics:

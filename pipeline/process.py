@@ -12,15 +12,17 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from outbox.asking import Asking
 from outbox.breakers import policy_of
 from outbox.database import connect_watched
-from outbox.kafka import ANSWER_TIMEOUT, librdkafka, make_admin, wait_for_kafka
+from outbox.kafka import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database, wait_until
-from outbox.stopping import stop_on_signals
+from outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
 from outbox.topics import names, read_topic_ids
 from pipeline.application import make_application, quieten_quix, run_until
+from pipeline.connection import Connection, SilentKafkaError
 from pipeline.dead_letters import DeadLetters
 from pipeline.decoding import Decoder
 from pipeline.deliverer import Deliverer
@@ -52,20 +54,24 @@ def command() -> None:
     Consumes every registered topic in windows; each message is claimed in the database, delivered
     once, and marked sent, failed or dead. Any number of these may run.
     """
-    stop = threading.Event()
-    stop_on_signals(stop)
     try:
         settings = load_settings()
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
+    stop = threading.Event()
+    leave_within = longest_delivery(settings) + LEAVE
+    stop_on_signals(stop, leave_within=leave_within)
     configure_logs("pipeline")
     quieten_quix()
-    sys.exit(run(settings, stop))
+    leave(run(settings, stop, on_failure=lambda: end_hard_in(leave_within)))
 
 
-def run(settings: Settings, stop: threading.Event) -> int:
-    """Consume until `stop` is set; returns the process's exit code."""
+def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], None] = lambda: None) -> int:
+    """Consume until `stop` is set; returns the process's exit code.
+
+    `on_failure` is called when it begins to end by itself, which may take as long as the deliveries under way.
+    """
     topics = load_topics()
     try:
         router = Router(settings, topics, load_channels(settings))
@@ -86,6 +92,7 @@ def run(settings: Settings, stop: threading.Event) -> int:
     def fail() -> None:
         if not stop.is_set():
             failed.set()
+            on_failure()
         stop.set()
 
     try:
@@ -110,12 +117,26 @@ def consume(
     """Run the application until `stop` is set or it fails, then settle the deliveries that are under way."""
     admin = make_admin(settings)
     worker = make_worker(settings, topics, router, admin, stop=stop, on_error=on_error)
+    asking = Asking(settings, admin, lambda: give_up(SilentKafkaError("Kafka answers nothing any more")))
+
+    def give_up(error: SilentKafkaError) -> bool:
+        _log.warning("kafka_is_silent", reason=str(error), next="ends, to begin with new clients")
+        worker.fail(error)
+        return False
+
     with (
         TemporaryDirectory(prefix="herald-", ignore_cleanup_errors=True) as folder,
-        TopicWatch(lambda: read_topic_ids(admin), worker.fail),
+        TopicWatch(lambda: asking.ask(read_topic_ids), worker.fail),
     ):
         sink = DeliverySink(worker.inbox)
-        application = make_application(settings, sink, topics, worker.hand_over, folder=Path(folder))
+        application = make_application(
+            settings,
+            sink,
+            topics,
+            worker.hand_over,
+            connection=Connection(settings.kafka_patience, give_up),
+            folder=Path(folder),
+        )
         worker.start()
         _log.info("pipeline_started", topics=sorted(topics), group=settings.group, window=settings.window_size)
         try:
@@ -171,10 +192,10 @@ def longest_delivery(settings: Settings) -> float:
 
 def wait_for_topics(settings: Settings, stop: threading.Event) -> None:
     """Return once all of them exist, or once `stop` is set."""
-    admin = make_admin(settings)
 
     def look() -> None:
-        missing = sorted(set(names()) - set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics))
+        found = ask_anew(settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT))
+        missing = sorted(set(names()) - set(found.topics))
         if missing:
             message = f"missing: {', '.join(missing)}; the relay makes them when it starts"
             raise MissingTopicsError(message)

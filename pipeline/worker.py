@@ -102,8 +102,13 @@ class Worker:
             _log.warning("deliveries_left_to_their_leases", deliveries=self._deliveries.open)
 
     def fail(self, error: BaseException) -> None:
-        """Have the process end: whoever adds or flushes from now on is told why, and no offset is committed."""
+        """Have the process end: whoever adds or flushes from now on is told why, and no offset is committed.
+
+        Nothing more is claimed; what is being delivered is finished and recorded.
+        """
         self.inbox.fail(error)
+        self._closing = True
+        self._doorbell.ring()
         self._on_error()
 
     def hand_over(self) -> None:

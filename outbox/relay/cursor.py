@@ -59,16 +59,24 @@ def load(connection: Connection) -> Cursor:
         return Cursor(*cursor.fetchone())  # type: ignore[misc]
 
 
+def check_database(connection: Connection, cursor: Cursor) -> None:
+    """Check that the cursor belongs to this PostgreSQL. Raises CursorError."""
+    with connection.cursor() as here:
+        here.execute(f"SELECT {_HERE}")
+        system_identifier, _timeline = here.fetchone()  # type: ignore[misc]
+    _check(cursor.system_identifier, system_identifier, "PostgreSQL cluster")
+
+
 def begin_term(connection: Connection, cursor: Cursor, *, cluster_id: str) -> Cursor:
     """Check that the cursor belongs to this PostgreSQL and this Kafka, and take it over.
 
     A new timeline (a fail-over) is fine: the stored cursor was replicated with the log it describes.
     Raises CursorError on another cluster, LostLeadError when another relay was faster.
     """
+    check_database(connection, cursor)
     with connection.cursor() as here:
         here.execute(f"SELECT {_HERE}")
-        system_identifier, timeline = here.fetchone()  # type: ignore[misc]
-    _check(cursor.system_identifier, system_identifier, "PostgreSQL cluster")
+        _system_identifier, timeline = here.fetchone()  # type: ignore[misc]
     _check(cursor.cluster_id, cluster_id, "Kafka cluster")
     return save(connection, replace(cursor, timeline=timeline, cluster_id=cluster_id), leap=1 + secrets.randbelow(LEAP))
 

@@ -2,29 +2,33 @@
 
 import sys
 import threading
+import time
+from dataclasses import dataclass
 
 import psycopg2
 import rich_click as click
 import structlog
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.asking import Asking
 from outbox.crash_points import reach
-from outbox.kafka import make_admin, wait_for_kafka
+from outbox.kafka import ANSWER_TIMEOUT, abandon, explanation, make_admin, warn_if_not_configured
 from outbox.logs import configure_logs
 from outbox.relay import cursor as cursors
 from outbox.relay import session as sessions
-from outbox.relay.cursor import CursorError, LostLeadError
+from outbox.relay.cursor import Cursor, CursorError, LostLeadError
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
 from outbox.relay.reader import Limits
 from outbox.relay.rebase import rebase
 from outbox.relay.term import DEAF_POLL, PAGES_AHEAD, POLL, Term
 from outbox.scheduler.retention import CLOSE_BOOKS, Retention
-from outbox.scheduler.schedule import Duty, Scheduler, make_duties
+from outbox.scheduler.schedule import Duty, Scheduler, make_duties, make_kafka_duties, running
 from outbox.scheduler.tasks import load_tasks
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database
-from outbox.stopping import stop_on_signals
+from outbox.stopping import LEAVE, leave, stop_on_signals
 from outbox.topics import make_topics, read_cluster_id
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
@@ -47,8 +51,8 @@ def command(*, is_rebase: bool) -> None:
         click.echo(str(error), err=True)
         sys.exit(2)
     stop = threading.Event()
-    stop_on_signals(stop)
-    sys.exit(_rebase(settings) if is_rebase else run(settings, stop))
+    stop_on_signals(stop, leave_within=LEAVE)
+    leave(_rebase(settings) if is_rebase else run(settings, stop))
 
 
 def _rebase(settings: Settings) -> int:
@@ -67,7 +71,7 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
     except UnreadableLogError as error:
         _log.error("relay_cannot_start", reason=str(error))
         return 1
-    wait_for_kafka(settings, stop)
+    warn_if_not_configured(settings)
     is_careful = False
     while not stop.is_set():
         try:
@@ -110,33 +114,83 @@ def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
 
 
 def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is_careful: bool, poll: float) -> None:
+    """What needs no Kafka goes on while it does not answer; after its patience this relay lets another lead."""
     reach("relay.locked")
     sessions.check_alone(settings)
-    admin = make_admin(settings)
-    made = make_topics(admin, settings)
-    cursor = cursors.begin_term(session, cursors.load(session), cluster_id=read_cluster_id(admin))
+    stored = cursors.load(session)
+    cursors.check_database(session, stored)
+    retention = [Duty(CLOSE_BOOKS, Retention(settings.retention).turn, name="retention")]
+    # what may be slow has a thread of its own: it must not hold up what is due
+    schedulers = (
+        Scheduler(settings, make_duties(settings)),
+        Scheduler(settings, retention, name="retention"),
+        Scheduler(settings, load_tasks(), name="tasks"),
+    )
+    with running(schedulers):
+        kafka = _reach_kafka(session, settings, stop)
+        if kafka is not None:
+            _publish(session, settings, stop, stored, kafka, is_careful=is_careful, poll=poll)
+
+
+@dataclass(frozen=True)
+class _Kafka:
+    """A client that a broker has answered."""
+
+    admin: AdminClient
+    cluster_id: str
+    topics_made: list[str]
+
+
+def _reach_kafka(session: Connection, settings: Settings, stop: threading.Event) -> _Kafka | None:
+    """Ask, each time with a new client, until Kafka answers; None once `stop` is set.
+
+    Raises KafkaException when the patience is over.
+    """
+    deadline = time.monotonic() + settings.kafka_patience
+    while not stop.is_set():
+        admin = make_admin(settings)
+        try:
+            admin.list_topics(timeout=ANSWER_TIMEOUT)
+            sessions.speak(session)
+            made = make_topics(admin, settings)
+            sessions.speak(session)
+            return _Kafka(admin, read_cluster_id(admin), made)
+        except KafkaException as error:
+            abandon(admin)
+            if time.monotonic() > deadline:
+                raise
+            _log.warning("waiting", what="Kafka", reason=explanation(error), next_try_seconds=PAUSE)
+        sessions.speak(session)
+        stop.wait(PAUSE)
+    return None
+
+
+def _publish(  # noqa: PLR0913 - what a term is made of
+    session: Connection,
+    settings: Settings,
+    stop: threading.Event,
+    stored: Cursor,
+    kafka: _Kafka,
+    *,
+    is_careful: bool,
+    poll: float,
+) -> None:
+    """One term, with the duties that ask Kafka beside it. Raises what ends a term."""
+    cursor = cursors.begin_term(session, stored, cluster_id=kafka.cluster_id)
     hears = sessions.hears_notifications(session, settings)
     if not hears:
         _log.warning("notifications_do_not_arrive", consequence=f"looking every {DEAF_POLL} s instead")
-    _log.info("leading", epoch=cursor.epoch, topics_made=made)
+    _log.info("leading", epoch=cursor.epoch, topics_made=kafka.topics_made)
     reach("relay.leading")
     publisher = Publisher(settings, is_careful=is_careful)
     rest, pages = poll if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
     limits = Limits(settings.page_size, settings.memory // MEMORY_OF_A_PAGE)
     term = Term(session, cursor, publisher, limits=limits, poll=rest, pages=pages)
-    duties = make_duties(settings, admin, on_deleted_topic=term.renew.set)
-    retention = [Duty(CLOSE_BOOKS, Retention(settings.retention).turn, name="retention")]
-    # what may be slow has a thread of its own: it must not hold up what is due
-    schedulers = (
-        Scheduler(settings, duties),
-        Scheduler(settings, retention, name="retention"),
-        Scheduler(settings, load_tasks(), name="tasks"),
-    )
-    for scheduler in schedulers:
-        scheduler.start()
+    asking = Asking(settings, kafka.admin, term.is_answered_or_ends)
+    duties = make_kafka_duties(settings, asking, on_deleted_topic=term.renew.set)
     try:
-        term.run(stop)
+        with running([Scheduler(settings, duties, name="kafka-duties")]):
+            term.run(stop)
     finally:
-        for scheduler in schedulers:
-            scheduler.stop()
         publisher.abandon()
+        asking.close()

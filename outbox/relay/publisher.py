@@ -1,5 +1,6 @@
 """Publishes pages and knows when each is settled. Nothing one record does stops the others."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -8,7 +9,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from outbox.conviction import convicts_nobody
-from outbox.kafka import librdkafka
+from outbox.kafka import abandon, librdkafka
 from outbox.relay.cursor import Cursor
 from outbox.relay.reader import Page, Row
 from outbox.relay.records import make_headers
@@ -62,6 +63,10 @@ class BatchRefusedError(PublishError):
     """Kafka refused a batch: go on for some pages with every record in a batch of its own."""
 
 
+class SilentKafkaError(PublishError):
+    """Kafka settled nothing for as long as the patience lasts: only new clients may help (librdkafka 2.12)."""
+
+
 class FatalProducerError(Exception):
     """The idempotent producer cannot go on and never will: the process has to end."""
 
@@ -108,6 +113,20 @@ class Publisher:
         self._pages: deque[InFlight] = deque()
         self._failure: Exception | None = None
         self._has_produced = False
+        self._patience = settings.kafka_patience
+        self._heard_at = time.monotonic()
+        self._acknowledged_at = -math.inf
+        self._is_heard = False
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which something is in flight and nothing was acknowledged."""
+        return time.monotonic() - self._heard_at if self._pages else 0.0
+
+    @property
+    def is_heard_lately(self) -> bool:
+        """Whether something was acknowledged within the patience."""
+        return time.monotonic() - self._acknowledged_at < self._patience
 
     @property
     def in_flight(self) -> int:
@@ -117,6 +136,8 @@ class Publisher:
     def publish(self, page: Page) -> None:
         """Hand every row of a page to the producer. Raises PublishError, FatalProducerError, or what none survives."""
         flying = InFlight(page)
+        if not self._pages:
+            self._heard_at = time.monotonic()
         self._pages.append(flying)
         settle, produce, headers_of = self._settler(flying), self._producer.produce, self._headers
         for row in page.rows:
@@ -143,9 +164,11 @@ class Publisher:
 
         Raises PublishError, FatalProducerError.
         """
+        self._is_heard = False
         self._producer.poll(timeout)
         if self._failure is not None:
             raise self._failure
+        self._check_patience()
         settled: list[InFlight] = []
         while self._pages and self._pages[0].open == 0:
             settled.append(self._pages.popleft())
@@ -155,6 +178,14 @@ class Publisher:
         """Forget everything in flight; the stored cursor knows where to go on."""
         self._producer.purge()
         self._producer.poll(0)
+        abandon(self._producer)
+
+    def _check_patience(self) -> None:
+        if self._is_heard:
+            self._heard_at = self._acknowledged_at = time.monotonic()
+        elif self.silent_for > self._patience:
+            message = f"Kafka acknowledged nothing for {self._patience:g} s"
+            raise SilentKafkaError(message)
 
     def _settler(self, page: InFlight) -> Callable[[KafkaError | None, Message], None]:
         def settle(error: KafkaError | None, message: Message) -> None:
@@ -162,6 +193,8 @@ class Publisher:
                 self._failure = self._failure or BatchRefusedError(error.str())
             elif error is not None:
                 self._judge(error, message.topic(), lambda: page.find(message), page)
+            else:
+                self._is_heard = True
             page.open -= 1
 
         return settle

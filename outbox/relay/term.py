@@ -16,7 +16,7 @@ from outbox.conviction import is_away, text_of
 from outbox.crash_points import reach
 from outbox.relay import cursor as cursors
 from outbox.relay.cursor import Cursor
-from outbox.relay.publisher import InFlight, Publisher
+from outbox.relay.publisher import InFlight, Publisher, SilentKafkaError
 from outbox.relay.reader import Limits, Page, read_page, with_epoch
 from outbox.relay.refusals import record_refusals
 from outbox.relay.session import speak, wait_for_news
@@ -57,6 +57,7 @@ class Term:
         self.renew = threading.Event()  # set it to go on with a new producer
         self._pages_left = math.inf if pages is None else pages
         self._failure: Exception | None = None
+        self._silence: SilentKafkaError | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Publish until `stop` or `renew` is set.
@@ -68,7 +69,8 @@ class Term:
         thread.start()
         try:
             while not (stop.is_set() or self.renew.is_set()) and self._pages_left > 0 and self._publish_next():
-                pass
+                if self._silence is not None:
+                    raise self._silence
         finally:
             self._reading.clear()
             self._ended.set()
@@ -77,6 +79,13 @@ class Term:
             raise self._failure
         if not self.renew.is_set():
             self._drain()
+
+    def is_answered_or_ends(self) -> bool:
+        """Whether Kafka settles records, though whoever asks here hears nothing; if not, the term ends."""
+        if self._publisher.is_heard_lately:
+            return True
+        self._silence = SilentKafkaError("Kafka answers nothing any more, and settles nothing")
+        return False
 
     def _publish_next(self) -> bool:
         """Publish a page if one is there, settle what is acknowledged; False when the reader has ended."""

@@ -15,7 +15,7 @@ from outbox.date_option import Date
 from outbox.kafka import ANSWER_TIMEOUT, make_admin
 from outbox.progress import shown_steps
 from outbox.relay.publisher import FatalProducerError, PublishError
-from outbox.replay.publishing import Replayer, SilentKafkaError
+from outbox.replay.publishing import Replayer
 from outbox.replay.reading import Choice, Span, count_rows, find_span, read_rows
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.stopping import stop_on_signals
@@ -75,7 +75,7 @@ def _replay(settings: Settings, choice: Choice, stop: threading.Event, *, rate: 
         size = settings.page_size if rate is None else max(1, min(settings.page_size, round(rate / TURNS)))
         try:
             replayer.run(read_rows(connection, choice, span, size=size), steps("publishing", total=total))
-        except (PublishError, FatalProducerError, SilentKafkaError) as error:
+        except (PublishError, FatalProducerError) as error:
             message = f"{error}; {_told(replayer, choice, total)}"
             raise ReplayError(message) from None
     return _result(replayer, choice, total)

@@ -11,13 +11,8 @@ from outbox.relay.reader import Page, Row
 from outbox.settings import Settings
 
 PAGES = 8  # in flight at once
-ACK_TIMEOUT = 60.0  # seconds without any acknowledgement until it ends
 POLL = 0.05  # seconds
 _NOWHERE = Cursor("1:1:", None, 0, 0, 0, "", 0, None)  # nothing here is saved
-
-
-class SilentKafkaError(Exception):
-    """Kafka acknowledges nothing any more."""
 
 
 class Replayer:
@@ -37,7 +32,7 @@ class Replayer:
     def run(self, pages: Iterable[list[Row]], show: Callable[[int], None]) -> None:
         """Until all are settled or `stop` is set; what is in flight then is waited for.
 
-        Raises PublishError, FatalProducerError, SilentKafkaError.
+        Raises PublishError, FatalProducerError.
         """
         began = time.monotonic()
         for rows in pages:
@@ -64,27 +59,21 @@ class Replayer:
 
     def _settle(self, most: int) -> None:
         """Wait until at most so many pages are in flight."""
-        heard = time.monotonic()
         while self._publisher.in_flight > most:
-            if self._take(POLL):
-                heard = time.monotonic()
-            elif time.monotonic() - heard > ACK_TIMEOUT:
-                message = f"Kafka acknowledged nothing for {ACK_TIMEOUT:g} s"
-                raise SilentKafkaError(message)
+            self._take(POLL)
 
-    def _take(self, timeout: float) -> bool:
-        """Whether anything has come back."""
+    def _take(self, timeout: float) -> None:
+        """Serve what has come back."""
         try:
             settled = self._publisher.take_settled(timeout)
         except BatchRefusedError:
             self._go_on_carefully()
-            return True
+            return
         for page in settled:
             self._flying.popleft()
             self.refused += page.refused
             self.published += len(page.rows) - len(page.refused)
             self.last = page.rows[-1]
-        return bool(settled)
 
     def _go_on_carefully(self) -> None:
         """Kafka refused a batch for one record's sake: what is in flight goes again, each record alone."""

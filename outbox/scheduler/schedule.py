@@ -3,15 +3,15 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg2
 import structlog
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.asking import Asking
 from outbox.crash_points import reach
 from outbox.database import connect_watched, read_clock
 from outbox.notifier import CHANNEL
@@ -62,6 +62,10 @@ class Scheduler:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """It ends soon."""
+        self._stop.set()
 
     def stop(self) -> None:
         """End after the duty at hand; waits 3 seconds at most, what a duty does may be done by two."""
@@ -117,8 +121,22 @@ class Scheduler:
         self._connection = None
 
 
-def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callable[[], None]) -> list[Duty]:
-    """What Herald itself does by the clock."""
+@contextlib.contextmanager
+def running(schedulers: Sequence[Scheduler]) -> Iterator[None]:
+    """They run while the block does."""
+    for scheduler in schedulers:
+        scheduler.start()
+    try:
+        yield
+    finally:
+        for scheduler in schedulers:
+            scheduler.ask_to_stop()
+        for scheduler in schedulers:
+            scheduler.stop()
+
+
+def make_duties(settings: Settings) -> list[Duty]:
+    """What Herald itself does by the clock, whether Kafka answers or not."""
 
     def leases(connection: Connection) -> int:
         return settle_leases(connection, settings)
@@ -126,26 +144,33 @@ def make_duties(settings: Settings, admin: AdminClient, on_deleted_topic: Callab
     def due(connection: Connection) -> int:
         return request_due(connection, settings)
 
-    def pages(connection: Connection) -> None:
-        note_page(connection, admin)
-
-    def topics(connection: Connection) -> int:
-        return watch_topics(connection, admin, settings, on_deleted_topic)
-
-    def lost(connection: Connection) -> int:
-        return request_lost(connection, admin, settings)
-
     def partitions(connection: Connection) -> None:
         make_partitions(connection, retention=settings.retention, at=read_clock(connection))
 
     return [
         Duty(MAKE_PARTITIONS, partitions, name="partitions"),
-        Duty(WATCH_TOPICS, topics, name="topics"),
         Duty(TICK, leases, name="leases"),
         Duty(TICK, expire, name="expiry"),
         Duty(TICK, due, name="due", again=AGAIN),
         Duty(TICK, requeue_step, name="requeues"),
+        Duty(EMPTY_KEYS, empty_expired_keys, name="keys"),
+    ]
+
+
+def make_kafka_duties(settings: Settings, asking: Asking, on_deleted_topic: Callable[[], None]) -> list[Duty]:
+    """What Herald itself asks Kafka for by the clock."""
+
+    def pages(connection: Connection) -> None:
+        asking.ask(lambda admin: note_page(connection, admin))
+
+    def topics(connection: Connection) -> int:
+        return asking.ask(lambda admin: watch_topics(connection, admin, settings, on_deleted_topic))
+
+    def lost(connection: Connection) -> int:
+        return asking.ask(lambda admin: request_lost(connection, admin, settings))
+
+    return [
+        Duty(WATCH_TOPICS, topics, name="topics"),
         Duty(NOTE_PAGES, pages, name="pages"),
         Duty(settings.sweep_seconds, lost, name="lost"),
-        Duty(EMPTY_KEYS, empty_expired_keys, name="keys"),
     ]

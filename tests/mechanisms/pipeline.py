@@ -53,7 +53,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/process.py",
-                "TopicWatch(lambda: read_topic_ids(admin), worker.fail)",
+                "TopicWatch(lambda: asking.ask(read_topic_ids), worker.fail)",
                 "TopicWatch(dict, worker.fail)",
             ),
         ),

@@ -48,8 +48,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/relay/process.py",
-                "cursor = cursors.begin_term(session, cursors.load(session), cluster_id=read_cluster_id(admin))",
-                "cursor = cursors.begin_term(session, cursors.load(session), cluster_id=read_cluster_id(admin))\n"
+                "cursor = cursors.begin_term(session, stored, cluster_id=kafka.cluster_id)",
+                "cursor = cursors.begin_term(session, stored, cluster_id=kafka.cluster_id)\n"
                 "    with session.cursor() as now:\n"
                 '        now.execute("SELECT pg_current_snapshot()::text")\n'
                 "        cursor = cursors.replace(cursor, previous=now.fetchone()[0])",

@@ -14,6 +14,7 @@ from tests.mechanisms import (
     retention,
     scheduling,
     set_aside,
+    silence,
 )
 from tests.mechanisms.removal import Removal
 
@@ -22,6 +23,7 @@ REMOVALS: tuple[Removal, ...] = (
     *acceptance.REMOVALS,
     *relay.REMOVALS,
     *set_aside.REMOVALS,
+    *silence.REMOVALS,
     *pipeline.REMOVALS,
     *hostile_records.REMOVALS,
     *claims.REMOVALS,

@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from outbox import crash_points
+from outbox.asking import Asking
 from outbox.crash_points import DUTIES, POINTS, armed
 from outbox.kafka import make_admin
-from outbox.scheduler.schedule import make_duties
+from outbox.scheduler.schedule import make_duties, make_kafka_duties
 from tests.conftest import ROOT
 from tests.outbox.connections import make_settings
 
@@ -73,4 +74,7 @@ def test_every_point_is_at_one_place_in_the_code() -> None:
 def test_every_duty_of_the_scheduler_has_its_points(broker: str) -> None:
     settings = make_settings("postgresql://herald@localhost/herald", KAFKA_BOOTSTRAP_SERVERS=broker)
 
-    assert [duty.name for duty in make_duties(settings, make_admin(settings), lambda: None)] == list(DUTIES)
+    asking = Asking(settings, make_admin(settings), lambda: True)
+
+    duties = make_duties(settings) + make_kafka_duties(settings, asking, lambda: None)
+    assert [duty.name for duty in duties] == list(DUTIES)

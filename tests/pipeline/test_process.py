@@ -18,6 +18,7 @@ from tests.servers.foreign_header import publish_with_header
 from tests.servers.herald import HeraldProcess
 from tests.servers.postgres import PostgresServer
 from tests.servers.tansu import Tansu
+from tests.servers.troubled_broker import TroubledBroker
 
 StartPipeline = Callable[[str], HeraldProcess]
 STARTED = "pipeline_started"
@@ -237,3 +238,21 @@ def test_a_wrong_setting_stops_it_and_is_named(start_herald: StartHerald) -> Non
     eventually(lambda: not process.running)
     assert process.exit_code == 2
     assert "DATABASE_URL" in process.output()
+
+
+def test_a_pipeline_that_kafka_leaves_without_an_answer_ends_to_begin_anew(
+    database: str, start_herald: StartHerald, tmp_path: Path
+) -> None:
+    with TroubledBroker(tmp_path) as broker:
+        make_topics(broker.bootstrap_servers)
+        patient = {"HERALD_KAFKA_PATIENCE": "2"}
+        process = start_herald(
+            "pipeline", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers, **patient
+        )
+        process.wait_for(STARTED, JOINED)
+
+        broker.phase = "hanging"
+        process.wait_for("kafka_is_silent", JOINED)
+
+        eventually(lambda: process.exit_code, JOINED)
+        assert process.exit_code == 1

@@ -1,0 +1,49 @@
+"""Notices that the consumer has no connection to any broker for too long: it may never make one again.
+
+A client that got an answer without brokers, and then lost its connection, may wait for ever (librdkafka 2.12 and
+later); it says nothing of it but in its statistics.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+
+import msgspec
+
+STATISTICS = 2_000  # milliseconds between two of the client's statistics
+
+
+class SilentKafkaError(Exception):
+    """No broker answers for as long as the patience lasts: the process ends, to begin with new clients."""
+
+
+class _Broker(msgspec.Struct):
+    state: str = ""
+
+
+class _Statistics(msgspec.Struct):
+    brokers: dict[str, _Broker] = {}
+
+
+class Connection:
+    """`note` gets each of the client's statistics; after `patience` seconds without a broker `on_silence` is called."""
+
+    def __init__(
+        self,
+        patience: float,
+        on_silence: Callable[[SilentKafkaError], object],
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._patience = patience
+        self._on_silence = on_silence
+        self._clock = clock
+        self._connected_at: float | None = None
+
+    def note(self, statistics: str) -> None:
+        """Called by the client, in the thread that polls it."""
+        now = self._clock()
+        brokers = msgspec.json.decode(statistics, type=_Statistics).brokers.values()
+        if self._connected_at is None or any(broker.state == "UP" for broker in brokers):
+            self._connected_at = now
+        elif now - self._connected_at > self._patience:
+            self._on_silence(SilentKafkaError(f"the consumer has had no broker for {self._patience:g} s"))
