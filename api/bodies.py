@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request
 
 from api.problems import WHOLE_BODY, ProblemError, field_problem
+from api.resources import resources_of
 from outbox.dates import DateError
 from outbox.payload import PayloadError, check_json
 
@@ -28,7 +29,8 @@ async def read_json(
     if not raw:
         raise field_problem(WHOLE_BODY, "is empty")
     if len(raw) > AT_ONCE:
-        return await asyncio.to_thread(_checked, raw, decoder, max_bytes), raw
+        async with resources_of(request).large:
+            return await asyncio.to_thread(_checked, raw, decoder, max_bytes), raw
     return _checked(raw, decoder, max_bytes), raw
 
 

@@ -48,7 +48,7 @@ def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> 
             detail = f"more than {MAX_BULK} notifications once every user_ids is expanded, the limit is {MAX_BULK}"
             raise field_problem("items", detail)
         accepted = request_notification(notification, settings, traceparent=traceparent, within=path)
-        size += memoryview(accepted.data).nbytes
+        size += accepted.size
         if size > max_bytes:
             raise _too_large(path, max_bytes)
         acceptances.append(accepted)

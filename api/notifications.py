@@ -28,7 +28,7 @@ from api.parameters import (
 )
 from api.problems import ProblemError, field_problem
 from api.requests import Bulk
-from api.resources import resources_of
+from api.resources import resources_of, room_for
 from api.tracing import traceparent
 from outbox.notification import Notification
 from outbox.queries import NotificationState, events_of_notification, find_notification, list_notifications
@@ -68,8 +68,11 @@ async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]
     resources = resources_of(request)
     max_bytes = resources.settings.max_bulk_body
     bulk, body = await read_json(request, _BULK_DECODER, max_bytes=max_bytes)
+    request_key = await request_key_of(request, body)
     acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request))
-    receipt = await resources.committer.submit(acceptances, await request_key_of(request, body))
+    with room_for(resources, sum(one.size for one in acceptances)):
+        del bulk, body  # while it waits for its commit, a bulk is held once and not three times
+        receipt = await resources.committer.submit(acceptances, request_key)
     return bulk_accepted(receipt, [one.deliver_at for one in acceptances], ttl=resources.settings.idempotency_ttl)
 
 

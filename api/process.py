@@ -9,11 +9,14 @@ from types import FrameType
 
 import rich_click as click
 import structlog
-import uvicorn
 from litestar.concurrency import set_asyncio_executor
 
 from api.app import make_app
+from api.budget import Budget
+from api.door import Door
+from api.limits import limits_of
 from api.resources import Resources
+from api.server import make_server
 from outbox.committer import Committer
 from outbox.database import make_engine
 from outbox.logs import configure_logs
@@ -21,7 +24,6 @@ from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
-GRACE = 5  # seconds that open requests get to finish
 _log = structlog.get_logger()
 
 
@@ -77,15 +79,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     signal.signal(signal.SIGINT, end)
     look.begin()
     set_asyncio_executor(ThreadPoolExecutor(settings.pool_size, thread_name_prefix="reads"))
-    resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"))
+    budget = Budget(settings.memory // 2)  # the other half is for what becomes of the bodies: texts, statements
+    resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"), budget)
     _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-    uvicorn.run(
-        make_app(resources),
-        host=host,
-        port=port,
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,  # no answer depends on the caller's address; the middleware costs every request
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-    )
+    make_server(make_app(resources), Door(limits_of(settings), budget), host=host, port=port).run()

@@ -1,18 +1,23 @@
 """What the handlers use: built once by the process, found again by each request."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from litestar import Request
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from sqlalchemy import Engine
 
+from api.budget import Budget
+from api.problems import unavailable
 from outbox.committer import Committer
 from outbox.settings import Settings
 
 STATE = "resources"
+DEFAULT_BUDGET = 67_108_864  # bytes
+LARGE_AT_ONCE = 2  # large bodies that are checked and decoded, each of which makes copies of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +27,25 @@ class Resources:
     settings: Settings
     committer: Committer
     engine: Engine
+    budget: Budget = field(default_factory=lambda: Budget(DEFAULT_BUDGET))
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_AT_ONCE))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A connection of the pool; committed at the end, rolled back on an error. Raises SQLAlchemyError."""
         with self.engine.begin() as pooled:
             yield cast("Connection", pooled.connection.driver_connection)
+
+
+@contextmanager
+def room_for(resources: Resources, size: int) -> Iterator[None]:
+    """Hold that many bytes more. Raises ProblemError: 503."""
+    if not resources.budget.take(size):
+        raise unavailable("too many large bodies at once, try again")
+    try:
+        yield
+    finally:
+        resources.budget.give_back(size)
 
 
 def resources_of(request: Request[Any, Any, Any]) -> Resources:

@@ -24,6 +24,11 @@ class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
     deliver_by: datetime | None = None
     priority: int | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of its data."""
+        return memoryview(self.data).nbytes
+
 
 # One clock reading for the batch: the event and its projection carry the same date, so a rebuild equals the table.
 _ACCEPT = """

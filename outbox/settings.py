@@ -80,6 +80,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="the API listens here")
     port: Port = Field(8000, description="the API listens here")
+    max_connections: int = Field(1000, ge=1, le=100_000, description="open to one API process")
+    max_header: int = Field(32_768, ge=1024, le=1_048_576, description="bytes of a request's line and headers")
+    header_timeout: Seconds = Field(10.0, description="seconds until a request's header must have come")
+    request_timeout: Seconds = Field(60.0, description="seconds until a whole request must have come")
+    idle_timeout: Seconds = Field(5.0, description="seconds that a connection may rest between two requests")
     supervision: Path | None = Field(None, description="file that names processes which keep ending: not ready then")
     max_body: int = Field(2_097_152, ge=1024, le=104_857_600, description="bytes of one request body")
     max_bulk_body: int = Field(16_777_216, ge=1024, le=104_857_600, description="bytes of one bulk request body")
