@@ -12,6 +12,7 @@ ORDER = (
     "audit",
     "doctor",
     "dead-letters",
+    "set-aside",
     "pause",
     "resume",
     "migrate",

@@ -29,6 +29,7 @@ _TO_EXPIRE = f"""{_FOUND} AND m.deliver_by < {_CLOCK} - {_LATE} AND m.status IN 
 ORDER BY m.deliver_by LIMIT %(limit)s
 """
 _PENDING = f"""{_FOUND} AND m.status = 'pending' AND m.updated_at < {_CLOCK} - make_interval(secs => %(pending)s)
+AND NOT EXISTS (SELECT FROM set_aside AS s WHERE s.stream_id = m.id AND s.version = m.version AND s.decision IS NULL)
 ORDER BY m.updated_at LIMIT %(limit)s
 """
 _BEHIND_CURSOR = """

@@ -15,13 +15,14 @@ NOT_ON_KAFKA = "not-on-kafka"
 READ_PAST = "read-past"
 MOST = 500_000  # pending messages looked for, the oldest first; some 200 bytes of memory each
 
-# Published: an event that asks for this very request, above the floor and within the cursor's snapshot. (What
-# was adopted or recovered has its record from elsewhere.)
+# Published: an event that asks for this very request, above the floor and within the cursor's snapshot, and not set
+# aside. (What was adopted or recovered has its record from elsewhere.)
 _PENDING = """
 SELECT m.id::text, m.request, pg_visible_in_snapshot(m.requested_in, %(previous)s::pg_snapshot) AND EXISTS (
     SELECT FROM outbox AS o
     WHERE o.stream_id = m.id AND o.type = 'message.requested' AND o.topic IS NOT NULL AND o.position > %(floor)s
-      AND (o.headers ->> 'request')::integer = m.request
+      AND o.headers ->> 'request' = m.request::text
+      AND NOT EXISTS (SELECT FROM set_aside AS s WHERE s.stream_id = o.stream_id AND s.version = o.version)
 ) AS is_published
 FROM messages AS m WHERE m.status = 'pending' AND m.id >= %(first_id)s::uuid ORDER BY m.id LIMIT %(most)s
 """

@@ -10,9 +10,7 @@ import msgspec
 import psycopg2
 import rich_click as click
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from outbox.database import connect
 from outbox.desk.deciding import MOST_AT_ONCE, Edit, choose, discard, requeue
@@ -21,7 +19,7 @@ from outbox.desk.filters import Filter
 from outbox.desk.jobs import Job, find_job, make_job
 from outbox.desk.looking import count_dead_letters, find_dead_letter, list_dead_letters, list_groups
 from outbox.desk.options import Reason, filtered
-from outbox.desk.tables import groups_table, letter_text, letters_table
+from outbox.desk.tables import groups_table, letter_text, letters_table, print_table
 from outbox.log import read_stream
 from outbox.settings import Settings, SettingsError, load_settings
 
@@ -66,7 +64,7 @@ def list_command(chosen: Filter, *, is_single: bool, limit: int, as_json: bool) 
     if as_json:
         click.echo(msgspec.json.encode(letters or groups).decode())
         return
-    _print(letters_table(letters) if is_single else groups_table(groups))
+    print_table(letters_table(letters) if is_single else groups_table(groups))
 
 
 @command.command("show")
@@ -159,13 +157,8 @@ def _now(connection: Connection) -> str:
     return str(now)
 
 
-def _print(table: Table) -> None:
-    # what a provider answered is text, though it look like markup
-    Console(highlight=False, markup=False, emoji=False).print(table)
-
-
 def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:
-    _print(groups_table(list_groups(connection, chosen)))
+    print_table(groups_table(list_groups(connection, chosen)))
     click.echo(f"{count_dead_letters(connection, chosen)} would be {what}; nothing was changed. --yes does it")
 
 

@@ -1,14 +1,17 @@
-"""Dead letters as a person reads them."""
+"""Dead letters, and rows of the log that were set aside, as a person reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
+from rich.console import Console
 from rich.table import Table
 
+from outbox.desk.aside import AsideRow
 from outbox.desk.looking import DeadLetter, Group
 from outbox.events import Recorded
 
+_MOST_ERROR = 120  # characters in a table
 _BARE = {"box": None, "padding": (0, 2, 0, 0), "header_style": "bold"}
 
 
@@ -43,6 +46,38 @@ def letter_text(letter: DeadLetter, history: Sequence[Recorded]) -> str:
         "history",
     ]
     return "\n".join([*lines, *(_event(one) for one in history)])
+
+
+def aside_table(rows: Sequence[AsideRow]) -> Table:
+    """One line for each row that was set aside."""
+    table = Table("id", "topic", "reason", "since", "message", "decision", "error", **_BARE)  # type: ignore[arg-type]
+    for one in rows:
+        error = one.error if len(one.error) <= _MOST_ERROR else f"{one.error[:_MOST_ERROR]}…"
+        decision = "-" if one.decision is None else f"{one.decision} by {one.decided_by}"
+        table.add_row(one.name, one.topic or "-", one.reason, _date(one.since), one.status or "none", decision, error)
+    return table
+
+
+def aside_text(row: AsideRow, columns: Mapping[str, str]) -> str:
+    """One, with what can be read of it."""
+    waits = ", which waits for it" if row.waits else ""
+    lines = [
+        f"id           {row.name}",
+        f"set aside    {_date(row.since)}, {row.reason}",
+        f"error        {row.error}",
+        f"message      {row.status or 'none'}{waits}",
+        f"position     {row.position}",
+        *(f"{name:<12} {text}" for name, text in columns.items()),
+    ]
+    if row.decision is not None and row.decided_at is not None:
+        because = f": {row.decided_because}" if row.decided_because else ""
+        lines.append(f"decision     {row.decision} by {row.decided_by}, {_date(row.decided_at)}{because}")
+    return "\n".join(lines)
+
+
+def print_table(table: Table) -> None:
+    """Print it as it is: what a provider answered is text, though it look like markup."""
+    Console(highlight=False, markup=False, emoji=False).print(table)
 
 
 def _event(recorded: Recorded) -> str:

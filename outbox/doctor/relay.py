@@ -30,6 +30,12 @@ SELECT c.system_identifier AS stored, (SELECT system_identifier::text FROM pg_co
 FROM relay_cursor AS c WHERE c.name = 'relay'
 """
 
+_ASIDE = """
+SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER BY since DESC))[1] AS newest,
+    left((array_agg(error ORDER BY since DESC))[1], 200) AS error
+FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
+"""
+
 
 def leads(database: Database) -> Iterator[Finding]:
     """Whoever holds the leader's lock should be a relay."""
@@ -83,8 +89,22 @@ def advances(database: Database) -> Iterator[Finding]:
         yield ok(text)
 
 
+def passed_by(database: Database) -> Iterator[Finding]:
+    """Rows that the relay could not publish: they wait for a person."""
+    rows = database.ask(_ASIDE)
+    for row in rows:
+        several = "1 row of the log is" if row["count"] == 1 else f"{row['count']:,} rows of the log are"
+        yield problem(
+            f"{several} set aside as {row['reason']}, the newest {row['newest']}: {row['error']}",
+            f"Look at it: herald set-aside show {row['newest']}; then herald set-aside publish, or discard",
+        )
+    if not rows:
+        yield ok("no row of the log is set aside")
+
+
 CHECKS = (
     Check("leader", leads),
     Check("cursor's PostgreSQL", belongs),
     Check("backlog", advances),
+    Check("set aside", passed_by),
 )

@@ -71,8 +71,9 @@ class Replayer:
             return
         for page in settled:
             self._flying.popleft()
-            self.refused += page.refused
-            self.published += len(page.rows) - len(page.refused)
+            refused = [*page.refused, *((row, str(why)) for row, why in page.unfit)]
+            self.refused += refused
+            self.published += len(page.rows) - len(refused)
             self.last = page.rows[-1]
 
     def _go_on_carefully(self) -> None:

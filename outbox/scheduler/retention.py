@@ -56,7 +56,7 @@ class Retention:
         waits_for = close_books(connection, retention=self._retention, at=at)
         if waits_for is not None:
             self._tell(waits_for)
-        forget_requeues(connection, before=at - timedelta(seconds=self._retention))
+        forget_decisions(connection, before=at - timedelta(seconds=self._retention))
 
     def _tell(self, reason: str) -> None:
         if monotonic() - self._told.get(reason, -TELL_AGAIN) >= TELL_AGAIN:
@@ -84,10 +84,11 @@ def close_books(connection: Connection, *, retention: float, at: datetime) -> st
     return waits_for
 
 
-def forget_requeues(connection: Connection, *, before: datetime) -> None:
-    """Delete the jobs that ended before that date."""
+def forget_decisions(connection: Connection, *, before: datetime) -> None:
+    """Delete the jobs that ended before that date, and what was set aside and decided about before it."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM requeues WHERE finished_at < %s", (before,))
+        cursor.execute("DELETE FROM set_aside WHERE decided_at < %s", (before,))
 
 
 def _advance(connection: Connection, since: datetime) -> str | None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import psycopg2
@@ -44,6 +44,12 @@ SELECT destination, reason, opened_at, probe_at, failures,
 FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at
 """
 
+_ASIDE = """
+SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER BY since DESC))[1] AS newest,
+    (array_agg(error ORDER BY since DESC))[1] AS error
+FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
+"""
+
 # `retention` in seconds, or null: then nothing is ever due.
 _PARTITIONS = """
 SELECT (count(*) FILTER (WHERE parent = 'messages'))::integer AS count, min(ends_at) AS oldest_until,
@@ -83,6 +89,7 @@ class DatabaseStatus:
     relay: Answer
     pauses: Answer
     breakers: Answer
+    aside: Answer
 
 
 def read_database(settings: Settings) -> DatabaseStatus:
@@ -92,13 +99,13 @@ def read_database(settings: Settings) -> DatabaseStatus:
         connection = connect(patient, "herald-status")
     except psycopg2.Error as error:
         away = Answer([], reason(error))
-        return DatabaseStatus(away, away, away, away, away, away, away)
+        return DatabaseStatus(*[away] * len(fields(DatabaseStatus)))
     with contextlib.closing(connection):
         connection.autocommit = True
         ask = _asker(connection)
         revision = ask("SELECT version_num AS revision FROM alembic_version")
         partitions = _PARTITIONS.format(retention="NULL" if settings.retention is None else settings.retention)
-        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS)
+        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE)
         return DatabaseStatus(ask(_SERVER), revision, *(ask(query) for query in queries))
 
 

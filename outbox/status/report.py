@@ -50,6 +50,7 @@ def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Setting
         "relay": {**database.relay.row, "error": database.relay.error},
         "pauses": {"items": database.pauses.rows, "error": database.pauses.error},
         "open_breakers": {"items": database.breakers.rows, "error": database.breakers.error},
+        "set_aside": {"items": database.aside.rows, "error": database.aside.error},
         "kafka": {
             "brokers": kafka.brokers,
             "group": settings.group,
@@ -72,6 +73,7 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
         rows.add_row("relay", _shown(database.relay, _relay))
         _add_rows(rows, "paused", database.pauses, _pause)
         _add_rows(rows, "failing", database.breakers, _breaker)
+        _add_rows(rows, "set aside", database.aside, _aside)
     rows.add_row(
         "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
     )
@@ -151,6 +153,10 @@ def _pause(row: Row) -> str:
 
 def _breaker(row: Row) -> str:
     return f"{row['destination']}{_because(row['reason'])}; tried again in {duration(max(row['probe_in_seconds'], 0))}"
+
+
+def _aside(row: Row) -> str:
+    return f"{row['count']:,} {row['reason']}, the newest {row['newest']}: {row['error']}"
 
 
 def _because(reason: str | None) -> str:

@@ -3,6 +3,7 @@
 from tests.mechanisms.removal import Edit, Removal
 
 ASIDE = "tests/relay/test_set_aside.py"
+DESK = "tests/desk/test_set_aside.py"
 
 REMOVALS = (
     Removal(
@@ -70,5 +71,35 @@ REMOVALS = (
         "a message whose request is set aside is not requested again",
         (Edit("outbox/scheduler/requests.py", "AND {NOT_ASIDE} AND {condition}", "AND {condition}"),),
         (f"{ASIDE}::test_a_message_whose_request_is_set_aside_is_not_requested_again",),
+    ),
+    Removal(
+        "discarding ends a message that waits",
+        (Edit("outbox/desk/aside.py", "        cursor.execute(_DISCARD, values)\n", "        pass\n"),),
+        (f"{DESK}::test_a_discarded_row_ends_the_message_that_waits_for_it",),
+    ),
+    Removal(
+        "publishing requests a message that waits again",
+        (Edit("outbox/desk/aside.py", "    if not request_again(connection, choice, limit=1):\n", "    if choice:\n"),),
+        (f"{DESK}::test_a_published_row_requests_the_message_that_waits_for_it",),
+    ),
+    Removal(
+        "publishing publishes the record of a row without a message",
+        (
+            Edit(
+                "outbox/desk/aside_command.py",
+                "            publish_row(connection, settings, row, threading.Event())\n",
+                "",
+            ),
+        ),
+        (f"{DESK}::test_a_row_without_a_message_is_published_as_it_is",),
+    ),
+    Removal(
+        "status, doctor and audit name what was set aside",
+        (
+            Edit("outbox/doctor/relay.py", '    Check("set aside", passed_by),\n', ""),
+            Edit("outbox/status/report.py", '        _add_rows(rows, "set aside", database.aside, _aside)\n', ""),
+            Edit("outbox/audit/order.py", "        check_aside(connection, scope),\n", ""),
+        ),
+        (f"{DESK}::test_what_is_set_aside_is_named_by_status_doctor_and_audit",),
     ),
 )

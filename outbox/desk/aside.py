@@ -1,0 +1,151 @@
+"""Rows of the log that were set aside: who looks at one sees what can be read of it, and decides."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from psycopg2.extras import RealDictCursor
+
+from outbox.database import reason
+from outbox.scheduler.requests import Choice, request_again
+
+SHOWN = 2_000  # characters of a column
+
+
+class AsideRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that was set aside; `decision` is null as long as nobody has decided, `status` where it has no message."""
+
+    stream_id: UUID
+    version: int
+    position: int
+    topic: str | None
+    reason: str
+    error: str
+    since: datetime
+    decision: str | None
+    decided_at: datetime | None
+    decided_by: str | None
+    decided_because: str | None
+    type: str | None
+    status: str | None
+    waits: bool
+
+    @property
+    def name(self) -> str:
+        """As its record would be called in `ce_id`."""
+        return f"{self.stream_id}.{self.version}"
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Who decides, and why."""
+
+    by: str
+    because: str | None
+
+
+# `waits`: a message that asks for nothing else, and is not requested again until somebody decides.
+_ROWS = """
+SELECT s.stream_id::text, s.version, s.position, s.topic, s.reason, s.error, s.since, s.decision, s.decided_at,
+       s.decided_by, s.decided_because, o.type, m.status,
+       coalesce(m.status = 'pending' AND m.version = s.version, false) AS waits
+FROM set_aside AS s
+LEFT JOIN outbox AS o ON o.stream_id = s.stream_id AND o.version = s.version
+LEFT JOIN messages AS m ON m.id = s.stream_id
+"""
+_LIST = f"{_ROWS} WHERE s.decision IS NULL OR %(is_all)s ORDER BY s.since, s.position LIMIT %(limit)s"
+_FIND = (
+    f"{_ROWS} WHERE s.stream_id = %(id)s::uuid AND (s.version = %(version)s OR %(version)s IS NULL) ORDER BY s.version"
+)
+
+_DISCARD = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+locked AS MATERIALIZED (
+    SELECT id FROM messages WHERE id = %(id)s::uuid AND status = 'pending' AND version = %(version)s
+    FOR NO KEY UPDATE
+),
+moved AS (
+    UPDATE messages AS m
+    SET version = m.version + 1, status = 'discarded', reason = %(because)s, updated_at = clock.at
+    FROM locked, clock
+    WHERE m.id = locked.id
+    RETURNING m.id, m.version, m.reason, m.updated_at
+)
+INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
+SELECT id, version, 'message.discarded', jsonb_build_object('reason', reason), updated_at FROM moved
+"""
+_DECIDE = """
+UPDATE set_aside
+SET decision = %(decision)s, decided_at = clock_timestamp(), decided_by = %(by)s, decided_because = %(because)s
+WHERE stream_id = %(id)s::uuid AND version = %(version)s AND decision IS NULL
+"""
+_COLUMNS = ("type", "topic", "key", "recorded_at", "headers", "payload")
+
+
+def list_aside(connection: Connection, *, limit: int, is_all: bool) -> list[AsideRow]:
+    """The oldest first; with `is_all` those that were decided too."""
+    return _fetch(connection, _LIST, {"limit": limit, "is_all": is_all})
+
+
+def find_aside(connection: Connection, stream_id: UUID, version: int | None) -> list[AsideRow]:
+    """The one of that version, or all of the stream."""
+    return _fetch(connection, _FIND, {"id": str(stream_id), "version": version})
+
+
+def readable_columns(connection: Connection, row: AsideRow) -> dict[str, str]:
+    """What can be shown of it, column by column, and why the rest cannot be; ends the transaction."""
+    shown: dict[str, str] = {}
+    for column in _COLUMNS:
+        statement = f"SELECT left({column}::text, {SHOWN}) FROM outbox WHERE stream_id = %s AND version = %s"
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, (str(row.stream_id), row.version))
+                found = cursor.fetchone()
+        except (psycopg2.Error, ValueError) as error:
+            connection.rollback()
+            shown[column] = f"cannot be read: {reason(error)}"
+            continue
+        shown[column] = "gone" if found is None else "-" if found[0] is None else found[0]
+    return shown
+
+
+def discard_aside(connection: Connection, row: AsideRow, decision: Decision) -> None:
+    """Give it up; a message that waits for it ends as `discarded`. In the caller's transaction."""
+    values = {"id": str(row.stream_id), "version": row.version, "because": decision.because}
+    with connection.cursor() as cursor:
+        cursor.execute(_DISCARD, values)
+    _decide(connection, row, "discarded", decision)
+
+
+def request_aside(connection: Connection, row: AsideRow, decision: Decision) -> bool:
+    """Request its message again, in the caller's transaction; False where none waits for it any more.
+
+    Raises psycopg2.Error where its data cannot be read even now.
+    """
+    query = "SELECT id, version FROM messages WHERE id = %(id)s AND version = %(version)s AND status = 'pending'"
+    choice = Choice(f"{query} LIMIT %(limit)s", {"id": str(row.stream_id), "version": row.version}, "'lost'")
+    if not request_again(connection, choice, limit=1):
+        return False
+    note_published(connection, row, decision)
+    return True
+
+
+def note_published(connection: Connection, row: AsideRow, decision: Decision) -> None:
+    """Note that its record was published, in the caller's transaction."""
+    _decide(connection, row, "published", decision)
+
+
+def _decide(connection: Connection, row: AsideRow, what: str, decision: Decision) -> None:
+    values = {"id": str(row.stream_id), "version": row.version, "decision": what}
+    with connection.cursor() as cursor:
+        cursor.execute(_DECIDE, {**values, "by": decision.by, "because": decision.because})
+
+
+def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[AsideRow]:
+    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(query, values)
+        rows: Sequence[dict[str, Any]] = cursor.fetchall()
+    return [AsideRow(**{**row, "stream_id": UUID(row["stream_id"])}) for row in rows]
