@@ -90,6 +90,8 @@ def insist(
     """
     done, suspects = list(found.done), found.excused
     for _ in range(TRIES - 1):
+        if not suspects:
+            break
         pause(TRY_PAUSE)
         still: list[Suspect[Item]] = []
         for suspect in suspects:

@@ -1,8 +1,8 @@
 """What the pipeline writes: outcomes and claims, in one transaction, over one connection.
 
-A transaction that fails on data is split in halves until the one bad record stands alone. One that
-fails because the database is away is repeated on a new connection, for a while: an outage is never
-a record's fault.
+A transaction that fails for the sake of one outcome or one request is narrowed down to it (outbox/conviction.py), and
+that one ends alone. One that fails because the database is away, full, locked, or not as Herald left it is repeated,
+on a new connection, for a while: an outage is never a record's fault.
 """
 
 import contextlib
@@ -17,22 +17,24 @@ import psycopg2
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.adoption import Foreign, Lost, adopt, is_known, read_horizon, read_reach, recover, unknown
-from outbox.breakers import BreakerPolicy, report_outcomes
-from outbox.claims import Claim, Record, claim
-from outbox.crash_points import reach
-from outbox.database import is_data_error, is_outage
-from outbox.outcomes import Outcome, record_outcomes
-from outbox.registry import DEAD_LETTERS
+from outbox.adoption import is_known, read_reach
+from outbox.breakers import BreakerPolicy
+from outbox.claims import Claim, Record
+from outbox.conviction import Convictions, convicts_nobody, insist, narrow, text_of
+from outbox.dates import ANY_TIME
+from outbox.outcomes import Outcome
 from pipeline.records import Request
+from pipeline.retry import storable
+from pipeline.transaction import Refused, Terms, Transaction
 
 PATIENCE = 60.0  # seconds an outage may last before the process ends and its supervisor takes over
 FIRST_WAIT = 0.1  # seconds until the first repetition; doubled up to LONGEST_WAIT
 LONGEST_WAIT = 5.0  # seconds
+# SQLSTATE classes of what passes by itself, as a lock, a full disk or a server that restarts: nothing is narrowed down
+PASSES = ("08", "25", "26", "40", "53", "55", "57", "58")
 
-Refused = list[tuple[Request, str]]
-Terms = Callable[[Request], Record]
 T = TypeVar("T")
+Item = Outcome | Request
 
 _log = structlog.get_logger()
 
@@ -42,10 +44,27 @@ class OutageError(Exception):
 
 
 class Written(msgspec.Struct):
-    """`won`: attempts by message id; `refused`: what cannot be stored, and why."""
+    """`won`: attempts by message id; `refused`: what cannot be stored, and why.
 
-    won: dict[UUID, Claim]
-    refused: Refused
+    `replaced`: requests that were claimed only to end with the reason they now have.
+    """
+
+    won: dict[UUID, Claim] = {}
+    refused: Refused = []
+    replaced: dict[UUID, Request] = {}
+
+
+class _Batch:
+    """What is to be written, and what of it is: an outage in between must cost nobody its attempt."""
+
+    def __init__(self, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> None:
+        self.outcomes, self.requests = list(outcomes), list(requests)
+        self.written = Written()
+
+    def done(self, items: Sequence[Item]) -> None:
+        over = {id(item) for item in items}
+        self.outcomes = [one for one in self.outcomes if id(one) not in over]
+        self.requests = [one for one in self.requests if id(one) not in over]
 
 
 class Ledger:
@@ -66,17 +85,19 @@ class Ledger:
     ) -> None:
         self._connect = connect
         self._connection: Connection | None = None
-        self._breakers = breakers
-        self._lease = lease
+        self._transaction = Transaction(breakers, lease=lease)
+        self._convictions, self._tracebacks = Convictions(), Convictions()
         self._stop = stop
         self._patience = patience
 
     def write(self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms) -> Written:
         """Record the outcomes, claim the requests by their terms; at most one of either per message.
 
-        Raises OutageError when the database stays away.
+        Raises OutageError when the database stays away, and what fails for all and is no error of the database.
         """
-        return self._patiently(lambda connection: self._write(connection, outcomes, requests, terms))
+        batch = _Batch(outcomes, requests)
+        self._patiently(lambda connection: self._write(connection, batch, terms))
+        return batch.written
 
     def read_reach(self) -> int:
         """As outbox.adoption has it. Raises OutageError when the database stays away."""
@@ -101,7 +122,7 @@ class Ledger:
                 return act(self._connection)
             except psycopg2.Error as error:
                 self.close()
-                if not is_outage(error):
+                if not convicts_nobody(error):
                     raise
                 if self._stop.is_set() or monotonic() > deadline:
                     raise OutageError(str(error).strip()) from error
@@ -109,106 +130,89 @@ class Ledger:
             self._stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _write(
-        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms
-    ) -> Written:
+    def _write(self, connection: Connection, batch: _Batch, terms: Terms) -> None:
+        """Together where that works, else the outcomes and the requests each for themselves, narrowed down."""
         try:
-            written = self._transact(connection, outcomes, requests, terms)
-            reach("pipeline.written")
-            connection.commit()
-        except psycopg2.Error as error:
-            if not is_data_error(error):
+            self._act(connection, batch, [*batch.outcomes, *batch.requests], terms)
+        except Exception as error:
+            if _passes(error):
                 raise
-            connection.rollback()
-            return self._halve(connection, outcomes, requests, terms, error)
-        return written
+            self._narrow(connection, batch, batch.outcomes, terms)
+            self._narrow(connection, batch, batch.requests, terms)
 
-    def _transact(
-        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms
-    ) -> Written:
-        if outcomes:
-            record_outcomes(connection, outcomes, dead_letters=DEAD_LETTERS)
-            report_outcomes(connection, outcomes, self._breakers)
-        if not requests:
-            return Written({}, [])
-        if foreign := [_foreign(request) for request in requests if request.version is None]:
-            adopt(connection, foreign)
-        won = self._claim(connection, requests, terms)
-        lost, refused = self._lost(connection, [one for one in requests if one.version and one.id not in won])
-        if lost:
-            recover(connection, [_lost(request) for request in lost])
-            won.update(self._claim(connection, lost, terms))
-            _log.warning("requests_recovered", messages=len(lost))
-        return Written(won, refused)
+    def _act(self, connection: Connection, batch: _Batch, items: Sequence[Item], terms: Terms) -> None:
+        outcomes = [item for item in items if isinstance(item, Outcome)]
+        requests = [item for item in items if isinstance(item, Request)]
+        won, refused = self._transaction.write(connection, outcomes, requests, terms)
+        batch.written.won |= won
+        batch.written.refused += refused
+        batch.done(items)
 
-    def _claim(self, connection: Connection, requests: Sequence[Request], terms: Terms) -> dict[UUID, Claim]:
-        return claim(connection, [terms(one) for one in requests], lease=self._lease)
+    def _narrow(self, connection: Connection, batch: _Batch, items: Sequence[Item], terms: Terms) -> None:
+        if not items:
+            return
 
-    def _lost(self, connection: Connection, losers: list[Request]) -> tuple[list[Request], Refused]:
-        """Of Herald's own records that won nothing: those whose message the database lost.
+        def act(some: Sequence[Item]) -> None:
+            self._act(connection, batch, some, terms)
 
-        What is older than its lowest partition was not lost: it had ended and left, and this is a copy read again.
-        """
-        missing = unknown(connection, [one.id for one in losers]) if losers else set()
-        if not missing:
-            return [], []
-        horizon = read_horizon(connection)
-        if copies := sum(one < horizon for one in missing):
-            _log.info("copies_dropped", messages=copies, reason="they had ended and left with their partition")
-        gone = [one for one in losers if one.id in missing and one.id >= horizon]
-        refused = [(one, one.defect or "") for one in gone if one.raw is None]
-        return [one for one in gone if one.raw is not None], refused
+        def probe() -> None:
+            self._transaction.probe(connection)
 
-    def _halve(
-        self,
-        connection: Connection,
-        outcomes: Sequence[Outcome],
-        requests: Sequence[Request],
-        terms: Terms,
-        error: psycopg2.Error,
-    ) -> Written:
-        if outcomes and requests:
-            return _joined(self._write(connection, outcomes, (), terms), self._write(connection, (), requests, terms))
-        if len(requests) == 1:
-            return Written({}, [(requests[0], f"PostgreSQL refuses it: {error.diag.message_primary}")])
-        if len(outcomes) == 1:
-            # its attempt stays open, and the end of its lease brings it back
-            _log.error("outcome_refused", id=str(outcomes[0].id), reason=error.diag.message_primary)
-            return Written({}, [])
-        middle = max(len(outcomes), len(requests)) // 2
-        return _joined(
-            self._write(connection, outcomes[:middle], requests[:middle], terms),
-            self._write(connection, outcomes[middle:], requests[middle:], terms),
+        found = insist(narrow(items, act, probe), act, probe, self._stop.wait)
+        for suspect in found.convicted:
+            if isinstance(suspect.item, Outcome):
+                self._record_plainly(connection, batch, suspect.item, suspect.error)
+            else:
+                self._refuse(connection, batch, suspect.item, suspect.error)
+            batch.done([suspect.item])
+
+    def _record_plainly(self, connection: Connection, batch: _Batch, outcome: Outcome, error: Exception) -> None:
+        """What became of the attempt, without the words; if not even that, the end of its lease brings it back."""
+        self._tell("outcome_refused", outcome.id, error)
+        plain = Outcome(
+            id=outcome.id,
+            attempt=outcome.attempt,
+            outcome=outcome.outcome,
+            reason="its reason could not be stored",
+            retry_in=outcome.retry_in,
         )
+        self._try(connection, batch, plain, lambda request: Record(request.id, request.request))
+
+    def _refuse(self, connection: Connection, batch: _Batch, request: Request, error: Exception) -> None:
+        """A dead letter, or the end of Herald's own message, which stays pending where an error ends too many."""
+        reason = storable(text_of(error))
+        self._tell("request_refused", request.id, error)
+        if request.version is None:
+            batch.written.refused.append((request, reason))
+            return
+        if convicts_nobody(error) or not self._convictions.allows(error):
+            _log.error("request_left", id=str(request.id), next="it is requested again")
+            return
+        ended = msgspec.structs.replace(
+            request, defect=reason, raw=None, data=None, error=None, destination=None, dates=ANY_TIME
+        )
+        if self._try(connection, batch, ended, lambda one: Record(one.id, one.request)):
+            batch.written.replaced[request.id] = ended
+        else:
+            batch.written.refused.append((request, reason))
+
+    def _tell(self, event: str, message: UUID, error: Exception) -> None:
+        """With a traceback, for the first of a kind in a minute."""
+        traceback = error if self._tracebacks.allows(error) else None
+        _log.error(event, id=str(message), reason=text_of(error), exc_info=traceback)
+
+    def _try(self, connection: Connection, batch: _Batch, item: Item, terms: Terms) -> bool:
+        try:
+            self._act(connection, batch, [item], terms)
+        except Exception as error:
+            if _passes(error):
+                raise
+            return False
+        return True
 
 
-def _joined(first: Written, second: Written) -> Written:
-    return Written(first.won | second.won, first.refused + second.refused)
-
-
-def _foreign(request: Request) -> Foreign:
-    return Foreign(
-        id=request.id,
-        topic=request.topic,
-        key=request.key,
-        data=msgspec.Raw(request.raw or b"null"),
-        source=request.source,
-        traceparent=request.traceparent,
-        deliver_at=request.dates.deliver_at,
-        deliver_by=request.dates.deliver_by,
-        priority=request.dates.priority,
-    )
-
-
-def _lost(request: Request) -> Lost:
-    return Lost(
-        id=request.id,
-        version=request.version or 1,
-        topic=request.topic,
-        key=request.key,
-        data=msgspec.Raw(request.raw or b"null"),
-        request=request.request,
-        traceparent=request.traceparent,
-        deliver_by=request.dates.deliver_by,
-        priority=request.dates.priority,
+def _passes(error: Exception) -> bool:
+    """Whether to wait instead of asking whose fault it is: halves would each wait for the same lock."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, psycopg2.Error) and (error.pgcode is None or error.pgcode.startswith(PASSES))
     )

@@ -136,6 +136,7 @@ class Worker:
         if written.won:
             reach("pipeline.claimed")
         self._deliveries.settled(outcomes)
+        requests = [written.replaced.get(one.id, one) for one in requests]
         attempts = self._claiming.attempts(requests, written.won, asked_at=asked_at, generation=self._health.generation)
         if attempts:
             self._deliveries.submit(attempts)

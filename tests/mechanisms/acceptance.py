@@ -85,8 +85,8 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/ledger.py",
-                "                if not is_outage(error):\n",
-                "                if is_outage(error):\n",
+                "                if not convicts_nobody(error):\n",
+                "                if convicts_nobody(error):\n",
             ),
         ),
         ("tests/pipeline/test_ledger.py::test_an_outage_refuses_no_record",),

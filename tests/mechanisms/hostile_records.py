@@ -3,6 +3,7 @@
 from tests.mechanisms.removal import Edit, Removal
 
 DECODING = "tests/pipeline/test_decoding.py"
+LEDGER = "tests/pipeline/test_ledger.py"
 INTAKE = "tests/pipeline/test_intake.py"
 PROCESS = "tests/pipeline/test_process.py"
 LETTERS = "tests/pipeline/test_dead_letters.py"
@@ -57,6 +58,59 @@ REMOVALS = (
             f"{LETTERS}::test_a_dead_letter_whose_headers_are_too_large_has_its_origin_alone",
             f"{LETTERS}::test_a_dead_letter_that_kafka_refuses_in_every_form_stops_no_other",
         ),
+    ),
+    Removal(
+        "whatever the error is, it is narrowed down",
+        (
+            Edit(
+                "pipeline/ledger.py",
+                "            if _passes(error):\n                raise\n            self",
+                '            if getattr(error, "pgcode", "") != "54000":\n                raise\n            self',
+            ),
+        ),
+        (
+            f"{LEDGER}::test_an_error_of_postgresql_that_nobody_foresaw_is_the_foreign_records_that_causes_it",
+            f"{LEDGER}::test_an_error_of_python_that_nobody_foresaw_ends_heralds_own_message_with_its_text",
+            f"{LEDGER}::test_what_fails_three_times_alone_while_others_succeed_is_set_aside_whatever_the_error",
+        ),
+    ),
+    Removal(
+        "an outcome is recorded without its words",
+        (
+            Edit(
+                "pipeline/ledger.py",
+                "                self._record_plainly(connection, batch, suspect.item, suspect.error)\n",
+                "                pass\n",
+            ),
+        ),
+        (f"{LEDGER}::test_an_outcome_whose_words_are_refused_is_recorded_without_them",),
+    ),
+    Removal(
+        "a limit of convictions",
+        (
+            Edit(
+                "pipeline/ledger.py",
+                "if convicts_nobody(error) or not self._convictions.allows(error):",
+                "if convicts_nobody(error):",
+            ),
+        ),
+        (f"{LEDGER}::test_above_a_limit_in_a_minute_no_message_is_ended_by_the_same_error",),
+    ),
+    Removal(
+        "a changed schema is waited for",
+        (
+            Edit(
+                "pipeline/ledger.py",
+                "                if not convicts_nobody(error):\n",
+                '                if (error.pgcode or "").startswith("42"):\n',
+            ),
+        ),
+        (f"{LEDGER}::test_a_changed_schema_refuses_no_record",),
+    ),
+    Removal(
+        "what was won before an outage is kept",
+        (Edit("pipeline/ledger.py", "        batch.written.won |= won\n", "        batch.written.won = won\n"),),
+        (f"{LEDGER}::test_what_was_claimed_before_an_outage_is_not_forgotten",),
     ),
     Removal(
         "the database is asked whether it knows the message that a record names",

@@ -45,7 +45,13 @@ REMOVALS = (
     ),
     Removal(
         "a transaction of the pipeline is halved until the bad record stands alone",
-        (Edit("pipeline/ledger.py", "        if len(requests) == 1:\n", "        if requests:\n"),),
+        (
+            Edit(
+                "pipeline/ledger.py",
+                "            if _passes(error):\n                raise\n            self",
+                "            raise\n            self",
+            ),
+        ),
         ("tests/pipeline/test_ledger.py::test_one_record_that_postgresql_refuses_stands_alone_in_the_end",),
     ),
     Removal(
@@ -102,7 +108,7 @@ REMOVALS = (
         "own records of unknown messages are appended under their own ids",
         (
             Edit(
-                "pipeline/ledger.py",
+                "pipeline/transaction.py",
                 "missing = unknown(connection, [one.id for one in losers]) if losers else set()",
                 "missing = set()",
             ),

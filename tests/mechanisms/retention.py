@@ -49,7 +49,7 @@ REMOVALS = (
     ),
     Removal(
         "below the horizon, what the database does not know has left",
-        (Edit("pipeline/ledger.py", " and one.id >= horizon]", "]"),),
+        (Edit("pipeline/transaction.py", " and one.id >= horizon]", "]"),),
         ("tests/pipeline/test_ledger.py::test_a_copy_of_a_message_that_ended_and_left_is_dropped",),
     ),
 )

@@ -21,9 +21,11 @@ from pipeline.ledger import Ledger, OutageError
 from pipeline.records import Arrival, Request
 from pipeline.topic_ids import TopicIds
 from pipeline.topics import notifications
+from pipeline.transaction import Transaction
 from tests.outbox.connections import compared, execute
 from tests.pipeline.parts import make_ledger
 from tests.pipeline.records import (
+    NOTIFICATION,
     NOW,
     REACH,
     SOURCE,
@@ -238,3 +240,149 @@ def away_at_first(database: str) -> Callable[[], Connection]:
         return answer
 
     return connect_or_fail
+
+
+@pytest.fixture
+def refuse(database: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have PostgreSQL refuse new events whose payload or stream matches a text, by any SQLSTATE."""
+    monkeypatch.setattr("outbox.conviction.TRY_PAUSE", 0.0)
+
+    def refuse(pattern: str, state: str = "P0001") -> None:
+        with opened(database) as connection:
+            execute(
+                connection,
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new::text ~ TG_ARGV[0] THEN"
+                f" RAISE EXCEPTION 'nobody foresaw it' USING ERRCODE = '{state}'; END IF; RETURN new; END $$;"
+                f" CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION refuse('{pattern}')",
+            )
+
+    return refuse
+
+
+def test_an_error_of_postgresql_that_nobody_foresaw_is_the_foreign_records_that_causes_it(
+    database: str, ledger: Ledger, refuse: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    accepted = [new_id() for _ in range(5)]
+    accept(database, *accepted)
+    (bad,) = decoded(arrival({**NOTIFICATION, "content": "poison"}))
+    refuse("poison")
+
+    written = ledger.write([], [*decoded(*map(own, accepted)), bad], terms)
+
+    assert set(written.won) == set(accepted)
+    assert written.refused == [(bad, "PostgreSQL refuses it: nobody foresaw it")]
+    assert "Traceback" in capsys.readouterr().out
+
+
+def test_an_error_of_python_that_nobody_foresaw_ends_heralds_own_message_with_its_text(
+    database: str, ledger: Ledger
+) -> None:
+    good, bad = new_id(), new_id()
+    accept(database, good, bad)
+
+    def fails(request: Request) -> Record:
+        if request.id == bad:
+            raise KeyError("nobody foresaw it")
+        return terms(request)
+
+    written = ledger.write([], decoded(own(good), own(bad)), fails)
+
+    assert written.won == {good: FIRST, bad: FIRST}
+    assert written.replaced[bad].defect == "KeyError: 'nobody foresaw it'"
+
+
+def test_above_a_limit_in_a_minute_no_message_is_ended_by_the_same_error(
+    database: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.conviction.MOST_CONVICTIONS", 2)
+    bad = [new_id() for _ in range(5)]
+    accept(database, *bad)
+
+    def fails(request: Request) -> Record:
+        raise KeyError(str(request.id))
+
+    found = [ledger.write([], decoded(own(one)), fails) for one in bad]
+
+    assert [len(one.replaced) for one in found] == [1] * 2 + [0] * 3
+    assert list(statuses(database).values()).count("pending") == 3
+    assert [one.refused for one in found] == [[]] * len(bad)
+
+
+@pytest.mark.parametrize("state", ["42501", "42703", "XX000"])
+def test_what_fails_three_times_alone_while_others_succeed_is_set_aside_whatever_the_error(
+    database: str, ledger: Ledger, refuse: Callable[..., None], state: str
+) -> None:
+    good, bad = new_id(), new_id()
+    accept(database, good, bad)
+    (foreign,) = decoded(arrival({**NOTIFICATION, "content": "poison"}))
+    refuse(f"poison|{bad}", state)
+
+    written = ledger.write([], [*decoded(own(good), own(bad)), foreign], terms)
+
+    assert (set(written.won), [one for one, _ in written.refused]) == ({good}, [foreign])
+    assert statuses(database) == {good: "sending", bad: "pending"}
+
+
+@pytest.mark.parametrize("change", ["RENAME COLUMN due_at TO due", "RENAME TO mails"])
+def test_a_changed_schema_refuses_no_record(database: str, ledger: Ledger, change: str) -> None:
+    message = new_id()
+    accept(database, message)
+    requests = [*decoded(own(message)), *decoded(arrival())]
+    impatient = make_ledger(settings_for(database), patience=0.0)
+    with opened(database) as connection:
+        execute(connection, f"ALTER TABLE messages {change}")
+
+    with pytest.raises(OutageError):
+        impatient.write([], requests, terms)
+    with opened(database) as connection:
+        execute(
+            connection,
+            "ALTER TABLE mails RENAME TO messages"
+            if "mails" in change
+            else "ALTER TABLE messages RENAME COLUMN due TO due_at",
+        )
+
+    written = ledger.write([], requests, terms)
+    assert (len(written.won), written.refused) == (2, [])
+    impatient.close()
+
+
+def test_an_outcome_whose_words_are_refused_is_recorded_without_them(
+    database: str, ledger: Ledger, refuse: Callable[..., None]
+) -> None:
+    good, bad = new_id(), new_id()
+    accept(database, good, bad)
+    ledger.write([], decoded(own(good), own(bad)), terms)
+    refuse("poison")
+
+    ledger.write([sent(good), Outcome(id=bad, attempt=1, outcome="dead", reason="poison")], [], terms)
+
+    assert statuses(database) == {good: "sent", bad: "dead"}
+
+
+def test_the_probe_writes_nothing(database: str) -> None:
+    with opened(database) as connection:
+        Transaction(BREAKERS, lease=60.0).probe(connection)
+
+    assert rows(database, "SELECT id FROM messages UNION ALL SELECT stream_id FROM outbox") == []
+    assert rows(database, "SELECT destination FROM breakers") == []
+
+
+def test_what_was_claimed_before_an_outage_is_not_forgotten(database: str, ledger: Ledger) -> None:
+    """The connection is cut in the middle of the halves."""
+    first, second, bad = new_id(), new_id(), new_id()
+    accept(database, first, second, bad)
+    cuts = [True]
+
+    def cuts_once(request: Request) -> Record:
+        if request.id == bad:
+            raise KeyError("bad")
+        if request.id == second and cuts and statuses(database)[first] == "sending":
+            cuts.clear()
+            raise psycopg2.OperationalError("the connection is gone")
+        return terms(request)
+
+    written = ledger.write([], decoded(own(first), own(second), own(bad)), cuts_once)
+
+    assert set(written.won) == {first, second, bad}
+    assert set(statuses(database).values()) == {"sending"}

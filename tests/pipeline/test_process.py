@@ -175,9 +175,9 @@ def test_it_can_be_stopped_while_quix_starts(broker: str, start_pipeline: StartP
 
 def test_it_ends_with_an_error_when_its_worker_does(database: str, broker: str, start_pipeline: StartPipeline) -> None:
     make_topics(broker)
-    publish(broker, arrival(b'{"n": 1}', topic="generic_topic"))
+    publish(broker, own(new_id()))
     with opened(database) as connection, connection.cursor() as cursor:  # what no repetition mends
-        cursor.execute("ALTER TABLE messages RENAME COLUMN attempts TO tries")
+        cursor.execute("DELETE FROM closing")
 
     process = start_pipeline(broker)
 
