@@ -4,12 +4,15 @@ from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
+from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812 - a class with a lower-case name
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from outbox.advisory_locks import UPGRADE
+from outbox.database import connect
+from outbox.fitness import FOR_MIGRATIONS, UnfitError
 from outbox.schema import PgSnapshot, Xid8, metadata
-from outbox.settings import SettingsError, load_settings
+from outbox.settings import Settings, SettingsError, load_settings
 
 LOCK_TIMEOUT = "5s"  # a DDL that is blocked for longer gives up instead of queueing every later query behind it
 
@@ -62,8 +65,17 @@ def _migrate(connection: Connection) -> None:
 
 def _engine() -> Engine:
     try:
-        return create_engine(load_settings().database_url, poolclass=pool.NullPool)
+        settings = load_settings().model_copy(update={"statement_timeout": 0.0})  # a migration takes what it takes
     except SettingsError as error:
+        raise CommandError(str(error)) from None
+    return create_engine("postgresql+psycopg2://", creator=lambda: _connect(settings), poolclass=pool.NullPool)
+
+
+def _connect(settings: Settings) -> PsycopgConnection:
+    """Whose URL it is, libpq understands. Raises CommandError where Herald cannot work in this database."""
+    try:
+        return connect(settings, "herald-migrate", checks=FOR_MIGRATIONS)
+    except UnfitError as error:
         raise CommandError(str(error)) from None
 
 

@@ -19,6 +19,7 @@ from api.resources import Resources
 from api.server import make_server
 from outbox.committer import Committer
 from outbox.database import make_engine
+from outbox.fitness import UnfitError
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database
@@ -43,7 +44,7 @@ class FirstLook:
     def _look(self) -> None:
         try:
             wait_for_database(self._settings, threading.Event())
-        except UnreadableLogError as error:
+        except (UnfitError, UnreadableLogError) as error:
             _log.error("api_cannot_start", reason=str(error))
             self.exit_code = 1
             os.kill(os.getpid(), signal.SIGTERM)
@@ -56,7 +57,7 @@ def command(host: str | None, port: int | None) -> None:
     """Accept notifications and messages over HTTP.
 
     Starts even while the database is away, and is ready (GET /health/ready) once it answers. Ends with exit code 1
-    where the log holds events that only another release can read.
+    where the log holds events that only another release can read, and where Herald cannot work in the database.
     SIGTERM and Ctrl-C finish the open requests first. The documentation is at /docs.
     """
     try:

@@ -29,7 +29,7 @@ SELECT %(id)s, 'notifications', %(key)s, %(data)s, 'pending', 1, 1, 0, pg_curren
 @click.option("--seconds", type=float, required=True)
 def main(threads: int, seconds: float) -> None:
     """Insert for SECONDS after a warm-up; print transactions per second."""
-    url = load_settings().database_url.replace("+psycopg2", "")
+    url = load_settings().database_url
     ready = Barrier(threads)
     counts = [0] * threads
 

@@ -26,7 +26,7 @@ def main() -> None:
         }
     )
     consumer.subscribe(list(TOPICS))
-    connection = psycopg2.connect(settings.database_url.replace("+psycopg2", ""))
+    connection = psycopg2.connect(settings.database_url)
     while True:
         window = [record for record in consumer.consume(settings.window_size, 1.0) if not record.error()]
         if window:

@@ -1,31 +1,41 @@
 """Connections to PostgreSQL, and what its errors mean."""
 
+import contextlib
+import time
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from sqlalchemy import Engine, create_engine, event, make_url
+from psycopg2.extensions import parse_dsn
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from outbox.fitness import EVERYTHING, Check, Facts, read_facts, refuse_unfit
+from outbox.pooler import session_of, shares_sessions
+from outbox.session_settings import set_up
 from outbox.settings import Settings
 from outbox.watch import MARGIN, WatchedConnection, watch
 
 # SQLSTATE classes, https://www.postgresql.org/docs/current/errcodes-appendix.html
 DATA = ("22", "23", "54")  # the data is at fault: it will be refused again
 OUTAGE = ("08", "25", "40", "53", "55", "57", "58", "XX")  # the server is away, read-only, full or busy: try again
-# PostgreSQL 18 (18.4 was tried) ends with a segmentation fault where a statement finds a row changed under its lock and
-# then chooses partitions while it runs: perform_pruning_base_step() reads what the re-check has freed.
-CRASHES_SINCE = 180_000
 KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 4}  # seconds, seconds, probes
+PROVED_FOR = 60.0  # seconds in which a pooler that was found to be in session mode is not tried again
+_proved: dict[str, float] = {}  # URLs, and when by the monotonic clock
+C = TypeVar("C", bound=Connection)
 
 
-def connect(settings: Settings, application_name: str) -> Connection:
-    """Open a connection of one's own. Raises psycopg2.OperationalError within `connect_timeout` seconds."""
-    opened: Connection = psycopg2.connect(_dsn(settings), application_name=application_name, **_limits(settings))
-    _configure(opened, settings)
-    return opened
+def connect(settings: Settings, application_name: str, *, checks: Iterable[Check] = EVERYTHING) -> Connection:
+    """Open a connection of one's own.
+
+    Raises psycopg2.OperationalError within `connect_timeout` seconds, and UnfitError, which is one, for what `checks`
+    say of it.
+    """
+    return _prepare(_open(settings, application_name, Connection), settings, checks)
 
 
 def connect_watched(settings: Settings, application_name: str) -> WatchedConnection:
@@ -33,41 +43,90 @@ def connect_watched(settings: Settings, application_name: str) -> WatchedConnect
 
     What sets a longer `statement_timeout` raises the connection's `limit`, too.
     """
-    opened: WatchedConnection = psycopg2.connect(
-        _dsn(settings), WatchedConnection, application_name=application_name, **_limits(settings)
-    )
+    opened = _open(settings, application_name, WatchedConnection)
     _watch(opened, settings)
-    _configure(opened, settings)
-    return opened
+    return _prepare(opened, settings, EVERYTHING)
 
 
 def make_engine(settings: Settings, application_name: str) -> Engine:
     """A pool of `pool_size` connections for reads; a checkout waits `connect_timeout` seconds at most."""
-    engine = create_engine(
-        settings.database_url,
+    return create_engine(
+        "postgresql+psycopg2://",
+        creator=lambda: connect_watched(settings, application_name),
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_pre_ping=True,
         pool_timeout=settings.connect_timeout,
-        connect_args={
-            "application_name": application_name,
-            "connection_factory": WatchedConnection,
-            **_limits(settings),
-        },
     )
-    event.listen(engine, "connect", lambda opened, _record: _watch(opened, settings))
-    event.listen(engine, "connect", lambda opened, _record: _configure(opened, settings))
-    return engine
 
 
-def _dsn(settings: Settings) -> str:
-    url = make_url(settings.database_url).set(drivername="postgresql")
-    return url.render_as_string(hide_password=False)
+def _open(settings: Settings, application_name: str, kind: type[C]) -> C:
+    """What `options` in DATABASE_URL say holds; the strings' syntax is the driver's, which learns it from the start."""
+    asked = {
+        "application_name": application_name,
+        "client_encoding": "UTF8",
+        "connection_factory": kind,
+        **_limits(settings),
+    }
+    opened: C = psycopg2.connect(settings.database_url, **asked)
+    if opened.get_parameter_status("standard_conforming_strings") != "off":
+        return opened
+    opened.close()
+    options = f"{parse_dsn(settings.database_url).get('options', '')} -c standard_conforming_strings=on"
+    again: C = psycopg2.connect(settings.database_url, options=options, **asked)
+    return again
+
+
+def _prepare(opened: C, settings: Settings, checks: Iterable[Check]) -> C:
+    """Prove it, then set what must hold; what is shared with others is left as it is, whoever wanted it anyway."""
+    opened.autocommit = True  # until here nothing but questions, each a transaction of its own
+    try:
+        facts = _look(opened, settings)
+        refuse_unfit(facts, checks)
+        if not facts.is_shared:
+            set_up(opened, statement_timeout=settings.statement_timeout)
+        opened.autocommit = False
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _look(opened: Connection, settings: Settings) -> Facts:
+    facts = read_facts(opened)
+    if isinstance(opened, WatchedConnection):
+        opened.backend = facts.session  # a pooler in session mode gave us a number of its own
+    if not facts.is_pooled or time.monotonic() - _proved.get(settings.database_url, float("-inf")) < PROVED_FOR:
+        return facts
+    if is_shared(opened, settings):
+        return replace(facts, is_shared=True)
+    _proved[settings.database_url] = time.monotonic()
+    return facts
+
+
+def is_shared(opened: Connection, settings: Settings) -> bool:
+    """Whether its session is not its own, tried with a second connection.
+
+    `opened` is in autocommit. Raises psycopg2.Error.
+    """
+    second = _open(settings, "herald-probe", WatchedConnection)
+    with contextlib.closing(second):
+        _watch(second, settings)  # a pool that has no session left lets it wait
+        second.autocommit = True
+        session_of(second)
+        second.autocommit = False
+        try:
+            return shares_sessions(opened, second)
+        except psycopg2.OperationalError:
+            if not second.closed:
+                raise
+            session_of(opened)  # only the second ended, at its first BEGIN: a pooler in statement mode does that
+            return True
 
 
 def _watch(opened: WatchedConnection, settings: Settings) -> None:
     def open_another() -> Connection:
-        another: Connection = psycopg2.connect(_dsn(settings), **_limits(settings))
+        another: Connection = psycopg2.connect(settings.database_url, **_limits(settings))
         return another
 
     watch(opened, settings.statement_timeout + MARGIN, open_another)
@@ -76,24 +135,6 @@ def _watch(opened: WatchedConnection, settings: Settings) -> None:
 def _limits(settings: Settings) -> dict[str, Any]:
     # libpq raises a connect_timeout below 2 seconds to 2
     return {"connect_timeout": max(2, round(settings.connect_timeout)), **KEEPALIVES}
-
-
-def _configure(opened: Connection, settings: Settings) -> None:
-    """Set what must hold whatever the role says.
-
-    An answer after COMMIT means that it is on disk; each statement sees what is committed when it begins.
-    """
-    milliseconds = round(settings.statement_timeout * 1000)
-    with opened.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('synchronous_commit', 'on', false), set_config('timezone', 'UTC', false),"
-            " set_config('default_transaction_isolation', 'read committed', false),"
-            " set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)",
-            (str(milliseconds), str(2 * milliseconds)),
-        )
-        if opened.server_version >= CRASHES_SINCE:
-            cursor.execute("SET enable_partition_pruning = off")
-    opened.commit()
 
 
 def read_clock(connection: Connection) -> datetime:

@@ -16,6 +16,7 @@ from rich.table import Table
 from outbox.database import connect
 from outbox.date_option import Date
 from outbox.events import Recorded
+from outbox.fitness import NOTHING
 from outbox.log import UnknownEventError, read_stream
 from outbox.message import Message, fold
 from outbox.settings import Settings, SettingsError, load_settings
@@ -71,7 +72,7 @@ def show(events: Sequence[Recorded], state: Message, *, left_out: int) -> None:
 
 
 def _read(settings: Settings, message: UUID) -> list[Recorded]:
-    with closing(connect(settings, "herald-history")) as connection:
+    with closing(connect(settings, "herald-history", checks=NOTHING)) as connection:
         return read_stream(connection, message)
 
 

@@ -1,5 +1,6 @@
 """`herald migrate`: bring the database to the newest revision."""
 
+import contextlib
 import sys
 import threading
 from importlib.resources import files
@@ -11,9 +12,10 @@ from alembic import command as alembic
 from alembic.config import Config
 
 from outbox.database import connect
+from outbox.fitness import FOR_MIGRATIONS, UnfitError
 from outbox.logs import configure_logs
-from outbox.settings import SettingsError, load_settings
-from outbox.startup import wait_until
+from outbox.settings import Settings, SettingsError, load_settings
+from outbox.startup import refuse_shared, wait_until
 
 
 @click.command("migrate")
@@ -25,13 +27,18 @@ def command() -> None:
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    wait_until(
-        lambda: connect(settings, "herald-migrate").close(),
-        what="the database",
-        on=psycopg2.OperationalError,
-        stop=threading.Event(),
-    )
+    try:
+        wait_until(lambda: _look(settings), what="the database", on=psycopg2.OperationalError, stop=threading.Event())
+    except UnfitError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
     alembic.upgrade(make_config(), "head")
+
+
+def _look(settings: Settings) -> None:
+    """Raises UnfitError, psycopg2.OperationalError."""
+    with contextlib.closing(connect(settings, "herald-migrate", checks=FOR_MIGRATIONS)) as connection:
+        refuse_shared(connection, settings)
 
 
 def make_config() -> Config:

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
 from pydantic import (
     AliasChoices,
     BeforeValidator,
@@ -16,8 +18,6 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from outbox.channel_settings import ChannelPolicy, Route, Seconds
 from outbox.registry import CHANNELS, TOPICS
@@ -147,15 +147,16 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _driver(cls, value: str) -> str:
-        url = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
-        try:
-            dialect = make_url(url).drivername
-        except ArgumentError:
-            dialect = ""
-        if dialect != "postgresql+psycopg2":
+    def _is_for_libpq(cls, value: str) -> str:
+        url = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql://", value)
+        if not url.startswith("postgresql://"):
             message = "must be a URL that begins with postgresql://"
             raise ValueError(message)
+        try:
+            parse_dsn(url)
+        except ProgrammingError:  # its text shows parts of the URL, the password perhaps
+            message = "is no URL that libpq and psql understand: percent-encode what is special in it, a space as %20"
+            raise ValueError(message) from None
         return url
 
     @model_validator(mode="after")

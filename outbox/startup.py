@@ -6,6 +6,7 @@ A release that cannot read what is stored does not start: it would fail later, i
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 
 import psycopg2
@@ -13,7 +14,8 @@ import structlog
 import tenacity
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect
+from outbox.database import connect, is_shared, reason
+from outbox.fitness import UnfitError, pooler, read_facts, refuse_unfit
 from outbox.settings import Settings
 from outbox.upcasting import known_schemas
 
@@ -37,7 +39,10 @@ def wait_until(
     on: type[Exception] | tuple[type[Exception], ...],
     stop: threading.Event,
 ) -> None:
-    """Call `probe` until it no longer raises `on`, with exponential backoff up to 30 s; ends once `stop` is set."""
+    """Call `probe` until it no longer raises `on`, with exponential backoff up to 30 s; ends once `stop` is set.
+
+    Raises UnfitError at once: waiting mends nothing.
+    """
 
     def tell(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -45,7 +50,7 @@ def wait_until(
         _log.warning("waiting", what=what, reason=str(error).strip(), next_try_seconds=wait)
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(on),
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, on) and not isinstance(error, UnfitError)),
         wait=tenacity.wait_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
         sleep=tenacity.sleep_using_event(stop),
         stop=tenacity.stop_when_event_set(stop),
@@ -59,7 +64,7 @@ def wait_until(
 def wait_for_database(settings: Settings, stop: threading.Event) -> None:
     """Return once the database answers, is migrated and can be read, or once `stop` is set.
 
-    Raises UnreadableLogError.
+    Raises UnfitError, UnreadableLogError.
     """
     wait_until(
         lambda: _look(settings),
@@ -70,8 +75,24 @@ def wait_for_database(settings: Settings, stop: threading.Event) -> None:
 
 
 def _look(settings: Settings) -> None:
-    with contextlib.closing(connect(settings, "herald-startup")) as connection:
-        check_migrated(connection)
+    try:
+        with contextlib.closing(connect(settings, "herald-startup")) as connection:
+            refuse_shared(connection, settings)
+            check_migrated(connection)
+    except psycopg2.errors.InsufficientPrivilege as error:
+        message = f"{reason(error)}: `herald doctor` names every GRANT that is missing"
+        raise UnfitError(message) from None
+
+
+def refuse_shared(connection: Connection, settings: Settings) -> None:
+    """Look for a pooler once more, whatever the connections' keys say: one may hand on those of the server.
+
+    Raises UnfitError.
+    """
+    connection.autocommit = True
+    if is_shared(connection, settings):
+        refuse_unfit(replace(read_facts(connection), is_shared=True), (pooler,))
+    connection.autocommit = False
 
 
 def check_migrated(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from outbox.asking import Asking
 from outbox.breakers import policy_of
 from outbox.database import connect_watched
+from outbox.fitness import UnfitError
 from outbox.kafka import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
@@ -80,7 +81,7 @@ def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], N
         return 2
     try:
         wait_for_database(settings, stop)
-    except UnreadableLogError as error:
+    except (UnfitError, UnreadableLogError) as error:
         _log.error("pipeline_cannot_start", reason=str(error))
         return 1
     wait_for_kafka(settings, stop)

@@ -9,6 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extras import RealDictCursor
 
 from outbox.database import connect
+from outbox.fitness import NOTHING
 from outbox.settings import Settings
 
 TIMEOUT = 5.0  # seconds to connect, and for each question
@@ -58,8 +59,7 @@ class Database:
 
 def open_connection(settings: Settings) -> Connection:
     """Like Herald's own, but in autocommit and with the doctor's timeouts. Raises psycopg2.OperationalError."""
-    connection = connect(
-        settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT}), "herald-doctor"
-    )
+    patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
+    connection = connect(patient, "herald-doctor", checks=NOTHING)
     connection.autocommit = True
     return connection

@@ -7,43 +7,42 @@ from uuid import uuid4
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.database import is_shared
 from outbox.doctor.database import Database
 from outbox.doctor.finding import Check, Finding, note, ok, problem, warning
+from outbox.fitness import encoding, read_facts, strings, triggers
+from outbox.pooler import session_of
 from outbox.relay.session import PROBE_TIMEOUT
 from outbox.relay.term import DEAF_POLL
 
-ROUNDS = 3  # of questions to both connections
+FITNESS = (encoding, strings, triggers)
 CHANNEL = "herald_doctor"  # not the relay's: it need not wake up for this
 DIRECT = "Point DATABASE_URL at PostgreSQL itself, or at a pool in session mode (PgBouncer: pool_mode = session)."
 
 
 def pooled(database: Database) -> Iterator[Finding]:
-    """Which session of the server answers: the first connection twice, then the second, and again.
-
-    Directly, each connection has one of its own. A pool in transaction mode gives away the session used last, so
-    that both get the same, or each in its turn, so that one connection gets two.
-    """
-    first, mine, others = database.connection, set[int](), set[int]()
-    with database.another() as second:
-        for _ in range(ROUNDS):
-            mine |= {_answering(first), _answering(first)}
-            others.add(_answering(second))
-    if len(mine) > 1 or len(others) > 1 or mine & others:
+    """Which session of the server answers, whatever the connections' keys say."""
+    first = database.connection
+    if is_shared(first, database.settings):
         yield problem(
             "a pooler in transaction mode is in between: the relay cannot lead, and settings of a session get lost",
             DIRECT,
         )
-    elif first.info.backend_pid not in mine:
+    elif first.info.backend_pid != session_of(first):
         yield note("a pooler in session mode is in between; the relay's session must not be cut by its timeouts")
     else:
         yield ok("no pooler in between")
 
 
-def _answering(connection: Connection) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (pid,) = cursor.fetchone()  # type: ignore[misc]
-    return int(pid)
+def fit(database: Database) -> Iterator[Finding]:
+    """What every process looks for when it connects, but for what has a check of its own."""
+    facts = read_facts(database.connection)
+    sentences = [sentence for check in FITNESS if (sentence := check(facts))]
+    for sentence in sentences:
+        found, _, cure = sentence.partition(": ")
+        yield problem(f"{found}; no process starts on it", cure)
+    if not sentences:
+        yield ok("fit for Herald: its encoding, strings and triggers")
 
 
 def heard(database: Database) -> Iterator[Finding]:
@@ -81,5 +80,6 @@ def _hears(connection: Connection, token: str) -> bool:
 
 CHECKS = (
     Check("pooler", pooled),
+    Check("fitness", fit),
     Check("LISTEN", heard),
 )

@@ -14,6 +14,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.asking import Asking
 from outbox.crash_points import reach
+from outbox.fitness import UnfitError
 from outbox.kafka import ANSWER_TIMEOUT, abandon, explanation, make_admin, warn_if_not_configured
 from outbox.logs import configure_logs
 from outbox.relay import cursor as cursors
@@ -68,7 +69,7 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
     """
     try:
         wait_for_database(settings, stop)
-    except UnreadableLogError as error:
+    except (UnfitError, UnreadableLogError) as error:
         _log.error("relay_cannot_start", reason=str(error))
         return 1
     warn_if_not_configured(settings)
@@ -80,12 +81,12 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
         except BatchRefusedError as error:
             _log.warning("batch_refused", reason=str(error), next="each record alone, to find the one")
             is_careful = True
+        except (UnfitError, CursorError, FatalProducerError) as error:
+            _log.error("relay_cannot_lead", reason=str(error))
+            return 1
         except (psycopg2.Error, KafkaException, LostLeadError, PublishError) as error:
             _log.warning("term_ended", reason=str(error).strip(), next_try_seconds=PAUSE)
             stop.wait(PAUSE)
-        except (sessions.UnfitError, CursorError, FatalProducerError) as error:
-            _log.error("relay_cannot_lead", reason=str(error))
-            return 1
     return 0
 
 

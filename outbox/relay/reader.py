@@ -105,7 +105,6 @@ PLAN = (
     "SET enable_bitmapscan = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
-    "SET jit = off",
 )
 
 

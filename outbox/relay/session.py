@@ -14,6 +14,7 @@ import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.database import connect_watched
+from outbox.fitness import UnfitError
 from outbox.notifier import CHANNEL
 from outbox.relay.reader import PLAN
 from outbox.settings import Settings
@@ -31,26 +32,15 @@ WHERE locktype = 'advisory' AND (classid, objid, objsubid) = (0, %(leader)s, 1) 
 """
 
 
-class UnfitError(Exception):
-    """The connection cannot carry a leader; the text says why and what to do."""
-
-
 def open_session(settings: Settings) -> Connection:
     """A connection fit to lead with, in autocommit: each statement has its own snapshot.
 
-    Raises psycopg2.Error, UnfitError on a standby (its snapshots show running transactions as finished).
+    Raises psycopg2.Error, UnfitError among them.
     """
     connection = connect_watched(settings, "herald-relay")
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_is_in_recovery()")
-        (is_standby,) = cursor.fetchone()  # type: ignore[misc]
-        if is_standby:
-            message = "DATABASE_URL names a standby in recovery; the relay needs the primary"
-            raise UnfitError(message)
         cursor.execute("SELECT set_config('idle_session_timeout', %s, false)", (SILENCE,))
-        # a lost save only repeats records, which claims drop; its order in the WAL is kept
-        cursor.execute("SET synchronous_commit = off")
         for statement in PLAN:
             cursor.execute(statement)
     return connection
@@ -72,15 +62,15 @@ def end_deaf_leader(connection: Connection) -> int:
 
 
 def check_alone(settings: Settings) -> None:
-    """Refuse to lead where another connection gets the same lock: behind a transaction-mode pooler.
+    """Refuse to lead where another connection gets the same lock, whatever is in between and shows it in no other way.
 
     Raises UnfitError, psycopg2.Error.
     """
     with contextlib.closing(connect_watched(settings, "herald-relay-probe")) as second:
         if try_to_lead(second):
             message = (
-                "a second connection was given the leader's lock too: DATABASE_URL goes through a pooler in"
-                " transaction mode. Point the relay at PostgreSQL itself, or at a pool in session mode"
+                "a second connection was given the leader's lock too, so something between here and PostgreSQL gives"
+                " one session to many: let DATABASE_URL name PostgreSQL itself"
             )
             raise UnfitError(message)
 

@@ -10,6 +10,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extras import RealDictCursor
 
 from outbox.database import connect
+from outbox.fitness import NOTHING
 from outbox.settings import Settings
 
 TIMEOUT = 5.0  # seconds to connect, and for each question
@@ -96,7 +97,7 @@ def read_database(settings: Settings) -> DatabaseStatus:
     """Ask the database; raises nothing that it answers."""
     patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
     try:
-        connection = connect(patient, "herald-status")
+        connection = connect(patient, "herald-status", checks=NOTHING)
     except psycopg2.Error as error:
         away = Answer([], reason(error))
         return DatabaseStatus(*[away] * len(fields(DatabaseStatus)))

@@ -6,9 +6,19 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from psycopg2.extensions import parse_dsn
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy.engine import make_url
+
+LIBPQ = {
+    "PGHOST": "host",
+    "PGPORT": "port",
+    "PGUSER": "user",
+    "PGPASSWORD": "password",
+    "PGDATABASE": "dbname",
+    "PGSSLMODE": "sslmode",
+    "PGOPTIONS": "options",
+}
 
 
 class Given(BaseSettings):
@@ -46,17 +56,8 @@ def shell_file(servers: Mapping[str, str], psql: Path | None, own: Mapping[str, 
 
 def libpq_variables(url: str) -> dict[str, str]:
     """Return the PG… variables with which plain `psql` reaches the database of a URL."""
-    parts = make_url(url)
-    query = {name: value for name, value in parts.query.items() if isinstance(value, str)}
-    found = {
-        "PGHOST": parts.host or query.get("host"),
-        "PGPORT": str(parts.port or query.get("port", "")),
-        "PGUSER": parts.username,
-        "PGPASSWORD": str(parts.password) if parts.password else None,
-        "PGDATABASE": parts.database,
-        "PGSSLMODE": query.get("sslmode"),
-    }
-    return {name: value for name, value in found.items() if value}
+    parts = parse_dsn(for_libpq(url))
+    return {name: parts[keyword] for name, keyword in LIBPQ.items() if parts.get(keyword)}
 
 
 def for_libpq(url: str) -> str:

@@ -50,7 +50,7 @@ class Cluster:
     moved: bool
 
     def url(self, database: str = DATABASE) -> str:
-        """Return a URL for libpq and SQLAlchemy alike; it names the port because PGPORT might name another."""
+        """Return a URL for libpq; it names the port because PGPORT might name another."""
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self.socket), safe='/')}&port={PORT}"
 
 

@@ -13,6 +13,7 @@ from tests.mechanisms import (
     relay,
     retention,
     scheduling,
+    sessions,
     set_aside,
     silence,
 )
@@ -20,6 +21,7 @@ from tests.mechanisms.removal import Removal
 
 REMOVALS: tuple[Removal, ...] = (
     *door.REMOVALS,
+    *sessions.REMOVALS,
     *acceptance.REMOVALS,
     *relay.REMOVALS,
     *set_aside.REMOVALS,

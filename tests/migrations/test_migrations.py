@@ -19,8 +19,8 @@ from pytest_alembic.tests import (
 from pytest_alembic.tests import (
     test_up_down_consistency as check_up_and_down,
 )
-from sqlalchemy import create_engine
 
+from outbox.database import make_engine
 from outbox.message import STATUSES
 from tests.conftest import ROOT
 from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, notification
@@ -43,7 +43,7 @@ def test_our_folder_does_not_hide_the_library() -> None:
 
 @pytest.mark.parametrize("check", [check_single_head, check_up_and_down, check_models_match])
 def test_migrations_are_consistent(check: object, empty_database: str) -> None:
-    engine = create_engine(make_settings(empty_database).database_url)
+    engine = make_engine(make_settings(empty_database), "test")
     config = PytestAlembicConfig(config_options={"file": str(ROOT / "alembic.ini")})
     with runner(config=config, engine=engine) as context:
         check(context)  # type: ignore[operator]

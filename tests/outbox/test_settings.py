@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
 from outbox.settings import Settings, SettingsError, load_settings, variable
 
@@ -67,10 +66,22 @@ def test_a_missing_database_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_every_spelling_of_postgresql_uses_psycopg2(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_every_spelling_of_postgresql_reaches_libpq_as_its_own(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{scheme}://ada@db/herald")
 
-    assert make_url(load_settings().database_url).drivername == "postgresql+psycopg2"
+    assert load_settings().database_url == "postgresql://ada@db/herald"
+
+
+@pytest.mark.parametrize("url", ["postgresql://ada:pass%word@db/herald", "mysql://ada@db/herald", "herald"])
+def test_a_url_that_libpq_does_not_understand_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+
+    with pytest.raises(SettingsError, match="DATABASE_URL: ") as refused:
+        load_settings()
+
+    assert "pass%word" not in str(refused.value)
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.relay.session import UnfitError, check_alone, hears_notifications, open_session, try_to_lead
+from outbox.database import connect, is_shared
+from outbox.fitness import NOTHING
 from tests.outbox.connections import execute, fetch, make_settings
 from tests.servers.pooler import Pooler
 
@@ -59,21 +60,13 @@ def test_rows_are_copied_in_through_it(database: str) -> None:
         assert fetch(client, "SELECT scope FROM pauses ORDER BY 1") == [("topic:a",), ("topic:b",)]
 
 
-def test_a_relay_refuses_to_lead_through_it(database: str) -> None:
+def test_herald_sees_it(database: str) -> None:
     with Pooler(database) as pooler:
         settings = make_settings(pooler.url)
-        with closing(open_session(settings)) as session:
-            assert try_to_lead(session)
+        with closing(connect(settings, "test", checks=NOTHING)) as connection:
+            connection.autocommit = True
 
-            with pytest.raises(UnfitError, match="pooler in transaction mode"):
-                check_alone(settings)
-
-
-def test_a_listener_hears_nothing_through_it(database: str) -> None:
-    with Pooler(database) as pooler:
-        settings = make_settings(pooler.url)
-        with closing(open_session(settings)) as session:
-            assert not hears_notifications(session, settings)
+            assert is_shared(connection, settings)
 
 
 def test_many_clients_share_few_sessions(database: str) -> None:

@@ -1,0 +1,143 @@
+"""Whether Herald can work over a connection, asked before anything is set: each check answers with a sentence, or not.
+
+A sentence names what is wrong and the cure. Who finds one ends at its start; once at work, it counts as an outage.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+OLDEST = 14  # major version of PostgreSQL
+
+_FACTS = """
+SELECT pg_backend_pid(), pg_is_in_recovery(), getdatabaseencoding(), current_setting('standard_conforming_strings'),
+    current_setting('session_replication_role'), quote_ident(current_user), quote_ident(current_database()),
+    current_setting('default_transaction_read_only') = 'on', quote_ident(current_schema()),
+    has_schema_privilege(current_schema(), 'CREATE')
+"""
+
+
+class UnfitError(psycopg2.OperationalError):
+    """Herald cannot work over this connection; the text is one sentence that names the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was found of a connection before anything is set."""
+
+    version: int  # as in 180004
+    session: int  # process id
+    is_standby: bool
+    encoding: str
+    conforming_strings: str
+    replication_role: str
+    role: str  # quoted
+    database: str  # quoted
+    is_read_only: bool  # by default
+    schema: str | None  # quoted; the first of the search path that exists
+    may_create: bool | None  # tables in it
+    is_pooled: bool  # something in between has a key of its own
+    is_shared: bool = False  # and the session is not this connection's alone
+
+
+Check = Callable[[Facts], str | None]
+
+
+def read_facts(opened: Connection) -> Facts:
+    """Ask in one statement; the connection is in autocommit. Raises psycopg2.Error."""
+    with opened.cursor() as cursor:
+        cursor.execute(_FACTS)
+        found = cursor.fetchone()
+    session = found[0]  # type: ignore[index]
+    return Facts(opened.server_version, *found, is_pooled=opened.info.backend_pid != session)  # type: ignore[misc]
+
+
+def refuse_unfit(facts: Facts, checks: Iterable[Check]) -> None:
+    """Raises UnfitError with the first sentence."""
+    for check in checks:
+        if sentence := check(facts):
+            raise UnfitError(sentence)
+
+
+def pooler(facts: Facts) -> str | None:
+    """A session of one's own: what is set, locked or listened to on a shared one is somebody else's a moment later."""
+    if not facts.is_shared:
+        return None
+    return (
+        "DATABASE_URL leads through a pooler in transaction mode, which gives one session to many: let it name"
+        " PostgreSQL itself, or a pool in session mode (PgBouncer: pool_mode = session)"
+    )
+
+
+def version(facts: Facts) -> str | None:
+    """The statements are written for these."""
+    major = facts.version // 10_000
+    if major >= OLDEST:
+        return None
+    return f"PostgreSQL {major} is too old: let DATABASE_URL name a server of version {OLDEST} or later"
+
+
+def primary(facts: Facts) -> str | None:
+    """A standby takes no writes, and its snapshots show running transactions as finished."""
+    if not facts.is_standby:
+        return None
+    return (
+        "DATABASE_URL names a standby in recovery, where nothing can be written: let it name the primary (if this one"
+        " is to become it: SELECT pg_promote())"
+    )
+
+
+def encoding(facts: Facts) -> str | None:
+    """In other encodings what callers write cannot be stored, or is not checked."""
+    if facts.encoding == "UTF8":
+        return None
+    return (
+        f"the database {facts.database} has the encoding {facts.encoding}, in which not every text can be stored: make"
+        f" another one, CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and let DATABASE_URL name it"
+    )
+
+
+def strings(facts: Facts) -> str | None:
+    """The driver quotes by what held when it connected."""
+    if facts.conforming_strings == "on":
+        return None
+    return (
+        "standard_conforming_strings is off and cannot be set with the connection:"
+        f" ALTER ROLE {facts.role} IN DATABASE {facts.database} SET standard_conforming_strings = on"
+    )
+
+
+def triggers(facts: Facts) -> str | None:
+    """Triggers keep the log as it is, and note what changes while the books are closed."""
+    if facts.replication_role == "origin":
+        return None
+    return (
+        f"session_replication_role is {facts.replication_role}, so that Herald's triggers do not fire:"
+        f" ALTER ROLE {facts.role} RESET session_replication_role (ALTER DATABASE {facts.database} RESET … where it"
+        " stands there)"
+    )
+
+
+def takes_tables(facts: Facts) -> str | None:
+    """For migrations: a schema to make tables in, and nobody who has stopped all writing."""
+    if facts.is_read_only:
+        return (
+            f"transactions are read-only by default: ALTER DATABASE {facts.database} RESET"
+            f" default_transaction_read_only, or ALTER ROLE {facts.role} RESET default_transaction_read_only"
+        )
+    if facts.schema is None:
+        return f"no schema of the search path exists: CREATE SCHEMA, or ALTER ROLE {facts.role} RESET search_path"
+    if not facts.may_create:
+        return (
+            f"{facts.role} may not make tables in the schema {facts.schema}:"
+            f" GRANT CREATE ON SCHEMA {facts.schema} TO {facts.role}"
+        )
+    return None
+
+
+NOTHING: tuple[Check, ...] = ()
+SERVER: tuple[Check, ...] = (pooler, version, primary, encoding, strings, triggers)
+FOR_MIGRATIONS: tuple[Check, ...] = (*SERVER, takes_tables)
+EVERYTHING: tuple[Check, ...] = SERVER

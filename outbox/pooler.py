@@ -1,0 +1,36 @@
+"""Whether a pooler gives one session of the server to several connections, or several to one.
+
+Only in session mode may Herald's settings, locks and LISTEN be trusted to stay where they were made. Nothing is set
+while this is found out: a pooler would hand it on to somebody else.
+"""
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+ROUNDS = 3  # of questions to both connections
+
+
+def session_of(connection: Connection) -> int:
+    """The process id of the session that answers, as the server itself gives it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()  # type: ignore[misc]
+    return int(pid)
+
+
+def shares_sessions(first: Connection, second: Connection) -> bool:
+    """Ask both, each question a transaction of its own, while the second keeps one open now and then.
+
+    `first` is in autocommit, `second` is not. Directly, and in session mode, each connection has one session, its own.
+    In transaction mode a session that is free goes to who asks next: the one used last, so that the second gets the
+    first one's, or each in its turn, so that the first is answered by another.
+    """
+    mine, others = set[int](), set[int]()
+    for _ in range(ROUNDS):
+        mine.add(session_of(first))
+        others.add(session_of(second))  # and has it until the rollback: where it is the only one, the first would wait
+        if mine & others:
+            return True
+        mine.add(session_of(first))
+        second.rollback()
+        mine.add(session_of(first))
+    return len(mine) > 1 or len(others) > 1 or bool(mine & others)
