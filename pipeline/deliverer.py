@@ -5,9 +5,11 @@ from time import monotonic
 
 from outbox.crash_points import reach
 from outbox.outcomes import Outcome
+from outbox.policies import Policy
 from pipeline.attempt import Attempt
 from pipeline.delivery import Delivery
 from pipeline.health import Health
+from pipeline.lack import Lacks, lack_in
 from pipeline.retry import RetryPolicy, dead, postponed
 from pipeline.routing import Router
 
@@ -22,6 +24,7 @@ class Deliverer:
         self._router = router
         self._health = health
         self._clock = clock
+        self._lacks = Lacks(clock=clock)
 
     def __call__(self, attempt: Attempt) -> Outcome:
         """Call once, unless the lease is nearly over, the destination fails, or the data does not fit."""
@@ -55,5 +58,11 @@ class Deliverer:
             self._router.deliver(request, delivery)
             reach("pipeline.delivered")
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit included, is its outcome
-            return RetryPolicy(policy).after(error, attempt)
+            return self._failed(error, attempt, policy)
         return Outcome(id=request.id, attempt=attempt.number, outcome="sent", destination=attempt.counted)
+
+    def _failed(self, error: BaseException, attempt: Attempt, policy: Policy) -> Outcome:
+        outcome = RetryPolicy(policy).after(error, attempt)
+        if outcome.outcome == "postponed" and (lack := lack_in(error)):
+            self._lacks.note(lack)
+        return outcome

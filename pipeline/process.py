@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from outbox.asking import Asking
 from outbox.breakers import policy_of
 from outbox.database import connect_watched
+from outbox.descriptors import affordable
 from outbox.fitness import UnfitError
 from outbox.kafka import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
@@ -178,7 +179,7 @@ def make_worker(
         Deliverer(router, health),
         DeadLetters(librdkafka(settings)).bury,
         health,
-        concurrency=settings.concurrency,
+        concurrency=affordable(settings.concurrency),
         lease=settings.lease,
         patience=PATIENCE,
         on_error=on_error,

@@ -8,6 +8,7 @@ from outbox.policies import Policy
 from outbox.retries import MOST_RETRY_AFTER
 from pipeline.attempt import Attempt
 from pipeline.delivery import PermanentError, TemporaryError, UnknownOutcomeError
+from pipeline.lack import BELIEVED, DOUBTFUL, Lack, lack_in, longest_wait
 
 MAX_REASON = 500  # characters
 
@@ -23,13 +24,15 @@ class RetryPolicy:
 
     def after(self, error: BaseException, attempt: Attempt) -> Outcome:
         """The outcome of an attempt that raised `error`."""
+        is_unknown, lack = isinstance(error, UnknownOutcomeError), lack_in(error)
+        if lack is not None and not is_unknown and _is_believed(lack, attempt):
+            return self._given_back(attempt, lack)
         if isinstance(error, PermanentError):
             return dead(attempt, reason_of(error))
         tries, most = attempt.number - attempt.uncounted, self._policy.retries.attempts
-        is_unknown = isinstance(error, UnknownOutcomeError)
         if is_unknown and self._policy.is_held(unknowns=attempt.unknowns, tries=tries):
-            return _outcome(attempt, "unknown", reason_of(error), is_fault=True)
-        is_fault = error.is_destination_fault if isinstance(error, TemporaryError) else True
+            return _outcome(attempt, "unknown", reason_of(error), is_fault=lack is None)
+        is_fault = error.is_destination_fault if isinstance(error, TemporaryError) else lack is None
         if tries >= most:
             return _outcome(attempt, "dead", reason_of(error, note=f" (attempt {tries} of {most})"), is_fault=is_fault)
         kind: Kind = "unknown" if is_unknown else "failed"
@@ -37,9 +40,18 @@ class RetryPolicy:
         wait = max(self.wait(tries), min(asked or 0.0, MOST_RETRY_AFTER))
         return _outcome(attempt, kind, reason_of(error), is_fault=is_fault, retry_in=wait)
 
+    def _given_back(self, attempt: Attempt, lack: Lack) -> Outcome:
+        longest = longest_wait(attempt.uncounted)
+        reason = storable(f"not tried: this machine lacks {lack.kind} ({lack.reason})")
+        return postponed(attempt, reason, wait=self._uniform(longest / 2, longest))
+
     def wait(self, attempt: int) -> float:
         """Seconds until the attempt after this one, counted from 1."""
         return self._uniform(*self._policy.retries.bounds(attempt))
+
+
+def _is_believed(lack: Lack, attempt: Attempt) -> bool:
+    return lack.kind not in DOUBTFUL or attempt.uncounted < BELIEVED
 
 
 def dead(attempt: Attempt, reason: str) -> Outcome:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from pydantic_settings import DotEnvSettingsSource
 
+from outbox.descriptors import allowed, needed_by_pipeline
 from outbox.doctor.finding import Check, Finding, note, ok, warning
 from outbox.logs import LogSettings
+from outbox.retries import Retries
 from outbox.settings import Settings, variable
 
 LIKELY = 0.8  # how alike two names are for one to be the other misspelled
@@ -85,11 +87,19 @@ def times(configuration: Configuration) -> Iterator[Finding]:
         text = f"HERALD_STATEMENT_TIMEOUT ({s.statement_timeout:g}) reaches HERALD_LEASE ({s.lease:g})"
         why = "an outcome may come after its lease, and be unknown"
         found.append(warning(f"{text}: {why}", f"Set HERALD_STATEMENT_TIMEOUT={s.lease / 4:g}"))
-    for low, high in (("retry_base", "retry_cap"), ("breaker_base", "breaker_cap")):
+    for low, high in (("retry_base", "retry_cap"), ("retry_base", "strict_retry_cap"), ("breaker_base", "breaker_cap")):
         base, cap = getattr(s, low), getattr(s, high)
         if base > cap:
             text = f"{variable(low)} ({base:g}) is above {variable(high)} ({cap:g}), which holds from the first on"
             found.append(warning(text, f"Set {variable(high)}={base:g}, or {variable(low)} lower"))
+    strict, other = (
+        Retries(s.retry_base, cap, attempts).after(attempts)[1]
+        for cap, attempts in ((s.strict_retry_cap, s.strict_max_attempts), (s.retry_cap, s.max_attempts))
+    )
+    if s.strict_topics and strict > other:
+        text = f"messages of strict topics are tried for up to {strict / 3600:.2g} h, others for {other / 3600:.2g} h"
+        why = "a failed one holds back those behind it of its key meanwhile"
+        found.append(warning(f"{text}: {why}", f"Set HERALD_STRICT_MAX_ATTEMPTS={s.max_attempts} or less"))
     if s.idempotency_ttl < SHORT_TTL:
         text = f"HERALD_IDEMPOTENCY_TTL is {s.idempotency_ttl:g} s: a caller that repeats later is accepted twice"
         found.append(note(text, "Keep keys for longer than callers retry: HERALD_IDEMPOTENCY_TTL=86400"))
@@ -107,6 +117,11 @@ def limits(configuration: Configuration) -> Iterator[Finding]:
     if s.max_bulk_body < s.max_body:
         text = f"HERALD_MAX_BULK_BODY ({s.max_bulk_body}) is below HERALD_MAX_BODY ({s.max_body})"
         found.append(warning(f"{text}: many may be less than one", f"Set HERALD_MAX_BULK_BODY={s.max_body * 8}"))
+    limit, needed = allowed(), needed_by_pipeline(s.concurrency)
+    if limit is not None and limit < needed:
+        text = f"{limit} files and connections may be open here (ulimit -n); {s.concurrency} deliveries need {needed}"
+        advice = f"Raise the limit to {needed}, or set HERALD_CONCURRENCY lower"
+        found.append(note(f"{text}: a pipeline raises its own limit, or delivers less at once", advice))
     yield from found or [ok(f"{s.concurrency} deliveries at once, {s.destination_concurrency} to one destination")]
 
 

@@ -12,6 +12,7 @@ from typing import IO
 
 from outbox.up import leash
 from outbox.up.placement import Account
+from outbox.up.reading import event_of
 from outbox.up.terminal import Terminal
 
 LEASH = str(Path(leash.__file__))
@@ -34,6 +35,7 @@ class Role:
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL  # sent by the kernel when `herald up` itself is killed
     takes_along: tuple[str, ...] = ()  # roles that must start anew when this one ended
+    ready: frozenset[str] = frozenset()  # events of its log from any of which on it does its work; none: from its start
     shows: Callable[[str], bool] = field(default=show_every_line)
 
 
@@ -54,7 +56,8 @@ class Child:
             errors="replace",
         )
         self.pid = self._process.pid
-        self._reader = Thread(target=_read, args=(self._process.stdout, role, terminal), daemon=True)
+        self.is_ready = not role.ready
+        self._reader = Thread(target=self._read, args=(self._process.stdout, terminal), daemon=True)
         self._reader.start()
 
     def poll(self) -> int | None:
@@ -77,16 +80,17 @@ class Child:
         """Let the last lines of an ended process be printed, for `seconds` at most."""
         self._reader.join(seconds)
 
+    def _read(self, stream: IO[str], terminal: Terminal) -> None:
+        with stream:
+            for line in stream:
+                text = line.rstrip()
+                if not self.is_ready and event_of(text) in self.role.ready:
+                    self.is_ready = True
+                if text and self.role.shows(text):
+                    terminal.line(self.role.name, text)
+
 
 def _on_leash(role: Role) -> list[str]:
     account = role.account or Account(-1, -1)
     tie = [os.getpid(), int(role.orphan_signal), account.uid, account.gid]
     return [sys.executable, "-I", "-S", LEASH, *map(str, tie), *role.command]
-
-
-def _read(stream: IO[str], role: Role, terminal: Terminal) -> None:
-    with stream:
-        for line in stream:
-            text = line.rstrip()
-            if text and role.shows(text):
-                terminal.line(role.name, text)

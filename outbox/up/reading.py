@@ -30,6 +30,12 @@ def readable(line: str) -> Text:
     return _with_traceback(text, record)
 
 
+def event_of(line: str) -> str | None:
+    """The event of a JSON log line; None for any other."""
+    record = _record(line)
+    return None if record is None else str(record["event"])
+
+
 def _record(line: str) -> dict[str, Any] | None:
     if not line.startswith("{"):
         return None

@@ -21,6 +21,11 @@ LOOK = 0.05  # seconds between two looks at what is starting
 ENDS_AT_START = 3  # a server that ended so often before it ever answered will not answer
 STOP_BY = {"api": 3.0, "relay": 5.0, "pipeline": 7.0, "migrate": 7.0}  # seconds after the shutdown began
 STOPPED_LAST_FIRST = ("pipeline", "relay", "api")
+READY = {  # the events after which a process does its work
+    "api": frozenset({"api_starting"}),
+    "relay": frozenset({"leading", "standing_by"}),
+    "pipeline": frozenset({"pipeline_started"}),
+}
 
 
 class StartError(Exception):
@@ -112,4 +117,5 @@ class Start:
 
 def herald(name: str, env: Mapping[str, str]) -> Role:
     """Describe one process of Herald."""
-    return Role(name=name, command=[sys.executable, "-m", "outbox.cli", name], env=env, stop_by=STOP_BY[name])
+    command = [sys.executable, "-m", "outbox.cli", name]
+    return Role(name=name, command=command, env=env, stop_by=STOP_BY[name], ready=READY.get(name, frozenset()))

@@ -1,4 +1,8 @@
-"""Keeps children running: restarts what ends, with backoff, and stops all in order."""
+"""Keeps children running: restarts what ends, and stops all in order.
+
+Who had been ready for ten seconds and was killed starts again at once: its end says nothing against the next
+start. Whoever ends otherwise backs off.
+"""
 
 import math
 import time
@@ -12,7 +16,7 @@ from outbox.up.terminal import Terminal
 
 FIRST_DELAY = 0.2  # seconds before the first restart
 LONGEST_DELAY = 10.0  # seconds between restarts at most
-HEALTHY = 10.0  # seconds a process must live to be forgiven its earlier ends
+HEALTHY = 10.0  # seconds a process must live to be forgiven its earlier ends, or be ready to be started at once
 IDLE = 1.0  # seconds between two looks; SIGCHLD wakes us earlier
 GRACE = 5.0  # seconds for a process that must start anew because another ended
 TROUBLED = 5  # ends in a row, none of them after a healthy life, from which on readiness fails
@@ -40,6 +44,7 @@ class Member:
     role: Role
     child: Child | None = None
     started_at: float = 0.0
+    ready_at: float = math.inf  # when it was first seen ready
     due_at: float = 0.0
     ends: int = 0  # how often it ended by itself
     in_a_row: int = 0  # of these, since it last lived well
@@ -68,6 +73,7 @@ class Supervisor:
     def watch(self) -> float:
         """Note who ended and start who is due; returns the seconds until there is something to do."""
         for member in self.members:
+            self._note_ready(member)
             self._note_end(member)
             if member.child and member.kill_at <= self._clock():
                 member.child.kill()
@@ -108,8 +114,12 @@ class Supervisor:
             self._report.write_text(names)
 
     def _launch(self, member: Member) -> None:
-        member.started_at, member.kill_at = self._clock(), math.inf
+        member.started_at, member.ready_at, member.kill_at = self._clock(), math.inf, math.inf
         member.child = Child(member.role, self._terminal)
+
+    def _note_ready(self, member: Member) -> None:
+        if member.child and member.child.is_ready:
+            member.ready_at = min(member.ready_at, self._clock())
 
     def _note_end(self, member: Member) -> None:
         child = member.child
@@ -119,12 +129,15 @@ class Supervisor:
         child.kill()
         child.finish_output(LAST_LINES)
         lived = self._clock() - member.started_at
+        was_ready, was_killed = self._clock() - member.ready_at >= HEALTHY, code < 0
         wait = member.backoff.after(lived)
+        if was_ready and was_killed:
+            wait, member.backoff = 0.0, Backoff()
         member.ends += 1
         member.in_a_row = 1 if lived >= HEALTHY else member.in_a_row + 1
         member.child, member.due_at = None, self._clock() + wait
-        name = member.role.name
-        self._terminal.complain(f"{name} ended ({describe(code)}) after {lived:.1f} s, again in {wait:.1f} s")
+        name, when = member.role.name, f"in {wait:.1f} s" if wait else "at once"
+        self._terminal.complain(f"{name} ended ({describe(code)}) after {lived:.1f} s, again {when}")
         self._take_along(member.role.takes_along)
 
     def _take_along(self, names: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ A message says only the name. Apprise tells no refusal for good from one for now
 whose answer was lost from none, so every failure is tried again: a receiver may get a message twice.
 """
 
+import errno
 import logging
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +16,7 @@ from outbox.notification import AddressError
 from outbox.settings import Settings, SettingsError
 from pipeline.deadline import Deadline, within
 from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError
+from pipeline.lack import shortage
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -51,10 +53,16 @@ class AppriseChannel:
             raise TemporaryError("Apprise did not deliver it in time") from None
         if status != "success":
             message = f"Apprise did not deliver it: {status}"
-            raise TemporaryError(message)
+            raise TemporaryError(message) from _swallowed()
 
     def close(self) -> None:
         """Nothing stays open."""
+
+
+def _swallowed() -> OSError | None:
+    """Apprise keeps the errors of its clients to itself: whether this machine lacks anything can only be looked at."""
+    lack = shortage()
+    return None if lack is None else OSError(errno.EMFILE, lack.reason)
 
 
 def make_channel(settings: Settings) -> AppriseChannel:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Sequence
 
 from pipeline.deadline import Deadline, within
+from pipeline.lack import told_apart
 
 Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
@@ -22,7 +23,7 @@ def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
             connection.connect(address)
         except OSError as error:
             connection.close()
-            failure = error
+            failure = told_apart(error, family)
         else:
             return connection
     raise failure

@@ -17,6 +17,7 @@ import httpcore2
 from httpcore2 import NetworkBackend, NetworkStream
 
 from pipeline.deadline import Deadline, within
+from pipeline.lack import told_apart
 from pipeline.webhook.public_addresses import AddressGuard
 
 
@@ -155,10 +156,13 @@ def _connect(places: list[Place], deadline: Deadline) -> socket.socket:
             return _connected(family, place, deadline.left() / behind)
         except OSError as error:
             failure = error
-    if isinstance(failure, TimeoutError):
-        raise httpcore2.ConnectTimeout("no connection in time") from failure
-    message = f"no connection: {failure.strerror or failure}"
-    raise httpcore2.ConnectError(message) from failure
+    try:
+        raise failure  # so that it stays the context: httpcore2 drops what an error was raised from
+    except TimeoutError as error:
+        raise httpcore2.ConnectTimeout("no connection in time") from error
+    except OSError as error:
+        message = f"no connection: {error.strerror or error}"
+        raise httpcore2.ConnectError(message) from error
 
 
 def _connected(family: socket.AddressFamily, place: tuple[Any, ...], timeout: float) -> socket.socket:
@@ -167,9 +171,9 @@ def _connected(family: socket.AddressFamily, place: tuple[Any, ...], timeout: fl
         connection.settimeout(timeout)
         connection.connect(place)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:
+    except OSError as error:
         connection.close()
-        raise
+        raise told_apart(error, family) from None
     return connection
 
 

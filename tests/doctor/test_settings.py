@@ -1,5 +1,6 @@
 """What `herald doctor` says of settings that are valid, each by itself."""
 
+import resource
 from typing import Any
 
 import pytest
@@ -91,6 +92,13 @@ def test_the_file_and_the_environment_are_read(monkeypatch: pytest.MonkeyPatch, 
             "warning",
             "HERALD_RETRY_BASE (10) is above HERALD_RETRY_CAP",
         ),
+        ("times", {"retry_base": 301.0}, "warning", "HERALD_RETRY_BASE (301) is above HERALD_STRICT_RETRY_CAP (300)"),
+        (
+            "times",
+            {"strict_topics": ("notifications",), "max_attempts": 8},
+            "warning",
+            "messages of strict topics are tried for up to 2.1 h, others for 0.035 h",
+        ),
         ("times", {"breaker_base": 301.0}, "warning", "HERALD_BREAKER_BASE (301) is above HERALD_BREAKER_CAP (300)"),
         ("times", {"idempotency_ttl": 60.0}, "note", "HERALD_IDEMPOTENCY_TTL is 60 s"),
         ("limits", {"concurrency": 5}, "note", "HERALD_DESTINATION_CONCURRENCY (10) is above HERALD_CONCURRENCY (5)"),
@@ -114,6 +122,14 @@ def test_settings_that_contradict_each_other_are_found(
     (found,) = look(check, **settings)
 
     assert (found.level, found.text[: len(said)]) == (level, said)
+
+
+def test_a_limit_of_descriptors_below_what_deliveries_need_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
+
+    (found,) = look("limits")
+
+    assert (found.level, found.text[:49]) == ("note", "64 files and connections may be open here (ulimit")
 
 
 def test_a_route_by_e_mail_needs_a_server_and_a_sender() -> None:

@@ -5,6 +5,7 @@ from tests.mechanisms.removal import Edit, Removal
 WORKER = "tests/pipeline/test_worker.py"
 DESTINATIONS = "tests/pipeline/test_destinations.py"
 RETRY = "tests/pipeline/test_retry.py"
+LACK = "tests/pipeline/test_lack.py"
 LEASES = "tests/scheduler/test_leases.py"
 
 REMOVALS = (
@@ -214,6 +215,30 @@ REMOVALS = (
             f"{RETRY}::test_half_of_the_wait_is_certain",
             "tests/docs/test_retries.py::test_grey_listing_of_five_minutes_and_an_outage_of_an_hour_are_outlasted",
         ),
+    ),
+    Removal(
+        "what this machine lacks is no attempt",
+        (
+            Edit(
+                "pipeline/retry.py",
+                "        if lack is not None and not is_unknown",
+                "        if False and not is_unknown",
+            ),
+        ),
+        (
+            f"{LACK}::test_a_lack_of_this_machine_is_given_back_and_blames_nobody",
+            f"{LACK}::test_an_error_that_hides_its_cause_is_a_lack_where_nothing_can_be_opened",
+            f"{LACK}::test_a_webhook_without_descriptors_is_given_back",
+            (
+                "tests/end_to_end/test_descriptors.py"
+                "::test_without_a_descriptor_left_no_attempt_is_burned_and_all_is_sent_once_there_are_some"
+            ),
+        ),
+    ),
+    Removal(
+        "who was ready and was killed starts again at once",
+        (Edit("outbox/up/supervisor.py", "        if was_ready and was_killed:\n", "        if False:\n"),),
+        ("tests/up/test_supervisor.py::test_who_was_ready_for_ten_seconds_and_is_killed_starts_again_at_once",),
     ),
     Removal(
         "strict topics have retries of their own",

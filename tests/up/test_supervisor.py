@@ -14,8 +14,10 @@ from rich.console import Console
 
 from outbox.up.child import Child, Role
 from outbox.up.signals import Signals
+from outbox.up.start import herald
 from outbox.up.supervisor import GRACE, HEALTHY, LONGEST_DELAY, TROUBLED, Backoff, Supervisor
 from outbox.up.terminal import Terminal
+from tests.docs.pages import ROOT
 from tests.servers.eventually import eventually
 
 LIVES = "import signal; print('here', flush=True); signal.pause()"
@@ -86,6 +88,77 @@ def test_a_process_that_ends_starts_again_after_a_pause(
     assert member.child is not None
     assert member.child is not first
     assert "relay ended (exit code 3) after 0.0 s, again in 0.2 s" in output.getvalue()
+
+
+READY = 'print(\'{"event": "leading"}\', flush=True)\n'
+
+
+@pytest.fixture
+def kill(supervisor: Supervisor, clock: Clock) -> Callable[[Role, float], float]:
+    """Start it, let it be ready for so many seconds, kill it; gives the seconds until it starts again."""
+
+    def kill(played: Role, ready_for: float) -> float:
+        member = supervisor.start(replace(played, ready=frozenset({"leading", "standing_by"})))
+        child = member.child
+        assert child
+        eventually(lambda: [supervisor.watch(), child.is_ready][1], what="it is ready")
+        clock.now += ready_for
+        child.kill()
+        supervisor.watch()
+        return 0.0 if member.child is not None else member.due_at - clock.now
+
+    return kill
+
+
+def test_who_was_ready_for_ten_seconds_and_is_killed_starts_again_at_once(
+    kill: Callable[[Role, float], float], role: MakeRole, output: io.StringIO
+) -> None:
+    assert kill(role("relay", READY + LIVES), HEALTHY) == 0.0
+    assert "relay ended (signal 9) after 10.0 s, again at once" in output.getvalue()
+
+
+def test_who_was_ready_for_less_and_is_killed_backs_off(kill: Callable[[Role, float], float], role: MakeRole) -> None:
+    assert kill(role("relay", READY + LIVES), HEALTHY - 1.0) == pytest.approx(0.2)
+
+
+def test_who_lived_for_long_and_was_never_ready_backs_off(supervisor: Supervisor, clock: Clock, role: MakeRole) -> None:
+    waiting = role("pipeline", 'print(\'{"event": "waiting_for_kafka"}\', flush=True)\n' + LIVES)
+    member = supervisor.start(replace(waiting, ready=frozenset({"pipeline_started"})))
+    assert member.child
+    supervisor.watch()
+    clock.now += 3600.0
+
+    member.child.kill()
+    supervisor.watch()
+
+    assert member.child is None
+    assert member.due_at - clock.now == pytest.approx(0.2)
+
+
+def test_who_was_ready_for_long_and_ends_by_itself_backs_off(
+    supervisor: Supervisor, clock: Clock, role: MakeRole
+) -> None:
+    member = supervisor.start(replace(role("relay", READY + "input() or 1 / 0"), ready=frozenset({"leading"})))
+    first = member.child
+    assert first
+    eventually(lambda: first.is_ready, what="it is ready")
+    clock.now += HEALTHY
+
+    eventually(lambda: supervisor.watch() == pytest.approx(0.2), what="its end is seen")
+
+    assert member.child is None
+
+
+@pytest.mark.parametrize(
+    ("name", "event"), [("api", "api_starting"), ("relay", "leading"), ("pipeline", "pipeline_started")]
+)
+def test_each_process_of_herald_says_when_it_does_its_work(name: str, event: str) -> None:
+    code = "".join(
+        path.read_text() for path in (ROOT / "api", ROOT / "outbox", ROOT / "pipeline") for path in path.rglob("*.py")
+    )
+
+    assert event in herald(name, {}).ready
+    assert f'_log.info("{event}"' in code
 
 
 def test_a_process_that_ends_five_times_in_a_row_is_reported_until_it_lives(
