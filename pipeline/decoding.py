@@ -21,10 +21,10 @@ from pipeline.headers import (
     HeadersByName,
     Named,
     by_name,
+    messages_named,
     milliseconds,
     named,
     nulls,
-    subject,
     text,
     traceparent,
 )
@@ -90,9 +90,9 @@ class Decoder:
                 raise Undecodable(message)
             if found is not None:
                 return self._own(arrival, headers, found)
-        message_id = subject(headers)
-        if message_id is not None and self._reaches(milliseconds_of(message_id)) and self._knows(message_id):
-            return self._claimed(arrival, headers, message_id, found)
+        for claimed in messages_named(arrival):
+            if self._reaches(milliseconds_of(claimed)) and self._knows(claimed):
+                return self._claimed(arrival, headers, claimed, found)
         return self._foreign(arrival, headers)
 
     def _is_own(self, headers: HeadersByName) -> bool:
@@ -116,7 +116,7 @@ class Decoder:
 
     def _claimed(self, arrival: Arrival, headers: HeadersByName, message: UUID, found: Named | None) -> Request:
         """As Herald's own: the claim looks whether its request still fits."""
-        if found is None:
+        if found is None or found.id != message:
             reason = f"it names the message {message}, which is Herald's own, and no request of it"
             raise Undecodable(reason)
         return self._own(arrival, headers, found)

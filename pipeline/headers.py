@@ -4,6 +4,7 @@ Anybody may write them: null, twice, or with any bytes.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -41,20 +42,26 @@ def nulls(arrival: Arrival) -> list[str]:
 def named(headers: HeadersByName) -> Named | None:
     """The message, version and request; None where the headers are not in Herald's form."""
     try:
-        version = int(headers["ce_id"].rpartition(b".")[2])
-        request = int(headers["ce_request"])
+        stream, _, number = headers["ce_id"].rpartition(b".")
+        version, request = int(number), int(headers["ce_request"])
     except (KeyError, ValueError):
         return None
-    message = subject(headers)
+    message = _uuid(headers.get("ce_subject", b""))
     in_range = 0 < version <= MAX_NUMBER and 0 < request <= MAX_NUMBER
-    return Named(message, version, request) if message is not None and in_range else None
+    return Named(message, version, request) if message is not None and message == _uuid(stream) and in_range else None
 
 
-def subject(headers: HeadersByName) -> UUID | None:
-    """The message that `ce_subject` names; None where it is no id."""
+def messages_named(arrival: Arrival) -> Iterator[UUID]:
+    """Every message that `ce_subject` or `ce_id` names, also where another header of that name counts."""
+    for name, value in arrival.headers or ():
+        if value is not None and name in {"ce_subject", "ce_id"}:
+            yield from filter(None, (_uuid(value), _uuid(value.rpartition(b".")[0])))
+
+
+def _uuid(raw: bytes) -> UUID | None:
     try:
-        return UUID(headers["ce_subject"].decode())
-    except (KeyError, ValueError):
+        return UUID(raw.decode())
+    except ValueError:
         return None
 
 

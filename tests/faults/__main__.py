@@ -15,6 +15,7 @@ from tests.faults.points import describe as describe_points
 from tests.faults.points import visit_all
 from tests.faults.report import record, recorded
 from tests.faults.scene import durable_scene
+from tests.fuzz import flood as floods
 
 OF_EACH = 2
 LONG = 600.0  # seconds until all must be over
@@ -112,6 +113,19 @@ def convictions(seconds: float, only: str | None, *, is_recorded: bool) -> None:
     finish("convictions", courts.describe(found, verdict), is_recorded=is_recorded)
     verdict.assert_clean()
     assert not any(held.in_words() for held in found)
+
+
+@main.command()
+@click.option("--records", type=click.IntRange(1), default=50_000, show_default=True)
+@seed_option
+@record_option
+def records(records: int, seed: int | None, *, is_recorded: bool) -> None:
+    """Put random and mutated records on every topic, and account for each."""
+    seed = drawn(seed)
+    with opened_court() as court:
+        found = floods.flood(court, records=records, seed=seed)
+    finish("records", floods.describe(found), is_recorded=is_recorded)
+    found.assert_clean()
 
 
 @main.command()

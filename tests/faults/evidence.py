@@ -1,5 +1,6 @@
 """What is left to look at when everything is over: the log, and the topics."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,8 +62,13 @@ def read_stories(connection: Connection) -> dict[str, Story]:
             _note(story, int(attempt), kind.removeprefix("message."), outcome, at)
     for stream, status, number in fetch(connection, _MESSAGES):
         stories[stream].status = status
-        stories[stream].number = int(number) if number is not None and number.isdecimal() else None
+        stories[stream].number = as_number(number)
     return stories
+
+
+def as_number(text: str | None) -> int | None:
+    """A request's own; None for what others wrote."""
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,15}", text) else None
 
 
 def _note(story: Story, attempt: int, kind: str, outcome: str | None, at: datetime) -> None:

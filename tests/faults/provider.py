@@ -4,8 +4,10 @@ import json
 import socket
 from typing import NamedTuple
 
+from tests.faults.evidence import as_number
 from tests.servers.http_server import HttpServer, Received
 
+STRANGE = -1  # the number of what no caller sent
 DELAY = 0.01  # seconds it takes to answer: long enough to be killed in
 
 
@@ -34,7 +36,10 @@ class Provider(HttpServer):
     def keep(self, received: Received) -> None:
         data = json.loads(received.body)["data"]
         attempt = int(received.headers.get("herald-attempt", "1"))  # a release before this one does not say
-        self.arrivals.append(Arrival(received.id, attempt, data["user_id"], int(data["content"]), received.at))
+        number = as_number(data["content"])
+        self.arrivals.append(
+            Arrival(received.id, attempt, data["user_id"], STRANGE if number is None else number, received.at)
+        )
 
     def _do_take(self, connection: socket.socket, *_: str) -> bool:
         self._stop.wait(self.delay)

@@ -122,6 +122,17 @@ REMOVALS = (
         ),
     ),
     Removal(
+        "a known message is recognised in every header that may name one",
+        (
+            Edit(
+                "pipeline/headers.py",
+                'if value is not None and name in {"ce_subject", "ce_id"}:',
+                'if value is not None and name == "ce_subject":',
+            ),
+        ),
+        (f"{DECODING}::test_a_record_that_names_a_known_message_in_any_header_is_never_adopted",),
+    ),
+    Removal(
         "records carry the instance of their Herald",
         (
             Edit(

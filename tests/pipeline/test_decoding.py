@@ -99,6 +99,17 @@ def test_a_record_that_names_a_known_message_and_no_request_is_never_adopted() -
         make_decoder(is_known=known.__eq__).decode(arrival(headers=[("ce_subject", str(known).encode())]))
 
 
+@pytest.mark.parametrize(
+    "damaged", [[], [("ce_subject", b"1")], [("ce_subject", b"\xff")], [("ce_subject", str(new_id()).encode())]]
+)
+def test_a_record_that_names_a_known_message_in_any_header_is_never_adopted(damaged: list[tuple[str, bytes]]) -> None:
+    known = new_id()
+    headers = [(name, value) for name, value in own_headers(known) if name != "ce_subject"]
+
+    with pytest.raises(Undecodable, match="Herald's own"):
+        make_decoder(is_known=known.__eq__).decode(arrival(headers=[*headers, *damaged]))
+
+
 def test_a_record_of_this_instance_is_its_own_whatever_its_source() -> None:
     message = new_id()
     record = arrival(headers=own_headers(message, ce_source=b"/another", ce_heraldinstance=b"one"))

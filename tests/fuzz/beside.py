@@ -1,0 +1,37 @@
+"""The good traffic beside what is forged, and the processes: none may end, and what is good comes out as if alone."""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from tests.faults import oracle
+from tests.faults.court import DATABASE, Court
+from tests.faults.ledger import Load
+from tests.faults.oracle import Evidence, Verdict
+
+TAIL = 3  # lines of the log of what ended
+
+
+@dataclass
+class Beside:
+    """`ended` are the processes that ended, with the last they said."""
+
+    court: Court
+    ended: list[str] = field(default_factory=list)
+
+    def load(self, rate: float, seed: int) -> Load:
+        return self.court.scene.load(rate, seed=seed, ledger=self.court.ledger)
+
+    def look(self) -> bool:
+        """Note who has ended, and start it again; always true."""
+        for name, member in self.court.scene.fleet.members.items():
+            if not member.running:
+                self.ended.append(f"{name} ended with {member.exit_code}: {member.tail(TAIL)}")
+        return self.court.scene.fleet.revive()
+
+    def judge(self, strangers: AbstractSet[str]) -> Verdict:
+        """The oracle's word over what was asked for by way of the API, as if these messages were not there."""
+        database = self.court.server.url(DATABASE)
+        evidence = oracle.gather(self.court.ledger, self.court.scene.provider.arrivals, database, None, is_whole=False)
+        stories = {one: story for one, story in evidence.stories.items() if one not in strangers}
+        arrivals = [arrival for arrival in evidence.arrivals if arrival.id not in strangers]
+        return oracle.judge(Evidence(evidence.entries, stories, arrivals, None))
