@@ -37,7 +37,7 @@ class Claiming:
             return msgspec.structs.replace(request, defect=reason_of(error))
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 - a topic's draft is anybody's code
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a topic's draft is anybody's code
             return msgspec.structs.replace(request, error=error)
         return msgspec.structs.replace(request, destination=destination) if destination is not None else request
 

@@ -130,7 +130,7 @@ class Decoder:
             dates = self._contents.topics[arrival.topic].dates(data)
         except Undecodable as verdict:
             defect = str(verdict)
-        except Exception as error:  # noqa: BLE001 - whatever the topic's own code raises, its attempt fails of it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the topic's own code raises, its attempt fails of it
             failure = error
         return Request(
             id=found.id,

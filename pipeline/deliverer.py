@@ -5,24 +5,28 @@ from time import monotonic
 
 from outbox.crash_points import reach
 from outbox.outcomes import Outcome
-from outbox.policies import Policy
 from pipeline.attempt import Attempt
+from pipeline.blame import Blame, is_foreseen
 from pipeline.delivery import Delivery
 from pipeline.health import Health
 from pipeline.lack import Lacks, lack_in
-from pipeline.retry import RetryPolicy, dead, postponed
+from pipeline.retry import RetryPolicy, dead, postponed, reason_of
 from pipeline.routing import Router
 
 OUT_OF_TIME = "not tried: it waited for the one before it, or for its turn, until its lease was nearly over"
+LONGEST_WAIT = 60.0  # seconds between two tries while nothing of its kind succeeds
 FAILING = "its destination fails"
 
 
 class Deliverer:
     """Makes attempts, in many threads at once."""
 
-    def __init__(self, router: Router, health: Health, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, router: Router, health: Health, *, blame: Blame | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._router = router
         self._health = health
+        self._blame = blame or Blame()
         self._clock = clock
         self._lacks = Lacks(clock=clock)
 
@@ -58,11 +62,22 @@ class Deliverer:
             self._router.deliver(request, delivery)
             reach("pipeline.delivered")
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit included, is its outcome
-            return self._failed(error, attempt, policy)
+            return self._failed(error, attempt, RetryPolicy(policy))
+        self._blame.delivered(attempt)
         return Outcome(id=request.id, attempt=attempt.number, outcome="sent", destination=attempt.counted)
 
-    def _failed(self, error: BaseException, attempt: Attempt, policy: Policy) -> Outcome:
-        outcome = RetryPolicy(policy).after(error, attempt)
-        if outcome.outcome == "postponed" and (lack := lack_in(error)):
-            self._lacks.note(lack)
-        return outcome
+    def _failed(self, error: BaseException, attempt: Attempt, retries: RetryPolicy) -> Outcome:
+        try:
+            outcome = retries.after(error, attempt)
+            if outcome.outcome == "postponed" and (lack := lack_in(error)):
+                self._lacks.note(lack)
+                return outcome
+            if is_foreseen(error):
+                return outcome
+            if self._blame.is_the_messages(error, attempt) and (
+                outcome.outcome != "dead" or self._blame.may_end(error)
+            ):
+                return outcome
+        except Exception as again:  # noqa: BLE001 - an error may carry anything, and a thread must not die of it
+            error = again
+        return postponed(attempt, reason_of(error), wait=min(retries.wait(attempt.number), LONGEST_WAIT))

@@ -9,6 +9,9 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from queue import SimpleQueue
 from time import monotonic
+from typing import NoReturn
+
+import structlog
 
 from outbox.outcomes import Outcome
 from outbox.policies import Policy
@@ -28,28 +31,33 @@ LOOK_AGAIN = 1.0  # seconds
 
 Perform = Callable[[Attempt], Outcome]
 
+_log = structlog.get_logger()
+
 
 class Deliveries:
     """Threads that deliver, and the attempts that wait for them.
 
-    `perform` makes one attempt and never raises; `finished(outcome)` is called from those threads.
+    `perform` makes one attempt and never raises; `finished(outcome)` is called from those threads. `on_error` is
+    called when one of them ends all the same: fewer and fewer would be left otherwise, and nobody would notice.
     `assumed` is what a delivery takes, in seconds, until one was measured. One thread owns this
     object: it alone submits, settles and abandons.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - called by one composition root
         self,
         perform: Perform,
         finished: Callable[[Outcome], None],
         policy: Callable[[str | None], Policy],
         *,
         concurrency: int,
+        on_error: Callable[[BaseException], None] = lambda _error: None,
         strict_topics: Collection[str] = (),
         assumed: float = ASSUMED,
     ) -> None:
         self._perform = perform
         self._finished = finished
         self._concurrency = concurrency
+        self._on_error = on_error
         self._lock = threading.Lock()
         self._destinations = Destinations(policy, assumed=assumed)
         self._lanes = Lanes(strict_topics)
@@ -146,11 +154,27 @@ class Deliveries:
             self._idle -= 1
             self._parked.put(None)
         elif self._threads < self._concurrency:
-            self._threads += 1
-            # a daemon: a destination that hangs must not keep a stopped process alive
-            threading.Thread(target=self._serve, name=f"delivery-{self._threads}", daemon=True).start()
+            self._begin_thread()
+
+    def _begin_thread(self) -> None:
+        # a daemon: a destination that hangs must not keep a stopped process alive
+        thread = threading.Thread(target=self._serve, name=f"delivery-{self._threads + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the machine has no more of them; those that there are go on
+            if not self._threads:
+                raise
+            return
+        self._threads += 1
 
     def _serve(self) -> None:
+        try:
+            self._serve_all()
+        except BaseException as error:  # noqa: BLE001 - told to whoever can end the process
+            _log.error("delivery_thread_ended", reason=str(error), exc_info=error)
+            self._on_error(error)
+
+    def _serve_all(self) -> NoReturn:
         while True:
             attempt = self._next()
             started = monotonic()

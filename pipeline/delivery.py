@@ -74,7 +74,8 @@ class Channel(Protocol):
     def deliver(self, letter: Letter, delivery: Delivery) -> None:
         """Return when the provider has taken it, within `delivery.timeout` seconds.
 
-        Raises PermanentError, TemporaryError or UnknownOutcomeError; anything else counts as temporary.
+        Raises PermanentError, TemporaryError, UnknownOutcomeError or OSError, which counts as temporary. Anything else
+        is this message's fault only where others succeed (pipeline/blame.py).
         """
 
     def close(self) -> None:

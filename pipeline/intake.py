@@ -79,7 +79,7 @@ class Intake:
             return None
         except (Undecodable, SourceError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a topic's own code may leave by any way
             self._probe()
             self._tell(arrival, error)
             raise Undecodable(text_of(error)) from error
@@ -95,7 +95,7 @@ class Intake:
                 advice="two Heralds share these topics: give one of them another HERALD_TOPIC_PREFIX",
             )
 
-    def _tell(self, arrival: Arrival, error: Exception) -> None:
+    def _tell(self, arrival: Arrival, error: BaseException) -> None:
         """A traceback for the first of a kind in a minute; the dead letter's own line says where each stood."""
         if self._convictions.allows(error):
             place = {"topic": arrival.topic, "partition": arrival.partition, "offset": arrival.offset}

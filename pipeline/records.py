@@ -50,7 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     arrival: Arrival
     traceparent: str | None = None
     defect: str | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     dates: Dates = ANY_TIME
     destination: str | None = None
 

@@ -79,7 +79,12 @@ class Worker:
         self._outcomes: deque[Outcome] = deque()
         self._returned: deque[Outcome] = deque()
         self._deliveries = Deliveries(
-            perform, self._finish, router.policy, concurrency=concurrency, strict_topics=strict_topics
+            perform,
+            self._finish,
+            router.policy,
+            concurrency=concurrency,
+            on_error=self.fail,
+            strict_topics=strict_topics,
         )
         self._claiming = Claiming(router, self._deliveries, lease=lease, strict_topics=strict_topics)
         self._closing = False

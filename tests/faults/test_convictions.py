@@ -13,7 +13,6 @@ pytestmark = pytest.mark.kafka
 SECONDS = 3.0
 LAPSES = {
     "the topic may not be written": "what Kafka does not let be written is rejected",
-    "all handlers raise TypeError": "what a handler breaks on is dead after its attempts, though nothing succeeds",
 }
 
 

@@ -3,6 +3,7 @@
 from tests.mechanisms.removal import Edit, Removal
 
 DECODING = "tests/pipeline/test_decoding.py"
+BLAME = "tests/pipeline/test_blame.py"
 LEDGER = "tests/pipeline/test_ledger.py"
 INTAKE = "tests/pipeline/test_intake.py"
 PROCESS = "tests/pipeline/test_process.py"
@@ -145,5 +146,37 @@ REMOVALS = (
             f"{DECODING}::test_a_record_of_another_instance_is_not_adopted",
             f"{DECODING}::test_a_record_of_this_instance_is_its_own_whatever_its_source",
         ),
+    ),
+    Removal(
+        "what nobody foresaw is a message's fault only where others of its kind succeed",
+        (
+            Edit(
+                "pipeline/deliverer.py",
+                "            if is_foreseen(error):\n                return outcome\n",
+                "            return outcome\n",
+            ),
+        ),
+        (
+            f"{BLAME}::test_a_handler_that_raises_for_everything_convicts_nobody_and_burns_no_attempt",
+            f"{BLAME}::test_a_success_of_another_topic_speaks_for_nobody",
+            f"{BLAME}::test_above_a_limit_in_a_minute_no_message_is_ended_by_the_same_error",
+            "tests/pipeline/test_worker.py::test_a_draft_that_fails_for_everything_convicts_nobody_and_all_is_sent_once_it_is_mended",
+        ),
+    ),
+    Removal(
+        "and it is where they do",
+        (
+            Edit(
+                "pipeline/blame.py",
+                "        if not is_guilty:\n",
+                "        is_guilty = False\n        if not is_guilty:\n",
+            ),
+        ),
+        (f"{BLAME}::test_a_message_that_fails_while_others_of_its_kind_succeed_ends_after_its_attempts",),
+    ),
+    Removal(
+        "a delivery thread that ends is told",
+        (Edit("pipeline/deliveries.py", "            self._on_error(error)\n", ""),),
+        ("tests/pipeline/test_deliveries.py::test_a_delivery_thread_that_ends_is_noticed",),
     ),
 )

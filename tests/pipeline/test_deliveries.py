@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from unittest.mock import Mock
 
 import pytest
 
@@ -180,6 +182,36 @@ def test_data_that_does_not_fit_dies_without_a_call(channel: FakeChannel) -> Non
 
 @pytest.mark.parametrize("raised", [OSError("down"), SystemExit(3)])
 def test_whatever_a_handler_raises_is_the_outcome_of_its_attempt(channel: FakeChannel, raised: BaseException) -> None:
+    deliver = deliverer_of(channel)
+    deliver(attempt("7", content="one that succeeds"))
     channel.failures["hello"] = raised
 
-    assert deliverer_of(channel)(attempt("7")).outcome == "failed"
+    assert deliver(attempt("7")).outcome == "failed"
+
+
+def test_a_delivery_thread_that_ends_is_noticed() -> None:
+    ended: SimpleQueue[BaseException] = SimpleQueue()
+
+    def perform(_attempt: Attempt) -> Outcome:
+        raise ZeroDivisionError
+
+    deliveries = Deliveries(perform, Collected(), POLICY, concurrency=1, on_error=ended.put)
+    deliveries.submit([attempt("7")])
+
+    assert isinstance(ended.get(timeout=10), ZeroDivisionError)
+
+
+def test_a_machine_without_more_threads_goes_on_with_those_there_are(
+    channel: FakeChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel.hold()
+    collected = Collected()
+    deliveries = make_deliveries(channel, collected)
+    deliveries.submit([attempt("7")])
+    assert channel.entered.acquire(timeout=10)
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+
+    deliveries.submit([attempt("8"), attempt("9")])
+    channel.release()
+
+    assert len(collected.wait(3)) == 3

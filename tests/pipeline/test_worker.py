@@ -13,12 +13,13 @@ from pipeline.decoding import NO_HANDLER
 from pipeline.delivery import PermanentError, TemporaryError
 from pipeline.inbox import WorkerError
 from pipeline.sink import DeliverySink
+from pipeline.topic import Draft
 from pipeline.topics import notifications
 from pipeline.worker import RETURNED, STOPPED, Worker
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
 from tests.pipeline.parts import make_router, settings
-from tests.pipeline.records import NOTIFICATION, accept, arrival, new_id, own, own_headers, rows, statuses
+from tests.pipeline.records import NOTIFICATION, accept, arrival, new_id, opened, own, own_headers, rows, statuses
 from tests.servers.eventually import eventually
 
 MakeWorker = Callable[..., Worker]
@@ -229,6 +230,53 @@ def test_a_record_that_nobody_can_decode_ends_alone(
     eventually(lambda: list(statuses(database).values()) == ["sent"])
     assert dead_letters.reasons == ["LookupError: nobody foresaw it"]
     worker.close(10)
+
+
+def test_a_draft_that_fails_for_everything_convicts_nobody_and_all_is_sent_once_it_is_mended(
+    database: str, channel: FakeChannel, dead_letters: FakeDeadLetters
+) -> None:
+    broken = threading.Event()
+    broken.set()
+
+    def draft(notification: Notification) -> Draft:
+        if broken.is_set():
+            raise TypeError("takes no such argument")
+        return notifications.draft(notification)
+
+    topics = {"notifications": msgspec.structs.replace(notifications.topic, draft=draft)}
+    found = settings(database, max_attempts=1)
+    router = make_router(channel, topics=topics, found=found)
+    worker = parts.make_worker(found, router, dead_letters.bury, topics=topics)
+    worker.start()
+    messages = [new_id() for _ in range(5)]
+    accept(database, *messages)
+
+    for message in messages:
+        worker.inbox.add(own(message))
+    worker.inbox.flush(10)
+    eventually(lambda: set(statuses(database).values()) == {"scheduled"})
+    broken.clear()
+    request_again(database, *messages)
+    for message in messages:
+        worker.inbox.add(own(message, request=2))
+
+    eventually(lambda: set(statuses(database).values()) == {"sent"})
+    worker.close(10)
+
+
+def request_again(database: str, *messages: UUID) -> None:
+    """As the scheduler does with what is due."""
+    with opened(database) as connection, connection.cursor() as cursor:
+        ids = [str(message) for message in messages]
+        cursor.execute(
+            "UPDATE messages SET status = 'pending', request = 2, version = version + 1 WHERE id = ANY (%s::uuid[])",
+            (ids,),
+        )
+        cursor.execute(
+            "INSERT INTO outbox (stream_id, version, type, payload) SELECT id, version, 'message.requested', '{}'"
+            " FROM messages WHERE id = ANY (%s::uuid[])",
+            (ids,),
+        )
 
 
 def test_messages_of_one_key_are_delivered_in_the_order_of_their_records(
