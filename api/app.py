@@ -9,9 +9,11 @@ from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.response import Redirect
 
-from api import dead_letters, docs, health, messages, notifications, pauses
+from api import dead_letters, docs, health, messages, notifications, pauses, readers
 from api.documents import RawJson
 from api.problems import HANDLERS
+from api.readers import make_readers
+from api.readiness import Readiness
 from api.resources import STATE, Resources
 
 
@@ -40,6 +42,7 @@ class Herald(Litestar):
 
 def make_app(resources: Resources) -> Litestar:
     """The ASGI application; its lifespan starts and stops the committer and closes the pool."""
+    settings = resources.settings
     return Herald(
         route_handlers=[
             root,
@@ -54,7 +57,7 @@ def make_app(resources: Resources) -> Litestar:
         logging_config=None,
         openapi_config=docs.make_openapi_config(),
         plugins=[RawJson()],
-        state=State({STATE: resources}),
+        state=State({STATE: resources, readers.STATE: make_readers(settings), health.STATE: Readiness(settings)}),
     )
 
 
@@ -66,4 +69,6 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(resources.committer.stop)  # its thread may still answer requests on this loop
+        readiness: Readiness = app.state[health.STATE]
+        readiness.close()
         resources.engine.dispose()

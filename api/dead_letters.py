@@ -9,8 +9,10 @@ from api.bodies import explained
 from api.decisions import discard_many, discard_one, not_there, requeue_one
 from api.documents import documented, filtered
 from api.parameters import DEFAULT_LIMIT, Cursor, Id, Limit, from_cursor, only_query, parse_id, to_cursor
+from api.readers import a_turn
 from api.requeues import job, jobs, requeue_many, stop
 from api.resources import resources_of
+from api.writes import in_transaction
 from outbox.desk.filters import Filter
 from outbox.desk.looking import (
     DeadLetter,
@@ -55,31 +57,33 @@ def _filter(request: Request[Any, Any, Any]) -> Filter:
 @get(
     "/groups",
     summary="Group them by error",
-    sync_to_thread=True,
     before_request=only_query(*FILTERS),
     operation_class=filtered(Filter),
     responses=documented(400, 503),
 )
-def groups(request: Request[Any, Any, Any]) -> Groups:
+async def groups(request: Request[Any, Any, Any]) -> Groups:
     """Group what is on the desk by error, topic, channel and status."""
     chosen = _filter(request)
-    with resources_of(request).transaction() as connection:
-        return Groups(items=list_groups(connection, chosen))
+    async with a_turn(request):
+        return Groups(items=await in_transaction(request, lambda connection: list_groups(connection, chosen)))
 
 
 @get(
     "/",
     summary="List them",
-    sync_to_thread=True,
     before_request=only_query(*FILTERS, "limit", "cursor"),
     operation_class=filtered(Filter),
     responses=documented(400, 503),
 )
-def letters(request: Request[Any, Any, Any], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> DeadLetterPage:
+async def letters(
+    request: Request[Any, Any, Any], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> DeadLetterPage:
     """List what is on the desk, newest message first."""
     chosen, before = _filter(request), None if cursor is None else from_cursor(cursor)
-    with resources_of(request).transaction() as connection:
-        found = list_dead_letters(connection, chosen, limit=limit + 1, before=before)
+    async with a_turn(request):
+        found = await in_transaction(
+            request, lambda connection: list_dead_letters(connection, chosen, limit=limit + 1, before=before)
+        )
     items = found[:limit]
     return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if len(found) > limit else None)
 

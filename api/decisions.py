@@ -15,6 +15,7 @@ from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, takes
 from api.dry_runs import DryRun, dry_run
 from api.parameters import Id, only_query, parse_id
 from api.problems import ProblemError, field_problem
+from api.readers import a_turn
 from api.requests import Discard, DiscardMany, Requeue
 from api.resources import resources_of
 from api.writes import Work, in_transaction, once, read_optional
@@ -94,7 +95,8 @@ async def discard_many(request: Request[Any, Any, Any]) -> Response[Discarded | 
     """Discard what fits, 10,000 at most; without `"dry_run": false` only say what would take part."""
     asked, body = await read_json(request, _DISCARD_MANY, max_bytes=resources_of(request).settings.max_body)
     if asked.dry_run:
-        found = await in_transaction(request, lambda connection: dry_run(connection, asked.filter))
+        async with a_turn(request):
+            found = await in_transaction(request, lambda connection: dry_run(connection, asked.filter))
         return Response(found, status_code=200)
 
     def work(connection: Connection) -> list[UUID]:

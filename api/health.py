@@ -1,19 +1,16 @@
 """Is it alive, is it ready: for supervisors and load balancers."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import structlog
 from litestar import Request, Router, get
-from litestar.concurrency import sync_to_thread
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from api.problems import unavailable
-from api.resources import Resources, resources_of
+from api.readiness import Readiness
+from api.resources import resources_of
 
-PATIENCE = 2.0  # seconds the database may take to answer
+STATE = "readiness"
 _log = structlog.get_logger()
 
 
@@ -26,7 +23,7 @@ async def live() -> dict[str, str]:
 @get("/ready")
 async def ready(request: Request[Any, Any, Any]) -> dict[str, str]:
     """200 when a request would be served now, 503 naming what is missing."""
-    missing = await _missing(resources_of(request))
+    missing = await _missing(request)
     if missing:
         _log.warning("not_ready", missing=missing)
         detail = f"not ready: {'; '.join(missing)}"
@@ -34,28 +31,18 @@ async def ready(request: Request[Any, Any, Any]) -> dict[str, str]:
     return {"status": "ready"}
 
 
-async def _missing(resources: Resources) -> list[str]:
+async def _missing(request: Request[Any, Any, Any]) -> list[str]:
+    resources = resources_of(request)
     missing = [] if resources.committer.is_alive else ["the committer is not running"]
     missing += [f"{name} keeps ending" for name in _troubled(resources.settings.supervision)]
-    try:
-        await asyncio.wait_for(sync_to_thread(_ask, resources.engine), PATIENCE)
-    except TimeoutError:
-        missing.append(f"the database did not answer within {PATIENCE:g} s")
-    except ProgrammingError:
-        missing.append("the database has no tables: run `herald migrate`")
-    except SQLAlchemyError:
-        missing.append("the database does not answer")
-    return missing
+    readiness: Readiness = request.app.state[STATE]
+    lacking = await readiness.missing()
+    return missing if lacking is None else [*missing, lacking]
 
 
 def _troubled(report: Path | None) -> list[str]:
     """The processes that the supervisor has started five times in a row without success."""
     return report.read_text().split() if report is not None and report.exists() else []
-
-
-def _ask(engine: Engine) -> None:
-    with engine.connect() as connection:
-        connection.execute(text("SELECT FROM messages LIMIT 0"))
 
 
 router = Router("/health", route_handlers=[live, ready], include_in_schema=False)

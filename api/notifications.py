@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.concurrency import sync_to_thread
 
 from api.answers import Accepted, BulkAccepted, Events, NotificationPage, accepted, bulk_accepted
 from api.bodies import read_json
@@ -27,6 +28,7 @@ from api.parameters import (
     to_cursor,
 )
 from api.problems import ProblemError, field_problem
+from api.readers import a_turn
 from api.requests import Bulk
 from api.resources import resources_of, room_for
 from api.tracing import traceparent
@@ -79,11 +81,10 @@ async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]
 @get(
     "/",
     summary="List notifications",
-    sync_to_thread=True,
     before_request=only_query("user_id", "event", "status", "limit", "cursor"),
     responses=documented(400, 503),
 )
-def notifications(
+async def notifications(
     request: Request[Any, Any, Any],
     user_id: UserId = None,
     event: EventName = None,
@@ -93,10 +94,16 @@ def notifications(
 ) -> NotificationPage:
     """List notifications, newest first."""
     before = None if cursor is None else from_cursor(cursor)
-    with resources_of(request).engine.connect() as connection:
-        found = list_notifications(
-            connection, limit=limit + 1, user_id=user_id, event=event, status=status, before=before
-        )
+    engine = resources_of(request).engine
+
+    def read() -> list[NotificationState]:
+        with engine.connect() as connection:
+            return list_notifications(
+                connection, limit=limit + 1, user_id=user_id, event=event, status=status, before=before
+            )
+
+    async with a_turn(request):
+        found = await sync_to_thread(read)
     items = found[:limit]
     return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if len(found) > limit else None)
 

@@ -5,20 +5,24 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+import psycopg2
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from psycopg2.errors import QueryCanceled
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from outbox.committer import RefusedError, UnavailableError
-from outbox.database import is_outage
+from outbox.conviction import convicts_nobody
+from outbox.database import is_data_error, is_outage, reason
 from outbox.idempotency import KeyInUseError, KeyReusedError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 1  # seconds; Herald itself reconnects at the next request
 WHOLE_BODY = "body"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+NO_THREAD = "can't start new thread"  # a RuntimeError of Python's
 
 Handler = Callable[[Request[Any, Any, Any], Any], Response[Any]]
 _log = structlog.get_logger()
@@ -108,7 +112,7 @@ def _fields(extra: object) -> list[FieldError]:
 
 
 def _from_refusal(_request: Request[Any, Any, Any], error: RefusedError) -> Response[bytes]:
-    return respond(field_problem(WHOLE_BODY, f"PostgreSQL refuses it: {error}", HTTPStatus.UNPROCESSABLE_ENTITY))
+    return respond(field_problem(WHOLE_BODY, str(error), HTTPStatus.UNPROCESSABLE_ENTITY))
 
 
 def _from_key_in_use(_request: Request[Any, Any, Any], error: KeyInUseError) -> Response[bytes]:
@@ -127,17 +131,31 @@ def _from_outage(_request: Request[Any, Any, Any], error: UnavailableError) -> R
     return respond(unavailable("the database is not available; nothing is known to be stored, try again"))
 
 
-def _from_database(request: Request[Any, Any, Any], error: SQLAlchemyError) -> Response[bytes]:
-    if not is_outage(error):
-        return _from_anything(request, error)
+def _from_database(request: Request[Any, Any, Any], error: SQLAlchemyError | psycopg2.Error) -> Response[bytes]:
     cause = getattr(error, "orig", error)
+    if is_data_error(error):  # no parameter should come this far: one that does is refused, and told
+        _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
+        status = HTTPStatus.BAD_REQUEST if request.method == "GET" else HTTPStatus.UNPROCESSABLE_ENTITY
+        return respond(ProblemError(status, f"PostgreSQL refuses it: {reason(error)}"))
+    if not is_outage(error):
+        return _from_shortage(request, cause)
     _log.warning("database_unavailable", reason=str(cause).strip())
+    if isinstance(error, PoolTimeoutError):
+        return respond(unavailable("all connections of this process to the database are in use, try again"))
     if isinstance(cause, QueryCanceled):
         return respond(unavailable("the database took too long to answer; try again, or ask for less"))
     return respond(unavailable("the database is not available, try again"))
 
 
+def _from_shortage(request: Request[Any, Any, Any], error: BaseException) -> Response[bytes]:
+    """What nobody's request is at fault for: rights, the schema, memory, descriptors, threads."""
+    _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
+    return respond(unavailable("the server cannot do this now; the log says why, try again"))
+
+
 def _from_anything(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    if convicts_nobody(error) or isinstance(error, psycopg2.Error) or str(error) == NO_THREAD:
+        return _from_shortage(request, error)
     _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
     return respond(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has its trace"))
 
@@ -150,5 +168,6 @@ HANDLERS: dict[int | type[Exception], Handler] = {
     KeyReusedError: _from_reused_key,
     UnavailableError: _from_outage,
     SQLAlchemyError: _from_database,
+    psycopg2.Error: _from_database,
     Exception: _from_anything,
 }

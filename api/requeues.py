@@ -16,6 +16,7 @@ from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, takes
 from api.dry_runs import DryRun, dry_run
 from api.parameters import Id, only_query, parse_id
 from api.problems import field_problem
+from api.readers import a_turn
 from api.requests import RequeueMany
 from api.resources import resources_of
 from api.writes import in_transaction, once
@@ -44,7 +45,8 @@ async def requeue_many(request: Request[Any, Any, Any]) -> Response[Job | DryRun
     settings = resources_of(request).settings
     asked, body = await read_json(request, _REQUEUE_MANY, max_bytes=settings.max_body)
     if asked.dry_run:
-        found = await in_transaction(request, lambda connection: dry_run(connection, asked.filter))
+        async with a_turn(request):
+            found = await in_transaction(request, lambda connection: dry_run(connection, asked.filter))
         return Response(found, status_code=200)
     rate = asked.rate or settings.requeue_rate
     receipt = await once(request, body, lambda connection: [make_job(connection, asked.filter, rate=rate).id])

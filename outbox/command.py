@@ -28,6 +28,11 @@ class Command:
         """Of its rows, in order."""
         return [row.id for row in self.rows]
 
+    @property
+    def size(self) -> int:
+        """Bytes of data."""
+        return sum(row.size for row in self.rows)
+
 
 def answer(outcomes: Sequence[tuple[Command, Outcome]]) -> None:
     """Wake every loop once, whatever the number of commands it waits for."""

@@ -1,8 +1,9 @@
 """The committer: one thread that writes the commands of many requests in one transaction.
 
 It takes whatever is waiting, never waits for more (2 ms of waiting halve the throughput), commits,
-and answers each. What fails on its data is split in halves until the one bad command stands alone.
-What repeats the idempotency key of another command is settled after it, by what became of that.
+and answers each. What fails is narrowed by halves: a command that fails alone, while others or known good data can
+be written over the same connection, is at fault itself and refused; without such a witness nobody is, and all may
+come again. What repeats the idempotency key of another command is settled after it, by what became of that.
 """
 
 import asyncio
@@ -14,8 +15,9 @@ import structlog
 
 from outbox.acceptance import Acceptance
 from outbox.command import Command, Outcome, answer
+from outbox.conviction import Convictions, convicts_nobody, is_away, kind_of, narrow, text_of
 from outbox.crash_points import reach
-from outbox.database import connect_watched, is_data_error, reason
+from outbox.database import connect_watched, reason
 from outbox.idempotency import Receipt, RequestKey
 from outbox.notifier import Notifier
 from outbox.settings import Settings
@@ -24,11 +26,12 @@ from outbox.writer import Writer
 MAX_COMMANDS = 500  # in one transaction
 STOP_TIMEOUT = 5.0  # seconds; who is not answered by then learns it from the closed connection
 MAX_ROWS = 1000  # in one transaction, where commands are bulks; one command is never divided
+MAX_BYTES = 4_194_304  # of data in one transaction: texts and statement are copies of it, five at a time (measured)
 _log = structlog.get_logger()
 
 
 class RefusedError(Exception):
-    """PostgreSQL refuses this command's data, now and always; the text is its reason."""
+    """A command that cannot be written though others can; the text says why."""
 
 
 class UnavailableError(Exception):
@@ -44,6 +47,7 @@ class Committer:
         self._notifier = Notifier(lambda: connect_watched(settings, "herald-notifier"))
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._stopping = False
+        self._convictions = Convictions()
 
     def start(self) -> None:
         """Start the threads; the database may still be away."""
@@ -65,7 +69,7 @@ class Committer:
     async def submit(self, acceptances: Sequence[Acceptance], request_key: RequestKey | None = None) -> Receipt:
         """Return once all of them are committed, all or none; a repeated request gets its first receipt.
 
-        Raises RefusedError for data that PostgreSQL refuses, UnavailableError when it is away,
+        Raises RefusedError for what cannot be written though others can, UnavailableError when nothing can be,
         KeyInUseError and KeyReusedError.
         """
         if not self.is_alive:
@@ -87,12 +91,13 @@ class Committer:
 
     def _take(self) -> tuple[list[Command], bool]:
         taken: list[Command] = []
-        rows = 0
+        rows = size = 0
         command = self._commands.get()
         while command is not None:
             taken.append(command)
             rows += len(command.rows)
-            if len(taken) >= MAX_COMMANDS or rows >= MAX_ROWS:
+            size += command.size
+            if len(taken) >= MAX_COMMANDS or rows >= MAX_ROWS or size >= MAX_BYTES:
                 return taken, False
             try:
                 command = self._commands.get_nowait()
@@ -100,37 +105,54 @@ class Committer:
                 return taken, False
         return taken, True
 
-    def _settle(self, commands: list[Command]) -> None:
+    def _settle(self, commands: Sequence[Command]) -> None:
         reach("api.taken")
+        unsettled = dict.fromkeys(commands)
+        later: list[Command] = []
+
+        def act(part: Sequence[Command]) -> None:
+            later.extend(self._write(part))
+            for one in part:
+                del unsettled[one]
+
         try:
-            outcomes = self._writer.write(commands)
+            found = narrow(commands, act, self._writer.probe)
         except Exception as error:  # noqa: BLE001 - whatever it was, every caller gets an answer
-            self._settle_failed(commands, error)
-            return
+            _log.warning("commit_failed", commands=len(unsettled), reason=reason(error), exc_info=_trace(error))
+            _answer_all(list(unsettled), UnavailableError(reason(error)))
+        else:
+            answer([(one.item, UnavailableError(reason(one.error))) for one in found.excused])
+            answer([(one.item, self._judged(one.error)) for one in found.convicted])
+        if later:
+            self._settle(later)
+
+    def _write(self, commands: Sequence[Command]) -> list[Command]:
+        """Commit and answer them; returns those whose key is first written in this very transaction."""
+        outcomes = self._writer.write(commands)
         reach("api.committed")
         answer([(one, outcome) for one, outcome in zip(commands, outcomes, strict=True) if outcome])
         reach("api.answered")
         if any(_is_new(outcome) for outcome in outcomes):
             self._notifier.wake()
-        if later := [one for one, outcome in zip(commands, outcomes, strict=True) if not outcome]:
-            self._settle(later)
+        return [one for one, outcome in zip(commands, outcomes, strict=True) if not outcome]
 
-    def _settle_failed(self, commands: list[Command], error: Exception) -> None:
-        if not is_data_error(error):
-            _log.warning("commit_failed", commands=len(commands), reason=reason(error))
-            _answer_all(commands, UnavailableError(reason(error)))
-            return
-        if len(commands) == 1:
-            _answer_all(commands, RefusedError(reason(error)))
-            return
-        middle = len(commands) // 2
-        self._settle(commands[:middle])
-        self._settle(commands[middle:])
+    def _judged(self, error: Exception) -> Exception:
+        """What a command at fault is answered; more than 20 a minute of one kind are no coincidence."""
+        if not self._convictions.allows(error):
+            _log.error("too_many_refused", kind=kind_of(error), reason=text_of(error))
+            return UnavailableError(reason(error))
+        _log.error("command_refused", reason=text_of(error), exc_info=error)
+        return RefusedError(text_of(error))
+
+
+def _trace(error: Exception) -> Exception | None:
+    """An outage is told by its reason; what nobody foresaw by its traceback as well."""
+    return None if is_away(error) or convicts_nobody(error) else error
 
 
 def _is_new(outcome: Outcome | None) -> bool:
     return isinstance(outcome, Receipt) and not outcome.is_replay
 
 
-def _answer_all(commands: list[Command], error: Exception) -> None:
+def _answer_all(commands: Sequence[Command], error: Exception) -> None:
     answer([(command, error) for command in commands])

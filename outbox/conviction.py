@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from psycopg2 import Error
 
 from outbox.database import is_data_error, is_outage, reason
+from outbox.verdict import CommitUnknownError, NotReplicatedError
 
 MOST_CONVICTIONS = 20  # with the same error, in `CONVICTION_SPAN`; more of one kind is no coincidence
 CONVICTION_SPAN = 60.0  # seconds
@@ -106,7 +107,9 @@ def insist(
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the connection itself is gone, so that nothing more can be tried over it."""
+    """Whether the connection itself is gone, or it is not known what was committed: then nothing more is tried."""
+    if isinstance(error, CommitUnknownError | NotReplicatedError):
+        return True
     return is_outage(error) and (not isinstance(error, Error) or error.pgcode is None or error.pgcode.startswith("57P"))
 
 

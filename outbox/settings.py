@@ -80,6 +80,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="the API listens here")
     port: Port = Field(8000, description="the API listens here")
+    readers: int = Field(4, ge=1, le=500, description="lists and groups that one API process reads at once")
     max_connections: int = Field(1000, ge=1, le=100_000, description="open to one API process")
     max_header: int = Field(32_768, ge=1024, le=1_048_576, description="bytes of a request's line and headers")
     header_timeout: Seconds = Field(10.0, description="seconds until a request's header must have come")

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.acceptance import accept
+from outbox.acceptance import accept, make_acceptance
 from outbox.command import Command, Outcome
 from outbox.crash_points import reach
 from outbox.database import is_outage
@@ -28,17 +28,35 @@ class Writer:
     def write(self, commands: Sequence[Command]) -> list[Outcome | None]:
         """What became of each, in order; None is for a later transaction: its key is first written in this one.
 
-        Raises psycopg2.Error, CommitUnknownError or NotReplicatedError: then none of them is written, or
-        not safely. A connection that turns out to be dead is replaced once.
+        Raises CommitUnknownError or NotReplicatedError where they may be written, but not safely; after any other
+        error none of them is. A connection that turns out to be dead is replaced once.
         """
         is_fresh = self._connection is None
         try:
             return self._write_once(commands)
-        except psycopg2.Error as error:
+        except Exception as error:
             self._give_back(error)
             if is_fresh or not is_outage(error) or self._connection is not None:
                 raise
             return self._write_once(commands)
+
+    def probe(self) -> None:
+        """Write what is known to be good, under a key of its own, and undo it: the witness for what fails alone.
+
+        Raises what stands in everybody's way.
+        """
+        if self._connection is None:
+            self._connection = self._open()
+        good = make_acceptance("generic_topic", None, b"{}")
+        request_key = RequestKey(uuid4(), uuid4())
+        try:
+            find_many(self._connection, [request_key])
+            accept(self._connection, [good])
+            remember_many(self._connection, {request_key: [good.id]}, ttl=self._ttl)
+            self._connection.rollback()
+        except Exception as error:
+            self._give_back(error)
+            raise
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -80,14 +98,14 @@ class Writer:
             if not committed_after_all(self._open, unanswered, stream_id):
                 raise
 
-    def _give_back(self, error: psycopg2.Error) -> None:
+    def _give_back(self, error: Exception) -> None:
         """Roll back, or forget the connection when that fails too, or when it began where nothing can be written."""
         try:
             if self._connection is not None:
                 self._connection.rollback()
         except psycopg2.Error:
             self._connection = None
-        if error.pgcode == READ_ONLY:
+        if isinstance(error, psycopg2.Error) and error.pgcode == READ_ONLY:
             self.close()
             self._connection = None
 

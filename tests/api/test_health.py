@@ -2,17 +2,22 @@
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
+from uuid import uuid4
 
 import psycopg2
 import pytest
 from httpx import Response
 
+from api.resources import STATE, Resources
 from tests.api.conftest import Client, make_client
 from tests.api.fakes import FakeCommitter
 from tests.conftest import migrate
+from tests.outbox.connections import connected, execute
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
 
@@ -60,6 +65,59 @@ def test_it_is_ready_when_database_and_committer_are(herald: Client) -> None:
     response = herald.get("/health/ready")
 
     assert (response.status_code, response.json()) == (200, {"status": "ready"})
+
+
+def test_it_is_ready_though_every_connection_of_the_pool_is_in_use(database: str) -> None:
+    with make_client(database, pool_size=1) as client:
+        resources: Resources = client.app.state[STATE]
+        with resources.engine.connect():
+            response = client.get("/health/ready")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ready"})
+
+
+def test_it_names_what_the_database_says_when_it_refuses(own_server: PostgresServer) -> None:
+    migrate(own_server.url())
+    own_server.execute("CREATE ROLE nobody LOGIN CONNECTION LIMIT 0")
+    with make_client(own_server.url().replace("postgres@", "nobody@", 1)) as client:
+        response = client.get("/health/ready")
+
+    assert response.status_code == 503
+    assert "the database refuses: too many connections for role" in response.json()["detail"]
+
+
+def test_its_connection_is_replaced_when_it_was_cut(herald: Client, database: str) -> None:
+    herald.get("/health/ready")
+    with connected(database) as connection:
+        execute(
+            connection,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ 'readi'",
+        )
+
+    assert herald.get("/health/ready").status_code == 200
+
+
+def test_lists_have_a_limit_of_their_own_that_leaves_room_for_everything_else(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(*_arguments: object, **_named: object) -> list[object]:
+        begun.set()
+        goes_on.wait(10)
+        return []
+
+    monkeypatch.setattr("api.notifications.list_notifications", slow)
+    monkeypatch.setattr("api.readers.PATIENCE", 0.1)
+    with make_client(database, readers=1, pool_size=2) as client, ThreadPoolExecutor() as callers:
+        first = callers.submit(client.get, "/notifications")
+        begun.wait(10)
+        others = [client.get(path) for path in ("/notifications", "/dead-letters", "/dead-letters/groups")]
+        looked = client.get(f"/notifications/{uuid4()}")
+        goes_on.set()
+
+        assert [(one.status_code, "retry-after" in one.headers) for one in others] == [(503, True)] * 3
+        assert (looked.status_code, first.result().status_code) == (404, 200)
 
 
 def test_it_is_not_ready_without_a_database(client: Client) -> None:

@@ -11,8 +11,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/committer.py",
-                "_answer_all(commands, UnavailableError(reason(error)))",
-                "answer([(one, Receipt(one.ids)) for one in commands])",
+                "_answer_all(list(unsettled), UnavailableError(reason(error)))",
+                "answer([(one, Receipt(one.ids)) for one in unsettled])",
             ),
         ),
         (f"{COMMITTER}::test_a_database_that_is_away_is_unavailable_and_found_again_when_it_returns",),
@@ -45,7 +45,7 @@ REMOVALS = (
     ),
     Removal(
         "a session that began read-only is not kept",
-        (Edit("outbox/writer.py", "if error.pgcode == READ_ONLY:", "if False:"),),
+        (Edit("outbox/writer.py", "if isinstance(error, psycopg2.Error) and error.pgcode == READ_ONLY:", "if False:"),),
         (f"{COMMITTER}::test_a_session_that_began_read_only_is_replaced",),
     ),
     Removal(
@@ -66,7 +66,14 @@ REMOVALS = (
     ),
     Removal(
         "a batch is halved until the bad one stands alone",
-        (Edit("outbox/committer.py", "if len(commands) == 1:", "if commands:"),),
+        (
+            Edit("outbox/conviction.py", "    if len(items) == 1:\n", "    if items:\n"),
+            Edit(
+                "outbox/conviction.py",
+                "suspects.append(Suspect(items[0], error))",
+                "suspects += [Suspect(one, error) for one in items]",
+            ),
+        ),
         (f"{COMMITTER}::test_one_command_that_postgresql_refuses_fails_alone",),
     ),
     Removal(

@@ -3,6 +3,7 @@
 from tests.mechanisms.removal import Edit, Removal
 
 LIMITS = "tests/api/test_limits.py"
+COMMITTER = "tests/outbox/test_committer.py"
 
 REMOVALS = (
     Removal(
@@ -74,5 +75,52 @@ REMOVALS = (
         "what a body held is given back",
         (Edit("api/protocol.py", 'self._door.budget.give_back(cycle.scope["state"].pop(HELD, 0))', "pass"),),
         (f"{LIMITS}::test_what_a_sender_that_left_had_sent_is_given_back",),
+    ),
+    Removal(
+        "a command that fails by an error nobody foresaw is refused alone",
+        (
+            Edit(
+                "outbox/committer.py",
+                "answer([(one.item, self._judged(one.error)) for one in found.convicted])",
+                "answer([(one.item, UnavailableError(reason(one.error))) for one in found.convicted])",
+            ),
+        ),
+        (f"{COMMITTER}::test_an_error_that_nobody_foresaw_ends_the_command_at_fault_and_no_other",),
+    ),
+    Removal(
+        "a command is refused only with a witness",
+        (Edit("outbox/committer.py", "narrow(commands, act, self._writer.probe)", "narrow(commands, act, int)"),),
+        (f"{COMMITTER}::test_an_error_that_everything_meets_convicts_nobody",),
+    ),
+    Removal(
+        "more than 20 refused in a minute for one reason are no coincidence",
+        (Edit("outbox/committer.py", "if not self._convictions.allows(error):", "if False:"),),
+        (f"{COMMITTER}::test_more_than_20_refused_in_a_minute_for_one_reason_are_no_coincidence",),
+    ),
+    Removal(
+        "what may be committed already is not written again",
+        (Edit("outbox/conviction.py", "if isinstance(error, CommitUnknownError | NotReplicatedError):", "if False:"),),
+        (f"{COMMITTER}::test_what_may_be_committed_already_is_not_written_again",),
+    ),
+    Removal(
+        "a transaction of the committer has a size",
+        (Edit("outbox/committer.py", " or size >= MAX_BYTES", ""),),
+        (f"{COMMITTER}::test_large_commands_are_written_a_few_at_a_time",),
+    ),
+    Removal(
+        "readiness has a connection of its own",
+        (
+            Edit(
+                "api/health.py",
+                "lacking = await readiness.missing()",
+                'lacking = await readiness.missing() if resources.engine.pool.checkedout() == 0 else "busy"',
+            ),
+        ),
+        ("tests/api/test_health.py::test_it_is_ready_though_every_connection_of_the_pool_is_in_use",),
+    ),
+    Removal(
+        "lists have a limit of their own",
+        (Edit("api/readers.py", "max(1, min(settings.readers, settings.pool_size - 1))", "500"),),
+        ("tests/api/test_health.py::test_lists_have_a_limit_of_their_own_that_leaves_room_for_everything_else",),
     ),
 )

@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from structlog.testing import capture_logs
 
-from outbox import verdict
-from outbox.acceptance import Acceptance, accept, make_acceptance
-from outbox.committer import Committer, RefusedError, UnavailableError
+from outbox import verdict, writer
+from outbox.acceptance import Acceptance, Written, accept, make_acceptance
+from outbox.committer import MAX_BYTES, Committer, RefusedError, UnavailableError
 from outbox.database import connect, connect_watched, is_data_error, is_outage
-from outbox.idempotency import Receipt
+from outbox.idempotency import Receipt, RequestKey
 from outbox.notifier import CHANNEL
 from outbox.relay.session import wait_for_news
 from outbox.verdict import CommitUnknownError, NotReplicatedError, commit, committed_after_all
@@ -22,6 +23,13 @@ from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
 
 OVERFLOW = b'{"n": 1e400000}'  # valid JSON that PostgreSQL's numeric cannot hold
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Tracebacks are drawn with all their variables, which takes a second each."""
+    with capture_logs():
+        yield
 
 
 @contextlib.contextmanager
@@ -61,8 +69,131 @@ def test_one_command_that_postgresql_refuses_fails_alone(database: str) -> None:
 
     assert [answer for answer in answers if answer] == [answers[20]]
     assert isinstance(answers[20], RefusedError)
-    assert str(answers[20]) == "value overflows numeric format"
+    assert str(answers[20]) == "PostgreSQL refuses it: value overflows numeric format"
     assert stored(database) == names(good)
+
+
+def unforeseen(monkeypatch: pytest.MonkeyPatch, error: Exception, *, at: set[str] | None = None) -> None:
+    """From now on the statement fails so, where it holds one of these ids, or always."""
+
+    def failing_accept(connection: Connection, acceptances: Sequence[Acceptance]) -> Written:
+        if at is None or at & names(acceptances):
+            raise error
+        return accept(connection, acceptances)
+
+    monkeypatch.setattr(writer, "accept", failing_accept)
+
+
+@pytest.mark.parametrize("beside", [0, 40])
+def test_an_error_that_nobody_foresaw_ends_the_command_at_fault_and_no_other(
+    database: str, monkeypatch: pytest.MonkeyPatch, beside: int
+) -> None:
+    good, bad = [notification() for _ in range(beside)], notification()
+    unforeseen(monkeypatch, UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), at=names([bad]))
+
+    with running(database) as committer, capture_logs() as logs:
+        answers = submitted(committer, [*([one] for one in good), [bad]])
+
+    assert [type(answer) for answer in answers] == [type(None)] * beside + [RefusedError]
+    assert str(answers[-1]).startswith("UnicodeEncodeError: ")
+    assert stored(database) == names(good)
+    assert [log["event"] for log in logs] == ["command_refused"]
+
+
+def test_an_error_that_everything_meets_convicts_nobody(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    unforeseen(monkeypatch, TypeError("nobody foresaw this"))
+
+    with running(database) as committer:
+        answers = submitted(committer, [[notification()] for _ in range(5)])
+        (alone,) = submitted(committer, [[notification()]])
+        monkeypatch.undo()
+        (afterwards,) = submitted(committer, [[notification()]])
+
+    assert {type(answer) for answer in (*answers, alone)} == {UnavailableError}
+    assert afterwards is None
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["REVOKE INSERT ON outbox FROM writer", "REVOKE SELECT ON idempotency_keys_even FROM writer"],
+)
+def test_missing_rights_convict_nobody(own_server: PostgresServer, statement: str) -> None:
+    migrate(own_server.url())
+    own_server.execute("CREATE ROLE writer LOGIN")
+    own_server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer")
+    own_server.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO writer")
+    request_key = RequestKey(uuid4(), uuid4())
+
+    async def submit(committer: Committer) -> Receipt:
+        return await committer.submit([notification()], request_key)
+
+    with running(own_server.url().replace("postgres@", "writer@", 1)) as committer:
+        own_server.execute(statement)
+        with pytest.raises(UnavailableError, match="permission denied"):
+            asyncio.run(submit(committer))
+        own_server.execute(statement.replace("REVOKE", "GRANT").replace("FROM", "TO"))
+
+        assert asyncio.run(submit(committer)).ids
+
+
+def test_a_command_that_fails_beside_others_by_what_is_nobodys_fault_may_come_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, other = [notification() for _ in range(3)], notification()
+    unforeseen(monkeypatch, MemoryError(), at=names([other]))
+
+    with running(database) as committer:
+        answers = submitted(committer, [*([one] for one in good), [other]])
+
+    assert [type(answer) for answer in answers] == [type(None)] * 3 + [UnavailableError]
+    assert stored(database) == names(good)
+
+
+def test_more_than_20_refused_in_a_minute_for_one_reason_are_no_coincidence(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = notification(), [notification() for _ in range(25)]
+    unforeseen(monkeypatch, TypeError("nobody foresaw this"), at=names(bad))
+
+    with running(database) as committer:
+        answers = submitted(committer, [*([one] for one in bad), [good]])
+
+    assert [type(answer) for answer in answers].count(RefusedError) == 20
+    assert [type(answer) for answer in answers].count(UnavailableError) == 5
+
+
+def test_what_may_be_committed_already_is_not_written_again(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+
+    def unanswered(connection: Connection, transaction_id: int) -> None:
+        written.append(transaction_id)
+        connection.rollback()
+        raise CommitUnknownError(transaction_id, "gone")
+
+    monkeypatch.setattr(writer, "commit", unanswered)
+    monkeypatch.setattr(writer, "committed_after_all", lambda *_arguments: False)
+
+    with running(database) as committer:
+        answers = submitted(committer, [[notification()] for _ in range(4)])
+
+    assert {type(answer) for answer in answers} == {UnavailableError}
+    assert len(written) <= 2  # one transaction for what was taken at once, or two
+
+
+def test_large_commands_are_written_a_few_at_a_time(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def counted(connection: Connection, acceptances: Sequence[Acceptance]) -> Written:
+        sizes.append(sum(one.size for one in acceptances))
+        return accept(connection, acceptances)
+
+    monkeypatch.setattr(writer, "accept", counted)
+    large = [notification(content="x" * 900_000) for _ in range(12)]
+
+    with running(database) as committer:
+        assert submitted(committer, [[one] for one in large]) == [None] * 12
+
+    assert max(sizes) < 2 * MAX_BYTES
 
 
 def test_a_command_of_many_is_stored_whole_or_not_at_all(database: str) -> None:

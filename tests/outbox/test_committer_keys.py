@@ -151,7 +151,7 @@ def test_repeats_of_what_postgresql_refuses_are_refused_too_and_the_key_stays_fr
 
     assert isinstance(first, RefusedError)
     assert isinstance(repeated, RefusedError)
-    assert str(first) == str(repeated) == "value overflows numeric format"
+    assert str(first) == str(repeated) == "PostgreSQL refuses it: value overflows numeric format"
     assert isinstance(later, Receipt)
     assert (later.ids, later.is_replay) == (ids(corrected), False)
     assert str(ids(corrected)[0]) in stored(database)
