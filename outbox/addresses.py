@@ -26,7 +26,7 @@ class TargetError(ValueError):
 
 def check_target(notification: Notification, settings: Settings) -> None:
     """Raise TargetError for a channel that is not registered or not set up, an address or a subject that is none."""
-    _check_subject(notification)
+    check_subject(notification)
     channel, address = choose(
         settings,
         topic=TOPIC,
@@ -51,8 +51,11 @@ def check_target(notification: Notification, settings: Settings) -> None:
         raise TargetError("address", str(error)) from None
 
 
-def _check_subject(notification: Notification) -> None:
-    # whatever the channel: a route may lead to another one by the time it is delivered
+def check_subject(notification: Notification) -> None:
+    """Raise TargetError for a subject that no mail can have.
+
+    Whatever the channel: a route may lead to another one by the time it is delivered.
+    """
     if notification.subject is not None:
         _check_line("subject", notification.subject)
 

@@ -47,6 +47,14 @@ class Contents:
         except (msgspec.DecodeError, RecursionError) as error:
             raise Undecodable(str(error)) from None
 
+    def check(self, topic: str, data: object) -> None:
+        """Raise Undecodable for what fits its type and could never be delivered."""
+        try:
+            self.topics[topic].check(data)
+        except ValueError as error:
+            field = getattr(error, "field", None)
+            raise Undecodable(f"{error} - at `$.{field}`" if field else str(error)) from None
+
     def key(self, arrival: Arrival, data: object) -> str | None:
         """What the topic finds in the data, else the record's own. Raises Undecodable for what is no key."""
         own = self.topics[arrival.topic].key(data)

@@ -150,6 +150,7 @@ class Decoder:
 
     def _foreign(self, arrival: Arrival, headers: HeadersByName) -> Request:
         data = self._contents.typed(arrival.topic, self._contents.checked(arrival))
+        self._contents.check(arrival.topic, data)
         return Request(
             id=self._adoption_id(arrival, headers),
             request=1,

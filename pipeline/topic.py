@@ -26,7 +26,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     `data` is the type that msgspec decodes a message into, usually a Struct. `handle(data, delivery)`
     delivers; it runs in one of many threads, messages of one key one after the other. A topic with
     `draft` instead is delivered over channels, as is any topic that the setting HERALD_ROUTES names.
-    `key` and `dates` find the key and the dates of a message that another producer put on the topic.
+    `key` and `dates` find the key and the dates of a message that another producer put on the topic; `check`
+    raises ValueError for one that fits the type and could never be delivered.
     """
 
     data: Any
@@ -34,3 +35,4 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     draft: Callable[[Any], Draft] | None = None
     key: Callable[[Any], str | None] = lambda _data: None
     dates: Callable[[Any], Dates] = lambda _data: ANY_TIME
+    check: Callable[[Any], None] = lambda _data: None

@@ -21,6 +21,7 @@ QUICK = {
     "fetch_wait": 0.01,  # the embedded broker does not wake a waiting fetch
     "session_timeout": 1.0,  # it lets the first member of a group wait half of it
     "retry_base": 0.05,  # what is tried again comes soon
+    "max_attempts": 8,  # and ends within seconds, not after a day
 }
 
 

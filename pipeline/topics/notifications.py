@@ -1,5 +1,6 @@
 """The topic `notifications`: each message goes to a user over a channel."""
 
+from outbox.addresses import check_subject
 from outbox.notification import Notification
 from pipeline.topic import Draft, Topic
 
@@ -21,4 +22,5 @@ topic = Topic(
     draft=draft,
     key=lambda notification: notification.key,
     dates=lambda notification: notification.dates,
+    check=check_subject,
 )

@@ -85,6 +85,6 @@ def _retry_after(value: bytes | None) -> float | None:
         return float(text)
     try:
         when = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # a zone of twenty digits, too
         return None
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -162,9 +162,22 @@ def test_a_message_refused_for_good_is_not_tried_again(
         channel.deliver(letter(server.url(f"/status/{status}")), delivery())
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("Mon, 01 Jan 2024 00:00:00 GMT", 0.0)])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("315360000", 315_360_000.0),
+        ("9" * 400, float("inf")),
+        ("Mon, 01 Jan 2024 00:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00 +99999999999999999999", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("-5", None),
+        ("1e5", None),
+        ("soon", None),
+    ],
+)
 def test_a_destination_says_when_to_come_again(
-    server: HttpServer, channel: WebhookChannel, value: str, seconds: float
+    server: HttpServer, channel: WebhookChannel, value: str, seconds: float | None
 ) -> None:
     assert retry_after(server, channel, value) == seconds
 

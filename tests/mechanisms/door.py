@@ -20,11 +20,15 @@ REMOVALS = (
         ),
     ),
     Removal(
-        "a subject is checked when it is accepted and when it is edited",
+        "a subject is checked when it is accepted, adopted and edited",
         (Edit("outbox/addresses.py", "    if control := hidden_control(text):\n", "    if control := None:\n"),),
         (
             "tests/api/test_targets.py::test_what_cannot_be_kept_is_refused_with_its_field",
             "tests/api/test_dead_letters.py::test_an_edited_subject_is_held_to_what_a_first_one_is",
+            (
+                "tests/pipeline/test_decoding.py"
+                "::test_a_foreign_notification_with_a_subject_that_no_mail_can_have_is_not_adopted"
+            ),
         ),
     ),
     Removal(

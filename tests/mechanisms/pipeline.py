@@ -261,6 +261,14 @@ REMOVALS = (
         ),
     ),
     Removal(
+        "attempts are many: a day's",
+        (Edit("outbox/policies.py", "own.max_attempts or attempts)", "own.max_attempts or 8)"),),
+        (
+            "tests/end_to_end/test_patience.py::test_a_mail_that_is_refused_for_now_is_sent_once_it_is_taken",
+            "tests/docs/test_retries.py::test_grey_listing_of_five_minutes_and_an_outage_of_an_hour_are_outlasted",
+        ),
+    ),
+    Removal(
         "attempts that do not count are not",
         (
             Edit(

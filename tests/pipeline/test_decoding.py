@@ -1,5 +1,6 @@
 """From bytes to a request."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from unittest.mock import Mock
@@ -190,6 +191,12 @@ def test_a_foreign_notification_is_adopted_with_its_user_as_key() -> None:
         "kafka:notifications/0/4",
         b'{"user_id":"12","event":"welcome","content":"hello"}',
     )
+
+
+def test_a_foreign_notification_with_a_subject_that_no_mail_can_have_is_not_adopted() -> None:
+    for subject, control in (("Order\t42", "U+0009"), ("=?UTF-8?Q?=0A?=Bcc: x@example.com", "U+000A")):
+        with pytest.raises(Undecodable, match=rf"control characters, here {re.escape(control)} - at `\$\.subject`"):
+            make_decoder().decode(arrival({**NOTIFICATION, "subject": subject}))
 
 
 def test_a_foreign_event_keeps_its_bytes_and_its_key() -> None:

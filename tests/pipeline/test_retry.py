@@ -79,6 +79,16 @@ def test_a_destination_that_asks_for_time_gets_it() -> None:
     assert outcome.retry_in == 90.0
 
 
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [(7_201.0, 7_201.0), (86_400.0, 86_400.0), (315_360_000.0, 86_400.0), (float("inf"), 86_400.0), (0.0, 1.0)],
+)
+def test_a_destination_gets_more_than_the_cap_and_a_day_at_most(asked: float, seconds: float) -> None:
+    outcome = make_policy().after(TemporaryError("HTTP 503", retry_after=asked), attempt(1))
+
+    assert outcome.retry_in == seconds
+
+
 @pytest.mark.parametrize(("unknown", "retry_in"), [("retry", 1.0), ("hold", None)])
 def test_an_unknown_outcome_is_repeated_or_held_as_the_channel_says(unknown: str, retry_in: float | None) -> None:
     outcome = make_policy(unknown=unknown).after(UnknownOutcomeError("cut off"), attempt(1))

@@ -1,17 +1,20 @@
 """What becomes of attempts whose lease ended without an outcome, by channel and topic."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.claims import Record, claim
+from outbox.claims import Claim, Record, claim
 from outbox.desk.deciding import requeue
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from outbox.scheduler.due import request_due
+from outbox.scheduler.expiry import expire
 from outbox.scheduler.leases import settle_leases
 from tests.outbox.connections import accepted, compared, fetch, make_settings, notification, status_of
+from tests.scheduler.simulated_clock import shift, simulated_clock
 
 URL = "postgresql://nowhere/herald"
 MAIL = "email:example.com"
@@ -64,6 +67,21 @@ def test_a_persons_requeue_allows_one_repetition_more(connection: Connection) ->
     settle_leases(connection, found)
 
     assert status_of(connection, message) == "failed"
+
+
+def test_what_no_pipeline_could_try_for_a_weekend_is_neither_expired_nor_tried(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    connection.autocommit = True
+    with simulated_clock(connection):
+        shift(connection, timedelta(days=3))
+        expire(connection)
+        settle_leases(connection, make_settings(URL))
+        request_due(connection, make_settings(URL))
+
+        won = claim(connection, [Record(message, 1, destination=MAIL)], lease=60.0)
+
+    connection.autocommit = False
+    assert won == {message: Claim(1, 0, is_probe=False)}
 
 
 def test_on_a_strict_topic_a_lease_ends_by_the_schedule_of_strict_topics(connection: Connection) -> None:

@@ -113,7 +113,7 @@ def test_no_setting_of_the_developers_shell_gets_in(
     assert load_settings().max_attempts == 1
     herald: Herald = request.getfixturevalue("herald")
 
-    expected = {"window_seconds", "fetch_wait", "session_timeout", "retry_base"}
+    expected = {"window_seconds", "fetch_wait", "session_timeout", "retry_base", "max_attempts"}
     assert herald.settings.model_fields_set == {*expected, "database_url", "kafka_bootstrap_servers"}
     assert isinstance(herald.settings, Settings)
 
