@@ -127,10 +127,11 @@ def request_aside(connection: Connection, row: AsideRow, decision: Decision) -> 
     """
     query = "SELECT id, version FROM messages WHERE id = %(id)s AND version = %(version)s AND status = 'pending'"
     choice = Choice(f"{query} LIMIT %(limit)s", {"id": str(row.stream_id), "version": row.version}, "'lost'")
-    if not request_again(connection, choice, limit=1):
-        return False
-    note_published(connection, row, decision)
-    return True
+    note_published(connection, row, decision)  # first: what nobody has decided about is not requested
+    if request_again(connection, choice, limit=1):
+        return True
+    connection.rollback()
+    return False
 
 
 def note_published(connection: Connection, row: AsideRow, decision: Decision) -> None:

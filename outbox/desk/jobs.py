@@ -5,22 +5,32 @@ step and its progress are one transaction, so a crash repeats nothing and skips 
 one before ended: looking again at what does not fit took a second of each step, with 100,000 dead letters.
 """
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
+import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from psycopg2.extras import RealDictCursor
 from uuid_utils.compat import uuid7
 
+from outbox.conviction import narrow, text_of
 from outbox.desk.deciding import choose, requeue
 from outbox.desk.filters import Filter
 from outbox.desk.looking import count_dead_letters
+from outbox.scheduler.around import write_probe
 
 MOST_IN_A_STEP = 1_000  # messages
 CATCH_UP = 2.0  # seconds of its rate that a job makes up for after a pause
+_log = structlog.get_logger()
 _COLUMNS = "id::text, filter, rate, requested_at, total, done, finished_at, is_stopped"
+
+
+class _UndoneError(Exception):
+    """A probe is never kept."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +109,7 @@ def step(connection: Connection) -> int:
         most = int(allowed)
         before, fits = requested_at.isoformat(), msgspec.convert(chosen, Filter)
         ids = choose(connection, fits, limit=most, before=before, after=UUID(last_id))
-        count = len(requeue(connection, ids))
+        count = _requeue_around(connection, ids)
         carried = (allowed - most) / rate  # or a low rate would lose a part of a message at every step
         last = str(ids[-1]) if ids else last_id
         progress = {
@@ -112,6 +122,39 @@ def step(connection: Connection) -> int:
         }
         cursor.execute(_PROGRESS, progress)
     return count
+
+
+def _requeue_around(connection: Connection, ids: Sequence[UUID]) -> int:
+    """Requeue them; one for whose sake it fails stays on the desk, by name, and the job goes on behind it."""
+
+    def act(some: Sequence[UUID]) -> int:
+        with _savepoint(connection):
+            return len(requeue(connection, some))
+
+    def probe() -> None:
+        with contextlib.suppress(_UndoneError), _savepoint(connection):
+            write_probe(connection)
+            raise _UndoneError
+
+    found = narrow(ids, act, probe)
+    if found.excused and not any(found.done):
+        raise found.excused[0].error
+    for suspect in [*found.convicted, *found.excused]:
+        _log.error("requeue_refused", id=str(suspect.item), reason=text_of(suspect.error), exc_info=suspect.error)
+    return sum(found.done)
+
+
+@contextlib.contextmanager
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """What fails within is undone, and the caller's transaction can go on."""
+    with connection.cursor() as cursor:
+        cursor.execute("SAVEPOINT requeue")
+        try:
+            yield
+        except BaseException:
+            cursor.execute("ROLLBACK TO SAVEPOINT requeue")
+            raise
+        cursor.execute("RELEASE SAVEPOINT requeue")
 
 
 def _jobs(connection: Connection, query: str, *values: object) -> list[Job]:

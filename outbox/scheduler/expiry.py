@@ -2,16 +2,18 @@
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.scheduler.around import AROUND, Batch, chosen
 from outbox.scheduler.requests import LOCKED
 
 BATCH = 1_000  # messages in one statement
-_EXPIRE = f"""
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-found AS MATERIALIZED (
+_FOUND = chosen("""
     SELECT id FROM messages
     WHERE deliver_by <= (SELECT clock_timestamp()) AND status IN ('scheduled', 'pending', 'failed')
-    LIMIT %s
-),
+    LIMIT %(limit)s
+""")
+_EXPIRE = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+found AS MATERIALIZED ({_FOUND}),
 locked AS MATERIALIZED ({LOCKED}),
 moved AS (
     UPDATE messages AS m
@@ -26,6 +28,18 @@ SELECT id, version, 'message.expired', jsonb_build_object('deliver_by', deliver_
 
 
 def expire(connection: Connection) -> None:
-    """Expire one batch, in the caller's transaction; what is being attempted is left to its outcome."""
+    """Expire one batch, in the caller's transaction; what is being attempted is left to its outcome.
+
+    In autocommit around those for whose sake it fails. Raises psycopg2.Error.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_EXPIRE, (BATCH,))
+
+        def find(batch: Batch) -> list[str]:
+            cursor.execute(f"SELECT id::text FROM ({_FOUND}) AS batch", {"limit": BATCH, **batch.values})
+            return [message for (message,) in cursor]
+
+        def act(batch: Batch) -> int:
+            cursor.execute(_EXPIRE, {"limit": BATCH, **batch.values})
+            return cursor.rowcount
+
+        AROUND.act(connection, find, act)

@@ -1,16 +1,27 @@
 """Attempts whose lease ended without an outcome: unknown, and settled as their channel's policy says."""
 
+from collections import Counter
+
 import msgspec
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.policies import Policy, policy
 from outbox.registry import CHANNELS, DEAD_LETTERS
+from outbox.scheduler.around import AROUND, Batch, chosen
 from outbox.scheduler.requests import LOCKED
 from outbox.settings import Settings
 
 BATCH = 1_000  # attempts settled in one statement
 _log = structlog.get_logger()
+
+_FOUND = chosen("""
+    SELECT ended.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
+        SELECT m.id FROM messages AS m
+        WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())
+        ORDER BY m.due_at LIMIT %(limit)s
+    ) AS ended LIMIT %(limit)s
+""")
 
 # Repeated at once, held for a person, or dead after the last attempt. `policy` has a row for each channel and for none,
 # on strict topics and on others. What is held is what `Policy.is_held` says.
@@ -20,13 +31,7 @@ policy AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(policies)s::jsonb) AS p(channel text, is_strict boolean,
         max_attempts integer, unknown text)
 ),
-found AS MATERIALIZED (
-    SELECT ended.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
-        SELECT m.id FROM messages AS m
-        WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())
-        ORDER BY m.due_at LIMIT %(limit)s
-    ) AS ended LIMIT %(limit)s
-),
+found AS MATERIALIZED ({_FOUND}),
 locked AS MATERIALIZED ({LOCKED}),
 judged AS MATERIALIZED (
     SELECT m.id, max_attempts, m.attempts - m.uncounted AS tries,
@@ -96,9 +101,20 @@ def settle_batch(connection: Connection, settings: Settings) -> dict[str, int]:
         "limit": BATCH,
         "dead_letters": DEAD_LETTERS,
     }
+    settled: Counter[str] = Counter()
     with connection.cursor() as cursor:
-        cursor.execute(_SETTLE, values)
-        return dict(cursor.fetchall())
+
+        def find(batch: Batch) -> list[str]:
+            cursor.execute(f"SELECT id::text FROM ({_FOUND}) AS batch", values | batch.values)
+            return [message for (message,) in cursor]
+
+        def act(batch: Batch) -> dict[str, int]:
+            cursor.execute(_SETTLE, values | batch.values)
+            return dict(cursor.fetchall())
+
+        for part in AROUND.act(connection, find, act):
+            settled.update(part)
+    return dict(settled)
 
 
 def _terms(channel: str | None, found: Policy, *, is_strict: bool) -> dict[str, object]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.scheduler.around import AROUND, Batch, chosen
+
 # Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
 # between is no longer the one that was found.
 WAITED_FOR = """
@@ -37,11 +39,13 @@ class Choice:
 
 _REQUEST = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-found AS MATERIALIZED ({query}),
+found AS MATERIALIZED ({chosen}),
 locked AS MATERIALIZED ({locked}),
 listed AS MATERIALIZED (
     SELECT m.id, {cause} AS cause, row_number() OVER (ORDER BY m.priority DESC, m.due_at, m.accepted_at, m.id) AS place
     FROM locked AS m JOIN found USING (id, version)
+    WHERE NOT EXISTS (
+        SELECT FROM set_aside AS s WHERE s.stream_id = m.id AND s.version = m.version AND s.decision IS NULL)
 ),
 moved AS (
     UPDATE messages AS m
@@ -73,8 +77,25 @@ def pending_that(condition: str) -> str:
 
 
 def request_again(connection: Connection, choice: Choice, *, limit: int) -> list[tuple[str, str | None]]:
-    """Request up to `limit` of the chosen messages again, in the caller's transaction; returns ids and destinations."""
+    """Request up to `limit` of the chosen messages again; returns ids and destinations.
+
+    In the caller's transaction, or in autocommit around those for whose sake it fails. Raises psycopg2.Error.
+    """
+    values = {**choice.values, "limit": limit}
+    within = chosen(choice.query)
+    statement = _REQUEST.format(chosen=within, cause=choice.cause, locked=choice.locked)
+
+    def find(batch: Batch) -> list[str]:
+        found = _fetch(connection, f"SELECT id::text FROM ({within}) AS batch", values | batch.values)
+        return [message for (message,) in found]
+
+    def act(batch: Batch) -> list[tuple[str, str | None]]:
+        return _fetch(connection, statement, values | batch.values)
+
+    return [one for part in AROUND.act(connection, find, act) for one in part]
+
+
+def _fetch(connection: Connection, statement: str, values: dict[str, Any]) -> list[Any]:
     with connection.cursor() as cursor:
-        statement = _REQUEST.format(query=choice.query, cause=choice.cause, locked=choice.locked)
-        cursor.execute(statement, {**choice.values, "limit": limit})
-        return list(cursor)
+        cursor.execute(statement, values)
+        return cursor.fetchall()

@@ -1,6 +1,7 @@
 """The scheduler: a thread of the active relay that runs each duty when its time has come."""
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ STOP_TIMEOUT = 3.0  # seconds
 TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond
 AGAIN = 0.02  # seconds; who comes to what is due while it is requested waits for it, and others wait for who came
 NOTE_PAGES = 1.0  # seconds
+REST = 1.0  # seconds at least after a turn that failed
+TELL_AGAIN = 60.0  # seconds until a duty that goes on failing is logged again
 WATCH_TOPICS = 5.0  # seconds between two looks at the topics' ids
 MAKE_PARTITIONS = 60.0  # seconds
 _log = structlog.get_logger()
@@ -46,6 +49,8 @@ class Duty:
     due: float = 0.0
     name: str = ""
     again: float | None = None
+    failures: int = 0  # in a row
+    told_at: float = -math.inf
 
 
 class Scheduler:
@@ -100,13 +105,26 @@ class Scheduler:
                 self._wake_relay(self._connection)
                 if duty.again is not None:
                     duty.due = time.monotonic() + duty.again
-        except (psycopg2.Error, KafkaException) as error:
-            self._fail(duty, str(error).strip())
+            self._succeed(duty)
         except Exception as error:  # noqa: BLE001 - a task is a user's code: it must not end the scheduler
-            self._fail(duty, f"{type(error).__name__}: {error}")
+            self._fail(duty, error)
 
-    def _fail(self, duty: Duty, reason: str) -> None:
-        _log.warning("duty_failed", duty=duty.name or duty.act.__name__, reason=reason)
+    @staticmethod
+    def _succeed(duty: Duty) -> None:
+        if duty.failures:
+            _log.info("duty_recovered", duty=duty.name or duty.act.__name__, failures=duty.failures)
+        duty.failures, duty.told_at = 0, -math.inf
+
+    def _fail(self, duty: Duty, error: Exception) -> None:
+        """Only this duty waits. The first failure in a row is logged with its traceback, then one a minute."""
+        duty.failures += 1
+        duty.due = max(duty.due, time.monotonic() + REST)
+        if time.monotonic() - duty.told_at >= TELL_AGAIN:
+            duty.told_at = time.monotonic()
+            is_known = isinstance(error, psycopg2.Error | KafkaException)
+            reason = str(error).strip() if is_known else f"{type(error).__name__}: {error}"
+            name, traceback = duty.name or duty.act.__name__, error if duty.failures == 1 else None
+            _log.warning("duty_failed", duty=name, reason=reason, failures=duty.failures, exc_info=traceback)
         self._disconnect()
 
     @staticmethod

@@ -69,7 +69,12 @@ REMOVALS = (
     ),
     Removal(
         "a message whose request is set aside is not requested again",
-        (Edit("outbox/scheduler/requests.py", "AND {NOT_ASIDE} AND {condition}", "AND {condition}"),),
+        (
+            Edit("outbox/scheduler/requests.py", "AND {NOT_ASIDE} AND {condition}", "AND {condition}"),
+            Edit(
+                "outbox/scheduler/requests.py", "AND s.version = m.version AND s.decision", "AND false AND s.decision"
+            ),
+        ),
         (f"{ASIDE}::test_a_message_whose_request_is_set_aside_is_not_requested_again",),
     ),
     Removal(
@@ -79,7 +84,13 @@ REMOVALS = (
     ),
     Removal(
         "publishing requests a message that waits again",
-        (Edit("outbox/desk/aside.py", "    if not request_again(connection, choice, limit=1):\n", "    if choice:\n"),),
+        (
+            Edit(
+                "outbox/desk/aside.py",
+                "    if request_again(connection, choice, limit=1):\n",
+                "    if not choice.cause:\n",
+            ),
+        ),
         (f"{DESK}::test_a_published_row_requests_the_message_that_waits_for_it",),
     ),
     Removal(

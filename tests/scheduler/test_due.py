@@ -31,7 +31,7 @@ from tests.outbox.connections import (
 )
 
 HOOK = "webhook:hooks.example.com"
-SOON = timedelta(seconds=0.05)
+SOON = timedelta(seconds=0.3)
 
 
 @pytest.fixture
