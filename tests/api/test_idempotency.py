@@ -106,7 +106,7 @@ def test_a_key_that_another_process_handles_is_a_conflict_at_once(herald: Client
         pytest.param(b'{"topic": "nope", "data": {}}', JSON, 400, id="no such topic"),
         pytest.param(b'{"topic": "generic_topic", "data": {}}', {"content-type": "text/plain"}, 415, id="media type"),
         pytest.param(b'{"topic": "generic_topic", "data": {"a": "' + b"x" * 4096 + b'"}}', JSON, 413, id="too large"),
-        pytest.param(OVERFLOW, JSON, 422, id="refused by PostgreSQL"),
+        pytest.param(OVERFLOW, JSON, 400, id="a number too large"),
     ],
 )
 def test_a_refused_request_may_be_corrected_under_its_key(

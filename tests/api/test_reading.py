@@ -130,13 +130,13 @@ def test_a_message_comes_back_with_its_numbers_exact(herald: Client) -> None:
     assert (found["topic"], found["key"], found["status"], found["request"]) == ("generic_topic", "k", "pending", 1)
 
 
-def test_a_number_that_postgresql_cannot_hold_is_refused_with_its_reason(herald: Client) -> None:
+def test_a_number_that_postgresql_cannot_hold_is_refused_with_its_field(herald: Client) -> None:
     body = b'{"topic": "generic_topic", "data": {"a": 1e400000}}'
 
     response = herald.post("/messages", content=body, headers=JSON)
 
-    assert response.status_code == 422
-    assert "overflow" in response.json()["detail"]
+    assert response.status_code == 400
+    assert response.json()["errors"] == [{"field": "data.a", "detail": "a number that PostgreSQL cannot store"}]
 
 
 def test_pages_follow_each_other_newest_first(herald: Client) -> None:
