@@ -19,11 +19,11 @@ from tests.servers.eventually import eventually
 
 SEED, ROWS = int(os.environ.get("SEED", "20261128")), int(os.environ.get("ROWS", "200"))
 JSON = [
-    "{}", "[]", "null", "true", "0", "1e400", "-1e-300", '"text"', '"\\ud83d\\ude00"', '{"a": {"b": [1, null]}}', "[[[[]]]]",
+    "{}", "[]", "null", "true", "0", "1e400", "-1e-300", '"text"', '"\\ud83d\\ude00"', '{"a": {"b": [1]}}', "[[[]]]",
 ]  # fmt: skip
 TEXTS = [
-    "", " ", "notifications", "generic_topic", "dead_letters", ".", "..", "a b", "ä", "x" * 249, "x" * 250, "x" * 70_000,
-    "\n", "\x01", "\U0001f600", "__consumer_offsets", "notifications\n", "%s", "'; --", "null",
+    "", " ", "notifications", "generic_topic", "dead_letters", ".", "..", "a b", "ä", "x" * 249, "x" * 250,
+    "x" * 70_000, "\n", "\x01", "\U0001f600", "__consumer_offsets", "notifications\n", "%s", "'; --", "null",
 ]  # fmt: skip
 REQUESTS = ["1", "0", "-1", "2147483648", "1.5", "1e3", "null", '"1"', '"x"', "[1]", '{"a": 1}', '"' + "9" * 30 + '"']
 DATES = ["2026-01-01", "infinity", "-infinity", "4713-01-01 BC", "0001-01-01", "294276-12-31", "now"]
@@ -31,7 +31,8 @@ DATES = ["2026-01-01", "infinity", "-infinity", "4713-01-01 BC", "0001-01-01", "
 
 def random_row(chance: Random, known: list[UUID]) -> dict[str, Any]:
     """Something of each column; most of it wrong."""
-    headers = chance.choice([*JSON, *(f'{{"request": {one}, "traceparent": {two}}}' for one in REQUESTS for two in JSON)])
+    request, traceparent = chance.choice(REQUESTS), chance.choice(JSON)
+    headers = chance.choice([*JSON, *[f'{{"request": {request}, "traceparent": {traceparent}}}'] * len(JSON)])
     return {
         "id": str(chance.choice([uuid7(), uuid7(), chance.choice(known)])),
         "version": chance.choice([1, 2, 3, 7, 2_147_483_647]),
@@ -56,7 +57,7 @@ def write_random(connection: Connection, chance: Random, known: list[UUID]) -> i
 
 
 def test_random_rows_in_the_log_stop_nothing(database: str, broker: str, start_herald: StartHerald) -> None:
-    chance = Random(SEED)
+    chance = Random(SEED)  # noqa: S311 - chance that can be repeated, no secret
     with connected(database) as connection:
         before = accepted(connection, notification(), notification())
         write_random(connection, chance, before)
