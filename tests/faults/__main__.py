@@ -2,9 +2,12 @@
 
 import random
 import sys
+import tempfile
+from pathlib import Path
 
 import click
 
+from tests.conftest import migrate
 from tests.faults import convictions as courts
 from tests.faults import courses, long_transaction, recovery
 from tests.faults import outage as outages
@@ -16,6 +19,9 @@ from tests.faults.points import visit_all
 from tests.faults.report import record, recorded
 from tests.faults.scene import durable_scene
 from tests.fuzz import flood as floods
+from tests.fuzz.siege import besiege
+from tests.fuzz.siege import describe as describe_siege
+from tests.servers.postgres import DURABLE, PostgresServer
 
 OF_EACH = 2
 LONG = 600.0  # seconds until all must be over
@@ -125,6 +131,20 @@ def records(records: int, seed: int | None, *, is_recorded: bool) -> None:
     with opened_court() as court:
         found = floods.flood(court, records=records, seed=seed)
     finish("records", floods.describe(found), is_recorded=is_recorded)
+    found.assert_clean()
+
+
+@main.command()
+@click.option("--requests", type=click.IntRange(100), default=100_000, show_default=True)
+@seed_option
+@record_option
+def requests(requests: int, seed: int | None, *, is_recorded: bool) -> None:
+    """Send random and mutated requests to an API while a good client sends its own."""
+    seed = drawn(seed)
+    with PostgresServer(DURABLE) as server, tempfile.TemporaryDirectory() as folder:
+        migrate(server.url())
+        found = besiege(server.url(), Path(folder), requests=requests, seed=seed)
+    finish("requests", describe_siege(found), is_recorded=is_recorded)
     found.assert_clean()
 
 
