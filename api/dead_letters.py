@@ -49,7 +49,7 @@ class DeadLetterHistory(msgspec.Struct, frozen=True, kw_only=True):
 def _filter(request: Request[Any, Any, Any]) -> Filter:
     given = {name: value for name, value in request.query_params.items() if name in FILTERS}
     try:
-        return msgspec.convert(given, Filter, strict=False)
+        return msgspec.convert(given, Filter)  # strictly: a number is no date
     except msgspec.ValidationError as error:
         raise explained(error) from None
 

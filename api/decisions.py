@@ -13,6 +13,7 @@ from api.bodies import read_json
 from api.commands import check_edit
 from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, takes
 from api.dry_runs import DryRun, dry_run
+from api.idempotency import request_key_of
 from api.parameters import Id, only_query, parse_id
 from api.problems import ProblemError, field_problem
 from api.readers import a_turn
@@ -95,6 +96,7 @@ async def discard_many(request: Request[Any, Any, Any]) -> Response[Discarded | 
     """Discard what fits, 10,000 at most; without `"dry_run": false` only say what would take part."""
     asked, body = await read_json(request, _DISCARD_MANY, max_bytes=resources_of(request).settings.max_body)
     if asked.dry_run:
+        await request_key_of(request, body)  # nothing is remembered of a dry run, but a wrong key is wrong here too
         async with a_turn(request):
             found = await in_transaction(request, lambda connection: dry_run(connection, asked.filter))
         return Response(found, status_code=200)

@@ -8,12 +8,14 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.concurrency import sync_to_thread
+from litestar.openapi.datastructures import ResponseSpec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from api.answers import key_headers
 from api.bodies import read_ignored, read_json
 from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, takes
 from api.dry_runs import DryRun, dry_run
+from api.idempotency import request_key_of
 from api.parameters import Id, only_query, parse_id
 from api.problems import field_problem
 from api.readers import a_turn
@@ -22,6 +24,7 @@ from api.resources import resources_of
 from api.writes import in_transaction, once
 from outbox.desk.jobs import Job, find_job, list_jobs, make_job, stop_job
 
+DRY = ResponseSpec(DryRun, description="What would take part; nothing was changed", generate_examples=False)
 _REQUEUE_MANY = msgspec.json.Decoder(RequeueMany)
 
 
@@ -38,13 +41,14 @@ class Jobs(msgspec.Struct, frozen=True, kw_only=True):
     before_request=only_query(),
     operation_class=takes(RequeueMany, KEY_PARAMETER),
     response_headers=KEY_HEADERS,
-    responses=documented(400, 409, 413, 415, 422, 503),
+    responses={200: DRY, **documented(400, 409, 413, 415, 422, 503)},
 )
 async def requeue_many(request: Request[Any, Any, Any]) -> Response[Job | DryRun]:
     """Make a job that requeues what fits, at a rate; without `"dry_run": false` only say what would take part."""
     settings = resources_of(request).settings
     asked, body = await read_json(request, _REQUEUE_MANY, max_bytes=settings.max_body)
     if asked.dry_run:
+        await request_key_of(request, body)  # nothing is remembered of a dry run, but a wrong key is wrong here too
         async with a_turn(request):
             found = await in_transaction(request, lambda connection: dry_run(connection, asked.filter))
         return Response(found, status_code=200)

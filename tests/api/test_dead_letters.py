@@ -58,6 +58,21 @@ def test_a_date_that_postgresql_would_refuse_is_refused_with_its_field(client: C
     assert (requeued.status_code, requeued.json()["errors"][0]["field"]) == (400, "filter.until")
 
 
+def test_a_number_is_no_date(client: Client) -> None:
+    answer = client.get("/dead-letters/groups?until=0.5")
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "until")
+
+
+@pytest.mark.parametrize("path", ["/dead-letters/requeues", "/dead-letters/discards"])
+def test_a_wrong_key_is_refused_on_a_dry_run_as_well(client: Client, path: str) -> None:
+    body = {"filter": {}} if path.endswith("requeues") else {"filter": {}, "reason": "it is over"}
+
+    answer = client.post(path, json=body, headers={"idempotency-key": "x" * 256})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "Idempotency-Key")
+
+
 def test_an_edited_subject_is_held_to_what_a_first_one_is(herald: Client, database: str) -> None:
     (message,) = bury(herald, database)
 
