@@ -163,6 +163,7 @@ relay_cursor = Table(
     Column("cluster_id", Text),
     Column("topic_ids", JSONB, nullable=False, server_default=_empty),
     Column("saved_at", _instant, nullable=False, server_default=_clock),
+    Column("widths", JSONB, nullable=False, server_default=_empty),
     PrimaryKeyConstraint("name", name="relay_cursor_one_per_relay"),
 )
 

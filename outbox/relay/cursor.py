@@ -9,6 +9,11 @@ NAME = "relay"
 LEAP = 2**31  # epochs at most that a new term leaves out; a bigint has room for four thousand million terms
 
 
+def leap() -> int:
+    """How many epochs to go on: by chance, so that no relay of before can remember the number."""
+    return 1 + secrets.randbelow(LEAP)
+
+
 class CursorError(Exception):
     """The stored cursor does not belong to these clusters; the text names the command that rebases it."""
 
@@ -23,8 +28,8 @@ class Cursor:
 
     Snapshots are PostgreSQL's text form. Positions at or below `floor` are not read (see rebase and reader).
     `epoch` grows with every save and is the fence against a relay that believes it still leads. With every term
-    it leaps by chance: after a fail-over or a restore the stored one is an earlier one, and counting on from there
-    would come by the number that such a relay remembers.
+    and every rebase it leaps by chance: after a fail-over or a restore the stored one is an earlier one, and counting
+    on from there would come by the number that such a relay remembers.
     """
 
     previous: str
@@ -78,7 +83,7 @@ def begin_term(connection: Connection, cursor: Cursor, *, cluster_id: str) -> Cu
         here.execute(f"SELECT {_HERE}")
         _system_identifier, timeline = here.fetchone()  # type: ignore[misc]
     _check(cursor.cluster_id, cluster_id, "Kafka cluster")
-    return save(connection, replace(cursor, timeline=timeline, cluster_id=cluster_id), leap=1 + secrets.randbelow(LEAP))
+    return save(connection, replace(cursor, timeline=timeline, cluster_id=cluster_id), leap=leap())
 
 
 def _check(stored: str | None, found: str, what: str) -> None:

@@ -4,7 +4,7 @@ import contextlib
 
 from outbox.database import connect, read_clock
 from outbox.kafka import make_admin
-from outbox.relay.cursor import NAME
+from outbox.relay.cursor import NAME, leap
 from outbox.relay.session import LEADER
 from outbox.scheduler.requests import WAITED_FOR, Choice, pending_that, request_again
 from outbox.settings import Settings
@@ -19,8 +19,9 @@ SELECT %s, pg_current_snapshot(), 0, coalesce((SELECT max(position) FROM outbox)
        (SELECT timeline_id FROM pg_control_checkpoint()), %s
 ON CONFLICT (name) DO UPDATE
 SET previous = excluded.previous, target = NULL, last_position = 0, floor = excluded.floor,
-    epoch = relay_cursor.epoch + 1, system_identifier = excluded.system_identifier,
-    timeline = excluded.timeline, cluster_id = excluded.cluster_id, topic_ids = '{}', saved_at = clock_timestamp()
+    epoch = relay_cursor.epoch + %s, system_identifier = excluded.system_identifier,
+    timeline = excluded.timeline, cluster_id = excluded.cluster_id, topic_ids = '{}', widths = '{}',
+    saved_at = clock_timestamp()
 """
 # a restored row may have this transaction's id from another cluster: what this one requests is new as well
 NOT_YET = "(requested_in <> pg_current_xact_id() OR updated_at < %(begun_at)s)"
@@ -38,7 +39,7 @@ def rebase(settings: Settings) -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', '0', false)")
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LEADER,))
-            cursor.execute(_TAKE_OVER, (NAME, cluster_id))
+            cursor.execute(_TAKE_OVER, (NAME, cluster_id, leap()))
             cursor.execute("TRUNCATE relay_pages")
         again = 0
         choice = Choice(pending_that(NOT_YET), {"begun_at": read_clock(connection)}, "'lost'", WAITED_FOR)

@@ -1,14 +1,15 @@
 """Topics that were deleted and made anew, known by their changed ids: their requests are repeated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.scheduler.pages import forget_topics
 from outbox.scheduler.requests import Choice, pending_that, request_again
 from outbox.settings import Settings
-from outbox.topics import load_topic_ids, make_topics, read_topic_ids, save_topic_ids
+from outbox.topics import load_topic_ids, make_topics, names, read_topic_ids, save_topic_ids
 
 BATCH = 1_000  # messages requested again in one statement
 _log = structlog.get_logger()
@@ -23,18 +24,27 @@ def watch_topics(
     told, because an idempotent producer may wait for ever for a broker that has forgotten it.
     """
     make_topics(admin, settings)
-    found = read_topic_ids(admin)
-    stored = load_topic_ids(connection)
-    if found == stored:
-        return 0
-    gone = [name for name, topic_id in stored.items() if found.get(name) != topic_id]
+    found, stored = read_topic_ids(admin), load_topic_ids(connection)
+    gone = deleted(stored, found)
     again = sum(_request_topic(connection, name) for name in gone)
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM relay_pages")  # they speak of offsets that no longer exist
-    save_topic_ids(connection, found)
+    if gone:
+        forget_topics(connection, gone)
+    known = remembered(stored, found)
+    if known != stored:
+        save_topic_ids(connection, known)
     if gone:
         on_deleted_topic()
     return again
+
+
+def deleted(stored: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The registered topics that had another id, or are gone; what is no longer registered is left to its place."""
+    return [name for name in names() if name in stored and found.get(name) != stored[name]]
+
+
+def remembered(stored: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """The ids to remember: those found, and of topics that are not registered (now) the last that was known."""
+    return {**{name: topic_id for name, topic_id in stored.items() if name not in names()}, **found}
 
 
 def _request_topic(connection: Connection, topic: str) -> int:

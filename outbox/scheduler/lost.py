@@ -1,99 +1,126 @@
 """Requests that Kafka lost, found behind the consumer.
 
-A request that merely waits in Kafka is never repeated, however long the pipeline was away: only
-what was published below the group's committed offsets and still has no attempt was lost. (With a
-deadline instead, an outage of minutes breeds copies faster than they are consumed.)
+A request that merely waits in Kafka is never repeated, however long the pipeline was away: only what was published
+where the group has read on, or Kafka has removed it, and still has no attempt was lost. (With a deadline instead, an
+outage of minutes breeds copies faster than they are consumed.)
 """
 
-import json
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.kafka import ANSWER_TIMEOUT
-from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
+from outbox.offsets import partitions_of, read_committed_told, read_ends_told, read_first_told
 from outbox.registry import TOPICS
-from outbox.scheduler.requests import Choice, pending_that, request_again
+from outbox.scheduler.behind import Behind, Page, Standing, standing_of
+from outbox.scheduler.gaps import Gaps, Place
+from outbox.scheduler.pages import forget_pages, load_pages
+from outbox.scheduler.requests import NOT_ASIDE, Choice, request_again
+from outbox.scheduler.widths import Widths, follow, read_widths, widths_of
 from outbox.settings import Settings
 
-LIMIT = 1_000  # lost requests repeated in one sweep
+BATCH = 1_000  # pending messages looked at, and requested again, in one statement
+MOST = 100_000  # pending messages looked at in one sweep; the next one goes on behind them
+FIRST = "00000000-0000-0000-0000-000000000000"
 _log = structlog.get_logger()
 
-
-def note_page(connection: Connection, admin: AdminClient) -> None:
-    """Note that all of the stored cursor's snapshot is published below the end offsets read now.
-
-    The cursor is read first, so the offsets can only be too high, which only waits longer. (The
-    embedded broker reports some too low; what that costs is a request too many.)
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT epoch, previous::text FROM relay_cursor WHERE name = 'relay'"
-            " AND epoch > (SELECT coalesce(max(epoch), -1) FROM relay_pages)",
-        )
-        stored = cursor.fetchone()
-        if stored is None:
-            return
-        end_offsets = read_end_offsets(admin, _partitions(admin))
-        if end_offsets.keys() != TOPICS.keys():
-            return  # a deleted topic has no end, and a page without it would count as consumed
-        cursor.execute(
-            "INSERT INTO relay_pages (epoch, snapshot, end_offsets) VALUES (%s, %s::pg_snapshot, %s::jsonb)"
-            " ON CONFLICT DO NOTHING",
-            (*stored, json.dumps(end_offsets)),
-        )
+_CURSOR = """
+SELECT widths, previous::text, extract(epoch FROM clock_timestamp())::float8 FROM relay_cursor WHERE name = 'relay'
+"""
+_CANDIDATES = f"""
+SELECT id::text, version, topic, key, requested_in::text::bigint FROM messages
+WHERE status = 'pending' AND id > %(after)s::uuid AND topic = ANY (%(topics)s)
+  AND pg_visible_in_snapshot(requested_in, %(newest)s::pg_snapshot) AND {NOT_ASIDE}
+ORDER BY id LIMIT %(limit)s
+"""
+_CHOSEN = "SELECT id, version FROM unnest(%(ids)s::uuid[], %(versions)s::integer[]) AS c(id, version) LIMIT %(limit)s"
 
 
-def request_lost(connection: Connection, admin: AdminClient, settings: Settings) -> int:
-    """Request again what the group has passed without an attempt; returns how many."""
-    partitions = _partitions(admin)
-    ends, committed = read_end_offsets(admin, partitions), read_committed(settings, partitions)
-    snapshot = _last_consumed(connection, ends, committed)
-    if snapshot is None:
+class Candidate(NamedTuple):
+    """A pending message that some snapshot shows as published."""
+
+    id: str
+    version: int
+    topic: str
+    key: str | None
+    requested_in: int
+
+
+class Sweep:
+    """Looks for what was lost, again and again; used by one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._gaps = Gaps(settings)
+        self._after = FIRST
+
+    def request_lost(self, connection: Connection, admin: AdminClient) -> int:
+        """Request again what the group has passed without an attempt; returns how many.
+
+        `connection` in autocommit. Raises KafkaException where no broker, or the group's, does not answer.
+        """
+        metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
+        partitions = partitions_of(metadata, TOPICS)
+        first = read_first_told(admin, metadata, TOPICS)
+        committed = read_committed_told(self._settings, partitions)
+        standing = standing_of(committed, first, read_ends_told(admin, metadata, TOPICS))
+        pages = load_pages(connection)
+        standing = standing._replace(read=self._gaps.pass_over(standing.read, wanted(pages, standing)))
+        behind = Behind(pages, standing, _read_widths(connection, widths_of(partitions)))
+        if behind.oldest_needed is not None:
+            forget_pages(connection, below=behind.oldest_needed)
+        count = self._request(connection, behind)
+        if count:
+            _log.warning("lost_requests_repeated", messages=count)
+        return count
+
+    def _request(self, connection: Connection, behind: Behind) -> int:
+        count, after = 0, self._after
+        for _ in range(MOST // BATCH):
+            found = read_candidates(connection, behind.newest, after=after)
+            count += request_passed(connection, found, behind)
+            if len(found) < BATCH:
+                self._after = FIRST
+                return count
+            self._after = after = found[-1].id
+        return count
+
+
+def request_passed(connection: Connection, candidates: Sequence[Candidate], behind: Behind) -> int:
+    """Request again those whose record the group has passed, in the caller's transaction; returns how many."""
+    lost = [one for one in candidates if behind.has(one.topic, one.key, one.requested_in)]
+    if not lost:
         return 0
-    count = len(request_again(connection, lost_in(snapshot), limit=LIMIT))
-    if count:
-        _log.warning("lost_requests_repeated", messages=count)
-    return count
+    values = {"ids": [one.id for one in lost], "versions": [one.version for one in lost]}
+    return len(request_again(connection, Choice(_CHOSEN, values, "'lost'"), limit=len(lost)))
 
 
-def lost_in(snapshot: str) -> Choice:
-    """What that snapshot shows as requested, and nobody has claimed."""
-    visible = "pg_visible_in_snapshot(requested_in, %(snapshot)s::pg_snapshot)"
-    return Choice(pending_that(visible), {"snapshot": snapshot}, "'lost'")
+def wanted(pages: Sequence[Page], standing: Standing) -> dict[Place, int]:
+    """Up to where a partition has to be read before the newest page that names it is passed, where it is not yet."""
+    found: dict[Place, int] = {}
+    for page in sorted(pages):
+        for topic, numbers in page.end_offsets.items():
+            read, ends = standing.read.get(topic, {}), standing.ends.get(topic, {})
+            found.update({(topic, one): min(end, ends[one]) for one, end in numbers.items() if one in read})
+    return {place: end for place, end in found.items() if standing.read[place[0]][place[1]] < end}
 
 
-def _last_consumed(connection: Connection, ends: Offsets, committed: Offsets) -> str | None:
-    """The snapshot of the newest page that the group has passed; older pages are forgotten."""
+def _read_widths(connection: Connection, partitions: dict[str, int]) -> Widths:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT epoch, snapshot::text, end_offsets FROM relay_pages ORDER BY epoch DESC")
-        for epoch, snapshot, end_offsets in cursor.fetchall():
-            if is_behind(within(end_offsets, ends), committed):
-                cursor.execute("DELETE FROM relay_pages WHERE epoch < %s", (epoch,))
-                return str(snapshot)
-    return None
+        cursor.execute(_CURSOR)
+        row = cursor.fetchone()
+    if row is None:
+        return {}
+    stored, snapshot, at = row
+    return follow(read_widths(stored), partitions, snapshot=snapshot, at=at)
 
 
-def is_behind(end_offsets: Offsets, committed: Offsets) -> bool:
-    """Whether the group has committed every partition up to these ends; an empty partition asks for nothing."""
-    return all(
-        committed.get(topic, {}).get(partition, 0) >= end
-        for topic, partitions in end_offsets.items()
-        for partition, end in partitions.items()
-    )
-
-
-def within(noted: Offsets, ends: Offsets) -> Offsets:
-    """The noted ends, none beyond where its partition ends now: what stood above was lost, and comes from nowhere.
-
-    Without it, a partition that lost its newest records would count as unread until it is as long as it was.
-    """
-    return {
-        topic: {partition: min(end, ends.get(topic, {}).get(partition, end)) for partition, end in partitions.items()}
-        for topic, partitions in noted.items()
-    }
-
-
-def _partitions(admin: AdminClient) -> dict[str, list[int]]:
-    return partitions_of(admin.list_topics(timeout=ANSWER_TIMEOUT), TOPICS)
+def read_candidates(connection: Connection, newest: str, *, after: str) -> list[Candidate]:
+    """The next pending messages of registered topics, behind that id, that the snapshot shows as published."""
+    values = {"after": after, "topics": list(TOPICS), "newest": newest, "limit": BATCH}
+    with connection.cursor() as cursor:
+        cursor.execute(_CANDIDATES, values)
+        return [Candidate(*row) for row in cursor]

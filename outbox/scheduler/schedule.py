@@ -21,7 +21,8 @@ from outbox.scheduler.due import request_due
 from outbox.scheduler.expiry import expire
 from outbox.scheduler.keys import EMPTY_KEYS, empty_expired_keys
 from outbox.scheduler.leases import settle_leases
-from outbox.scheduler.lost import note_page, request_lost
+from outbox.scheduler.lost import Sweep
+from outbox.scheduler.pages import Pages
 from outbox.scheduler.partitions import make_partitions
 from outbox.scheduler.requeues import requeue_step
 from outbox.settings import Settings
@@ -177,15 +178,16 @@ def make_duties(settings: Settings) -> list[Duty]:
 
 def make_kafka_duties(settings: Settings, asking: Asking, on_deleted_topic: Callable[[], None]) -> list[Duty]:
     """What Herald itself asks Kafka for by the clock."""
+    noting, sweep = Pages(), Sweep(settings)
 
     def pages(connection: Connection) -> None:
-        asking.ask(lambda admin: note_page(connection, admin))
+        asking.ask(lambda admin: noting.note(connection, admin))
 
     def topics(connection: Connection) -> int:
         return asking.ask(lambda admin: watch_topics(connection, admin, settings, on_deleted_topic))
 
     def lost(connection: Connection) -> int:
-        return asking.ask(lambda admin: request_lost(connection, admin, settings))
+        return asking.ask(lambda admin: sweep.request_lost(connection, admin))
 
     return [
         Duty(WATCH_TOPICS, topics, name="topics"),

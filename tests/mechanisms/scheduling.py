@@ -3,6 +3,9 @@
 from tests.mechanisms.removal import Edit, Removal
 
 REQUESTS = "tests/scheduler/test_requests.py"
+BEHIND = "tests/scheduler/test_behind.py"
+LOST = "tests/scheduler/test_lost.py"
+TOPICS = "tests/end_to_end/test_topics.py"
 DUE = "tests/scheduler/test_due.py"
 NOT_PAUSED = 'AND NOT {IS_PAUSED.format(message="m")}\n'
 
@@ -44,13 +47,13 @@ REMOVALS = (
         "only what the consumer has passed counts as lost",
         (
             Edit(
-                "outbox/scheduler/lost.py",
-                "committed.get(topic, {}).get(partition, 0) >= end",
-                "committed.get(topic, {}).get(partition, 0) >= 0",
+                "outbox/scheduler/behind.py",
+                "if number in read and read[number] >= min(end, ends[number])",
+                "if number in read",
             ),
         ),
         (
-            f"{REQUESTS}::test_a_page_is_behind_the_group_once_every_partition_is",
+            f"{BEHIND}::test_a_partition_is_passed_once_the_group_has_read_up_to_its_noted_end",
             "tests/faults/test_outage.py::test_an_outage_of_the_pipeline_requests_next_to_nothing_twice",
         ),
     ),
@@ -62,9 +65,73 @@ REMOVALS = (
                 "again = sum(_request_topic(connection, name) for name in gone)",
                 "again = 0",
             ),
-            Edit("outbox/scheduler/schedule.py", '        Duty(settings.sweep_seconds, lost, name="lost"),\n', ""),
+            Edit(
+                "outbox/scheduler/schedule.py",
+                '        Duty(settings.sweep_seconds, lost, name="lost"),\n',
+                "",
+            ),
         ),
         ("tests/relay/test_relay.py::test_a_deleted_topic_is_made_again_and_what_it_held_is_requested_again",),
+    ),
+    Removal(
+        "what Kafka removed counts as read",
+        (
+            Edit(
+                "outbox/scheduler/behind.py",
+                "number: max(committed.get(topic, {}).get(number, 0), begin)",
+                "number: max(committed.get(topic, {}).get(number, 0), 0 * begin)",
+            ),
+        ),
+        (
+            f"{LOST}::test_what_kafka_removed_unread_is_requested_again_once",
+            f"{TOPICS}::test_what_kafka_removed_unread_is_delivered_without_any_new_traffic",
+        ),
+    ),
+    Removal(
+        "what holds no record counts as read",
+        (Edit("outbox/scheduler/gaps.py", "        self._look(still)\n", "        self._look({})\n"),),
+        (f"{LOST}::test_control_records_and_aborted_data_at_the_end_count_as_read",),
+    ),
+    Removal(
+        "each partition is judged for itself",
+        (
+            Edit(
+                "outbox/scheduler/behind.py",
+                "return place in self._passed and self._passed[place][1].shows(requested_in)",
+                "return place in ()",
+            ),
+        ),
+        (f"{LOST}::test_a_partition_without_a_leader_holds_up_nobody_elses_search",),
+    ),
+    Removal(
+        "a key is looked for where it was when it was requested",
+        (
+            Edit(
+                "outbox/scheduler/behind.py",
+                "if key is None or width is None or width.may_be_elsewhere(requested_in):",
+                "if key is None or width is None:",
+            ),
+        ),
+        (f"{BEHIND}::test_what_was_requested_before_the_number_of_partitions_changed_is_judged_as_if_without_a_key",),
+    ),
+    Removal(
+        "only what is registered is searched, and counts as deleted",
+        (
+            Edit(
+                "outbox/scheduler/behind.py",
+                "        if topic in self._whole and self._whole[topic][1].shows(requested_in):\n",
+                "        if any(snapshot.shows(requested_in) for _, snapshot in self._whole.values()):\n",
+            ),
+            Edit(
+                "outbox/scheduler/deleted.py",
+                "[name for name in names() if name in stored and",
+                "[name for name in stored if",
+            ),
+        ),
+        (
+            f"{BEHIND}::test_what_is_on_a_topic_without_a_consumer_is_never_passed",
+            f"{TOPICS}::test_the_messages_of_a_topic_that_was_taken_out_wait_and_are_delivered_once_it_is_back",
+        ),
     ),
     Removal(
         "the scheduler follows a probe whose worker was killed",

@@ -32,6 +32,7 @@ class Faults:
             self._restore,
             self._delete_topic,
             self._truncate,
+            self._remove,
             self._delete_group,
             self._add_partitions,
         ]
@@ -143,6 +144,18 @@ class Faults:
         self._world.say("Kafka loses the last {} records of a partition", count)
         self._world.judge.truncations += 1
         del records[len(records) - count :]
+        topic.first = [min(first, len(left)) for first, left in zip(topic.first, topic.partitions, strict=True)]
+        self._world.judge.kafka_lost()
+
+    def _remove(self) -> None:
+        """The retention removes the oldest records of a partition, read or not."""
+        topic = self._world.kafka.topics.get(TOPIC)
+        if topic is None:
+            return
+        number = self._world.random.randrange(len(topic.partitions))
+        first = self._world.random.randint(topic.first[number], len(topic.partitions[number]))
+        self._world.say("Kafka removes the records of partition {} below {}", number, first)
+        topic.first[number] = first
         self._world.judge.kafka_lost()
 
     def _delete_group(self) -> None:
@@ -157,7 +170,7 @@ class Faults:
             return
         self._world.say("a partition is added")
         kafka.partitions = len(topic.partitions) + 1
-        topic.partitions.append([])
+        topic.add_partition()
         kafka.rebalance()
 
 

@@ -235,7 +235,7 @@ class Judge:
             record.mark[0]
             for name, topic in kafka.topics.items()
             for number, records in enumerate(topic.partitions)
-            for record in records[kafka.committed.get((name, number), 0) :]
+            for record in records[kafka.unread_from(name, number) :]
         }
 
     # --- what destinations see

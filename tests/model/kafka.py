@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
-from zlib import crc32
 
 from outbox.offsets import Offsets
+from outbox.partitioner import partition_of
 from outbox.relay.records import Headers
 
 Place = tuple[str, int]  # topic and partition
@@ -37,9 +37,17 @@ class Topic:
     def __init__(self, topic_id: str, partitions: int) -> None:
         self.id = topic_id
         self.partitions: list[list[Sent]] = [[] for _ in range(partitions)]
+        self.first = [0] * partitions  # what was there before, Kafka has removed
 
     def partition(self, key: str | None) -> int:
-        return crc32((key or "").encode()) % len(self.partitions)
+        """That of the key; of none, one after the other."""
+        if key is not None:
+            return partition_of(key.encode(), len(self.partitions))
+        return sum(map(len, self.partitions)) % len(self.partitions)
+
+    def add_partition(self) -> None:
+        self.partitions.append([])
+        self.first.append(0)
 
 
 class Kafka:
@@ -91,6 +99,18 @@ class Kafka:
             if name in self.topics
         }
 
+    def first(self, names: tuple[str, ...]) -> Offsets:
+        self.check()
+        return {
+            name: {str(number): first for number, first in enumerate(self.topics[name].first)}
+            for name in names
+            if name in self.topics
+        }
+
+    def unread_from(self, name: str, number: int) -> int:
+        """Where the group goes on."""
+        return max(self.committed.get((name, number), 0), self.topics[name].first[number])
+
     def read_committed(self) -> Offsets:
         self.check()
         found: Offsets = {}
@@ -134,7 +154,7 @@ class Kafka:
 
     def is_consumed(self, names: tuple[str, ...]) -> bool:
         return all(name in self.topics for name in names) and all(
-            self.committed.get((name, number), 0) >= len(records)
+            self.unread_from(name, number) >= len(records)
             for name in names
             for number, records in enumerate(self.topics[name].partitions)
         )

@@ -168,13 +168,13 @@ class Consumer:
         return True
 
     def _next(self, place: Place) -> Stored | None:
-        """The next record; beyond the end the consumer begins at the earliest."""
+        """The next record; beyond the end, and before the beginning, the consumer begins at the earliest."""
         topic = self._kafka.topics.get(place[0])
         if topic is None:
             return None
-        records = topic.partitions[place[1]]
-        if self._positions[place] > len(records):
-            self._positions[place] = 0
+        records, first = topic.partitions[place[1]], topic.first[place[1]]
+        if not first <= self._positions[place] <= len(records):
+            self._positions[place] = first
         offset = self._positions[place]
         return records[offset] if offset < len(records) else None
 

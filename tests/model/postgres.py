@@ -12,8 +12,9 @@ from uuid import UUID
 
 from outbox.events import Event
 from outbox.message import Message
-from outbox.offsets import Offsets
 from outbox.relay.cursor import Cursor
+from outbox.scheduler.behind import Page
+from outbox.scheduler.widths import Widths
 
 DEADLOCK = 40  # tries of a statement that waits for a lock, until PostgreSQL would end it
 
@@ -59,14 +60,6 @@ class Row(NamedTuple):
     at: float
 
 
-class PageNote(NamedTuple):
-    """A row of `relay_pages`."""
-
-    epoch: int
-    snapshot: str
-    end_offsets: Offsets
-
-
 @dataclass
 class Commit:
     """What a transaction changed, as the log of commits has it; `pages` replaces all of them."""
@@ -76,7 +69,8 @@ class Commit:
     rows: list[Row] = field(default_factory=list)
     cursor: Cursor | None = None
     topic_ids: dict[str, str] | None = None
-    pages: list[PageNote] | None = None
+    pages: list[Page] | None = None
+    widths: Widths | None = None
     is_aborted: bool = False
 
 
@@ -102,7 +96,8 @@ class State:
         self.to_publish: list[Row] = []
         self.cursor: Cursor | None = None
         self.topic_ids: dict[str, str] = {}
-        self.pages: list[PageNote] = []
+        self.pages: list[Page] = []
+        self.widths: Widths = {}
 
     def apply(self, commit: Commit) -> None:
         self.messages.update(commit.messages)
@@ -111,6 +106,7 @@ class State:
         self.cursor = commit.cursor or self.cursor
         self.topic_ids = self.topic_ids if commit.topic_ids is None else commit.topic_ids
         self.pages = self.pages if commit.pages is None else commit.pages
+        self.widths = self.widths if commit.widths is None else commit.widths
 
 
 class Session:
@@ -283,7 +279,15 @@ class Database:
         gone = self.survive(kept)
         state = self.state
         self.wal = [
-            Commit(9, dict(state.messages), list(state.rows), state.cursor, dict(state.topic_ids), list(state.pages))
+            Commit(
+                9,
+                dict(state.messages),
+                list(state.rows),
+                state.cursor,
+                dict(state.topic_ids),
+                list(state.pages),
+                state.widths,
+            )
         ]
         self.system_identifier = str(int(self.system_identifier) + 1)
         self.timeline = 1

@@ -11,12 +11,15 @@ from outbox.message import Message
 from outbox.offsets import Offsets
 from outbox.policies import Policy
 from outbox.registry import DEAD_LETTERS
-from outbox.relay.cursor import Cursor
+from outbox.relay.cursor import LEAP, Cursor
 from outbox.retries import Retries
-from outbox.scheduler import lost
+from outbox.scheduler import behind
+from outbox.scheduler.behind import Page
+from outbox.scheduler.deleted import deleted, remembered
+from outbox.scheduler.widths import Width, Widths, follow
 from tests.model import statements
 from tests.model.kafka import KafkaAwayError
-from tests.model.postgres import AwayError, PageNote, Session, is_visible, waited
+from tests.model.postgres import AwayError, Session, is_visible, waited
 from tests.model.world import TOPIC, Steps, World
 
 if TYPE_CHECKING:
@@ -90,46 +93,61 @@ def _request_due(world: World, session: Session) -> int:
 
 
 def _note_page(world: World, _relay: Relay, session: Session) -> Steps:
+    """The product looks as often only at what is new; it looks every ten seconds at what it has noted."""
     state = session.begin().state
     session.commit()
-    stored = state.cursor
-    if stored is None or stored.epoch <= max((page.epoch for page in state.pages), default=-1):
+    stored, known, noted = state.cursor, state.widths, {page.epoch: page.end_offsets for page in state.pages}
+    if stored is None or stored.epoch < max(noted, default=-1):
         return
     yield 0.0
-    ends = world.kafka.ends(CONSUMED)
-    if len(ends) != len(CONSUMED):
-        return
-    yield 0.0
-    transaction = session.begin()
-    pages = transaction.state.pages
-    if all(page.epoch != stored.epoch for page in pages):
-        transaction.change.pages = [*pages, PageNote(stored.epoch, stored.previous, ends)]
-        _ = transaction.id
-    session.commit()
+    told = world.kafka.ends(CONSUMED)
+    found = {name: len(numbers) for name, numbers in told.items()}
+    widths = {**known, **widths_of(world, known, found, stored.previous)}
+    if widths != known:
+        yield 0.0
+        _change(session, widths=widths)
+    before = noted.get(stored.epoch, {})
+    ends = {name: {**told.get(name, {}), **before.get(name, {})} for name in told | before}
+    if ends != before:
+        yield 0.0
+        pages = [page for page in session.begin().state.pages if page.epoch != stored.epoch]
+        _change(session, pages=[*pages, Page(stored.epoch, stored.previous, ends)])
+
+
+def widths_of(world: World, stored: Widths, found: dict[str, int], snapshot: str) -> Widths:
+    """What the product makes of them; without the mechanism, as if there never had been others."""
+    if not world.has("widths"):
+        return {name: Width(partitions) for name, partitions in found.items()}
+    return follow(stored, found, snapshot=snapshot, at=world.clock)
 
 
 def _request_lost(world: World, _relay: Relay, session: Session) -> Steps:
-    ends = world.kafka.ends(CONSUMED)
+    first = world.kafka.first(CONSUMED)
     yield 0.0
     committed = world.kafka.read_committed()
     yield 0.0
-    snapshot = _last_consumed(world, session, ends, committed)
+    ends = world.kafka.ends(CONSUMED)
     yield 0.0
-    if snapshot is not None:
-        known = snapshot
-        _again(world, session, lambda one: is_visible(one.requested_in, known), "lost")
-
-
-def _last_consumed(world: World, session: Session, ends: Offsets, committed: Offsets) -> str | None:
-    transaction = session.begin()
-    for page in sorted(transaction.state.pages, reverse=True):
-        if not world.has("behind the consumer") or lost.is_behind(lost.within(page.end_offsets, ends), committed):
-            transaction.change.pages = [one for one in transaction.state.pages if one.epoch >= page.epoch]
-            _ = transaction.id
-            session.commit()
-            return page.snapshot
+    standing = behind.standing_of(committed, first if world.has("log start") else _zero(first), ends)
+    if not world.has("behind the consumer"):
+        standing = standing._replace(read=ends)
+    state = session.begin().state
     session.commit()
-    return None
+    cursor, found = state.cursor, {name: len(numbers) for name, numbers in ends.items()}
+    if cursor is None:
+        return
+    widths = widths_of(world, state.widths, found, cursor.previous)
+    passed = behind.Behind(state.pages, standing, widths)
+    yield 0.0
+    if passed.oldest_needed is not None:
+        oldest = passed.oldest_needed
+        _change(session, pages=[page for page in session.begin().state.pages if page.epoch >= oldest])
+    yield 0.0
+    _again(world, session, lambda one: passed.has(one.topic, one.key, one.requested_in), "lost")
+
+
+def _zero(offsets: Offsets) -> Offsets:
+    return {topic: dict.fromkeys(numbers, 0) for topic, numbers in offsets.items()}
 
 
 def _watch_topics(world: World, relay: Relay, session: Session) -> Steps:
@@ -142,15 +160,21 @@ def _watch_topics(world: World, relay: Relay, session: Session) -> Steps:
     session.commit()
     if found == stored:
         return
-    gone = [name for name, topic_id in stored.items() if found.get(name) != topic_id]
+    gone = deleted(stored, found)
     for name in gone:
         yield 0.0
         _request_topic(world, session, name)
+    if gone:
+        yield 0.0
+        pages = session.begin().state.pages
+        _change(session, pages=[page._replace(end_offsets=_without(page.end_offsets, gone)) for page in pages])
     yield 0.0
-    _change(session, pages=[])
-    yield 0.0
-    _change(session, topic_ids=found)
+    _change(session, topic_ids=remembered(stored, found))
     relay.renew = bool(gone)
+
+
+def _without(ends: Offsets, topics: list[str]) -> Offsets:
+    return {topic: numbers for topic, numbers in ends.items() if topic not in topics}
 
 
 def _request_topic(world: World, session: Session, name: str) -> None:
@@ -207,11 +231,11 @@ def _rebase(world: World, session: Session, cursor: Cursor) -> Steps:
         target=None,
         last_position=0,
         floor=max((row.position for row in transaction.state.rows), default=0),
-        epoch=cursor.epoch + 1,
+        epoch=cursor.epoch + 1 + world.random.randrange(LEAP),
         system_identifier=database.system_identifier,
         timeline=database.timeline,
     )
-    transaction.change.topic_ids, transaction.change.pages = {}, []
+    transaction.change.topic_ids, transaction.change.pages, transaction.change.widths = {}, [], {}
     yield 0.0
 
     def is_chosen(one: Message) -> bool:

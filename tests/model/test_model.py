@@ -10,7 +10,7 @@ import pytest
 
 from outbox.relay import reader
 from outbox.relay.cursor import Cursor
-from outbox.scheduler import lost
+from outbox.scheduler import behind
 from pipeline import decoding
 from pipeline.identity import adoption_id
 from pipeline.lanes import Lanes
@@ -66,13 +66,24 @@ def _skipping_page(cursor: Cursor, rows: list[reader.Row], target: str, size: in
 _make_page = reader.make_page
 
 
+def _passes_no_lost_tail(page: behind.Page, topic: str, standing: behind.Standing) -> list[str]:
+    read = standing.read.get(topic, {})
+    return [number for number, end in page.end_offsets.get(topic, {}).items() if number in read and read[number] >= end]
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "broken"),
     [
         pytest.param(Cursor, "after_page", _passes_too_much, id="a cursor that passes one position too many"),
         pytest.param(reader, "make_page", _skipping_page, id="a full page that counts as the last"),
-        pytest.param(lost, "is_behind", lambda _ends, _committed: True, id="everything is behind the consumer"),
-        pytest.param(lost, "within", lambda noted, _ends: noted, id="a lost tail counts as unread"),
+        pytest.param(
+            behind,
+            "passed_in",
+            lambda page, topic, _standing: list(page.end_offsets.get(topic, {})),
+            id="everything is behind the consumer",
+        ),
+        pytest.param(behind, "passed_in", _passes_no_lost_tail, id="a lost tail counts as unread"),
+        pytest.param(behind, "partition_of", lambda _key, _partitions: 0, id="every key in the first partition"),
         pytest.param(
             decoding,
             "adoption_id",

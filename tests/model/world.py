@@ -15,6 +15,8 @@ MECHANISMS = (
     "stored cursor",  # a lost session goes on with the stored cursor, not with what it remembers
     "epoch",  # a save is a compare-and-swap
     "behind the consumer",  # what merely waits in Kafka is not lost
+    "log start",  # what Kafka removed unread is behind the consumer
+    "widths",  # a key was in another partition before their number changed
     "topic id",  # offsets repeat when a topic is made anew
     "request number",  # a record of an earlier request starts nothing
     "lease",  # nobody settles an attempt before its lease ends

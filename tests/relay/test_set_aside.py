@@ -13,8 +13,8 @@ from outbox.relay.reader import LARGEST, Limits, read_page
 from outbox.relay.refusals import record_refusals
 from outbox.relay.session import open_session
 from outbox.relay.unreadable import read_around
-from outbox.scheduler.lost import lost_in
-from outbox.scheduler.requests import request_again
+from outbox.scheduler.lost import FIRST, read_candidates
+from outbox.scheduler.requests import Choice, pending_that, request_again
 from tests.conftest import StartHerald
 from tests.outbox.connections import (
     accepted,
@@ -227,4 +227,6 @@ def test_a_message_whose_request_is_set_aside_is_not_requested_again(writer: Con
     )
     ((snapshot,),) = fetch(writer, "SELECT pg_current_snapshot()::text")
 
-    assert [message for message, _ in request_again(writer, lost_in(snapshot), limit=10)] == [str(other)]
+    assert [found.id for found in read_candidates(writer, snapshot, after=FIRST)] == [str(other)]
+    choice = Choice(pending_that("true"), {}, "'lost'")
+    assert [message for message, _ in request_again(writer, choice, limit=10)] == [str(other)]

@@ -1,27 +1,19 @@
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 from uuid import UUID
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.claims import Claim, Record, claim
 from outbox.database import read_clock
-from outbox.kafka import make_admin
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
-from outbox.relay import cursor as cursors
 from outbox.relay.rebase import NOT_YET
-from outbox.scheduler import lost
 from outbox.scheduler.due import request_due
 from outbox.scheduler.leases import settle_leases
-from outbox.scheduler.lost import is_behind, lost_in, note_page, request_lost, within
 from outbox.scheduler.requests import WAITED_FOR, Choice, pending_that, request_again
-from outbox.topics import make_topics
 from tests.outbox.connections import (
     accepted,
     compared,
@@ -133,83 +125,6 @@ def test_an_outcome_that_comes_after_the_next_attempt_began_is_late(connection: 
 
     assert status_of(connection, message) == "sending"
     assert types_of(connection, message)[-1] == "late"
-
-
-def test_only_what_the_snapshot_shows_as_published_is_requested_again(connection: Connection) -> None:
-    (published,) = accepted(connection, notification())
-    ((snapshot,),) = fetch(connection, "SELECT pg_current_snapshot()::text")
-    (unpublished,) = accepted(connection, notification())
-
-    assert len(request_again(connection, lost_in(snapshot), limit=10)) == 1
-
-    requests = fetch(connection, "SELECT id::text, request FROM messages")
-    assert dict(requests) == {str(published): 2, str(unpublished): 1}
-
-
-@pytest.mark.parametrize(
-    ("ends", "committed", "behind"),
-    [
-        ({"a": {"0": 5}}, {"a": {"0": 5}}, True),
-        ({"a": {"0": 5}}, {"a": {"0": 4}}, False),
-        ({"a": {"0": 5}}, {}, False),
-        ({"a": {"0": 0}}, {}, True),
-        ({"a": {"0": 5}, "b": {"1": 1}}, {"a": {"0": 9}, "b": {"0": 1}}, False),
-    ],
-)
-def test_a_page_is_behind_the_group_once_every_partition_is(
-    ends: dict[str, dict[str, int]], committed: dict[str, dict[str, int]], *, behind: bool
-) -> None:
-    assert is_behind(ends, committed) is behind
-
-
-def test_what_a_partition_lost_at_its_end_does_not_count_as_unread() -> None:
-    noted = {"notifications": {"0": 5, "1": 2}, "generic_topic": {"0": 1}}
-
-    assert within(noted, {"notifications": {"0": 3, "1": 9}}) == {
-        "notifications": {"0": 3, "1": 2},
-        "generic_topic": {"0": 1},
-    }
-
-
-@pytest.mark.parametrize(
-    ("ends", "pages"),
-    [({"notifications": {"0": 5}, "generic_topic": {"0": 0}}, 1), ({"generic_topic": {"0": 0}}, 0)],
-)
-def test_no_page_is_noted_while_a_topic_is_missing(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch, ends: dict[str, dict[str, int]], pages: int
-) -> None:
-    cursors.load(connection)
-    monkeypatch.setattr(lost, "_partitions", lambda _admin: ends)
-    monkeypatch.setattr(lost, "read_end_offsets", lambda _admin, partitions: partitions)
-
-    note_page(connection, AdminClient({}))
-
-    assert fetch(connection, "SELECT count(*) FROM relay_pages") == [(pages,)]
-
-
-def test_what_the_group_has_passed_without_an_attempt_is_requested_again(
-    connection: Connection, database: str, broker: str
-) -> None:
-    settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=broker)
-    admin = make_admin(settings)
-    make_topics(admin, settings)
-    producer = Producer({"bootstrap.servers": broker})
-    for _ in range(2):  # the embedded broker may list where the last batch begins
-        producer.produce("notifications", b"{}", partition=2)
-        assert producer.flush(10) == 0
-    (message,) = accepted(connection, notification())
-    cursors.load(connection)
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE relay_cursor SET previous = pg_current_snapshot()")
-    note_page(connection, admin)
-
-    waiting = request_lost(connection, admin, settings)
-    with closing(Consumer({"bootstrap.servers": broker, "group.id": settings.group})) as consumer:
-        consumer.commit(offsets=[TopicPartition("notifications", 2, 2)], asynchronous=False)
-    passed = request_lost(connection, admin, settings)
-
-    assert (waiting, passed) == (0, 1)
-    assert fetch(connection, "SELECT id::text, request FROM messages") == [(str(message), 2)]
 
 
 def test_a_restored_request_with_the_id_of_this_transaction_is_requested_again_once(connection: Connection) -> None:
