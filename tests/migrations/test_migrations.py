@@ -20,10 +20,21 @@ from pytest_alembic.tests import (
     test_up_down_consistency as check_up_and_down,
 )
 
+from outbox.claims import Record, claim
 from outbox.database import make_engine
+from outbox.desk.deciding import requeue
 from outbox.message import STATUSES
+from outbox.outcomes import Outcome, record_outcomes
 from tests.conftest import ROOT
-from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, notification
+from tests.outbox.connections import (
+    accepted,
+    assert_projection_equals_log,
+    connected,
+    execute,
+    fetch,
+    make_settings,
+    notification,
+)
 from tests.servers.herald import herald_environment
 
 Done = subprocess.CompletedProcess[str]
@@ -99,6 +110,24 @@ def test_the_sql_can_be_printed_and_run_by_hand(empty_database: str) -> None:
     connection.close()
 
     assert "No new upgrade operations detected" in run_alembic(empty_database, "check").stdout
+
+
+def test_unknown_outcomes_of_before_are_counted_as_the_fold_counts_them(database: str) -> None:
+    with connected(database) as connection:
+        never, once, requeued = accepted(connection, *(notification(user) for user in ("ada", "bob", "eve")))
+        claim(connection, [Record(one, 1, destination="email:host") for one in (once, requeued)], lease=60.0)
+        lost = [Outcome(id=one, attempt=1, outcome="unknown", reason="cut off") for one in (once, requeued)]
+        record_outcomes(connection, lost, dead_letters="dead_letters")
+        requeue(connection, [requeued])
+        connection.commit()
+
+    for step in (("downgrade", "0008"), ("upgrade", "head")):
+        assert run_alembic(database, *step).returncode == 0
+
+    with connected(database) as connection:
+        found = fetch(connection, "SELECT id::text, unknowns FROM messages ORDER BY id")
+        assert_projection_equals_log(connection)
+    assert found == [(str(never), 0), (str(once), 1), (str(requeued), 0)]
 
 
 def test_a_missing_database_url_is_named() -> None:
