@@ -70,12 +70,11 @@ REMOVALS = (
     Removal(
         "a message whose request is set aside is not requested again",
         (
-            Edit("outbox/scheduler/requests.py", "AND {NOT_ASIDE} AND {condition}", "AND {condition}"),
+            Edit("outbox/scheduler/requests.py", "s.version = messages.version AND s.decision IS NULL", "false"),
             Edit(
                 "outbox/scheduler/requests.py", "AND s.version = m.version AND s.decision", "AND false AND s.decision"
             ),
         ),
-        (Edit("outbox/scheduler/requests.py", "s.version = messages.version AND s.decision IS NULL", "false"),),
         (f"{ASIDE}::test_a_message_whose_request_is_set_aside_is_not_requested_again",),
     ),
     Removal(
