@@ -20,6 +20,8 @@ from pipeline.sink import DeliverySink
 POLL_TIMEOUT = 0.2  # seconds; a record ends the wait at once, the window's end comes this much late at most
 STOP_AGAIN = 0.1  # seconds between two calls of stop()
 QUIET = 10.0  # seconds in which one kind of Quix's warnings is shown once
+QUEUE_SHARE, FETCH_SHARE = 4, 8  # parts of HERALD_MEMORY: what is fetched ahead, and one answer to a fetch
+LEAST_FETCH = 1_000_000  # bytes; librdkafka takes no less than its own message.max.bytes
 CONSUMER = {
     "client.id": "herald-pipeline",
     "topic.metadata.refresh.interval.ms": 10_000,  # new partitions would be seen after 5 minutes
@@ -92,7 +94,7 @@ def make_application(
         broker_availability_timeout=settings.kafka_patience,
         consumer_extra_config={
             **CONSUMER,
-            **_timeouts(settings),
+            **_limits(settings),
             "statistics.interval.ms": STATISTICS,
             "stats_cb": connection.note,
         },
@@ -104,13 +106,15 @@ def make_application(
     return application
 
 
-def _timeouts(settings: Settings) -> dict[str, int]:
-    """In milliseconds. Ten heartbeats in a session: soon enough to be told of a rebalance."""
+def _limits(settings: Settings) -> dict[str, int]:
+    """Times in milliseconds, and memory. Ten heartbeats in a session: soon enough to be told of a rebalance."""
     session = round(settings.session_timeout * 1000)
     return {
         "session.timeout.ms": session,
         "heartbeat.interval.ms": session // 10,
         "fetch.wait.max.ms": max(1, round(settings.fetch_wait * 1000)),
+        "queued.max.messages.kbytes": settings.memory // QUEUE_SHARE // 1024,
+        "fetch.max.bytes": max(settings.memory // FETCH_SHARE, LEAST_FETCH),
     }
 
 

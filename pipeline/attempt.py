@@ -4,6 +4,8 @@ import msgspec
 
 from pipeline.records import Request
 
+COPIES = 3  # of a record's value, while its attempt is under way
+
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """A request that was claimed; `deadline` by the monotonic clock: no call may begin after it.
@@ -20,6 +22,11 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     unknowns: int = 0
     is_probe: bool = False
     generation: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, about: the value as it came, as its topic reads it, and as it is sent."""
+        return COPIES * len(self.request.arrival.value or b"")
 
     @property
     def lane(self) -> tuple[str, str] | None:

@@ -14,6 +14,8 @@ from pipeline.records import Request
 from pipeline.retry import reason_of
 from pipeline.routing import Router
 
+NO_MEMORY_WAIT = 5.0  # seconds
+
 
 class Claiming:
     """Knows where requests go and how busy it is there; `lease` in seconds, as the ledger claims by it."""
@@ -49,7 +51,7 @@ class Claiming:
             request.id,
             request.request,
             destination=request.destination,
-            wait=self._deliveries.wait(request.destination, lane, within=self._hold(request) / 2),
+            wait=self._wait(request, lane),
             is_strict=is_strict,
             is_here=is_strict and self._deliveries.is_here(lane),
         )
@@ -74,6 +76,12 @@ class Claiming:
             )
             for one in _lined_up(requests, won)
         ]
+
+    def _wait(self, request: Request, lane: tuple[str, str] | None) -> float | None:
+        """What finds no memory is put off like what finds its destination busy."""
+        if self._deliveries.room_bytes <= 0:
+            return NO_MEMORY_WAIT
+        return self._deliveries.wait(request.destination, lane, within=self._hold(request) / 2)
 
     def _hold(self, request: Request) -> float:
         """Seconds after its claim within which an attempt may begin: the lease less one delivery."""

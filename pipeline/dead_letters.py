@@ -19,7 +19,7 @@ from pipeline.retry import storable
 ACKNOWLEDGE_TIMEOUT = 30.0  # seconds
 MOST_BYTES = 262_144  # of a value that Kafka refused as too large once its origin was added
 BARE_BYTES = 16_384  # of a value of which Kafka refused even so much, or the headers beside it
-FLUSH_BYTES = 16_777_216  # that are handed to the client before its answers are waited for
+FLUSH_BYTES = 8_388_608  # that are handed to the client before its answers are waited for
 # What Kafka, or its client, says of a record itself. Anything else may be an outage, which convicts nobody.
 REFUSALS = frozenset(
     {

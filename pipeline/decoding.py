@@ -90,6 +90,9 @@ class Decoder:
                 raise Undecodable(message)
             if found is not None:
                 return self._own(arrival, headers, found)
+            if headers.get(INSTANCE) == self._instance is not None:
+                reason = f"its header `{INSTANCE}` is this Herald's, and it names no message"
+                raise Undecodable(reason)
         for claimed in messages_named(arrival):
             if self._reaches(milliseconds_of(claimed)) and self._knows(claimed):
                 return self._claimed(arrival, headers, claimed, found)

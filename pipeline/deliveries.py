@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from queue import SimpleQueue
 from time import monotonic
 from typing import NoReturn
+from uuid import UUID
 
 import structlog
 
@@ -20,6 +21,7 @@ from pipeline.destinations import Destinations
 from pipeline.lanes import Lanes
 from pipeline.retry import postponed
 
+MOST_BYTES = 1 << 62  # no limit
 SLOW = 0.0005  # seconds a delivery takes on average from which on another thread is worth waking
 ASSUMED = 0.05  # seconds a delivery takes until one was measured
 MOST_OPEN = 20_000  # attempts claimed and not finished, so that memory stays bounded
@@ -37,10 +39,10 @@ _log = structlog.get_logger()
 class Deliveries:
     """Threads that deliver, and the attempts that wait for them.
 
-    `perform` makes one attempt and never raises; `finished(outcome)` is called from those threads. `on_error` is
-    called when one of them ends all the same: fewer and fewer would be left otherwise, and nobody would notice.
-    `assumed` is what a delivery takes, in seconds, until one was measured. One thread owns this
-    object: it alone submits, settles and abandons.
+    `most_bytes` bounds what they hold together, about. `perform` makes one attempt and never raises;
+    `finished(outcome)` is called from those threads. `on_error` is called when one of them ends all the same: fewer
+    and fewer would be left otherwise, and nobody would notice. `assumed` is what a delivery takes, in seconds, until
+    one was measured. One thread owns this object: it alone submits, settles and abandons.
     """
 
     def __init__(  # noqa: PLR0913 - called by one composition root
@@ -50,6 +52,7 @@ class Deliveries:
         policy: Callable[[str | None], Policy],
         *,
         concurrency: int,
+        most_bytes: int = MOST_BYTES,
         on_error: Callable[[BaseException], None] = lambda _error: None,
         strict_topics: Collection[str] = (),
         assumed: float = ASSUMED,
@@ -64,6 +67,9 @@ class Deliveries:
         self._parked: SimpleQueue[None] = SimpleQueue()
         self._threads = self._idle = self._done = self._seen = 0
         self._pace = assumed
+        self._most_bytes = most_bytes
+        self._sizes: dict[tuple[UUID, int], int] = {}
+        self._size = 0
         self.open = 0
 
     @property
@@ -77,6 +83,11 @@ class Deliveries:
         if self._are_all_busy:
             most = min(most, max(LEAST_OPEN, int(AHEAD * self._concurrency / max(self._pace, SLOW))))
         return most - self.open
+
+    @property
+    def room_bytes(self) -> int:
+        """How many more bytes may be claimed; a single larger message may when nothing else is open."""
+        return self._most_bytes - self._size if self.open else max(self._most_bytes, 1)
 
     @property
     def _are_all_busy(self) -> bool:
@@ -104,6 +115,9 @@ class Deliveries:
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Deliver these, in their order where they share a key."""
         self.open += len(attempts)
+        for attempt in attempts:
+            self._sizes[attempt.request.id, attempt.number] = attempt.size
+            self._size += attempt.size
         back: list[Attempt] = []
         with self._lock:
             for attempt in attempts:
@@ -119,6 +133,7 @@ class Deliveries:
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         """The database has these outcomes."""
         self.open -= len(outcomes)
+        self._size -= sum(self._sizes.pop((one.id, one.attempt), 0) for one in outcomes)
         with self._lock:
             self._lanes.recorded(outcomes)
 

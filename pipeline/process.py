@@ -184,6 +184,7 @@ def make_worker(
         patience=PATIENCE,
         on_error=on_error,
         strict_topics=settings.strict_topics,
+        memory=settings.memory,
     )
 
 

@@ -21,6 +21,7 @@ import structlog
 
 from outbox.crash_points import reach
 from outbox.outcomes import Outcome
+from pipeline.attempt import COPIES
 from pipeline.claiming import Claiming
 from pipeline.dead_letters import Bury
 from pipeline.deliveries import Deliveries, Perform
@@ -33,6 +34,7 @@ from pipeline.records import Arrival, Request, Undecodable
 from pipeline.retry import postponed
 from pipeline.routing import Router
 
+OPEN_SHARE, INBOX_SHARE, PASS_SHARE = 2, 8, 16  # parts of HERALD_MEMORY; the consumer's queue has a quarter
 BATCH = 1000  # records, and outcomes, in one transaction at most
 RETURNED = 50  # attempts given back, in one transaction at most: a failing destination returns hundreds, none urgent
 SPUR = 0.002  # seconds without progress until one more delivery thread is woken
@@ -49,7 +51,8 @@ class Worker:
     """Claims what is added to the inbox, has it delivered, records what became of it.
 
     `lease` in seconds, as the ledger claims by it. `patience` is how many seconds a flush may wait for
-    memory to become free; after it everything is claimed. `on_error` is called when the thread ends by an
+    memory to become free; after it everything is claimed, and put off where there is still none. `memory` in bytes is
+    for what has arrived and what is claimed. `on_error` is called when the thread ends by an
     error, from there, and by `fail`.
     """
 
@@ -66,6 +69,7 @@ class Worker:
         lease: float,
         patience: float,
         on_error: Callable[[], None],
+        memory: int,
         strict_topics: Collection[str] = (),
     ) -> None:
         self._intake = intake
@@ -75,7 +79,8 @@ class Worker:
         self._patience = patience
         self._on_error = on_error
         self._doorbell = Doorbell()
-        self.inbox = Inbox(self._doorbell)
+        self.inbox = Inbox(self._doorbell, most_bytes=memory // INBOX_SHARE)
+        self._pass_bytes = memory // PASS_SHARE
         self._outcomes: deque[Outcome] = deque()
         self._returned: deque[Outcome] = deque()
         self._deliveries = Deliveries(
@@ -83,6 +88,7 @@ class Worker:
             self._finish,
             router.policy,
             concurrency=concurrency,
+            most_bytes=memory // OPEN_SHARE,
             on_error=self.fail,
             strict_topics=strict_topics,
         )
@@ -186,7 +192,14 @@ class Worker:
             return 0
         if self.inbox.flushing_for > self._patience:
             return BATCH
+        if self._deliveries.room_bytes <= 0:
+            return 0
         return min(self._deliveries.room, BATCH)
+
+    def _room_bytes(self) -> int:
+        """Of one pass: several copies of it are made on its way to the database."""
+        room = self._deliveries.room_bytes // COPIES
+        return min(room, self._pass_bytes) if room > 0 else self._pass_bytes
 
     def _take_outcomes(self) -> list[Outcome]:
         """At most one per message: a statement sees only one."""
@@ -197,7 +210,7 @@ class Worker:
 
     def _take_requests(self) -> tuple[int, list[Request], Letters]:
         """How many records were taken; what they ask for, at most once per message; those that ask for nothing."""
-        arrivals = self.inbox.take(self._room()) if len(self.inbox) else []
+        arrivals = self.inbox.take(self._room(), most_bytes=self._room_bytes()) if len(self.inbox) else []
         requests: dict[UUID, Request] = {}
         letters: Letters = []
         for index, arrival in enumerate(arrivals):

@@ -175,6 +175,25 @@ REMOVALS = (
         (f"{BLAME}::test_a_message_that_fails_while_others_of_its_kind_succeed_ends_after_its_attempts",),
     ),
     Removal(
+        "what arrived is bounded by bytes",
+        (
+            Edit(
+                "pipeline/inbox.py",
+                "            if self._bytes and self._bytes + size_of(arrival) > self._most_bytes:\n",
+                "            if False:\n",
+            ),
+        ),
+        ("tests/pipeline/test_inbox.py::test_who_adds_more_than_fits_waits_until_something_is_taken",),
+    ),
+    Removal(
+        "attempts under way are bounded by bytes, and the rest is put off",
+        (Edit("pipeline/deliveries.py", "            self._size += attempt.size\n", ""),),
+        (
+            "tests/pipeline/test_deliveries.py::test_room_is_bounded_by_bytes_and_one_that_is_larger_passes_alone",
+            "tests/pipeline/test_worker.py::test_what_finds_no_memory_is_put_off_once_a_flush_has_waited_and_holds_up_nobody",
+        ),
+    ),
+    Removal(
         "a delivery thread that ends is told",
         (Edit("pipeline/deliveries.py", "            self._on_error(error)\n", ""),),
         ("tests/pipeline/test_deliveries.py::test_a_delivery_thread_that_ends_is_noticed",),

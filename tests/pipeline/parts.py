@@ -74,5 +74,6 @@ def make_worker(
         lease=found.lease,
         patience=patience,
         on_error=on_error,
+        memory=found.memory,
         strict_topics=found.strict_topics,
     )

@@ -125,9 +125,10 @@ def test_a_record_of_another_instance_is_not_adopted() -> None:
         make_decoder(instance="one").decode(record)
 
 
-def test_what_forges_an_instance_and_names_no_message_is_undecodable() -> None:
+@pytest.mark.parametrize("forged", [b"\xff", b"one"])
+def test_what_forges_an_instance_and_names_no_message_is_undecodable(forged: bytes) -> None:
     with pytest.raises(Undecodable, match="names no message"):
-        make_decoder(instance="one").decode(arrival(headers=[("ce_heraldinstance", b"\xff")]))
+        make_decoder(instance="one").decode(arrival(headers=[("ce_heraldinstance", forged)]))
 
 
 @pytest.mark.parametrize("sent", [b"\xff", b"00-\n", b"x" * 100_000, b"00-aa\0bb-cc-01", b""])

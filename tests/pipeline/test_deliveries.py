@@ -67,6 +67,20 @@ def test_what_all_threads_could_not_begin_soon_is_left_in_kafka(channel: FakeCha
     assert deliveries.room == LEAST_OPEN - 3
 
 
+def test_room_is_bounded_by_bytes_and_one_that_is_larger_passes_alone(channel: FakeChannel) -> None:
+    channel.hold()
+    collected = Collected()
+    deliveries = Deliveries(deliverer_of(channel), collected, POLICY, concurrency=2, most_bytes=100)
+    assert deliveries.room_bytes == 100
+
+    deliveries.submit([one := attempt("7")])
+    assert deliveries.room_bytes == 100 - one.size < 0
+    channel.release()
+    deliveries.settled(collected.wait(1))
+
+    assert deliveries.room_bytes == 100
+
+
 def test_messages_of_one_key_are_delivered_in_their_order(channel: FakeChannel) -> None:
     collected = Collected()
     deliveries = make_deliveries(channel, collected)

@@ -232,6 +232,26 @@ def test_a_record_that_nobody_can_decode_ends_alone(
     worker.close(10)
 
 
+def test_what_finds_no_memory_is_put_off_once_a_flush_has_waited_and_holds_up_nobody(
+    database: str, make_worker: MakeWorker, channel: FakeChannel
+) -> None:
+    messages = [new_id() for _ in range(3)]
+    accept(database, *messages)
+    channel.hold()
+    worker = make_worker(patience=0.1, memory=8_388_608)
+    large = {**NOTIFICATION, "content": "x" * 900_000}
+    worker.start()
+
+    for number, message in enumerate(messages):
+        worker.inbox.add(own(message, large, key=str(number).encode()))
+        if not number:
+            assert channel.entered.acquire(timeout=10)
+    worker.inbox.flush(10)
+
+    found = sorted(statuses(database).values())
+    assert (found[0], found[-1]) == ("scheduled", "sending")
+
+
 def test_a_draft_that_fails_for_everything_convicts_nobody_and_all_is_sent_once_it_is_mended(
     database: str, channel: FakeChannel, dead_letters: FakeDeadLetters
 ) -> None:
