@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, pool, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from outbox.advisory_locks import UPGRADE
-from outbox.database import connect
+from outbox.database import connect_anywhere
 from outbox.fitness import FOR_MIGRATIONS, UnfitError
 from outbox.schema import PgSnapshot, Xid8, metadata
 from outbox.settings import Settings, SettingsError, load_settings
@@ -74,7 +74,7 @@ def _engine() -> Engine:
 def _connect(settings: Settings) -> PsycopgConnection:
     """Whose URL it is, libpq understands. Raises CommandError where Herald cannot work in this database."""
     try:
-        return connect(settings, "herald-migrate", checks=FOR_MIGRATIONS)
+        return connect_anywhere(settings, "herald-migrate", checks=FOR_MIGRATIONS)
     except UnfitError as error:
         raise CommandError(str(error)) from None
 

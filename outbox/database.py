@@ -14,7 +14,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from outbox.fitness import EVERYTHING, Check, Facts, read_facts, refuse_unfit
+from outbox.fitness import SERVER, Check, Facts, read_facts, refuse_unfit
+from outbox.instance import stay_home
 from outbox.pooler import session_of, shares_sessions
 from outbox.session_settings import set_up
 from outbox.settings import Settings
@@ -29,11 +30,19 @@ _proved: dict[str, float] = {}  # URLs, and when by the monotonic clock
 C = TypeVar("C", bound=Connection)
 
 
-def connect(settings: Settings, application_name: str, *, checks: Iterable[Check] = EVERYTHING) -> Connection:
+def connect(settings: Settings, application_name: str) -> Connection:
     """Open a connection of one's own.
 
-    Raises psycopg2.OperationalError within `connect_timeout` seconds, and UnfitError, which is one, for what `checks`
-    say of it.
+    Raises psycopg2.OperationalError within `connect_timeout` seconds, and UnfitError, which is one, where Herald cannot
+    work, or in a copy of its database.
+    """
+    return _at_home(connect_anywhere(settings, application_name, checks=SERVER), settings)
+
+
+def connect_anywhere(settings: Settings, application_name: str, *, checks: Iterable[Check]) -> Connection:
+    """The same wherever it leads, for those who look and those who say where it belongs.
+
+    Raises psycopg2.OperationalError, and UnfitError for what `checks` say of it.
     """
     return _prepare(_open(settings, application_name, Connection), settings, checks)
 
@@ -45,7 +54,7 @@ def connect_watched(settings: Settings, application_name: str) -> WatchedConnect
     """
     opened = _open(settings, application_name, WatchedConnection)
     _watch(opened, settings)
-    return _prepare(opened, settings, EVERYTHING)
+    return _at_home(_prepare(opened, settings, SERVER), settings)
 
 
 def make_engine(settings: Settings, application_name: str) -> Engine:
@@ -85,6 +94,17 @@ def _prepare(opened: C, settings: Settings, checks: Iterable[Check]) -> C:
         refuse_unfit(facts, checks)
         if not facts.is_shared:
             set_up(opened, statement_timeout=settings.statement_timeout)
+        opened.autocommit = False
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _at_home(opened: C, settings: Settings) -> C:
+    opened.autocommit = True
+    try:
+        stay_home(opened, settings)
         opened.autocommit = False
     except BaseException:
         opened.close()

@@ -140,4 +140,3 @@ def takes_tables(facts: Facts) -> str | None:
 NOTHING: tuple[Check, ...] = ()
 SERVER: tuple[Check, ...] = (pooler, version, primary, encoding, strings, triggers)
 FOR_MIGRATIONS: tuple[Check, ...] = (*SERVER, takes_tables)
-EVERYTHING: tuple[Check, ...] = SERVER

@@ -13,7 +13,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from outbox.database import connect
+from outbox.database import connect_anywhere
 from outbox.date_option import Date
 from outbox.events import Recorded
 from outbox.fitness import NOTHING
@@ -72,7 +72,7 @@ def show(events: Sequence[Recorded], state: Message, *, left_out: int) -> None:
 
 
 def _read(settings: Settings, message: UUID) -> list[Recorded]:
-    with closing(connect(settings, "herald-history", checks=NOTHING)) as connection:
+    with closing(connect_anywhere(settings, "herald-history", checks=NOTHING)) as connection:
         return read_stream(connection, message)
 
 

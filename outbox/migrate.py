@@ -11,7 +11,7 @@ import rich_click as click
 from alembic import command as alembic
 from alembic.config import Config
 
-from outbox.database import connect
+from outbox.database import connect_anywhere
 from outbox.fitness import FOR_MIGRATIONS, UnfitError
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
@@ -37,7 +37,7 @@ def command() -> None:
 
 def _look(settings: Settings) -> None:
     """Raises UnfitError, psycopg2.OperationalError."""
-    with contextlib.closing(connect(settings, "herald-migrate", checks=FOR_MIGRATIONS)) as connection:
+    with contextlib.closing(connect_anywhere(settings, "herald-migrate", checks=FOR_MIGRATIONS)) as connection:
         refuse_shared(connection, settings)
 
 

@@ -111,7 +111,7 @@ def read_committed_told(settings: Settings, partitions: Partitions) -> Offsets:
 
 def _ask_committed(settings: Settings, partitions: Partitions) -> list[TopicPartition]:
     asked = [TopicPartition(name, number) for name, numbers in partitions.items() for number in numbers]
-    if not asked:
+    if not asked or not settings.group:  # nobody knows whose group
         return []
     group = {"group.id": settings.group, "enable.auto.commit": False}
     with closing(Consumer({**librdkafka(settings), **group})) as consumer:

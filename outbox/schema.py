@@ -274,6 +274,21 @@ closing = Table(
     CheckConstraint("num_nulls(bound, kept_since, copied_to) IN (0, 3)", name="closing_is_under_way_or_not"),
 )
 
+instance = Table(
+    "instance",
+    metadata,
+    Column("is_only", Boolean, nullable=False, server_default=text("true")),
+    Column("id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+    Column("system_identifier", Text, nullable=False),
+    Column("database", BigInteger, nullable=False),
+    Column("database_name", Text, nullable=False),
+    Column("timeline", Integer, nullable=False),
+    Column("source", Text),
+    Column("topic_prefix", Text),
+    PrimaryKeyConstraint("is_only", name="instance_one_row"),
+    CheckConstraint("is_only", name="instance_is_the_only_one"),
+)
+
 closing_changes = Table("closing_changes", metadata, Column("id", Uuid, nullable=False))
 
 idempotency_keys_even = _make_idempotency_keys("idempotency_keys_even")

@@ -10,6 +10,7 @@ from pydantic import (
     AliasChoices,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
     connect_timeout: Seconds = Field(5.0, description="seconds to reach the database")
     statement_timeout: Seconds = Field(15.0, description="seconds one statement may take")
 
+    failover: Literal["manual", "automatic"] = Field(
+        "manual", description="whether a new timeline is taken for a fail-over"
+    )
+
     kafka_bootstrap_servers: str = Field(LOCAL_KAFKA, validation_alias=_named("KAFKA_BOOTSTRAP_SERVERS"), min_length=1)
     kafka_security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] | None = Field(
         None, validation_alias=_named("KAFKA_SECURITY_PROTOCOL")
@@ -99,7 +104,7 @@ class Settings(BaseSettings):
         "/herald", min_length=1, max_length=255, description="CloudEvents source of what Herald publishes"
     )
 
-    group: str = Field("herald", min_length=1, max_length=249, description="Kafka consumer group of the pipeline")
+    group: str = Field("", max_length=249, description="consumer group of the pipeline; empty: the instance's own")
     window_size: int = Field(25, ge=1, le=10_000, description="messages between two checkpoints at most")
     window_seconds: Seconds = Field(5.0, description="seconds between two checkpoints at most")
     fetch_wait: Seconds = Field(0.5, description="seconds a broker may hold an empty fetch; Kafka answers at once")
@@ -145,6 +150,19 @@ class Settings(BaseSettings):
     apprise_schemes: Names = Field((), description="kinds of Apprise URLs that are allowed")
 
     sweep_seconds: Seconds = Field(30.0, description="seconds between two searches for lost requests")
+
+    _instance: str = PrivateAttr("")
+
+    @property
+    def instance(self) -> str:
+        """Which Herald this is, once the database has told; see outbox.instance.identified."""
+        return self._instance
+
+    def of_instance(self, instance: str, *, group: str) -> "Settings":
+        """A copy that knows it; `group` holds where none is set."""
+        copy = self.model_copy(update={"group": self.group or group})
+        copy._instance = instance  # noqa: SLF001 - its own
+        return copy
 
     @field_validator("database_url")
     @classmethod

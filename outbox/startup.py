@@ -16,6 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.database import connect, is_shared, reason
 from outbox.fitness import UnfitError, pooler, read_facts, refuse_unfit
+from outbox.instance import adopt_settings, stay_home
 from outbox.settings import Settings
 from outbox.upcasting import known_schemas
 
@@ -79,6 +80,9 @@ def _look(settings: Settings) -> None:
         with contextlib.closing(connect(settings, "herald-startup")) as connection:
             refuse_shared(connection, settings)
             check_migrated(connection)
+            adopt_settings(connection, settings)
+            stay_home(connection, settings)  # somebody else may have been the first
+            connection.rollback()
     except psycopg2.errors.InsufficientPrivilege as error:
         message = f"{reason(error)}: `herald doctor` names every GRANT that is missing"
         raise UnfitError(message) from None
@@ -103,7 +107,7 @@ def check_migrated(connection: Connection) -> None:
 
 def _look_for_tables(connection: Connection) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('closing') IS NOT NULL")  # of the newest migration: others precede it
+        cursor.execute("SELECT to_regclass('instance') IS NOT NULL")  # of the newest migration: others precede it
         (is_migrated,) = cursor.fetchone()  # type: ignore[misc]
     if not is_migrated:
         message = "the tables are missing: run `herald migrate`"

@@ -1,5 +1,6 @@
 """The process `herald pipeline`: what it is made of, and how it starts and stops."""
 
+import contextlib
 import logging
 import sys
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg2
 import rich_click as click
 import structlog
 from confluent_kafka import KafkaException
@@ -17,6 +19,7 @@ from outbox.breakers import policy_of
 from outbox.database import connect_watched
 from outbox.descriptors import affordable
 from outbox.fitness import UnfitError
+from outbox.instance import identified
 from outbox.kafka import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
@@ -82,6 +85,7 @@ def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], N
         return 2
     try:
         wait_for_database(settings, stop)
+        settings = _identify(settings, stop)
     except (UnfitError, UnreadableLogError) as error:
         _log.error("pipeline_cannot_start", reason=str(error))
         return 1
@@ -106,6 +110,18 @@ def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], N
         )
         return 0 if is_told else 1
     return 1 if failed.is_set() else 0
+
+
+def _identify(settings: Settings, stop: threading.Event) -> Settings:
+    """Raises UnfitError."""
+    known = [settings]
+
+    def look() -> None:
+        with contextlib.closing(connect_watched(settings, "herald-startup")) as connection:
+            known.append(identified(settings, connection))
+
+    wait_until(look, what="the database", on=psycopg2.OperationalError, stop=stop)
+    return known[-1]
 
 
 def consume(
@@ -165,6 +181,7 @@ def make_worker(
     decoder = Decoder(
         topics,
         source=settings.source,
+        instance=settings.instance or None,
         max_bytes=settings.max_body,
         topic_ids=TopicIds(lambda: read_topic_ids(admin)),
         read_reach=ledger.read_reach,

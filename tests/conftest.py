@@ -151,5 +151,7 @@ def _require_java() -> None:
 def _database(server: PostgresServer, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    if template == TEMPLATE:
+        server.execute("SELECT instance_takes_place(true)", name)
     yield server.url(name)
     server.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -52,9 +52,7 @@ def check_clusters(cursor: Row | None, admin: AdminClient) -> Checked:
 def _foreign(what: str, stored: str | None, found: str) -> list[Finding]:
     if stored in {None, found}:
         return []
-    advice = (
-        "if this one continues the other, stop every relay and run `herald relay --rebase`; else look at the settings"
-    )
+    advice = "if this one continues the other, stop every relay and run `herald relay --rebase --moved`"
     says = f"the cursor belongs to another {what} cluster"
     return [
         Finding(check=CLUSTERS, severity="contradiction", count=1, ids=[str(stored)], says=says, advice=advice),
@@ -69,7 +67,7 @@ def check_cursor(cursor: Row | None) -> Checked:
         "is_ahead": "the cursor's snapshot is one of the future: what is accepted now counts as published",
         "is_beyond": "the cursor's floor or position is beyond the last one given: events up to it are never read",
     }
-    advice = "was the database restored to an earlier state? Stop every relay and run `herald relay --rebase`"
+    advice = "was the database restored to an earlier state? Stop every relay and run `herald relay --rebase --moved`"
     findings = [
         Finding(check=CURSOR, severity="contradiction", count=1, ids=[], says=text, advice=advice)
         for name, text in says.items()

@@ -6,6 +6,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.desk.aside import AsideRow
 from outbox.events import Requested
+from outbox.instance import identified
 from outbox.relay.publisher import FatalProducerError, PublishError
 from outbox.relay.reader import Place, Row, read_places, split_large
 from outbox.relay.unpublishable import why_unpublishable
@@ -30,7 +31,7 @@ def publish_row(connection: Connection, settings: Settings, row: AsideRow, stop:
     if why := why_unpublishable(record):
         message = f"{row.name} cannot be published: {why}"
         raise UnpublishedError(message)
-    replayer = Replayer(settings, rate=None, stop=stop)
+    replayer = Replayer(identified(settings, connection), rate=None, stop=stop)
     try:
         replayer.run([[record]], lambda _: None)
     except (PublishError, FatalProducerError) as error:

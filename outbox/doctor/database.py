@@ -8,7 +8,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from psycopg2.extras import RealDictCursor
 
-from outbox.database import connect
+from outbox.database import connect_anywhere
 from outbox.fitness import NOTHING
 from outbox.settings import Settings
 
@@ -60,6 +60,6 @@ class Database:
 def open_connection(settings: Settings) -> Connection:
     """Like Herald's own, but in autocommit and with the doctor's timeouts. Raises psycopg2.OperationalError."""
     patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
-    connection = connect(patient, "herald-doctor", checks=NOTHING)
+    connection = connect_anywhere(patient, "herald-doctor", checks=NOTHING)
     connection.autocommit = True
     return connection

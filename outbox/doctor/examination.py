@@ -12,6 +12,8 @@ from outbox.doctor import settings as configuration
 from outbox.doctor.database import Database, open_connection
 from outbox.doctor.finding import Check, Finding, Result, Subject, note, problem, warning
 from outbox.doctor.kafka import Kafka, Stored
+from outbox.fitness import UnfitError
+from outbox.instance import identified
 from outbox.kafka import code, explanation
 from outbox.settings import Settings
 
@@ -35,7 +37,7 @@ _UNSUPPORTED = {KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION}
 
 def examine(settings: Settings, patience: float) -> Iterator[Result]:
     """Look at everything; `patience` is how old, in seconds, a transaction may be before it is a finding."""
-    stored = yield from _examine_database(settings, patience)
+    settings, stored = yield from _examine_database(settings, patience)
     yield from _examine_kafka(settings, stored)
     yield from run("settings", SETTINGS, configuration.read_configuration(settings))
 
@@ -54,8 +56,8 @@ def run(family: str, checks: Iterable[Check[Subject]], subject: Subject) -> Iter
         yield from (Result(family, check.name, finding) for finding in findings)
 
 
-def _examine_database(settings: Settings, patience: float) -> Generator[Result, None, Stored | None]:
-    """Returns what it remembers of Kafka."""
+def _examine_database(settings: Settings, patience: float) -> Generator[Result, None, tuple[Settings, Stored | None]]:
+    """Returns the settings, with the group that is the instance's, and what it remembers of Kafka."""
     stored = None
     try:
         with closing(open_connection(settings)) as connection:
@@ -65,15 +67,24 @@ def _examine_database(settings: Settings, patience: float) -> Generator[Result, 
                 for family, checks in TABLES:
                     yield from run(family, checks, database)
                 stored = load_stored(database)
+                settings = _know_group(database)
     except psycopg2.Error as error:
         yield Result("database", "connection", _away(error))
-    return stored
+    return settings, stored
 
 
 def load_stored(database: Database) -> Stored | None:
     """What the database remembers of Kafka; None before the first relay."""
     rows = database.ask("SELECT cluster_id, topic_ids FROM relay_cursor WHERE name = 'relay'")
     return Stored(rows[0]["cluster_id"], rows[0]["topic_ids"]) if rows else None
+
+
+def _know_group(database: Database) -> Settings:
+    """As every process does; where it cannot be read, the checks before have said so."""
+    try:
+        return identified(database.settings, database.connection)
+    except UnfitError:
+        return database.settings
 
 
 def _away(error: psycopg2.Error) -> Finding:

@@ -119,6 +119,9 @@ class Kafka:
         return {name: answer_to(future) for name, future in asked.items()}
 
     def _describe_group(self) -> ConsumerGroupDescription:
+        if not self.settings.group:
+            message = "the database does not tell whose group it is"
+            raise KafkaException(message)  # type: ignore[arg-type]  # as librdkafka's own calls do
         asked = self.admin.describe_consumer_groups([self.settings.group], request_timeout=ANSWER_TIMEOUT)
         return answer_to(asked[self.settings.group])  # type: ignore[return-value]  # the stub says dict
 

@@ -68,7 +68,7 @@ def belongs(database: Database) -> Iterator[Finding]:
         return
     yield problem(
         f"the cursor belongs to the PostgreSQL cluster {stored}, this one is {found}: no relay will lead",
-        "If this one continues the other (restored, migrated), stop every relay and run once: herald relay --rebase",
+        "If this one continues the other (restored), stop every relay and run once: herald relay --rebase --moved",
     )
 
 

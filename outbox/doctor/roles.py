@@ -32,6 +32,7 @@ NEEDS = (
     Need("TABLE", "idempotency_keys_even", ("SELECT", "INSERT", "UPDATE", "TRUNCATE")),
     Need("TABLE", "idempotency_keys_odd", ("SELECT", "INSERT", "UPDATE", "TRUNCATE")),
     Need("TABLE", "event_types", ("SELECT",)),
+    Need("TABLE", "instance", ("SELECT", "UPDATE")),
     Need("TABLE", "alembic_version", ("SELECT",)),
 )
 

@@ -10,7 +10,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.database import is_shared
 from outbox.doctor.database import Database
 from outbox.doctor.finding import Check, Finding, note, ok, problem, warning
-from outbox.fitness import encoding, read_facts, strings, triggers
+from outbox.fitness import UnfitError, encoding, read_facts, strings, triggers
+from outbox.instance import stay_home
 from outbox.pooler import session_of
 from outbox.relay.session import PROBE_TIMEOUT
 from outbox.relay.term import DEAF_POLL
@@ -78,8 +79,20 @@ def _hears(connection: Connection, token: str) -> bool:
     return False
 
 
+def at_home(database: Database) -> Iterator[Finding]:
+    """What every process compares when it connects: where the database is, and the settings it was first used with."""
+    try:
+        stay_home(database.connection, database.settings)
+    except UnfitError as error:
+        found, _, cure = str(error).partition(": ")
+        yield problem(f"{found}; no process starts on it", cure)
+        return
+    yield ok("the database is where this Herald was made")
+
+
 CHECKS = (
     Check("pooler", pooled),
     Check("fitness", fit),
     Check("LISTEN", heard),
+    Check("identity", at_home),
 )

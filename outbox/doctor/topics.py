@@ -32,7 +32,7 @@ def belongs(kafka: Kafka) -> Iterator[Finding]:
     else:
         yield problem(
             f"the cursor belongs to the Kafka cluster {stored.cluster_id}, this one is {found}: no relay will lead",
-            "If this one replaces the other, stop every relay and run once: herald relay --rebase",
+            "If this one replaces the other, stop every relay and run once: herald relay --rebase --moved",
         )
 
 

@@ -90,7 +90,7 @@ def _check(stored: str | None, found: str, what: str) -> None:
     if stored not in {None, found}:
         message = (
             f"the relay's cursor belongs to another {what} ({stored}; this one is {found}). If this one continues the"
-            " other (restored, migrated), stop every relay and run `herald relay --rebase` once"
+            " other (restored, migrated), stop every relay and run `herald relay --rebase --moved` once"
         )
         raise CursorError(message)
 

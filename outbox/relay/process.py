@@ -15,6 +15,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.asking import Asking
 from outbox.crash_points import reach
 from outbox.fitness import UnfitError
+from outbox.instance import identified, note_timeline
 from outbox.kafka import ANSWER_TIMEOUT, abandon, explanation, make_admin, warn_if_not_configured
 from outbox.logs import configure_logs
 from outbox.relay import cursor as cursors
@@ -40,11 +41,19 @@ _log = structlog.get_logger()
 
 @click.command("relay")
 @click.option("--rebase", "is_rebase", is_flag=True, help="Take the cursor over to these clusters, and end.")
-def command(*, is_rebase: bool) -> None:
+@click.option("--moved", "says", flag_value="moved", help="With --rebase: the original is gone.")
+@click.option("--copied", "says", flag_value="copied", help="With --rebase: it lives on beside this one.")
+def command(*, is_rebase: bool, says: str | None) -> None:
     """Publish the outbox to Kafka, and request again what is due.
 
     One relay leads, any number stand by. Stops on SIGTERM after what is in flight is settled.
     """
+    if is_rebase != (says is not None):
+        message = (
+            "say what this database is: `herald relay --rebase --moved` where the original is gone,"
+            " `herald relay --rebase --copied` where it lives on"
+        )
+        raise click.UsageError(message)
     configure_logs("relay")
     try:
         settings = load_settings()
@@ -53,12 +62,21 @@ def command(*, is_rebase: bool) -> None:
         sys.exit(2)
     stop = threading.Event()
     stop_on_signals(stop, leave_within=LEAVE)
-    leave(_rebase(settings) if is_rebase else run(settings, stop))
+    leave(_rebase(settings, says) if says else run(settings, stop))
 
 
-def _rebase(settings: Settings) -> int:
-    again = rebase(settings)
-    click.echo(f"rebased: {again} pending messages are requested again")
+def _rebase(settings: Settings, says: str) -> int:
+    try:
+        again = rebase(settings, as_copy=says == "copied")
+    except UnfitError as error:
+        click.echo(str(error), err=True)
+        return 1
+    if again is None:
+        click.echo("the timeline is accepted; the cursor and what is pending stay as they are")
+    else:
+        click.echo(f"rebased: {again} pending messages are requested again")
+    if says == "copied":
+        click.echo("everything is paused: `herald resume` delivers from here what the original has under way, too")
     return 0
 
 
@@ -95,7 +113,9 @@ def lead(settings: Settings, stop: threading.Event, *, is_careful: bool, poll: f
     session = sessions.open_session(settings)
     try:
         if _waited_for_lock(session, stop):
-            _serve(session, settings, stop, is_careful=is_careful, poll=poll)
+            known = identified(settings, session)
+            note_timeline(session)
+            _serve(session, known, stop, is_careful=is_careful, poll=poll)
     finally:
         sessions.end_session(session)
 

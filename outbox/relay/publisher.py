@@ -109,7 +109,7 @@ class Publisher:
         config["queue.buffering.max.kbytes"] = settings.memory // 2048  # half of it; the pages ahead have a quarter
         self._producer = Producer({**config, "error_cb": self._on_error})
         self._judges_alone = is_careful
-        self._headers = make_headers(settings.source)
+        self._headers = make_headers(settings.source, settings.instance)
         self._pages: deque[InFlight] = deque()
         self._failure: Exception | None = None
         self._has_produced = False

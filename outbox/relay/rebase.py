@@ -1,15 +1,22 @@
-"""`herald relay --rebase`: go on after a dump and restore, or with another Kafka."""
+"""`herald relay --rebase --moved` and `--copied`: go on after a dump and restore, with another Kafka, or as a copy."""
 
 import contextlib
 
-from outbox.database import connect, read_clock
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.database import connect_anywhere, read_clock
+from outbox.fitness import SERVER
+from outbox.instance import read_instance, take_place
 from outbox.kafka import make_admin
+from outbox.pauses import ALL, pause
 from outbox.relay.cursor import NAME, leap
 from outbox.relay.session import LEADER
 from outbox.scheduler.requests import WAITED_FOR, Choice, pending_that, request_again
 from outbox.settings import Settings
+from outbox.startup import check_migrated
 from outbox.topics import read_cluster_id
 
+PAUSED = "a copy: what the original has under way is pending here, too"
 BATCH = 5_000  # messages requested again in one statement
 
 _TAKE_OVER = """
@@ -27,18 +34,29 @@ SET previous = excluded.previous, target = NULL, last_position = 0, floor = excl
 NOT_YET = "(requested_in <> pg_current_xact_id() OR updated_at < %(begun_at)s)"
 
 
-def rebase(settings: Settings) -> int:
+def rebase(settings: Settings, *, as_copy: bool = False) -> int | None:
     """Begin anew above everything stored, and request again every pending message; returns how many.
+
+    None where only the timeline has changed, after a fail-over: the cursor was replicated with its log and holds.
+    A copy gets a new id and is paused: what the original has under way is pending here, too.
 
     One transaction: its own requests are not visible in the snapshot that it stores, so the next term
     publishes exactly these and what comes later. Transaction ids of before mean nothing here; the floor
     keeps their rows out. Waits for a relay that still leads, and for claims under way: there is no next time.
     """
     cluster_id = read_cluster_id(make_admin(settings))
-    with contextlib.closing(connect(settings, "herald-rebase")) as connection:
+    with contextlib.closing(connect_anywhere(settings, "herald-rebase", checks=SERVER)) as connection:
+        check_migrated(connection)
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', '0', false)")
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LEADER,))
+            is_timeline = not as_copy and _only_the_timeline_differs(connection, settings, cluster_id)
+            take_place(connection, settings, as_copy=as_copy)
+            if is_timeline:
+                connection.commit()
+                return None
+            if as_copy:
+                pause(connection, ALL, reason=PAUSED)
             cursor.execute(_TAKE_OVER, (NAME, cluster_id, leap()))
             cursor.execute("TRUNCATE relay_pages")
         again = 0
@@ -47,3 +65,17 @@ def rebase(settings: Settings) -> int:
             again += batch
         connection.commit()
     return again
+
+
+def _only_the_timeline_differs(connection: Connection, settings: Settings, cluster_id: str) -> bool:
+    found = read_instance(connection)
+    cluster = found.here.system_identifier
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT system_identifier, coalesce(cluster_id, %s) FROM relay_cursor", (cluster_id,))
+        cursors = cursor.fetchall()
+    return (
+        found.home.timeline != found.here.timeline
+        and (found.home.system_identifier, found.home.database) == (cluster, found.here.database)
+        and found.source in {None, settings.source}
+        and all(stored == (cluster, cluster_id) for stored in cursors)
+    )

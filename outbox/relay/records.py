@@ -14,15 +14,17 @@ _VERSION = ("ce_specversion", "1.0")
 _JSON = ("content-type", "application/json")
 
 
-def make_headers(source: str) -> Callable[[Row], Headers]:
+def make_headers(source: str, instance: str = "") -> Callable[[Row], Headers]:
     """A function from a row to its headers; called once per record, so it does nothing twice."""
-    origin = ("ce_source", source)
+    origin: Headers = [("ce_source", source)]
+    if instance:  # CloudEvents wants such a name: lower case, without signs
+        origin.append(("ce_heraldinstance", instance))
 
     def headers(row: Row) -> Headers:
         stream, version, event_type, _topic, key, _payload, recorded_at, request, traceparent, _position = row
         made: Headers = [
             _VERSION,
-            origin,
+            *origin,
             _JSON,
             ("ce_id", f"{stream}.{version}"),
             ("ce_type", event_type),

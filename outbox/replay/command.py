@@ -12,6 +12,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.database import connect
 from outbox.date_option import Date
+from outbox.instance import identified
 from outbox.kafka import ANSWER_TIMEOUT, make_admin
 from outbox.progress import shown_steps
 from outbox.relay.publisher import FatalProducerError, PublishError
@@ -65,6 +66,8 @@ def command(
 def _replay(settings: Settings, choice: Choice, stop: threading.Event, *, rate: float | None, is_dry_run: bool) -> str:
     """Returns what was done. Raises ReplayError, psycopg2.Error."""
     with closing(connect(settings, "herald-replay")) as connection, shown_steps() as steps:
+        settings = identified(settings, connection)
+        connection.rollback()
         span = find_span(connection)
         steps("counting")
         total = _count(connection, choice, span, stop)
@@ -104,7 +107,7 @@ def _check_kafka(settings: Settings, connection: Connection, topic: str) -> None
         message = f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}"
         raise ReplayError(message) from None
     if row is not None and row[0] != found:
-        message = f"this Kafka cluster is {found}, the relay's is {row[0]}: see `herald relay --rebase`"
+        message = f"this Kafka cluster is {found}, the relay's is {row[0]}: see `herald relay --rebase --moved`"
         raise ReplayError(message)
     if topic not in topics:
         message = f"Kafka has no topic {topic}"

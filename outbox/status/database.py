@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from psycopg2.extras import RealDictCursor
 
-from outbox.database import connect
+from outbox.database import connect_anywhere
 from outbox.fitness import NOTHING
 from outbox.settings import Settings
 
@@ -91,13 +91,14 @@ class DatabaseStatus:
     pauses: Answer
     breakers: Answer
     aside: Answer
+    instance: Answer
 
 
 def read_database(settings: Settings) -> DatabaseStatus:
     """Ask the database; raises nothing that it answers."""
     patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
     try:
-        connection = connect(patient, "herald-status", checks=NOTHING)
+        connection = connect_anywhere(patient, "herald-status", checks=NOTHING)
     except psycopg2.Error as error:
         away = Answer([], reason(error))
         return DatabaseStatus(*[away] * len(fields(DatabaseStatus)))
@@ -106,7 +107,7 @@ def read_database(settings: Settings) -> DatabaseStatus:
         ask = _asker(connection)
         revision = ask("SELECT version_num AS revision FROM alembic_version")
         partitions = _PARTITIONS.format(retention="NULL" if settings.retention is None else settings.retention)
-        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE)
+        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE, "SELECT id::text AS id FROM instance")
         return DatabaseStatus(ask(_SERVER), revision, *(ask(query) for query in queries))
 
 

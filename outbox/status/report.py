@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from outbox.instance import default_group
 from outbox.message import FINAL
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.status.database import Answer, DatabaseStatus, Row, read_database
@@ -28,7 +29,10 @@ def command(*, as_json: bool) -> None:
     except SettingsError as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from None
-    database, kafka = read_database(settings), read_kafka(settings)
+    database = read_database(settings)
+    if known := database.instance.row.get("id"):
+        settings = settings.of_instance(known, group=default_group(known))
+    kafka = read_kafka(settings)
     if as_json:
         click.echo(json.dumps(machine_form(database, kafka, settings), default=str))
     else:

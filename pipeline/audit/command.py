@@ -24,6 +24,7 @@ from outbox.audit.report import Audit, machine_form, table
 from outbox.audit.scope import STATEMENT_TIMEOUT, Scope
 from outbox.database import connect
 from outbox.date_option import Date
+from outbox.instance import identified
 from outbox.kafka import explanation, make_admin
 from outbox.offsets import Offsets
 from outbox.settings import Settings, SettingsError, load_settings
@@ -73,16 +74,16 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     if is_meant and not is_repair:
         raise click.UsageError("--yes belongs to --repair")
-    with _answering() as settings:
+    with _answering() as settings, closing(_connect(settings)) as connection:
+        settings = identified(settings, connection)  # noqa: PLW2901 - from here on they know the instance
         scope = Scope(
             settings=settings, since=since, grace=grace, late=late, pending=pending, limit=limit, ledgers=ledgers
         )
-        with closing(_connect(settings)) as connection:
+        result = _audit(connection, scope)
+        if is_meant:
+            repaired = repair(connection, settings, result.checked, before=result.began_at)
             result = _audit(connection, scope)
-            if is_meant:
-                repaired = repair(connection, settings, result.checked, before=result.began_at)
-                result = _audit(connection, scope)
-                result.repaired = repaired
+            result.repaired = repaired
     if as_json:
         click.echo(msgspec.json.encode(machine_form(result)))
     else:

@@ -74,13 +74,14 @@ class Databases:
         name = f"test_{uuid4().hex}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         try:
+            self._execute("SELECT instance_takes_place(true)", name)
             VirtualClock(self._cluster.url(name)).install()
             yield self._cluster.url(name)
         finally:
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _execute(self, statement: str) -> None:
-        url = self._cluster.url("postgres")
+    def _execute(self, statement: str, database: str = "postgres") -> None:
+        url = self._cluster.url(database)
         with closing(psycopg2.connect(url, connect_timeout=CONNECT_TIMEOUT)) as connection:
             connection.autocommit = True
             connection.cursor().execute(statement)

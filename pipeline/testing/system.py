@@ -30,7 +30,7 @@ class System:
         self._journal = journal
         self._folder = folder
         self._relay = start_relay(settings)
-        self._groups = (f"{settings.group}-{number}" for number in count(1))
+        self._groups = (f"{settings.group or 'herald'}-{number}" for number in count(1))
         self._pipeline: Part | DoomedPipeline = self._started()
 
     def crash_at(self, point: str) -> None:

@@ -99,6 +99,7 @@ def delivered(
     """Sent, adopted, scheduled for later and dead-lettered; every process was stopped, the broker goes on."""
     folder, name = tmp_path_factory.mktemp("delivered"), f"delivered_{uuid4().hex}"
     server.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    server.execute("SELECT instance_takes_place(true)", name)
     with Tansu(folder) as broker:
         servers = {"DATABASE_URL": server.url(name), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
         herald = Herald(_starter(folder), {**QUICK, **servers})
@@ -116,6 +117,7 @@ def system(delivered: Delivered, server: PostgresServer) -> Iterator[dict[str, s
     """Its settings, with a copy of the database to spoil."""
     name = f"test_{uuid4().hex}"
     server.execute(f"CREATE DATABASE {name} TEMPLATE {delivered.database}")
+    server.execute("SELECT instance_takes_place(false)", name)  # audited in the place of the other
     yield {**delivered.settings, "DATABASE_URL": server.url(name)}
     server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -25,6 +25,7 @@ def safe(safe_server: PostgresServer) -> Iterator[str]:
     """The URL of a freshly migrated database; at the end the server has no settings of its own again."""
     name = f"test_{uuid4().hex}"
     safe_server.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    safe_server.execute("SELECT instance_takes_place(true)", name)
     yield safe_server.url(name)
     safe_server.execute("ALTER SYSTEM RESET ALL")
     safe_server.execute("SELECT pg_reload_conf()")

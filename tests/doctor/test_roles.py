@@ -86,7 +86,7 @@ def test_herald_works_with_these_grants(role: Role, broker: str, start_herald: S
 
 def test_a_rebase_works_with_these_grants(role: Role, broker: str, start_herald: StartHerald) -> None:
     servers = {"DATABASE_URL": role.url, "KAFKA_BOOTSTRAP_SERVERS": broker}
-    rebase = start_herald("relay", "--rebase", **servers)
+    rebase = start_herald("relay", "--rebase", "--moved", **servers)
 
     rebase.wait_for("rebased: 0 pending messages", STARTED)
 

@@ -31,7 +31,7 @@ def stack() -> Iterator[ExitStack]:
 @only_in_all
 def test_a_promoted_standby_that_has_all_loses_nothing(stack: ExitStack) -> None:
     """It is synchronous: what was accepted is on it."""
-    world = stack.enter_context(made_world())
+    world = stack.enter_context(made_world(HERALD_FAILOVER="automatic"))
     standby = stack.enter_context(standby_of(world.server))
     world.server.set("synchronous_standby_names", "standby")
     eventually(
@@ -42,7 +42,7 @@ def test_a_promoted_standby_that_has_all_loses_nothing(stack: ExitStack) -> None
 
 
 def test_a_promoted_asynchronous_standby_loses_only_what_it_never_got(stack: ExitStack) -> None:
-    world = stack.enter_context(made_world())
+    world = stack.enter_context(made_world(HERALD_FAILOVER="automatic"))
     standby = stack.enter_context(standby_of(world.server))
     eventually(
         lambda: world.server.ask("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1, CAUGHT_UP
@@ -103,10 +103,10 @@ def test_a_restored_dump_is_refused_until_it_is_rebased_and_then_loses_nothing(
     world.fail_over(restored)
     (relay,) = world.scene.fleet.of("relay").values()
     relay.start()
-    relay.wait_for("relay_cannot_lead", ENDED)
+    relay.wait_for("relay_cannot_start", ENDED)
     assert "--rebase" in relay.tail()
     eventually(lambda: not relay.running, ENDED)
-    rebase = HeraldProcess("relay", "--rebase", folder=world.folder, settings=world.scene.fleet.settings)
+    rebase = HeraldProcess("relay", "--rebase", "--moved", folder=world.folder, settings=world.scene.fleet.settings)
     rebase.start()
     eventually(lambda: rebase.exit_code == 0, ENDED, what="it is rebased")
 

@@ -9,6 +9,7 @@ from tests.mechanisms import (
     door,
     duties,
     hostile_records,
+    identity,
     log,
     pipeline,
     relay,
@@ -23,6 +24,7 @@ from tests.mechanisms.removal import Removal
 REMOVALS: tuple[Removal, ...] = (
     *door.REMOVALS,
     *sessions.REMOVALS,
+    *identity.REMOVALS,
     *acceptance.REMOVALS,
     *relay.REMOVALS,
     *set_aside.REMOVALS,

@@ -16,7 +16,7 @@ from outbox.settings import Settings
 
 
 def make_settings(url: str, **others: Any) -> Settings:
-    return Settings.model_validate({"DATABASE_URL": url, **others})
+    return Settings.model_validate({"DATABASE_URL": url, "group": "herald", **others})
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from outbox.database import connect, is_outage
+from outbox.database import connect, connect_anywhere, is_outage
 from outbox.fitness import FOR_MIGRATIONS, Facts, UnfitError, read_facts, strings, version
 from outbox.startup import refuse_shared
 from tests.conftest import StartHerald
@@ -128,12 +128,12 @@ def test_a_role_that_may_make_no_tables_cannot_migrate(server: PostgresServer, e
     settings = make_settings(empty_database.replace("postgresql://postgres@", f"postgresql://{role}@"))
 
     with pytest.raises(UnfitError, match=f"GRANT CREATE ON SCHEMA public TO {role}"):
-        connect(settings, "test", checks=FOR_MIGRATIONS)
+        connect_anywhere(settings, "test", checks=FOR_MIGRATIONS)
 
 
 def test_a_search_path_without_a_schema_cannot_be_migrated(empty_database: str) -> None:
     with pytest.raises(UnfitError, match="no schema of the search path exists"):
-        connect(make_settings(f"{empty_database}&options=-c%20search_path%3Dx"), "test", checks=FOR_MIGRATIONS)
+        connect_anywhere(make_settings(f"{empty_database}&options=-c%20search_path%3Dx"), "test", checks=FOR_MIGRATIONS)
 
 
 def test_a_database_that_takes_no_writes_is_not_migrated(empty_database: str) -> None:
@@ -141,7 +141,7 @@ def test_a_database_that_takes_no_writes_is_not_migrated(empty_database: str) ->
         execute(owner, f"ALTER DATABASE {owner.info.dbname} SET default_transaction_read_only = on")
 
     with pytest.raises(UnfitError, match="RESET default_transaction_read_only"):
-        connect(make_settings(empty_database), "test", checks=FOR_MIGRATIONS)
+        connect_anywhere(make_settings(empty_database), "test", checks=FOR_MIGRATIONS)
 
 
 def test_a_role_that_may_read_nothing_is_told_who_names_the_grants(

@@ -9,6 +9,7 @@ from confluent_kafka.admin import NewTopic
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.acceptance import Acceptance, make_acceptance
+from outbox.instance import read_instance
 from outbox.kafka import make_admin
 from outbox.relay.rebase import rebase
 from tests.conftest import StartHerald
@@ -96,6 +97,7 @@ def test_what_is_committed_is_published_as_a_cloudevent(
     assert (record.key(), record.value()) == (b"ada", b'{"a": 1}')
     found = headers(record)
     assert found.pop("ce_time").endswith("Z")
+    assert found.pop("ce_heraldinstance") == read_instance(connection).id
     assert found == {
         "ce_specversion": "1.0",
         "ce_id": f"{traced.id}.1",
@@ -234,7 +236,7 @@ def test_a_cursor_of_another_kafka_ends_the_relay_until_it_is_rebased(
     messages = accepted(connection, notification())
 
     refused = start_herald("relay", **settings)
-    refused.wait_for("herald relay --rebase", 20)
+    refused.wait_for("herald relay --rebase --moved", 20)
     assert eventually(lambda: refused.exit_code) == 1
     assert rebase(make_settings(**settings_of(settings))) == 1
     start_herald("relay", **settings)

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect, is_shared
+from outbox.database import connect_anywhere, is_shared
 from outbox.fitness import NOTHING
 from tests.outbox.connections import execute, fetch, make_settings
 from tests.servers.pooler import Pooler
@@ -63,7 +63,7 @@ def test_rows_are_copied_in_through_it(database: str) -> None:
 def test_herald_sees_it(database: str) -> None:
     with Pooler(database) as pooler:
         settings = make_settings(pooler.url)
-        with closing(connect(settings, "test", checks=NOTHING)) as connection:
+        with closing(connect_anywhere(settings, "test", checks=NOTHING)) as connection:
             connection.autocommit = True
 
             assert is_shared(connection, settings)

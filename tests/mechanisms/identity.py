@@ -1,0 +1,48 @@
+"""Which Herald this is, and whether this is its database."""
+
+from tests.mechanisms.removal import Edit, Removal
+
+INSTANCE = "tests/outbox/test_instance.py"
+
+REMOVALS = (
+    Removal(
+        "every connection compares where it is with what is stored",
+        (Edit("outbox/database.py", "        stay_home(opened, settings)\n", ""),),
+        (
+            f"{INSTANCE}::test_a_copy_is_refused_with_every_connection_and_the_original_with_none",
+            f"{INSTANCE}::test_a_database_restored_from_a_dump_is_a_copy",
+        ),
+    ),
+    Removal(
+        "no process works in a database that was copied, promoted or has another source",
+        (
+            Edit("outbox/database.py", "        stay_home(opened, settings)\n", ""),
+            Edit(
+                "outbox/startup.py",
+                "            stay_home(connection, settings)  # somebody else may have been the first\n",
+                "",
+            ),
+        ),
+        (
+            f"{INSTANCE}::test_no_process_works_in_a_copy",
+            f"{INSTANCE}::test_no_process_works_in_a_promoted_base_backup",
+            f"{INSTANCE}::test_a_process_with_another_source_does_not_start",
+        ),
+    ),
+    Removal(
+        "a copy is paused until a person resumes it",
+        (
+            Edit(
+                "outbox/relay/rebase.py",
+                "                pause(connection, ALL, reason=PAUSED)\n",
+                "                pass\n",
+            ),
+        ),
+        (f"{INSTANCE}::test_copied_makes_a_new_id_and_sends_nothing_before_it_is_resumed",),
+    ),
+    Removal(
+        "after a fail-over the cursor holds",
+        (Edit("outbox/relay/rebase.py", "            if is_timeline:\n", "            if False:\n"),),
+        (f"{INSTANCE}::test_after_a_fail_over_moved_keeps_the_cursor_and_requests_nothing",),
+    ),
+)
