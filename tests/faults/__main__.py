@@ -4,12 +4,14 @@ import random
 import sys
 import tempfile
 from pathlib import Path
+from time import monotonic
 
 import click
 
 from tests.conftest import migrate
 from tests.faults import convictions as courts
 from tests.faults import courses, long_transaction, recovery
+from tests.faults import large as large_messages
 from tests.faults import outage as outages
 from tests.faults.court import opened_court
 from tests.faults.fleet import HURRIED
@@ -48,6 +50,17 @@ def kills(kills: int, rate: float, pace: float, seed: int | None, *, is_recorded
         done, _, verdict = kill_at_random(scene, kills=kills, seed=seed, rate=rate, pace=pace, deadline=LONG)
     finish("kills", describe(done, verdict, seed=seed, rate=rate, of_each=OF_EACH), is_recorded=is_recorded)
     verdict.assert_clean()
+
+
+@main.command()
+@click.option("--messages", type=click.IntRange(1), default=10_000, show_default=True)
+def large(messages: int) -> None:
+    """Send messages of 1 MB through everything: no process takes more than 400 MB for them."""
+    began = monotonic()
+    with large_messages.large_scene() as scene:
+        peaks = large_messages.send_large(scene, messages=messages)
+    click.echo(large_messages.describe(peaks, messages=messages, seconds=monotonic() - began))
+    sys.exit(1 if max(peaks.values()) > large_messages.LIMIT else 0)
 
 
 @main.command()
