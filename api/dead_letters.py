@@ -81,11 +81,10 @@ async def letters(
     """List what is on the desk, newest message first."""
     chosen, before = _filter(request), None if cursor is None else from_cursor(cursor)
     async with a_turn(request):
-        found = await in_transaction(
-            request, lambda connection: list_dead_letters(connection, chosen, limit=limit + 1, before=before)
+        items, has_more = await in_transaction(
+            request, lambda connection: list_dead_letters(connection, chosen, limit=limit, before=before)
         )
-    items = found[:limit]
-    return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if len(found) > limit else None)
+    return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 
 @get(

@@ -96,16 +96,15 @@ async def notifications(
     before = None if cursor is None else from_cursor(cursor)
     engine = resources_of(request).engine
 
-    def read() -> list[NotificationState]:
+    def read() -> tuple[list[NotificationState], bool]:
         with engine.connect() as connection:
             return list_notifications(
-                connection, limit=limit + 1, user_id=user_id, event=event, status=status, before=before
+                connection, limit=limit, user_id=user_id, event=event, status=status, before=before
             )
 
     async with a_turn(request):
-        found = await sync_to_thread(read)
-    items = found[:limit]
-    return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if len(found) > limit else None)
+        items, has_more = await sync_to_thread(read)
+    return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 
 @get(

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from outbox.message import Status
 from outbox.notification import TOPIC
+from outbox.paging import PIECE, STREAMED, bounded
 from outbox.registry import DEFAULT_CHANNEL
 
 
@@ -124,14 +125,19 @@ def list_notifications(
     event: str | None = None,
     status: Status | None = None,
     before: UUID | None = None,
-) -> list[NotificationState]:
-    """At most `limit` notifications, newest first by id, those older than `before`."""
+) -> tuple[list[NotificationState], bool]:
+    """At most `limit` notifications, newest first by id, those older than `before`; and whether there are more."""
     asked = {"user_id": user_id, "event": event, "status": status, "before": before}
     filters = {name: value for name, value in asked.items() if value is not None}
     conditions = "".join(f"AND {_FILTERS[name]}\n" for name in filters)
     statement = text(f"{_NOTIFICATION}{conditions}ORDER BY id DESC LIMIT :limit")
-    rows = connection.execute(statement, {**_FIXED, **filters, "limit": limit})
-    return [NotificationState(**row) for row in rows.mappings()]
+    reading = connection.execution_options(stream_results=limit > STREAMED, max_row_buffer=PIECE)
+    with reading.execute(statement, {**_FIXED, **filters, "limit": limit + 1}) as rows:
+        return bounded((NotificationState(**row) for row in rows.mappings()), _size, limit=limit)
+
+
+def _size(notification: NotificationState) -> int:
+    return 4 * len(notification.content)  # characters; they take up to 4 bytes each
 
 
 def events_of_notification(connection: Connection, notification_id: UUID) -> Sequence[EventState]:

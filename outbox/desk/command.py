@@ -59,7 +59,7 @@ def command() -> None:
 def list_command(chosen: Filter, *, is_single: bool, limit: int, as_json: bool) -> None:
     """List dead letters, grouped by error."""
     with desk() as (_, connection):
-        letters = list_dead_letters(connection, chosen, limit=limit) if is_single else []
+        letters, _ = list_dead_letters(connection, chosen, limit=limit) if is_single else ([], False)
         groups = [] if is_single else list_groups(connection, chosen)
     if as_json:
         click.echo(msgspec.json.encode(letters or groups).decode())

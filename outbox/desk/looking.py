@@ -11,6 +11,7 @@ from psycopg2.extras import RealDictCursor
 
 from outbox.desk.filters import CHANNEL, ERROR, Filter
 from outbox.message import Status
+from outbox.paging import PIECE, bounded
 
 EVERYTHING = Filter()
 MOST_GROUPS = 200  # in one answer, the largest first
@@ -75,10 +76,17 @@ def list_groups(connection: Connection, chosen: Filter = EVERYTHING) -> list[Gro
 
 def list_dead_letters(
     connection: Connection, chosen: Filter = EVERYTHING, *, limit: int, before: UUID | None = None
-) -> list[DeadLetter]:
-    """At most `limit` of them, newest message first, those older than `before`."""
-    values = {**chosen.values, "limit": limit, "before": None if before is None else str(before)}
-    return [_letter(row) for row in _fetch(connection, _LIST.replace(_WHERE, chosen.condition), values)]
+) -> tuple[list[DeadLetter], bool]:
+    """At most `limit` of them, newest message first, those older than `before`; and whether there are more."""
+    values = {**chosen.values, "limit": limit + 1, "before": None if before is None else str(before)}
+    with connection.cursor(name="letters", cursor_factory=RealDictCursor) as cursor:
+        cursor.itersize = PIECE
+        cursor.execute(_LIST.replace(_WHERE, chosen.condition), values)
+        return bounded((_letter(dict(row)) for row in cursor), _size, limit=limit)
+
+
+def _size(letter: DeadLetter) -> int:
+    return memoryview(letter.data).nbytes
 
 
 def find_dead_letter(connection: Connection, message_id: UUID) -> DeadLetter | None:

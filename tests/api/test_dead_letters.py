@@ -58,6 +58,23 @@ def test_a_date_that_postgresql_would_refuse_is_refused_with_its_field(client: C
     assert (requeued.status_code, requeued.json()["errors"][0]["field"]) == (400, "filter.until")
 
 
+@pytest.mark.parametrize("path", ["/notifications", "/dead-letters"])
+def test_a_page_is_bounded_by_bytes_as_well(
+    herald: Client, database: str, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    messages = bury(herald, database, count=3, content="x" * 1000)
+    monkeypatch.setattr("outbox.paging.PAGE_BYTES", 1500)
+    found, query = [], "?limit=1000"
+
+    while query:
+        page = herald.get(f"{path}{query}").json()
+        assert len(page["items"]) == 1
+        found.append(page["items"][0]["id"])
+        query = page["cursor"] and f"?limit=1000&cursor={page['cursor']}"
+
+    assert found == messages[::-1]
+
+
 def test_a_number_is_no_date(client: Client) -> None:
     answer = client.get("/dead-letters/groups?until=0.5")
 

@@ -102,10 +102,10 @@ def test_lists_have_a_limit_of_their_own_that_leaves_room_for_everything_else(
 ) -> None:
     begun, goes_on = threading.Event(), threading.Event()
 
-    def slow(*_arguments: object, **_named: object) -> list[object]:
+    def slow(*_arguments: object, **_named: object) -> tuple[list[object], bool]:
         begun.set()
         goes_on.wait(10)
-        return []
+        return [], False
 
     monkeypatch.setattr("api.notifications.list_notifications", slow)
     monkeypatch.setattr("api.readers.PATIENCE", 0.1)

@@ -52,8 +52,8 @@ def test_what_is_not_given_up_is_not_on_the_desk(connection: Connection) -> None
 def test_dead_letters_are_listed_newest_first_page_by_page(connection: Connection, bury: Bury) -> None:
     messages = bury(count=5)
 
-    first = list_dead_letters(connection, limit=3)
-    rest = list_dead_letters(connection, limit=3, before=first[-1].id)
+    first, _ = list_dead_letters(connection, limit=3)
+    rest, _ = list_dead_letters(connection, limit=3, before=first[-1].id)
 
     assert [one.id for one in (*first, *rest)] == messages[::-1]
 

@@ -127,4 +127,9 @@ REMOVALS = (
         (Edit("api/readers.py", "max(1, min(settings.readers, settings.pool_size - 1))", "500"),),
         ("tests/api/test_health.py::test_lists_have_a_limit_of_their_own_that_leaves_room_for_everything_else",),
     ),
+    Removal(
+        "a page of a list is bounded by bytes",
+        (Edit("outbox/paging.py", " or size > PAGE_BYTES", ""),),
+        ("tests/api/test_dead_letters.py::test_a_page_is_bounded_by_bytes_as_well",),
+    ),
 )
