@@ -14,10 +14,12 @@ from tests.outbox.connections import fetch
 
 READ_TIMEOUT = 30.0  # seconds for the next records to come
 
-_MESSAGES = "SELECT id::text, status, coalesce(data ->> 'number', data ->> 'content') FROM messages"
+_MESSAGES = """
+SELECT id::text, status, coalesce(data ->> 'number', data ->> 'content') FROM messages WHERE id <> ALL (%s::uuid[])
+"""
 _EVENTS = """
 SELECT stream_id::text, version, type, topic IS NOT NULL, recorded_at, payload ->> 'attempt', payload ->> 'outcome'
-FROM outbox ORDER BY stream_id, version
+FROM outbox WHERE stream_id <> ALL (%s::uuid[]) ORDER BY stream_id, version
 """
 
 
@@ -51,16 +53,17 @@ class Published(NamedTuple):
     offset: int
 
 
-def read_stories(connection: Connection) -> dict[str, Story]:
-    """Every message of the log, by its id."""
+def read_stories(connection: Connection, but: Iterable[str] = ()) -> dict[str, Story]:
+    """Every message of the log `but` these, by its id."""
+    others = list(but)
     stories: dict[str, Story] = {}
-    for stream, version, kind, is_published, at, attempt, outcome in fetch(connection, _EVENTS):
+    for stream, version, kind, is_published, at, attempt, outcome in fetch(connection, _EVENTS, others):
         story = stories.setdefault(stream, Story(stream))
         if is_published:
             story.published.add(f"{stream}.{version}")
         if attempt is not None:
             _note(story, int(attempt), kind.removeprefix("message."), outcome, at)
-    for stream, status, number in fetch(connection, _MESSAGES):
+    for stream, status, number in fetch(connection, _MESSAGES, others):
         stories[stream].status = status
         stories[stream].number = as_number(number)
     return stories

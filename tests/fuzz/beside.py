@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from tests.faults import oracle
 from tests.faults.court import DATABASE, Court
 from tests.faults.ledger import Load
-from tests.faults.oracle import Evidence, Verdict
+from tests.faults.oracle import Verdict
+from tests.outbox.connections import connected, fetch
 
+ADOPTED = "SELECT DISTINCT stream_id::text FROM outbox WHERE type IN ('message.adopted', 'message.recovered')"
 TAIL = 3  # lines of the log of what ended
 
 
@@ -28,10 +30,12 @@ class Beside:
                 self.ended.append(f"{name} ended with {member.exit_code}: {member.tail(TAIL)}")
         return self.court.scene.fleet.revive()
 
+    def adopted(self) -> set[str]:
+        """The ids of what came from records of others."""
+        with connected(self.court.server.url(DATABASE)) as connection:
+            return {one for (one,) in fetch(connection, ADOPTED)}
+
     def judge(self, strangers: AbstractSet[str]) -> Verdict:
         """The oracle's word over what was asked for by way of the API, as if these messages were not there."""
-        database = self.court.server.url(DATABASE)
-        evidence = oracle.gather(self.court.ledger, self.court.scene.provider.arrivals, database, None, is_whole=False)
-        stories = {one: story for one, story in evidence.stories.items() if one not in strangers}
-        arrivals = [arrival for arrival in evidence.arrivals if arrival.id not in strangers]
-        return oracle.judge(Evidence(evidence.entries, stories, arrivals, None))
+        database, arrivals = self.court.server.url(DATABASE), self.court.scene.provider.arrivals
+        return oracle.judge(oracle.gather(self.court.ledger, arrivals, database, None, but=strangers))

@@ -16,7 +16,7 @@ from tests.faults.court import DATABASE, Court
 from tests.faults.oracle import Verdict
 from tests.faults.report import machine, paragraphs
 from tests.fuzz.accounting import Account, Found, settle
-from tests.fuzz.beside import Beside
+from tests.fuzz.beside import ADOPTED, Beside
 from tests.fuzz.copies import Copies, Place, place_of
 from tests.fuzz.records import Forged, Forger
 from tests.fuzz.values import Draw
@@ -31,8 +31,7 @@ STALLED = 120.0  # seconds without progress until the pipeline counts as stopped
 SOURCE, LETTERS = "/herald", "notifications"
 SHOWN = 20  # records that went wrong, the shortest first
 
-_ADOPTED = "SELECT DISTINCT stream_id::text FROM outbox WHERE type IN ('message.adopted', 'message.recovered')"
-_DATA = f"SELECT topic, data::text, id::text, status, reason FROM messages WHERE id::text IN ({_ADOPTED})"
+_DATA = f"SELECT topic, data::text, id::text, status, reason FROM messages WHERE id::text IN ({ADOPTED})"
 _OVER = ("sent", "dead", "expired", "scheduled")
 
 
