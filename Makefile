@@ -11,6 +11,8 @@ OUTAGE ?= 600
 TRANSACTION ?= 3600
 CONVICTIONS ?= 60
 RECORDS ?= 50000
+REQUESTS ?= 100000
+ROWS ?= 2000
 CALL_KILLS ?= 100
 SEEDS ?= 100000
 
@@ -64,7 +66,8 @@ proof: $(STAMP) ## The long search for what breaks Herald, four hours on Apache 
 	$(BIN)/python -m tests.faults transaction --seconds $(TRANSACTION)
 	$(BIN)/python -m tests.faults convictions --seconds $(CONVICTIONS)
 	$(BIN)/python -m tests.faults records --records $(RECORDS)
-	$(BIN)/python -m tests.faults requests
+	$(BIN)/python -m tests.faults requests --requests $(REQUESTS)
+	$(BIN)/python -m tests.faults rows --rows $(ROWS)
 	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.faults table
 	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_killed_calls.py
 	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/model/test_model.py -k whatever

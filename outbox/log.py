@@ -12,7 +12,7 @@ from outbox.upcasting import Fields, upcast
 
 COLUMNS = (
     "stream_id::text, version, type, schema, topic, key, payload::text, headers::text, transaction_id::text,"
-    " recorded_at"
+    " CASE WHEN recorded_at BETWEEN '0001-01-02 UTC' AND '9999-12-30 UTC' THEN recorded_at END AS recorded_at"
 )
 
 
@@ -21,7 +21,10 @@ class UnknownEventError(Exception):
 
 
 class Stored(NamedTuple):
-    """A row of the log as COLUMNS reads it; JSON is text, so that no number is rounded."""
+    """A row of the log as COLUMNS reads it; JSON is text, so that no number is rounded.
+
+    `recorded_at` is None where Python has no such date: somebody else wrote the row.
+    """
 
     stream_id: str
     version: int
@@ -64,6 +67,9 @@ def decode(row: tuple[Any, ...]) -> Recorded:
     kind = TYPES.get(stored.type)
     if kind is None or stored.schema > kind.SCHEMA:
         raise _unknown(stored)
+    if stored.recorded_at is None:
+        message = f"{stored.stream_id}.{stored.version} has a date that no event has"
+        raise UnknownEventError(message)
     return Recorded(
         stream_id=UUID(stored.stream_id),
         version=stored.version,

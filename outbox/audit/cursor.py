@@ -21,7 +21,7 @@ _CURSOR = """
 SELECT c.epoch, c.previous::text, c.floor, c.system_identifier, c.cluster_id,
     (SELECT system_identifier::text FROM pg_control_system()) AS here,
     pg_snapshot_xmax(greatest_of.snapshot) > pg_snapshot_xmax(pg_current_snapshot()) AS is_ahead,
-    greatest(c.floor, c.last_position) > (SELECT last_value FROM outbox_position) AS is_beyond
+    greatest(c.floor, c.last_position) > coalesce(pg_sequence_last_value('outbox_position'), 0) AS is_beyond
 FROM relay_cursor AS c CROSS JOIN LATERAL (SELECT coalesce(c.target, c.previous) AS snapshot) AS greatest_of
 WHERE c.name = 'relay'
 """

@@ -42,12 +42,14 @@ _TOTALS = f"""
 # One statement, so that the snapshot it reports is the one it reads by: two would lose what commits in between.
 # Below the floor stands another cluster's past, and what was being written during the rebase: its positions were given
 # out before, and its transactions were in progress. (A row of the past with the same id is published once more.)
+# A row with the id of a transaction that has not begun was forged: it would be read again and again until then.
 # Positions are sorted before rows are fetched, or the planner joins the whole log by hash.
 _FRESH = f"""
 WITH fresh AS (
     SELECT position, stream_id, version, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL AND position > %(floor)s
       AND transaction_id >= pg_snapshot_xmax(%(previous)s::pg_snapshot)
+      AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())
     UNION ALL
     SELECT position, stream_id, version, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL

@@ -79,6 +79,18 @@ def test_an_event_of_a_type_that_this_release_does_not_know_is_found(
     assert audit(system).found == [("unreadable-event", "contradiction", delivered.sent[:1])]
 
 
+@pytest.mark.parametrize(
+    "columns",
+    ["recorded_at = '-infinity'", "recorded_at = '4713-01-01 BC'", "headers = '[1]'", "payload = '[true]'"],
+)
+def test_what_somebody_else_wrote_into_the_log_is_found_and_ends_no_audit(
+    audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered, columns: str
+) -> None:
+    execute(connection, f"UPDATE outbox SET {columns} WHERE stream_id = %s AND version = 3", delivered.sent[0])
+
+    assert ("unreadable-event", "contradiction", delivered.sent[:1]) in audit(system).found
+
+
 def test_a_changed_row_is_found_and_written_anew(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from outbox.audit.cursor import read_cursor
 from outbox.desk.filters import Filter
 from outbox.desk.jobs import make_job
 from outbox.doctor.roles import NEEDS, Need
@@ -55,6 +56,11 @@ def test_every_table_is_listed() -> None:
 
 def test_a_role_with_these_grants_lacks_nothing(role: Role) -> None:
     assert look_once(role.url, "grants").level == "ok"
+
+
+def test_the_audit_needs_no_more_than_these_grants(role: Role) -> None:
+    with connected(role.url) as connection:
+        assert read_cursor(connection) is None
 
 
 @pytest.mark.parametrize(("need", "privilege"), EACH, ids=[f"{privilege}-{need.name}" for need, privilege in EACH])

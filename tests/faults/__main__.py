@@ -21,6 +21,7 @@ from tests.faults.points import visit_all
 from tests.faults.report import record, recorded
 from tests.faults.scene import durable_scene
 from tests.fuzz import flood as floods
+from tests.fuzz import log_flood
 from tests.fuzz.siege import besiege
 from tests.fuzz.siege import describe as describe_siege
 from tests.servers.postgres import DURABLE, PostgresServer
@@ -158,6 +159,19 @@ def requests(requests: int, seed: int | None, *, is_recorded: bool) -> None:
         migrate(server.url())
         found = besiege(server.url(), Path(folder), requests=requests, seed=seed)
     finish("requests", describe_siege(found), is_recorded=is_recorded)
+    found.assert_clean()
+
+
+@main.command()
+@click.option("--rows", type=click.IntRange(1), default=2_000, show_default=True)
+@seed_option
+@record_option
+def rows(rows: int, seed: int | None, *, is_recorded: bool) -> None:
+    """Write random rows straight into the log, and look whether each is published or named."""
+    seed = drawn(seed)
+    with opened_court() as court:
+        found = log_flood.flood(court, rows=rows, seed=seed)
+    finish("rows", log_flood.describe(found), is_recorded=is_recorded)
     found.assert_clean()
 
 

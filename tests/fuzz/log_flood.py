@@ -34,26 +34,30 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 @dataclass
 class LogFlood:
-    """What was written and what came of it; `passed` are the seconds until a good message came after some rows."""
+    """What was written and what came of it; `passed` are the seconds until a good message came after some rows.
+
+    `broken` is what processes and commands did that they should not, `wrong` are rows for which nothing accounts.
+    """
 
     seed: int
     rows: list[Row] = field(default_factory=list)
     refused: int = 0
     passed: list[float] = field(default_factory=list)
     fates: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
 
     def assert_clean(self) -> None:
         """Raises AssertionError that shows the smallest rows that went wrong."""
-        wrong = [*sorted(self.wrong, key=len)[:SHOWN], *self.verdict.violations]
+        wrong = [*self.broken, *sorted(self.wrong, key=len)[:SHOWN], *self.verdict.violations]
         assert not wrong, f"seed {self.seed}\n" + "\n".join(wrong)
 
 
 def flood(court: Court, *, rows: int, seed: int) -> LogFlood:
     """Write so many that the log's constraints let in, and look for each of them."""
     found = LogFlood(seed)
-    beside = Beside(court, found.wrong)
+    beside = Beside(court, found.broken)
     rower = Rower(Draw(seed), new_id)
     with ExitStack() as stack:
         stack.enter_context(beside.load(RATE, seed))
@@ -113,7 +117,7 @@ def _await_over(beside: Beside, strangers: set[str], found: LogFlood) -> None:
     try:
         eventually(is_over, OVER)
     except AssertionError as error:
-        found.wrong.append(str(error))
+        found.broken.append(str(error))
 
 
 def _account(court: Court, found: LogFlood) -> None:
@@ -151,7 +155,7 @@ def _named(court: Court, found: LogFlood) -> set[str]:
         environment = herald_environment(court.scene.fleet.settings)
         done = subprocess.run(herald, env=environment, cwd=court.folder, capture_output=True, text=True, check=False)
         if done.returncode not in {0, 1} or "Traceback" in done.stderr:
-            found.wrong.append(f"herald {command[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+            found.broken.append(f"herald {command[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
         named |= set(_ID.findall(done.stdout))
     return named
 

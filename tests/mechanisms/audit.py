@@ -14,6 +14,17 @@ REMOVALS = (
         ("tests/audit/test_stored.py::test_a_changed_row_is_found_and_written_anew",),
     ),
     Removal(
+        "a date that Python does not have ends no audit",
+        (
+            Edit(
+                "outbox/log.py",
+                "CASE WHEN recorded_at BETWEEN '0001-01-02 UTC' AND '9999-12-30 UTC' THEN recorded_at END AS ",
+                "",
+            ),
+        ),
+        ("tests/audit/test_stored.py::test_what_somebody_else_wrote_into_the_log_is_found_and_ends_no_audit",),
+    ),
+    Removal(
         "the audit reads the group's commits before the database",
         (Edit("outbox/audit/requests.py", "                pending.is_read = True\n", "                continue\n"),),
         ("tests/audit/test_kafka.py::test_records_read_past_without_a_claim_are_found_and_requested_again",),

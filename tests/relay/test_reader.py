@@ -132,6 +132,19 @@ def test_a_rolled_back_event_is_never_read(database: str, session: Connection) -
         assert read_on(session, cursors.load(session))[0] == []
 
 
+def test_a_row_of_a_transaction_that_has_not_begun_is_not_read_again_and_again(
+    database: str, session: Connection
+) -> None:
+    with connected(database) as writer:
+        forged, good = accepted(writer, notification(), notification())
+        execute(writer, "ALTER TABLE outbox DISABLE TRIGGER USER")
+        execute(writer, "UPDATE outbox SET transaction_id = '4611686018427387904' WHERE stream_id = %s", str(forged))
+
+    page = by_snapshots(session, cursors.load(session), 10)
+
+    assert [row[0] for row in page.rows] == [str(good)]
+
+
 def test_a_stored_cursor_goes_on_in_the_middle_of_a_difference(database: str, session: Connection) -> None:
     with connected(database) as writer:
         messages = accepted(writer, *(notification() for _ in range(7)))
