@@ -137,7 +137,7 @@ def list_notifications(
 
 
 def _size(notification: NotificationState) -> int:
-    return 4 * len(notification.content)  # characters; they take up to 4 bytes each
+    return len(notification.content.encode())
 
 
 def events_of_notification(connection: Connection, notification_id: UUID) -> Sequence[EventState]:
