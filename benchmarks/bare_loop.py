@@ -20,7 +20,7 @@ def main() -> None:
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "group.id": settings.group,
+            "group.id": settings.group or "herald",
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
         }

@@ -11,9 +11,9 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR")  # what a clean env
 
 
 def herald_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Only what the test says: no setting of the developer's shell reaches the process."""
+    """Only what the test says: no setting of the developer's shell reaches the process. Its group has a known name."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1", "HERALD_LOG_FORMAT": "json", **settings}
+    return {**kept, "PYTHONUNBUFFERED": "1", "HERALD_LOG_FORMAT": "json", "HERALD_GROUP": "herald", **settings}
 
 
 class HeraldProcess(Child):
