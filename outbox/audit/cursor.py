@@ -1,5 +1,6 @@
 """The relay's cursor, and the clusters and topics it speaks of."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
@@ -9,7 +10,7 @@ from outbox.audit.findings import Checked, Finding
 from outbox.audit.looking import rows, wait
 from outbox.offsets import Offsets
 from outbox.scheduler.schedule import WATCH_TOPICS
-from outbox.topics import load_topic_ids, read_cluster_id, read_topic_ids
+from outbox.topics import load_topic_ids, names, read_cluster_id, read_topic_ids
 
 CLUSTERS = "clusters"
 CURSOR = "cursor"
@@ -89,12 +90,17 @@ def check_topics(connection: Connection, admin: AdminClient) -> Checked:
     Raises KafkaException.
     """
     stored, found = load_topic_ids(connection), read_topic_ids(admin)
-    if stored and stored != found:
+    if stored and _other(stored, found):
         wait(SECOND_LOOK)
         stored, found = load_topic_ids(connection), read_topic_ids(admin)
-    other = sorted(name for name in stored.keys() | found if stored.get(name) != found.get(name)) if stored else []
+    other = _other(stored, found) if stored else []
     looked_at = f"{len(found)} topics" if stored else "no relay has seen any yet"
-    says = f"{len(other)} topics were deleted, or made anew, since the relay saw them"
-    advice = "a running relay requests again what was pending on them: is one running?"
+    says = f"{len(other)} topics are missing, or were made anew, since the relay saw them"
+    advice = "a running relay makes them, and requests again what was pending on them: is one running?"
     finding = Finding(check=TOPICS, severity="contradiction", count=len(other), ids=other, says=says, advice=advice)
     return Checked(check=TOPICS, looked_at=looked_at, findings=[finding] if other else [])
+
+
+def _other(stored: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The registered topics that are missing, or have another id than the relay knows."""
+    return sorted(name for name in names() if name not in found or stored.get(name) != found[name])

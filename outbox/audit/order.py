@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.audit.aside import check_aside
+from outbox.audit.consumers import check_consumers
 from outbox.audit.cursor import check_clusters, check_cursor, check_topics, known_topics, read_cursor
 from outbox.audit.dates import (
     check_due,
@@ -67,6 +68,7 @@ def audit(connection: Connection, admin: AdminClient, scope: Scope, make_foreign
         check_pending(connection, scope),
         check_published(connection, scope),
         check_aside(connection, scope),
+        check_consumers(connection, scope),
         check_partitions(connection, scope),
         count_requests(connection, scope),
     ]

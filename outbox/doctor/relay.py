@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from outbox.doctor.database import Database
 from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from outbox.registry import TOPICS
 from outbox.relay.session import LEADER
-from outbox.status.database import BACKLOG
+from outbox.status.database import BACKLOG, UNCONSUMED
 from outbox.status.report import duration
 
 STALE = 30.0  # seconds without a save, while there is something to publish
@@ -102,9 +103,23 @@ def passed_by(database: Database) -> Iterator[Finding]:
         yield ok("no row of the log is set aside")
 
 
+def consumed(database: Database) -> Iterator[Finding]:
+    """Messages on topics that are not registered (any more, or not yet): they wait for a consumer."""
+    rows = database.ask(UNCONSUMED, topics=list(TOPICS), limit=1)
+    for row in rows:
+        yield warning(
+            f"topic {row['topic']} has {count(row['count'], 'message')} waiting and no consumer, the oldest for"
+            f" {duration(row['oldest_seconds'])}",
+            "Register the topic again, in relay and pipeline, and they are delivered; or cancel them, one by one.",
+        )
+    if not rows:
+        yield ok("nothing waits on a topic without a consumer")
+
+
 CHECKS = (
     Check("leader", leads),
     Check("cursor's PostgreSQL", belongs),
     Check("backlog", advances),
     Check("set aside", passed_by),
+    Check("consumers", consumed),
 )

@@ -11,6 +11,7 @@ from psycopg2.extras import RealDictCursor
 
 from outbox.database import connect_anywhere
 from outbox.fitness import NOTHING
+from outbox.registry import TOPICS
 from outbox.settings import Settings
 
 TIMEOUT = 5.0  # seconds to connect, and for each question
@@ -49,6 +50,14 @@ _ASIDE = """
 SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER BY since DESC))[1] AS newest,
     (array_agg(error ORDER BY since DESC))[1] AS error
 FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
+"""
+
+# Messages that wait on topics for which this release has no consumer.
+UNCONSUMED = """
+SELECT topic, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
+    (array_agg(id::text ORDER BY id))[:%(limit)s] AS ids
+FROM messages WHERE status IN ('scheduled', 'pending', 'failed') AND topic <> ALL (%(topics)s)
+GROUP BY topic ORDER BY topic
 """
 
 # `retention` in seconds, or null: then nothing is ever due.
@@ -92,6 +101,7 @@ class DatabaseStatus:
     breakers: Answer
     aside: Answer
     instance: Answer
+    unconsumed: Answer
 
 
 def read_database(settings: Settings) -> DatabaseStatus:
@@ -108,7 +118,9 @@ def read_database(settings: Settings) -> DatabaseStatus:
         revision = ask("SELECT version_num AS revision FROM alembic_version")
         partitions = _PARTITIONS.format(retention="NULL" if settings.retention is None else settings.retention)
         queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE, "SELECT id::text AS id FROM instance")
-        return DatabaseStatus(ask(_SERVER), revision, *(ask(query) for query in queries))
+        answers = [ask(_SERVER), revision, *(ask(query) for query in queries)]
+        answers.append(ask(UNCONSUMED, {"topics": list(TOPICS), "limit": 1}))
+        return DatabaseStatus(*answers)
 
 
 def reason(error: Exception) -> str:
@@ -117,11 +129,11 @@ def reason(error: Exception) -> str:
     return lines[0].removeprefix("ERROR:").strip()
 
 
-def _asker(connection: Connection) -> Callable[[str], Answer]:
-    def ask(query: str) -> Answer:
+def _asker(connection: Connection) -> Callable[..., Answer]:
+    def ask(query: str, values: Row | None = None) -> Answer:
         try:
             with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(query)
+                cursor.execute(query, values)
                 return Answer([dict(row) for row in cursor.fetchall()])
         except psycopg2.Error as error:
             return Answer([], reason(error))

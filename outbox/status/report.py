@@ -55,6 +55,7 @@ def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Setting
         "pauses": {"items": database.pauses.rows, "error": database.pauses.error},
         "open_breakers": {"items": database.breakers.rows, "error": database.breakers.error},
         "set_aside": {"items": database.aside.rows, "error": database.aside.error},
+        "without_consumer": {"items": database.unconsumed.rows, "error": database.unconsumed.error},
         "kafka": {
             "brokers": kafka.brokers,
             "group": settings.group,
@@ -78,6 +79,7 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
         _add_rows(rows, "paused", database.pauses, _pause)
         _add_rows(rows, "failing", database.breakers, _breaker)
         _add_rows(rows, "set aside", database.aside, _aside)
+        _add_rows(rows, "no consumer", database.unconsumed, _unconsumed)
     rows.add_row(
         "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
     )
@@ -157,6 +159,11 @@ def _pause(row: Row) -> str:
 
 def _breaker(row: Row) -> str:
     return f"{row['destination']}{_because(row['reason'])}; tried again in {duration(max(row['probe_in_seconds'], 0))}"
+
+
+def _unconsumed(row: Row) -> str:
+    waits = "1 message waits" if row["count"] == 1 else f"{row['count']:,} messages wait"
+    return f"{row['topic']}: {waits}, the oldest for {duration(row['oldest_seconds'])}"
 
 
 def _aside(row: Row) -> str:
