@@ -119,6 +119,9 @@ def _read(
     """The topics that are consumed, then the dead letters: they explain what is not adopted. Returns the ends."""
     letters = {topic: numbers for topic, numbers in listed.items() if topic == DEAD_LETTERS}
     others = {topic: numbers for topic, numbers in listed.items() if topic != DEAD_LETTERS}
-    since, source = scope.first_timestamp, scope.settings.source
-    ends = [read_records(consumer, begin, part, see, since=since, source=source) for part in (others, letters)]
+    since, settings = scope.first_timestamp, scope.settings
+    ends = [
+        read_records(consumer, begin, part, see, since=since, source=settings.source, instance=settings.instance)
+        for part in (others, letters)
+    ]
     return ends[0] | ends[1]

@@ -63,8 +63,12 @@ def reading(settings: Settings) -> Iterator[Consumer]:
         consumer.close()
 
 
-def read_records(consumer: Consumer, begin: Offsets, listed: Offsets, see: See, *, since: int, source: str) -> Offsets:
+def read_records(  # noqa: PLR0913 - each says which records
+    consumer: Consumer, begin: Offsets, listed: Offsets, see: See, *, since: int, source: str, instance: str = ""
+) -> Offsets:
     """Hand over every record from `begin` on; returns the ends up to which was read. Raises KafkaException.
+
+    What carries another instance than this one is not Herald's own, whatever its source.
 
     A partition is read up to the end that its first answer names, and not to where nothing more comes: under
     load there is always more. The ends that are `listed` count where they are higher. (The embedded broker lists
@@ -74,7 +78,7 @@ def read_records(consumer: Consumer, begin: Offsets, listed: Offsets, see: See, 
     left = {(topic, int(number)): end for topic, numbers in listed.items() for number, end in numbers.items()}
     consumer.assign([TopicPartition(topic, number, begin.get(topic, {}).get(str(number), 0)) for topic, number in left])
     ends: Offsets = {}
-    origin, heard_at = source.encode(), monotonic()
+    origin, heard_at = (source.encode(), instance.encode()), monotonic()
     while left:
         batch = consumer.consume(BATCH, POLL)
         records = [_record(one, origin) for one in batch if not _is_end(one) and one.timestamp()[1] >= since]
@@ -120,10 +124,12 @@ def _place(message: Message) -> tuple[str, int, int]:
     return str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
 
 
-def _record(message: Message, source: bytes) -> Record:
+def _record(message: Message, origin: tuple[bytes, bytes]) -> Record:
+    source, instance = origin
     written = _headers(message)
     headers = {name: value for name, value in written or [] if value is not None}
-    mine = own(headers) if headers.get("ce_source") == source else None
+    is_here = not instance or headers.get("ce_heraldinstance", instance) == instance
+    mine = own(headers) if is_here and headers.get("ce_source") == source else None
     return Record(*_place(message), written, headers, mine, message)
 
 

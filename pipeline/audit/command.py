@@ -149,6 +149,7 @@ def _make_foreign(connection: Connection, scope: Scope, committed: Offsets) -> F
         topic_ids=TopicIds(lambda: read_topic_ids(admin)),
         read_reach=lambda: read_reach(connection),
         is_known=lambda message: is_known(connection, message),
+        instance=settings.instance or None,
         max_ahead=settings.max_ahead,
     )
     return Foreign(connection, scope, decoder, committed)

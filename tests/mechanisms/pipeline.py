@@ -75,7 +75,7 @@ REMOVALS = (
             Edit(
                 "pipeline/decoding.py",
                 "            self._reach = self._ask(self._read_reach)\n",
-                "            self._reach = int(1000 * time.time()) + 86_400_000\n",
+                "            self._reach = int(1000 * self._contents._clock()) + 86_400_000\n",
             ),
         ),
         (
