@@ -159,7 +159,7 @@ def test_what_waited_for_a_destination_that_recovers_returns_in_a_ramp(connectio
         execute(connection, "UPDATE breakers SET closed_at = clock_timestamp() - make_interval(secs => %s)", seconds)
         released.append(due(connection, breaker_ramp=10.0))
 
-    assert released == [1, 10, 20, 40]
+    assert released == pytest.approx([1, 10, 20, 40], rel=0.1)  # 18 ms between two statements are one more
 
 
 def test_a_ramp_that_is_over_holds_nothing_back(connection: Connection) -> None:
