@@ -37,7 +37,7 @@ PRODUCER = {
     "socket.timeout.ms": 10_000,  # no timeout of a record: the same batch is sent again on a new connection
 }
 
-# What Kafka will refuse again at every try. Everything else is repeated.
+# What Kafka will refuse again at every try. Everything else is repeated: a right that is missing is no record's fault.
 REFUSED_FOR_GOOD = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -45,12 +45,11 @@ REFUSED_FOR_GOOD = frozenset(
         KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.INVALID_RECORD,
         KafkaError.TOPIC_EXCEPTION,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.POLICY_VIOLATION,
     }
 )
 # A broker refuses a whole batch for one record's sake: which one it was shows only when each is sent alone.
-REFUSED_AS_BATCH = REFUSED_FOR_GOOD - {KafkaError.TOPIC_EXCEPTION, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+REFUSED_AS_BATCH = REFUSED_FOR_GOOD - {KafkaError.TOPIC_EXCEPTION}
 ALONE = {"batch.num.messages": 1}
 NO_SUCH_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001 - librdkafka's names
 
