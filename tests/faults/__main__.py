@@ -11,6 +11,7 @@ import click
 from tests.conftest import migrate
 from tests.faults import convictions as courts
 from tests.faults import courses, long_transaction, recovery
+from tests.faults import fenced as fences
 from tests.faults import large as large_messages
 from tests.faults import outage as outages
 from tests.faults.court import opened_court
@@ -173,6 +174,22 @@ def rows(rows: int, seed: int | None, *, is_recorded: bool) -> None:
         found = log_flood.flood(court, rows=rows, seed=seed)
     finish("rows", log_flood.describe(found), is_recorded=is_recorded)
     found.assert_clean()
+
+
+@main.command()
+@click.option("--seeds", type=click.IntRange(1), default=50, show_default=True, help="From 1 on.")
+@click.option("--at-once", type=click.IntRange(1), default=5, show_default=True, help="Seeds that run side by side.")
+@click.option("--without-patience", is_flag=True, help="Count how many never come back without it.")
+@record_option
+def fenced(seeds: int, at_once: int, *, without_patience: bool, is_recorded: bool) -> None:
+    """Fence a broker, slow it down and break its connections, then look whether publishing goes on."""
+    found = fences.play_all(seeds, at_once=at_once, patience=fences.WITHOUT if without_patience else None)
+    name = "fenced-without-patience" if without_patience else "fenced"
+    finish(name, fences.describe(found, has_patience=not without_patience), is_recorded=is_recorded)
+    if without_patience:
+        assert any(one.published_after is None for one in found), "the seeds show nothing"
+        return
+    assert all(one.published_after is not None and not one.lost for one in found)
 
 
 @main.command()
