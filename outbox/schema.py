@@ -177,6 +177,21 @@ relay_pages = Table(
     PrimaryKeyConstraint("epoch", name="relay_pages_one_per_epoch"),
 )
 
+relay_withheld = Table(
+    "relay_withheld",
+    metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, autoincrement=False, nullable=False),
+    Column("partitions", Integer, nullable=False),
+    Column("previous", PgSnapshot, nullable=False),
+    Column("target", PgSnapshot),
+    Column("last_position", BigInteger, nullable=False),
+    Column("waiting", BigInteger, nullable=False, server_default="0"),
+    Column("reason", Text, nullable=False),
+    Column("since", _instant, nullable=False, server_default=_clock),
+    PrimaryKeyConstraint("topic", "partition", name="relay_withheld_once"),
+    CheckConstraint("partition = -1 OR partition BETWEEN 0 AND partitions - 1", name="relay_withheld_partition_exists"),
+)
 set_aside = Table(
     "set_aside",
     metadata,

@@ -81,7 +81,9 @@ class Settings(BaseSettings):
         30.0, ge=2, le=3600, description="seconds without any answer of Kafka until its clients are given up"
     )
     partitions: int = Field(4, ge=1, le=1000, description="of a topic that Herald creates")
-    replication_factor: int = Field(1, ge=1, le=7, description="of a topic that Herald creates")
+    replication_factor: int | None = Field(
+        None, ge=1, le=7, description="of a topic that Herald creates; the cluster's"
+    )
 
     host: str = Field("127.0.0.1", min_length=1, description="the API listens here")
     port: Port = Field(8000, description="the API listens here")

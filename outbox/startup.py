@@ -107,7 +107,7 @@ def check_migrated(connection: Connection) -> None:
 
 def _look_for_tables(connection: Connection) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('instance') IS NOT NULL")  # of the newest migration: others precede it
+        cursor.execute("SELECT to_regclass('relay_withheld') IS NOT NULL")  # of the newest migration: others precede it
         (is_migrated,) = cursor.fetchone()  # type: ignore[misc]
     if not is_migrated:
         message = "the tables are missing: run `herald migrate`"

@@ -13,6 +13,7 @@ from outbox.settings import Settings
 
 # The broker's date counts, not that of the machine whose relay leads: Kafka 4 refuses what is more than an hour ahead
 # (message.timestamp.after.max.ms), and deletes by that date what it keeps.
+CLUSTERS_DEFAULT = -1  # copies: what default.replication.factor says there
 CONFIG = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -27,7 +28,8 @@ def make_topics(admin: AdminClient, settings: Settings) -> list[str]:
     missing = [name for name in names() if name not in present]
     if not missing:
         return []
-    wanted = [NewTopic(name, settings.partitions, settings.replication_factor, config=CONFIG) for name in missing]
+    copies = settings.replication_factor or CLUSTERS_DEFAULT
+    wanted = [NewTopic(name, settings.partitions, copies, config=CONFIG) for name in missing]
     for future in admin.create_topics(wanted, operation_timeout=ANSWER_TIMEOUT).values():
         _accept_existing(future)
     return missing

@@ -6,7 +6,7 @@ from outbox.doctor.database import Database
 from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
 from outbox.registry import TOPICS
 from outbox.relay.session import LEADER
-from outbox.status.database import BACKLOG, UNCONSUMED
+from outbox.status.database import BACKLOG, UNCONSUMED, WITHHELD
 from outbox.status.report import duration
 
 STALE = 30.0  # seconds without a save, while there is something to publish
@@ -116,10 +116,26 @@ def consumed(database: Database) -> Iterator[Finding]:
         yield ok("nothing waits on a topic without a consumer")
 
 
+def withholds(database: Database) -> Iterator[Finding]:
+    """What Kafka does not take, though it takes the rest."""
+    rows = database.ask(WITHHELD)
+    for row in rows:
+        part = row["topic"] if row["partition"] < 0 else f"{row['topic']}, partition {row['partition']}"
+        since = duration(row["withheld_seconds"])
+        yield problem(
+            f"{part} is withheld ({row['reason']}) since {since}: {row['waiting']:,} records wait",
+            "Start the broker that has it, make the topic (a relay that knows it does), or grant Herald the right to"
+            " write there; the rest is published meanwhile.",
+        )
+    if not rows:
+        yield ok("nothing is withheld")
+
+
 CHECKS = (
     Check("leader", leads),
     Check("cursor's PostgreSQL", belongs),
     Check("backlog", advances),
     Check("set aside", passed_by),
     Check("consumers", consumed),
+    Check("withheld", withholds),
 )

@@ -22,6 +22,7 @@ NEEDS = (
     Need("TABLE", "messages", ("SELECT", "INSERT", "UPDATE")),
     Need("TABLE", "relay_cursor", ("SELECT", "INSERT", "UPDATE")),
     Need("TABLE", "relay_pages", ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")),
+    Need("TABLE", "relay_withheld", ("SELECT", "INSERT", "UPDATE", "DELETE")),
     Need("TABLE", "set_aside", ("SELECT", "INSERT", "UPDATE", "DELETE")),
     Need("TABLE", "breakers", ("SELECT", "INSERT", "UPDATE", "DELETE")),
     Need("TABLE", "pauses", ("SELECT", "INSERT", "UPDATE", "DELETE")),

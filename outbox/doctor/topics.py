@@ -43,7 +43,7 @@ def exist(kafka: Kafka) -> Iterator[Finding]:
 
 
 def _missing(kafka: Kafka, name: str) -> Iterator[Finding]:
-    brokers, copies = len(kafka.metadata.brokers), kafka.settings.replication_factor
+    brokers, copies = len(kafka.metadata.brokers), kafka.settings.replication_factor or 1
     if copies > brokers:
         yield problem(
             f"{name} is missing, and cannot be made with {copies} copies on {count(brokers, 'broker')}",
@@ -108,8 +108,9 @@ def _copies(kafka: Kafka, name: str, topic: TopicDescription) -> Iterator[Findin
             f"{name} has {copies} copies and min.insync.replicas={required}: one broker away stops publishing",
             kafka.set_topic(name, f"min.insync.replicas={copies - 1}"),
         )
-    if copies < min(kafka.settings.replication_factor, brokers) or copies == 1 < brokers:
-        wanted = max(kafka.settings.replication_factor, min(brokers, COPIES))
+    said = kafka.settings.replication_factor or 1
+    if copies < min(said, brokers) or copies == 1 < brokers:
+        wanted = max(said, min(brokers, COPIES))
         yield warning(
             f"{name} has {count(copies, 'copy') if copies == 1 else f'{copies} copies'} on {brokers} brokers",
             f"Add copies with kafka-reassign-partitions.sh; for new topics set HERALD_REPLICATION_FACTOR={wanted}",

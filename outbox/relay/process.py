@@ -21,10 +21,10 @@ from outbox.logs import configure_logs
 from outbox.relay import cursor as cursors
 from outbox.relay import session as sessions
 from outbox.relay.cursor import Cursor, CursorError, LostLeadError
-from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
-from outbox.relay.reader import Limits
+from outbox.relay.leadership import Leadership
+from outbox.relay.publisher import BatchRefusedError, FatalProducerError, PublishError
 from outbox.relay.rebase import rebase
-from outbox.relay.term import DEAF_POLL, PAGES_AHEAD, POLL, Term
+from outbox.relay.term import DEAF_POLL, POLL
 from outbox.scheduler.retention import CLOSE_BOOKS, Retention
 from outbox.scheduler.schedule import Duty, Scheduler, make_duties, make_kafka_duties, running
 from outbox.scheduler.tasks import load_tasks
@@ -35,7 +35,6 @@ from outbox.topics import make_topics, read_cluster_id
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
 PAUSE = 1.0  # seconds after a term that failed
-MEMORY_OF_A_PAGE = 4 * PAGES_AHEAD  # a part of HERALD_MEMORY: all pages that are ahead or in flight have a quarter
 _log = structlog.get_logger()
 
 
@@ -203,15 +202,11 @@ def _publish(  # noqa: PLR0913 - what a term is made of
         _log.warning("notifications_do_not_arrive", consequence=f"looking every {DEAF_POLL} s instead")
     _log.info("leading", epoch=cursor.epoch, topics_made=kafka.topics_made)
     reach("relay.leading")
-    publisher = Publisher(settings, is_careful=is_careful)
-    rest, pages = poll if hears else DEAF_POLL, PAGES_AHEAD if is_careful else None
-    limits = Limits(settings.page_size, settings.memory // MEMORY_OF_A_PAGE)
-    term = Term(session, cursor, publisher, limits=limits, poll=rest, pages=pages)
-    asking = Asking(settings, kafka.admin, term.is_answered_or_ends)
-    duties = make_kafka_duties(settings, asking, on_deleted_topic=term.renew.set)
+    leadership = Leadership(session, cursor, settings, poll=poll if hears else DEAF_POLL, is_careful=is_careful)
+    asking = Asking(settings, kafka.admin, leadership.is_answered_or_ends)
+    duties = make_kafka_duties(settings, asking, on_deleted_topic=leadership.renew)
     try:
         with running([Scheduler(settings, duties, name="kafka-duties")]):
-            term.run(stop)
+            leadership.run(stop)
     finally:
-        publisher.abandon()
         asking.close()

@@ -3,7 +3,8 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -13,12 +14,17 @@ from outbox.kafka import abandon, librdkafka
 from outbox.relay.cursor import Cursor
 from outbox.relay.reader import Page, Row
 from outbox.relay.records import make_headers
+from outbox.relay.sieve import ANYWHERE, Sieve
 from outbox.relay.unpublishable import why_unpublishable
+from outbox.relay.withheld import WHOLE, Part, Withheld, find_unavailable
 from outbox.settings import Settings
-from outbox.topics import names
 
 FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer
+STUCK = 2.0  # seconds in flight after which it is looked who leads
+LOOK = 1.0  # seconds between two such looks, and for each
+MOST_ROWS = 20_000  # in flight beside a page that is stuck
+NOTHING: Mapping[Part, int] = {}
 _log = structlog.get_logger()
 
 # No timeout in here: a record that times out in mid-pipeline is overtaken by the next one of its key.
@@ -51,7 +57,14 @@ REFUSED_FOR_GOOD = frozenset(
 # A broker refuses a whole batch for one record's sake: which one it was shows only when each is sent alone.
 REFUSED_AS_BATCH = REFUSED_FOR_GOOD - {KafkaError.TOPIC_EXCEPTION}
 ALONE = {"batch.num.messages": 1}
-NO_SUCH_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART})  # noqa: SLF001 - librdkafka's names
+# What is said of a topic and may change: a later release makes it, a right is given. It convicts no record.
+NO_TOPIC_NOW = frozenset(
+    {
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - librdkafka's name
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
 
 
 class PublishError(Exception):
@@ -66,6 +79,14 @@ class SilentKafkaError(PublishError):
     """Kafka settled nothing for as long as the patience lasts: only new clients may help (librdkafka 2.12)."""
 
 
+class WithheldError(PublishError):
+    """Kafka does not take what belongs to some partitions or topics, and takes the rest: go on without these."""
+
+    def __init__(self, parts: dict[Part, str]) -> None:
+        self.parts = parts
+        super().__init__("; ".join(f"{part.topic} {part.partition}: {reason}" for part, reason in parts.items()))
+
+
 class FatalProducerError(Exception):
     """The idempotent producer cannot go on and never will: the process has to end."""
 
@@ -73,12 +94,15 @@ class FatalProducerError(Exception):
 class InFlight:
     """A page on its way: `open` records are not yet settled, `refused` and `unfit` ones never will be published."""
 
-    __slots__ = ("cursor", "open", "refused", "rows", "unfit")
+    __slots__ = ("began", "bytes", "cursor", "kept", "open", "refused", "rows", "unfit")
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, kept: Mapping[Part, int] = NOTHING) -> None:
         self.rows = page.rows
         self.cursor: Cursor = page.cursor
         self.open = len(page.rows)
+        self.bytes = sum(len(row[5]) for row in page.rows)
+        self.kept = kept  # how many rows of what is withheld the cursor passes with this page
+        self.began = time.monotonic()
         self.refused: list[tuple[Row, str]] = list(page.refused)
         self.unfit: list[tuple[Row, Exception | str]] = []
 
@@ -102,16 +126,24 @@ def _as_sent(row: Row) -> tuple[str, bytes | None, bytes]:
 class Publisher:
     """One producer, and the pages in flight in their order."""
 
-    def __init__(self, settings: Settings, *, is_careful: bool = False) -> None:
-        """Careful: each record in a batch of its own, slower, to find the one that Kafka refuses."""
+    def __init__(self, settings: Settings, *, is_careful: bool = False, withheld: Sequence[Withheld] = ()) -> None:
+        """Careful: each record in a batch of its own, slower, to find the one that Kafka refuses.
+
+        Of a page nothing is published that belongs to what is `withheld`.
+        """
         config = {**librdkafka(settings), **PRODUCER, **(ALONE if is_careful else {})}
         config["queue.buffering.max.kbytes"] = settings.memory // 2048  # half of it; the pages ahead have a quarter
+        self._most_bytes = settings.memory // 8
         self._producer = Producer({**config, "error_cb": self._on_error})
         self._judges_alone = is_careful
         self._headers = make_headers(settings.source, settings.instance)
         self._pages: deque[InFlight] = deque()
         self._failure: Exception | None = None
         self._has_produced = False
+        self._withheld = withheld
+        self._sieve = Sieve(withheld) if withheld else None
+        self._unavailable: dict[Part, str] = {}
+        self._looked_at = -math.inf
         self._patience = settings.kafka_patience
         self._heard_at = time.monotonic()
         self._acknowledged_at = -math.inf
@@ -132,22 +164,40 @@ class Publisher:
         """How many pages are not yet settled."""
         return len(self._pages)
 
-    def publish(self, page: Page) -> None:
+    @property
+    def waits_for(self) -> float:
+        """Seconds that the oldest page has been in flight."""
+        return time.monotonic() - self._pages[0].began if self._pages else 0.0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more pages may be in flight beside one that is stuck."""
+        pages = self._pages
+        return (
+            sum(len(page.rows) for page in pages) < MOST_ROWS and sum(page.bytes for page in pages) < self._most_bytes
+        )
+
+    def publish(self, page: Page, *, partition: int = ANYWHERE) -> None:
         """Hand every row of a page to the producer. Raises PublishError, FatalProducerError, or what none survives."""
-        flying = InFlight(page)
+        kept: Mapping[Part, int] = NOTHING
+        sent: Iterable[tuple[Row, int]] = ((row, partition) for row in page.rows)
+        if self._sieve is not None:
+            sifted, kept = self._sieve.sift(page.rows)
+            page, sent = replace(page, rows=[row for row, _ in sifted]), sifted
+        flying = InFlight(page, kept)
         if not self._pages:
             self._heard_at = time.monotonic()
         self._pages.append(flying)
         settle, produce, headers_of = self._settler(flying), self._producer.produce, self._headers
-        for row in page.rows:
+        for row, number in sent:
             if why := why_unpublishable(row):
                 flying.pass_by(row, why)
                 continue
             try:
-                produce(row[3], row[5], row[4], headers=headers_of(row), on_delivery=settle)
+                produce(row[3], row[5], row[4], number, headers=headers_of(row), on_delivery=settle)
                 self._has_produced = True
             except (BufferError, KafkaException) as error:
-                self._produce_hard(row, flying, settle, error)
+                self._produce_hard(row, number, flying, settle, error)
             except Exception as error:  # noqa: BLE001 - whatever it is: one row must not end the term for all
                 flying.pass_by(row, error)
         self._demand_witness(flying)
@@ -172,6 +222,22 @@ class Publisher:
         while self._pages and self._pages[0].open == 0:
             settled.append(self._pages.popleft())
         return settled
+
+    def check_leaders(self) -> None:
+        """While a page is stuck, look who leads. Raises WithheldError where somebody does, but not everywhere."""
+        now = time.monotonic()
+        if self.waits_for < STUCK or now - self._looked_at < LOOK:
+            return
+        self._looked_at = now
+        try:
+            topics = self._producer.list_topics(timeout=LOOK).topics
+        except KafkaException:
+            return
+        if not any(part.leader >= 0 for topic in topics.values() for part in topic.partitions.values()):
+            return  # that is an outage of everything
+        wanted = {row[3] for page in self._pages for row in page.rows}
+        if found := find_unavailable(topics, wanted, [one.part for one in self._withheld]):
+            raise WithheldError(found)
 
     def abandon(self) -> None:
         """Forget everything in flight; the stored cursor knows where to go on."""
@@ -198,7 +264,9 @@ class Publisher:
 
         return settle
 
-    def _produce_hard(self, row: Row, page: InFlight, settle: Callable[..., None], error: Exception) -> None:
+    def _produce_hard(
+        self, row: Row, number: int, page: InFlight, settle: Callable[..., None], error: Exception
+    ) -> None:
         deadline = time.monotonic() + FULL_QUEUE_TIMEOUT
         while isinstance(error, BufferError):
             if time.monotonic() > deadline:
@@ -206,7 +274,7 @@ class Publisher:
                 raise PublishError(message)
             self._producer.poll(FULL_QUEUE_WAIT)
             try:
-                self._producer.produce(row[3], row[5], row[4], headers=self._headers(row), on_delivery=settle)
+                self._producer.produce(row[3], row[5], row[4], number, headers=self._headers(row), on_delivery=settle)
             except (BufferError, KafkaException) as again:
                 error = again
             else:
@@ -219,10 +287,13 @@ class Publisher:
         page.open -= 1
 
     def _judge(self, error: KafkaError, topic: str | None, find_row: Callable[[], Row], page: InFlight) -> None:
-        """Note a refusal for good; let anything else end the term."""
-        is_unknown = error.code() in NO_SUCH_TOPIC and topic not in names()
-        if error.code() in REFUSED_FOR_GOOD or is_unknown:
+        """Note a refusal for good; what is said of a topic withholds it; let anything else end the term."""
+        if error.code() in REFUSED_FOR_GOOD:
             page.refused.append((find_row(), error.str()))
+            return
+        if error.code() in NO_TOPIC_NOW and topic is not None:
+            self._unavailable[Part(topic, WHOLE, 0)] = error.str()
+            self._failure = self._failure or WithheldError(self._unavailable)
             return
         if self._failure is None:
             self._failure = FatalProducerError(error.str()) if error.fatal() else PublishError(error.str())

@@ -59,6 +59,7 @@ def rebase(settings: Settings, *, as_copy: bool = False) -> int | None:
                 pause(connection, ALL, reason=PAUSED)
             cursor.execute(_TAKE_OVER, (NAME, cluster_id, leap()))
             cursor.execute("TRUNCATE relay_pages")
+            cursor.execute("DELETE FROM relay_withheld")  # what is pending is requested again
         again = 0
         choice = Choice(pending_that(NOT_YET), {"begun_at": read_clock(connection)}, "'lost'", WAITED_FOR)
         while batch := len(request_again(connection, choice, limit=BATCH)):

@@ -8,22 +8,24 @@ import math
 import queue
 import threading
 import time
+from collections import Counter
 
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.conviction import is_away, text_of
 from outbox.crash_points import reach
 from outbox.relay import cursor as cursors
 from outbox.relay.cursor import Cursor
 from outbox.relay.publisher import InFlight, Publisher, SilentKafkaError
-from outbox.relay.reader import Limits, Page, read_page, with_epoch
-from outbox.relay.refusals import record_refusals
+from outbox.relay.reader import Limits, Page, with_epoch
+from outbox.relay.reading import read_next
 from outbox.relay.session import speak, wait_for_news
-from outbox.relay.set_aside import Aside, set_aside
-from outbox.relay.unreadable import read_around
+from outbox.relay.settling import settle_page
+from outbox.relay.withheld import Part, count_waiting
 
 PAGES_AHEAD = 8  # read or in flight at once: one page at a time reaches 83 % of the throughput
+SLOW = 0.2  # seconds in flight after which a page is stuck
+MORE_AHEAD = 500  # pages in flight beside one that is stuck, at most: half a minute of a page for each message
 POLL = 1.0  # seconds without a notification until the log is looked at anyway
 DEAF_POLL = 0.05  # seconds, where notifications do not arrive
 SAVE_INTERVAL = 0.05  # seconds between two saves of the cursor; a crash repeats this much
@@ -46,7 +48,7 @@ class Term:
         pages: int | None = None,
     ) -> None:
         self._session = session
-        self._cursor = cursor
+        self.cursor = cursor  # as it is stored
         self._publisher = publisher
         self._limits = limits
         self._poll = poll
@@ -55,12 +57,14 @@ class Term:
         self._settled: queue.SimpleQueue[InFlight] = queue.SimpleQueue()
         self._reading, self._ended = threading.Event(), threading.Event()
         self.renew = threading.Event()  # set it to go on with a new producer
+        self.pause = threading.Event()  # set it to settle what is in flight, and end
+        self._more_ahead = 0
         self._pages_left = math.inf if pages is None else pages
         self._failure: Exception | None = None
         self._silence: SilentKafkaError | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Publish until `stop` or `renew` is set.
+        """Publish until `stop`, `renew` or `pause` is set.
 
         Raises psycopg2.Error, LostLeadError, PublishError, FatalProducerError.
         """
@@ -68,7 +72,7 @@ class Term:
         thread = threading.Thread(target=self._read, name="relay-reader", daemon=True)
         thread.start()
         try:
-            while not (stop.is_set() or self.renew.is_set()) and self._pages_left > 0 and self._publish_next():
+            while self._goes_on(stop) and self._publish_next():
                 if self._silence is not None:
                     raise self._silence
         finally:
@@ -87,6 +91,9 @@ class Term:
         self._silence = SilentKafkaError("Kafka answers nothing any more, and settles nothing")
         return False
 
+    def _goes_on(self, stop: threading.Event) -> bool:
+        return self._pages_left > 0 and not any(event.is_set() for event in (stop, self.renew, self.pause))
+
     def _publish_next(self) -> bool:
         """Publish a page if one is there, settle what is acknowledged; False when the reader has ended."""
         wait = 0.0 if self._publisher.in_flight else self._poll
@@ -102,11 +109,24 @@ class Term:
         self._settle(0)
         return True
 
+    def _look_at_stuck(self) -> None:
+        """One partition that does not answer holds up no other: more pages may be in flight beside it."""
+        if self._publisher.waits_for < SLOW:
+            return
+        self._publisher.check_leaders()
+        if self._more_ahead < MORE_AHEAD and self._publisher.has_room:
+            self._more_ahead += 1
+            self._ahead.release()
+
     def _settle(self, timeout: float) -> None:
         for page in self._publisher.take_settled(timeout):
             self._settled.put(page)
-            self._ahead.release()
             self._pages_left -= 1
+            if self._more_ahead:
+                self._more_ahead -= 1
+            else:
+                self._ahead.release()
+        self._look_at_stuck()
 
     def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_TIMEOUT
@@ -123,7 +143,7 @@ class Term:
             self._pages.put(None)
 
     def _read_pages(self) -> None:
-        place, saved_at = self._cursor, time.monotonic()
+        place, saved_at = self.cursor, time.monotonic()
         while self._reading.is_set():
             if time.monotonic() - saved_at >= SAVE_INTERVAL:
                 self._save()
@@ -132,7 +152,7 @@ class Term:
                 speak(self._session)
                 continue
             closes = place.target is not None  # an empty page may still be the last of a difference
-            page = self._read_page(place)
+            page = read_next(self._session, place, self._limits, self._ended.wait)
             place = page.cursor
             if page.rows or page.refused or closes:
                 reach("relay.read")
@@ -141,16 +161,6 @@ class Term:
             self._ahead.release()
             self._rest()
 
-    def _read_page(self, place: Cursor) -> Page:
-        """The next page, without what cannot be read. Raises what ends the term."""
-        try:
-            return read_page(self._session, place, self._limits)
-        except Exception as error:
-            if is_away(error):
-                raise
-            _log.warning("page_unreadable", reason=text_of(error), next="by halves, to find the rows", exc_info=error)
-            return read_around(self._session, place, self._limits, self._ended.wait)
-
     def _rest(self) -> None:
         is_unsaved = not self._settled.empty() or self._publisher.in_flight > 0
         wait_for_news(self._session, min(SAVE_INTERVAL, self._poll) if is_unsaved else self._poll)
@@ -158,13 +168,13 @@ class Term:
     def _save(self) -> None:
         """Advance the stored cursor over the pages settled so far."""
         last: InFlight | None = None
+        passed: Counter[Part] = Counter()
         while not self._settled.empty():
             last = self._settled.get()
-            if last.refused:
-                record_refusals(self._session, last.refused, self._ended.wait)
-            if last.unfit:
-                set_aside(self._session, [Aside(row[0], row[1], "unpublishable", why) for row, why in last.unfit])
+            settle_page(self._session, last, self._ended.wait)
+            passed.update(last.kept)
         if last is not None:
             reach("relay.settled")
-            self._cursor = cursors.save(self._session, with_epoch(last.cursor, self._cursor.epoch))
+            self.cursor = cursors.save(self._session, with_epoch(last.cursor, self.cursor.epoch))
             reach("relay.saved")
+            count_waiting(self._session, passed)

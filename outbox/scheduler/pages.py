@@ -22,6 +22,7 @@ _CURSOR = """
 SELECT c.epoch, c.previous::text, c.widths, extract(epoch FROM clock_timestamp())::float8, coalesce(p.end_offsets, '{}')
 FROM relay_cursor AS c LEFT JOIN relay_pages AS p ON p.epoch = c.epoch
 WHERE c.name = 'relay' AND c.epoch >= (SELECT coalesce(max(epoch), -1) FROM relay_pages)
+  AND NOT EXISTS (SELECT FROM relay_withheld) -- the cursor passes what is not published
 """
 _NOTE = """
 INSERT INTO relay_pages (epoch, snapshot, end_offsets) VALUES (%s, %s::pg_snapshot, %s::jsonb)

@@ -25,6 +25,7 @@ MOST_AT_ONCE = 4  # partitions of each table in one closing
 TELL_AGAIN = 600.0  # seconds until the same reason is logged again
 REBUILT = "a rebuild of the projection"
 LOCKED = "a lock that somebody holds"
+WITHHELD = "a topic or partition that Kafka does not take"
 _log = structlog.get_logger()
 
 
@@ -70,7 +71,8 @@ def close_books(connection: Connection, *, retention: float, at: datetime) -> st
     What does not fit any more, because a migration changed the tables meanwhile, is begun anew at the next turn.
     """
     try:
-        waits_for = _advance(connection, at - timedelta(seconds=retention))
+        is_behind = _call(connection, "(SELECT EXISTS (SELECT FROM relay_withheld))")
+        waits_for = WITHHELD if is_behind else _advance(connection, at - timedelta(seconds=retention))
     except LockNotAvailable:
         waits_for = LOCKED
     except psycopg2.Error as error:

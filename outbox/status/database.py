@@ -72,6 +72,13 @@ SELECT (count(*) FILTER (WHERE parent = 'messages'))::integer AS count, min(ends
 FROM partitions CROSS JOIN closing GROUP BY waits_for, closed_at
 """
 
+# What the relay's cursor passes and does not publish; `waiting` is counted by the relay.
+WITHHELD = """
+SELECT topic, partition, reason, since, waiting,
+    extract(epoch FROM clock_timestamp() - since)::float8 AS withheld_seconds
+FROM relay_withheld ORDER BY topic, partition
+"""
+
 Row = dict[str, Any]
 
 
@@ -102,6 +109,7 @@ class DatabaseStatus:
     aside: Answer
     instance: Answer
     unconsumed: Answer
+    withheld: Answer
 
 
 def read_database(settings: Settings) -> DatabaseStatus:
@@ -117,9 +125,11 @@ def read_database(settings: Settings) -> DatabaseStatus:
         ask = _asker(connection)
         revision = ask("SELECT version_num AS revision FROM alembic_version")
         partitions = _PARTITIONS.format(retention="NULL" if settings.retention is None else settings.retention)
-        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE, "SELECT id::text AS id FROM instance")
+        instance = "SELECT id::text AS id FROM instance"
+        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE, instance)
         answers = [ask(_SERVER), revision, *(ask(query) for query in queries)]
         answers.append(ask(UNCONSUMED, {"topics": list(TOPICS), "limit": 1}))
+        answers.append(ask(WITHHELD))
         return DatabaseStatus(*answers)
 
 

@@ -54,6 +54,7 @@ def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Setting
         "relay": {**database.relay.row, "error": database.relay.error},
         "pauses": {"items": database.pauses.rows, "error": database.pauses.error},
         "open_breakers": {"items": database.breakers.rows, "error": database.breakers.error},
+        "withheld": {"items": database.withheld.rows, "error": database.withheld.error},
         "set_aside": {"items": database.aside.rows, "error": database.aside.error},
         "without_consumer": {"items": database.unconsumed.rows, "error": database.unconsumed.error},
         "kafka": {
@@ -80,6 +81,7 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
         _add_rows(rows, "failing", database.breakers, _breaker)
         _add_rows(rows, "set aside", database.aside, _aside)
         _add_rows(rows, "no consumer", database.unconsumed, _unconsumed)
+        _add_rows(rows, "withheld", database.withheld, _withheld)
     rows.add_row(
         "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
     )
@@ -121,6 +123,11 @@ def _shown(answer: Answer, render: Callable[[Answer], str]) -> Text:
 def _server(answer: Answer) -> str:
     standby = ", a standby" if answer.row["is_standby"] else ""
     return f"{answer.row['name']} on PostgreSQL {answer.row['version']}{standby}"
+
+
+def _withheld(row: Row) -> str:
+    part = f"{row['topic']}, all of it" if row["partition"] < 0 else f"{row['topic']}, partition {row['partition']}"
+    return f"{part}: {row['reason']} for {duration(row['withheld_seconds'])}, {row['waiting']:,} records wait"
 
 
 def _messages(answer: Answer) -> str:

@@ -106,7 +106,7 @@ REMOVALS = (
         (
             Edit(
                 "outbox/relay/publisher.py",
-                "        if error.code() in REFUSED_FOR_GOOD or is_unknown:\n"
+                "        if error.code() in REFUSED_FOR_GOOD:\n"
                 "            page.refused.append((find_row(), error.str()))\n"
                 "            return\n",
                 "",

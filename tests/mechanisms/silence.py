@@ -4,7 +4,31 @@ from tests.mechanisms.removal import Edit, Removal
 
 SILENCE = "tests/relay/test_silence.py"
 
+WITHHELD = "tests/relay/test_withheld.py"
+
 REMOVALS = (
+    Removal(
+        "a partition without a leader is withheld",
+        (Edit("outbox/relay/publisher.py", "            raise WithheldError(found)\n", "            pass\n"),),
+        (f"{WITHHELD}::test_a_partition_without_a_leader_holds_up_its_own_keys_only_and_catches_up_in_order",),
+    ),
+    Removal(
+        "what is withheld has a stored cursor of its own",
+        (Edit("outbox/relay/withheld.py", "ON CONFLICT DO NOTHING\n", "LIMIT 0\n"),),
+        (f"{WITHHELD}::test_a_relay_that_is_killed_while_a_partition_is_withheld_loses_nothing_of_it",),
+    ),
+    Removal(
+        "an unknown topic convicts nobody",
+        (
+            Edit(
+                "outbox/relay/publisher.py",
+                "        if error.code() in REFUSED_FOR_GOOD:\n",
+                "        if error.code() in REFUSED_FOR_GOOD | NO_TOPIC_NOW:\n",
+            ),
+            Edit("outbox/relay/withheld.py", '            found[Part(name, WHOLE, 0)] = "no such topic"\n', ""),
+        ),
+        (f"{WITHHELD}::test_a_topic_that_nobody_knows_yet_waits_and_is_published_once_it_is_there",),
+    ),
     Removal(
         "Kafka's silence has a deadline",
         (Edit("outbox/relay/publisher.py", "elif self.silent_for > self._patience:", "elif False:"),),

@@ -28,6 +28,8 @@ class FakePublisher:
         self.pages: list[InFlight] = []
         self.taken = self.acknowledged = 0
 
+    waits_for = 0.0  # seconds: nothing is stuck here
+
     @property
     def in_flight(self) -> int:
         return len(self.pages) - self.taken

@@ -1,0 +1,143 @@
+"""Publishes what was withheld once Kafka takes it again: in order, before anything new of the same keys.
+
+A thread with a session and clients of its own reads the log from the part's own cursor on, page after page, and waits
+for each to be acknowledged. When nothing is left it asks the leader to pause; the leader then publishes what has come
+meanwhile, and only after that lets the part go with all else. Reading takes no longer than waiting, so that the
+leader's own reading goes on beside it.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import psycopg2
+import structlog
+from confluent_kafka import KafkaException
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.kafka import ANSWER_TIMEOUT, abandon, make_admin
+from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
+from outbox.relay.reader import Limits, Page
+from outbox.relay.reading import read_next
+from outbox.relay.session import open_session
+from outbox.relay.settling import settle_page
+from outbox.relay.withheld import WHOLE, Part, Withheld, release, save_withheld
+from outbox.settings import Settings
+
+LOOK = 1.0  # seconds between two looks whether Kafka takes a part again
+TRIED = 5.0  # seconds after which a part that Kafka did not take is tried again
+SETTLED = 5.0  # seconds for a page to be acknowledged; a session that is silent for 9 s is ended
+_log = structlog.get_logger()
+
+
+class CatchingUp:
+    """Runs beside a stretch of a term. `on_caught_up` is called when the leader has to pause for `finish`."""
+
+    def __init__(
+        self, settings: Settings, withheld: Sequence[Withheld], limits: Limits, on_caught_up: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._withheld = {one.part: one for one in withheld}
+        self._limits = limits
+        self._on_caught_up = on_caught_up
+        self._not_before = dict.fromkeys(self._withheld, 0.0)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="catching-up", daemon=True)
+        self.caught_up: Part | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return once it has ended."""
+        self._stop.set()
+        self._thread.join()
+
+    def finish(self, session: Connection, part: Part) -> None:
+        """Publish the rest of a part that is caught up, while the leader publishes nothing, and let the part go.
+
+        Raises psycopg2.Error, PublishError, FatalProducerError.
+        """
+        self._stop.clear()
+        self._publish(session, part)
+        release(session, part)
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK) and self.caught_up is None:
+            try:
+                self._look()
+            except (psycopg2.Error, KafkaException) as error:
+                _log.warning("catching_up_failed", reason=str(error).strip(), next_try_seconds=LOOK)
+
+    def _look(self) -> None:
+        for part in self._answered():
+            if self._stop.is_set() or time.monotonic() < self._not_before[part]:
+                continue
+            try:
+                with contextlib.closing(open_session(self._settings)) as session:
+                    self._publish(session, part)
+            except (PublishError, FatalProducerError) as error:
+                _log.warning("still_withheld", topic=part.topic, partition=part.partition, reason=str(error))
+                self._not_before[part] = time.monotonic() + TRIED
+                continue
+            if not self._stop.is_set():
+                self.caught_up = part
+                self._on_caught_up()
+                return
+
+    def _answered(self) -> list[Part]:
+        """Those that have a leader, as far as the brokers know."""
+        admin = make_admin(self._settings)
+        abandon(admin)
+        topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
+
+        def is_led(part: Part) -> bool:
+            found = topics.get(part.topic)
+            if found is None or found.error is not None or not found.partitions:
+                return False
+            numbers = found.partitions if part.partition == WHOLE else [part.partition]
+            return all(number in found.partitions and found.partitions[number].leader >= 0 for number in numbers)
+
+        return [part for part in self._withheld if is_led(part)]
+
+    def _publish(self, session: Connection, part: Part) -> None:
+        """Page by page until nothing is left, or until it is told to stop."""
+        is_careful, is_over = False, False
+        while not (is_over or self._stop.is_set()):
+            publisher = Publisher(self._settings, is_careful=is_careful)
+            try:
+                is_over = self._publish_pages(session, part, publisher)
+            except BatchRefusedError:
+                is_careful = True
+            finally:
+                publisher.abandon()
+
+    def _publish_pages(self, session: Connection, part: Part, publisher: Publisher) -> bool:
+        """Whether nothing was left."""
+        while not self._stop.is_set():
+            began = time.monotonic()
+            withheld = self._withheld[part]
+            is_new = withheld.cursor.target is None
+            page = read_next(session, withheld.cursor, self._limits, self._stop.wait)
+            rows = [row for row in page.rows if part.has(row)]
+            if rows:
+                self._send(session, Page(rows, page.cursor), part, publisher)
+            self._withheld[part] = replace(withheld, cursor=page.cursor)
+            save_withheld(session, self._withheld[part], len(rows))
+            if is_new and page.cursor.target is None:
+                return True  # everything that was visible when it was read
+            self._stop.wait(time.monotonic() - began)
+        return False
+
+    def _send(self, session: Connection, page: Page, part: Part, publisher: Publisher) -> None:
+        publisher.publish(page, partition=part.partition)
+        deadline = time.monotonic() + SETTLED
+        while not (settled := publisher.take_settled(0.01)):
+            if time.monotonic() > deadline or self._stop.is_set():
+                message = f"nothing was acknowledged for {SETTLED:g} s"
+                raise PublishError(message)
+        for one in settled:
+            settle_page(session, one, self._stop.wait)

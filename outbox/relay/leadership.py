@@ -1,0 +1,75 @@
+"""One relay's time as the leader: stretches of publishing, between which it is settled what is withheld.
+
+A stretch that finds a partition without a leader, or a topic that is not there, ends; what belongs to it is withheld
+from the stored cursor on, and the next stretch goes on from there with a new producer, in the same session. Nothing
+of the part is in that producer: the old one is purged, and what of it Kafka may still take late are copies.
+"""
+
+import threading
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.relay.catching_up import CatchingUp
+from outbox.relay.cursor import Cursor
+from outbox.relay.publisher import Publisher, WithheldError
+from outbox.relay.reader import Limits
+from outbox.relay.term import PAGES_AHEAD, Term
+from outbox.relay.withheld import load_withheld, whole_topics, withhold
+from outbox.settings import Settings
+
+MEMORY_OF_A_PAGE = 4 * PAGES_AHEAD  # a part of HERALD_MEMORY: all pages that are ahead or in flight have a quarter
+
+
+class Leadership:
+    """Publishes from `cursor` on until told to stop, for some pages carefully, or until something ends the term."""
+
+    def __init__(
+        self, session: Connection, cursor: Cursor, settings: Settings, *, poll: float, is_careful: bool
+    ) -> None:
+        self._session = session
+        self._cursor = cursor
+        self._settings = settings
+        self._poll = poll
+        self._is_careful = is_careful
+        self._limits = Limits(settings.page_size, settings.memory // MEMORY_OF_A_PAGE)
+        self._term: Term | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Raises what ends a term."""
+        while self._publish_stretch(stop):
+            pass
+
+    def renew(self) -> None:
+        """Have it go on with a new producer."""
+        if self._term is not None:
+            self._term.renew.set()
+
+    def is_answered_or_ends(self) -> bool:
+        """As the term has it."""
+        return self._term is None or self._term.is_answered_or_ends()
+
+    def _publish_stretch(self, stop: threading.Event) -> bool:
+        """Whether another one follows."""
+        withheld = load_withheld(self._session, self._cursor)
+        publisher = Publisher(self._settings, is_careful=self._is_careful, withheld=withheld)
+        pages = PAGES_AHEAD if self._is_careful else None
+        term = Term(self._session, self._cursor, publisher, limits=self._limits, poll=self._poll, pages=pages)
+        self._term = term
+        catching_up = CatchingUp(self._settings, withheld, self._limits, term.pause.set)
+        if withheld:
+            catching_up.start()
+        try:
+            term.run(stop)
+        except WithheldError as error:
+            parts = {part: error.parts.get(part, "no leader anywhere") for part in whole_topics(error.parts, withheld)}
+            withhold(self._session, term.cursor, parts)
+            return True
+        finally:
+            self._cursor = term.cursor
+            publisher.abandon()
+            if withheld:
+                catching_up.stop()
+        if catching_up.caught_up is None or stop.is_set():
+            return False
+        catching_up.finish(self._session, catching_up.caught_up)
+        return True

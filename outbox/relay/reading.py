@@ -1,0 +1,24 @@
+"""The next page of the log, without what cannot be read."""
+
+from collections.abc import Callable
+
+import structlog
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.conviction import is_away, text_of
+from outbox.relay.cursor import Cursor
+from outbox.relay.reader import Limits, Page, read_page
+from outbox.relay.unreadable import read_around
+
+_log = structlog.get_logger()
+
+
+def read_next(connection: Connection, place: Cursor, limits: Limits, pause: Callable[[float], object]) -> Page:
+    """Read it; rows that cannot be read are set aside. Raises what is no row's fault."""
+    try:
+        return read_page(connection, place, limits)
+    except Exception as error:
+        if is_away(error):
+            raise
+        _log.warning("page_unreadable", reason=text_of(error), next="by halves, to find the rows", exc_info=error)
+        return read_around(connection, place, limits, pause)

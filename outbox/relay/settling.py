@@ -1,0 +1,17 @@
+"""What is written for a page before a cursor passes it."""
+
+from collections.abc import Callable
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.relay.publisher import InFlight
+from outbox.relay.refusals import record_refusals
+from outbox.relay.set_aside import Aside, set_aside
+
+
+def settle_page(connection: Connection, page: InFlight, pause: Callable[[float], object]) -> None:
+    """Record what will never be published of it. Raises psycopg2.Error."""
+    if page.refused:
+        record_refusals(connection, page.refused, pause)
+    if page.unfit:
+        set_aside(connection, [Aside(row[0], row[1], "unpublishable", why) for row, why in page.unfit])

@@ -1,0 +1,142 @@
+"""What Kafka does not take now, of one partition or of a whole topic: a cursor of its own behind the relay's cursor.
+
+The relay's cursor passes these rows and publishes none of them. Their own cursor begins where the relay's stood when
+they were withheld, and follows what is caught up. Only once it has come as far as the relay does the row go.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import structlog
+from confluent_kafka.admin import TopicMetadata
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from outbox.partitioner import partition_of
+from outbox.relay.cursor import NAME, Cursor
+from outbox.relay.reader import Row
+
+WHOLE = -1  # every partition of a topic
+_log = structlog.get_logger()
+
+
+class Part(NamedTuple):
+    """A partition of a topic that has `partitions`, or the whole topic."""
+
+    topic: str
+    partition: int
+    partitions: int
+
+    def has(self, row: Row) -> bool:
+        """Whether a row is to be published there; one without a key goes wherever somebody leads."""
+        if row[3] != self.topic:
+            return False
+        if self.partition == WHOLE:
+            return True
+        return row[4] is not None and partition_of(row[4].encode(), self.partitions) == self.partition
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A part, and the cursor up to which it is published."""
+
+    part: Part
+    cursor: Cursor
+
+
+# The whole takes over from its partitions, at the cursor of the one that is furthest behind.
+_WITHHOLD = """
+WITH main AS (SELECT previous, target, last_position FROM relay_cursor WHERE name = %(name)s AND epoch = %(epoch)s),
+parts AS (
+    DELETE FROM relay_withheld WHERE topic = %(topic)s AND %(partition)s = -1 AND EXISTS (SELECT FROM main)
+    RETURNING previous, target, last_position, waiting
+),
+oldest AS (
+    SELECT previous, target, last_position FROM (TABLE main UNION ALL SELECT previous, target, last_position FROM parts)
+        AS known
+    ORDER BY pg_snapshot_xmax(previous), last_position LIMIT 1
+)
+INSERT INTO relay_withheld (topic, partition, partitions, previous, target, last_position, waiting, reason)
+SELECT %(topic)s, %(partition)s, %(partitions)s, previous, target, last_position,
+    (SELECT coalesce(sum(waiting), 0) FROM parts), %(reason)s
+FROM oldest WHERE EXISTS (SELECT FROM main)
+ON CONFLICT DO NOTHING
+"""
+
+
+def withhold(connection: Connection, cursor: Cursor, parts: Mapping[Part, str]) -> None:
+    """Withhold these from the stored cursor on, each for its reason; nothing where another relay has moved it."""
+    with connection.cursor() as statement:
+        for part, reason in parts.items():
+            values = {**part._asdict(), "name": NAME, "epoch": cursor.epoch, "reason": reason}
+            statement.execute(_WITHHOLD, values)
+            _log.warning("withheld", topic=part.topic, partition=part.partition, reason=reason)
+
+
+def load_withheld(connection: Connection, cursor: Cursor) -> list[Withheld]:
+    """Everything that is withheld; `cursor` is the relay's, whose floor holds here too."""
+    with connection.cursor() as statement:
+        statement.execute(
+            "SELECT topic, partition, partitions, previous::text, target::text, last_position FROM relay_withheld"
+            " ORDER BY topic, partition"
+        )
+        found = statement.fetchall()
+    return [
+        Withheld(Part(*row[:3]), replace(cursor, previous=row[3], target=row[4], last_position=row[5])) for row in found
+    ]
+
+
+def save_withheld(connection: Connection, withheld: Withheld, published: int) -> None:
+    """Note how far it is published."""
+    cursor = withheld.cursor
+    with connection.cursor() as statement:
+        statement.execute(
+            "UPDATE relay_withheld SET previous = %s::pg_snapshot, target = %s::pg_snapshot, last_position = %s,"
+            " waiting = greatest(waiting - %s, 0) WHERE topic = %s AND partition = %s",
+            (cursor.previous, cursor.target, cursor.last_position, published, *withheld.part[:2]),
+        )
+
+
+def release(connection: Connection, part: Part) -> None:
+    """From now on the relay publishes it again with all else."""
+    with connection.cursor() as statement:
+        statement.execute("DELETE FROM relay_withheld WHERE topic = %s AND partition = %s", part[:2])
+    _log.info("withheld_no_longer", topic=part.topic, partition=part.partition)
+
+
+def count_waiting(connection: Connection, passed: Mapping[Part, int]) -> None:
+    """Add what the relay's cursor has passed of each."""
+    with connection.cursor() as statement:
+        for part, count in passed.items():
+            statement.execute(
+                "UPDATE relay_withheld SET waiting = waiting + %s WHERE topic = %s AND partition = %s",
+                (count, *part[:2]),
+            )
+
+
+def whole_topics(parts: Iterable[Part], known: Sequence[Withheld]) -> set[Part]:
+    """The same parts; where with what is withheld already no partition of a topic is left, the whole topic."""
+    wanted = set(parts)
+    for topic, partitions in {(part.topic, part.partitions) for part in wanted if part.partition != WHOLE}:
+        of_topic = {one for one in (*wanted, *(withheld.part for withheld in known)) if one.topic == topic}
+        if len({one.partition for one in of_topic}) >= partitions:
+            wanted = {one for one in wanted if one.topic != topic} | {Part(topic, WHOLE, 0)}
+    return wanted
+
+
+def find_unavailable(
+    topics: Mapping[str, TopicMetadata], wanted: Iterable[str], known: Sequence[Part]
+) -> dict[Part, str]:
+    """Of the topics that are wanted: those that do not exist, and partitions without a leader, but for known ones."""
+    found: dict[Part, str] = {}
+    for name in wanted:
+        topic = topics.get(name)
+        if topic is None or not topic.partitions:
+            found[Part(name, WHOLE, 0)] = "no such topic"
+            continue
+        # keys of a topic of which something is withheld are told apart as before
+        partitions = next((part.partitions for part in known if part.topic == name), len(topic.partitions))
+        for number, partition in topic.partitions.items():
+            if partition.leader < 0 and number < partitions:
+                found[Part(name, number, partitions)] = "no leader"
+    return {part: reason for part, reason in found.items() if part not in known}
