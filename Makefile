@@ -68,6 +68,8 @@ proof: $(STAMP) ## The long search for what breaks Herald, four hours on Apache 
 	$(BIN)/python -m tests.faults records --records $(RECORDS)
 	$(BIN)/python -m tests.faults requests --requests $(REQUESTS)
 	$(BIN)/python -m tests.faults rows --rows $(ROWS)
+	$(BIN)/python -m tests.faults fenced
+	$(BIN)/python -m tests.faults large
 	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.faults table
 	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_killed_calls.py
 	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/model/test_model.py -k whatever
