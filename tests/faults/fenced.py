@@ -190,5 +190,6 @@ def describe(found: Sequence[Course], *, has_patience: bool) -> str:
         "accepted and not published, where it went on": sum(one.lost for one in found),
         "terms ended": sum(one.terms_ended for one in found),
     }
-    head = f"{machine()}. {'With' if has_patience else 'Without'} the patience, the embedded broker behind a door."
+    where = machine().partition(" (fsync")[0]
+    head = f"{where}. {'With' if has_patience else 'Without'} the patience, the embedded broker behind a door."
     return paragraphs([head, table(("", "measured"), figures)])
