@@ -69,8 +69,10 @@ class CatchingUp:
         while not self._stop.wait(LOOK) and self.caught_up is None:
             try:
                 self._look()
-            except (psycopg2.Error, KafkaException) as error:
-                _log.warning("catching_up_failed", reason=str(error).strip(), next_try_seconds=LOOK)
+            except Exception as error:  # noqa: BLE001 - whatever it is, this part waits on and the next look comes
+                is_known = isinstance(error, psycopg2.Error | KafkaException)
+                reason, cause = str(error).strip() or type(error).__name__, None if is_known else error
+                _log.warning("catching_up_failed", reason=reason, next_try_seconds=LOOK, exc_info=cause)
 
     def _look(self) -> None:
         for part in self._answered():

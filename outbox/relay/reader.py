@@ -42,7 +42,8 @@ _TOTALS = f"""
 # One statement, so that the snapshot it reports is the one it reads by: two would lose what commits in between.
 # Below the floor stands another cluster's past, and what was being written during the rebase: its positions were given
 # out before, and its transactions were in progress. (A row of the past with the same id is published once more.)
-# A row with the id of a transaction that has not begun was forged: it would be read again and again until then.
+# A row that can be seen, and has the id of a transaction that is not over, was forged or comes from another cluster: it
+# would be read again and again until then.
 # Positions are sorted before rows are fetched, or the planner joins the whole log by hash.
 _FRESH = f"""
 WITH fresh AS (
@@ -54,6 +55,7 @@ WITH fresh AS (
     SELECT position, stream_id, version, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL
       AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot)))
+      AND pg_visible_in_snapshot(transaction_id, pg_current_snapshot())
 ),
 page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position LIMIT %(size)s),
 bounded AS MATERIALIZED (SELECT * FROM (SELECT *, {_TOTALS} FROM page) AS totals {_FITS})

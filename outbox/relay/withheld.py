@@ -44,7 +44,9 @@ class Withheld:
     cursor: Cursor
 
 
-# The whole takes over from its partitions, at the cursor of the one that is furthest behind.
+# The whole takes over from its partitions, at the snapshot of whoever is furthest behind, and from its beginning: how
+# far one has come within a difference says nothing of the others. Of two snapshots with the same end, the one that saw
+# more in progress is older.
 _WITHHOLD = """
 WITH main AS (SELECT previous, target, last_position FROM relay_cursor WHERE name = %(name)s AND epoch = %(epoch)s),
 parts AS (
@@ -52,9 +54,10 @@ parts AS (
     RETURNING previous, target, last_position, waiting
 ),
 oldest AS (
-    SELECT previous, target, last_position FROM (TABLE main UNION ALL SELECT previous, target, last_position FROM parts)
-        AS known
-    ORDER BY pg_snapshot_xmax(previous), last_position LIMIT 1
+    SELECT previous, CASE WHEN count(*) OVER () = 1 THEN target END AS target,
+        CASE WHEN count(*) OVER () = 1 THEN last_position ELSE 0 END AS last_position
+    FROM (TABLE main UNION ALL SELECT previous, target, last_position FROM parts) AS known
+    ORDER BY pg_snapshot_xmax(previous), (SELECT count(*) FROM pg_snapshot_xip(previous)) DESC LIMIT 1
 )
 INSERT INTO relay_withheld (topic, partition, partitions, previous, target, last_position, waiting, reason)
 SELECT %(topic)s, %(partition)s, %(partitions)s, previous, target, last_position,

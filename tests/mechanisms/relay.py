@@ -27,6 +27,17 @@ REMOVALS = (
         (f"{READER}::test_a_row_of_a_transaction_that_has_not_begun_is_not_read_again_and_again",),
     ),
     Removal(
+        "a transaction under way is not read",
+        (
+            Edit(
+                "outbox/relay/reader.py",
+                "      AND pg_visible_in_snapshot(transaction_id, pg_current_snapshot())\n",
+                "",
+            ),
+        ),
+        (f"{READER}::test_a_row_with_the_id_of_a_transaction_under_way_is_not_read_again_and_again",),
+    ),
+    Removal(
         "nothing waits for xmin",
         (
             Edit(

@@ -145,6 +145,23 @@ def test_a_row_of_a_transaction_that_has_not_begun_is_not_read_again_and_again(
     assert [row[0] for row in page.rows] == [str(good)]
 
 
+def test_a_row_with_the_id_of_a_transaction_under_way_is_not_read_again_and_again(
+    database: str, session: Connection
+) -> None:
+    """After a dump was restored, ids of its past are given out once more."""
+    with connected(database) as writer, connected(database) as other:
+        ((running,),) = fetch(other, "SELECT pg_current_xact_id()::text")
+        (restored,) = accepted(writer, notification())
+        execute(writer, "ALTER TABLE outbox DISABLE TRIGGER USER")
+        execute(writer, "UPDATE outbox SET transaction_id = %s WHERE stream_id = %s", running, str(restored))
+        first = by_snapshots(session, cursors.load(session), 10)
+
+        again = by_snapshots(session, first.cursor, 10)
+
+    assert [row[0] for row in first.rows] == [str(restored)]
+    assert again.rows == []
+
+
 def test_a_stored_cursor_goes_on_in_the_middle_of_a_difference(database: str, session: Connection) -> None:
     with connected(database) as writer:
         messages = accepted(writer, *(notification() for _ in range(7)))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.acceptance import make_acceptance
 from outbox.kafka import make_admin
 from outbox.partitioner import partition_of
+from outbox.relay import cursor as cursors
 from outbox.relay.sieve import Sieve
-from outbox.relay.withheld import WHOLE, Part, Withheld, whole_topics
+from outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, whole_topics, withhold
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, fetch, make_settings, status_of
 from tests.relay.test_relay import Topic, headers
@@ -141,6 +143,27 @@ def test_of_a_topic_without_any_leader_the_whole_is_withheld() -> None:
     assert whole_topics(parts, []) == parts
     known = [Withheld(Part("a", 1, 3), None)]  # type: ignore[arg-type]  # its cursor is of no account
     assert whole_topics(parts, known) == {Part("a", WHOLE, 0)}
+
+
+def test_the_whole_begins_where_the_part_furthest_behind_has_read_nothing_of_its_difference(
+    connection: Connection,
+) -> None:
+    """How far one part has come within a difference says nothing of what the relay has passed of another."""
+    main = cursors.load(connection)
+    for previous, part in (("100:110:101", 0), ("100:110:101,105", 1)):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO relay_withheld (topic, partition, partitions, previous, target, last_position, reason)"
+                " VALUES ('a', %s, 3, %s, '200:200:', 9990, 'no leader')",
+                (part, previous),
+            )
+    main = cursors.save(connection, replace(main, previous="150:150:"))
+
+    withhold(connection, main, {Part("a", WHOLE, 0): "no such topic"})
+
+    (found,) = load_withheld(connection, main)
+    assert (found.part, found.cursor.previous) == (Part("a", WHOLE, 0), "100:110:101,105")
+    assert (found.cursor.target, found.cursor.last_position) == (None, 0)
 
 
 def test_what_has_no_key_goes_to_partitions_that_are_not_withheld() -> None:
