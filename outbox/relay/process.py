@@ -179,7 +179,8 @@ def _reach_kafka(session: Connection, settings: Settings, stop: threading.Event)
             abandon(admin)
             if time.monotonic() > deadline:
                 raise
-            _log.warning("waiting", what="Kafka", reason=explanation(error), next_try_seconds=PAUSE)
+            what = f"Kafka at {settings.kafka_bootstrap_servers}"
+            _log.warning("waiting", what=what, reason=explanation(error), next_try_seconds=PAUSE)
         sessions.speak(session)
         stop.wait(PAUSE)
     return None

@@ -15,9 +15,12 @@ MESSAGES = 200
 FEW = 64
 NONE = 8  # the numbers below are all taken
 GIVEN_BACK = "SELECT count(*) FROM messages WHERE key LIKE 'u-%%' AND uncounted > 0"
-COUNTED = (
-    "SELECT sum(attempts), sum(attempts - uncounted), max(attempts - uncounted) FROM messages WHERE key LIKE 'u-%%'"
-)
+# an attempt under way is neither burned nor given back yet
+COUNTED = """
+SELECT sum(attempts), sum(counted), max(counted)
+FROM messages, LATERAL (SELECT attempts - uncounted - (status = 'sending')::integer AS counted) AS one
+WHERE key LIKE 'u-%%'
+"""
 
 
 def limit(herald: Herald, descriptors: int) -> None:
