@@ -3,6 +3,8 @@
 A body that does not fit is refused and may come again; one that is larger than all of the budget passes alone.
 """
 
+HELD = "body_bytes"  # in a request's state: what it has taken of the budget
+
 
 class Budget:
     """Counts bytes; used by one event loop."""

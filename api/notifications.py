@@ -72,7 +72,7 @@ async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]
     bulk, body = await read_json(request, _BULK_DECODER, max_bytes=max_bytes)
     request_key = await request_key_of(request, body)
     acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request))
-    with room_for(resources, sum(one.size for one in acceptances)):
+    with room_for(request, sum(one.size for one in acceptances)):
         del bulk, body  # while it waits for its commit, a bulk is held once and not three times
         receipt = await resources.committer.submit(acceptances, request_key)
     return bulk_accepted(receipt, [one.deliver_at for one in acceptances], ttl=resources.settings.idempotency_ttl)

@@ -13,11 +13,10 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.budget import HELD
 from api.door import Door
 from api.limits import FREE_BODY, LINGER, MOST_PIPELINED
 from api.refusals import refusal
-
-HELD = "body_bytes"  # in a request's state: what it has taken of the budget
 
 
 class Reading(Enum):

@@ -10,7 +10,7 @@ from litestar import Request
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from sqlalchemy import Engine
 
-from api.budget import Budget
+from api.budget import HELD, Budget
 from api.problems import unavailable
 from outbox.committer import Committer
 from outbox.settings import Settings
@@ -38,9 +38,10 @@ class Resources:
 
 
 @contextmanager
-def room_for(resources: Resources, size: int) -> Iterator[None]:
-    """Hold that many bytes more. Raises ProblemError: 503."""
-    if not resources.budget.take(size):
+def room_for(request: Request[Any, Any, Any], size: int) -> Iterator[None]:
+    """Hold that many bytes more, beside those of the request's own body. Raises ProblemError: 503."""
+    resources = resources_of(request)
+    if not resources.budget.take(size, own=request.scope["state"].get(HELD, 0)):
         raise unavailable("too many large bodies at once, try again")
     try:
         yield

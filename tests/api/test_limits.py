@@ -171,6 +171,15 @@ def test_a_bulk_that_grows_beyond_the_budget_by_expansion_is_refused(committer: 
     assert budget.held == 1
 
 
+def test_a_bulk_that_with_its_own_body_exceeds_the_budget_passes_alone(committer: FakeCommitter) -> None:
+    budget = Budget(MEGABYTE)
+    item = b'{"user_id":"1","event":"e","content":"%s"}' % (b"x" * 5000)
+    with serving(make_settings(NOWHERE), committer, budget) as port, Caller(port) as alone:
+        alone.post(b'{"items":[%s]}' % b",".join([item] * 150), path="/notifications/bulk")
+
+        assert status_of(alone.read_head()) == 202
+
+
 def test_many_requests_at_once_on_one_connection_are_bounded(serve: Serve) -> None:
     with Caller(serve()) as caller:
         caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
