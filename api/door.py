@@ -8,11 +8,14 @@ has waited longest makes room, so that good clients are served while others hold
 import asyncio
 from typing import Protocol
 
+import structlog
+
 from api.budget import Budget
 from api.limits import Limits
 from api.refusals import Refusals
 
 LOOK = 0.5  # seconds between two looks
+_log = structlog.get_logger()
 
 
 class Guest(Protocol):
@@ -52,8 +55,11 @@ class Door:
             self._watch = loop.call_later(LOOK, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watch = loop.call_later(LOOK, self._look, loop)
         now = loop.time()
         for guest, since in list(self.waiting.items()):
-            guest.end_if_late(now, since)
+            try:
+                guest.end_if_late(now, since)
+            except Exception:  # noqa: BLE001 - one that fails leaves the others their limits
+                _log.exception("guest_not_ended")
         self.refusals.report(now)
-        self._watch = loop.call_later(LOOK, self._look, loop)

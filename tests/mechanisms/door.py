@@ -41,7 +41,7 @@ REMOVALS = (
     ),
     Removal(
         "a request has a time",
-        (Edit("api/door.py", "            guest.end_if_late(now, since)\n", "            pass\n"),),
+        (Edit("api/door.py", "                guest.end_if_late(now, since)\n", "                pass\n"),),
         (
             f"{LIMITS}::test_a_header_that_does_not_come_in_time_is_refused",
             f"{LIMITS}::test_a_body_that_does_not_come_in_time_is_refused_and_not_accepted",
