@@ -107,7 +107,7 @@ class Scheduler:
                 if duty.again is not None:
                     duty.due = time.monotonic() + duty.again
             self._succeed(duty)
-        except Exception as error:  # noqa: BLE001 - a task is a user's code: it must not end the scheduler
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a task is a user's code: it must not end the scheduler
             self._fail(duty, error)
 
     @staticmethod
@@ -116,7 +116,7 @@ class Scheduler:
             _log.info("duty_recovered", duty=duty.name or duty.act.__name__, failures=duty.failures)
         duty.failures, duty.told_at = 0, -math.inf
 
-    def _fail(self, duty: Duty, error: Exception) -> None:
+    def _fail(self, duty: Duty, error: Exception | SystemExit) -> None:
         """Only this duty waits. The first failure in a row is logged with its traceback, then one a minute."""
         duty.failures += 1
         duty.due = max(duty.due, time.monotonic() + REST)

@@ -1,5 +1,6 @@
 """The scheduler and its tasks: what runs when, and what a failing one costs."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -79,6 +80,14 @@ def test_a_task_that_fails_runs_again_and_stops_no_other(start: Start) -> None:
     start(Duty(0.01, bad, name="bad"), Duty(0.01, good, name="good"))
 
     assert bad.ran(2)
+    assert good.ran(2)
+
+
+def test_a_task_that_calls_for_an_exit_ends_no_more_than_its_turn(start: Start) -> None:
+    good = Counter()
+
+    start(Duty(0.01, lambda _connection: sys.exit(1), name="bad"), Duty(0.01, good, name="good"))
+
     assert good.ran(2)
 
 
