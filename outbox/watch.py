@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
+import structlog
 from psycopg2.extensions import connection, cursor
 
 MARGIN = 1.0  # seconds beyond the server's own limit, for its answer to arrive
@@ -29,6 +30,7 @@ _watched: "weakref.WeakSet[WatchedConnection]" = weakref.WeakSet()
 _lock = threading.Lock()
 _started = threading.Lock()
 _never = threading.Event()
+_log = structlog.get_logger()
 
 
 class WatchedCursor(cursor):
@@ -86,9 +88,10 @@ class WatchedConnection(connection):
                 silent_since = self._busy_since
                 self._shut()
         if late > 0 and not self._is_cancelled:
-            self._is_cancelled = True
-            # a thread of its own: in a network that swallows everything it is never answered either
-            threading.Thread(target=self._ask_to_cancel, name="cancel", daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # no thread can be started now: the next look tries again
+                # a thread of its own: in a network that swallows everything it is never answered either
+                threading.Thread(target=self._ask_to_cancel, name="cancel", daemon=True).start()
+                self._is_cancelled = True
         return silent_since
 
     def end_if_unheard(self, since: float) -> None:
@@ -125,8 +128,15 @@ def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], co
 def _run() -> None:
     while True:
         _never.wait(LOOK)
-        with _lock:
-            found = list(_watched)
-        silent = [since for one in found if (since := one.end_if_late()) is not None]
-        for one in found if silent else ():
-            one.end_if_unheard(max(silent))
+        try:
+            _look()
+        except Exception:  # noqa: BLE001 - without this thread nothing has a limit any more
+            _log.exception("watch_failed")
+
+
+def _look() -> None:
+    with _lock:
+        found = list(_watched)
+    silent = [since for one in found if (since := one.end_if_late()) is not None]
+    for one in found if silent else ():
+        one.end_if_unheard(max(silent))

@@ -1,8 +1,10 @@
 """A connection whose network swallows everything is given up in time."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from unittest.mock import Mock
 
 import psycopg2
 import pytest
@@ -11,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from outbox.database import connect_watched, is_outage, make_engine
 from outbox.settings import Settings
-from outbox.watch import WatchedConnection
+from outbox.watch import GRACE, WatchedConnection
 from tests.outbox.connections import fetch, make_settings
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
@@ -100,6 +102,18 @@ def test_who_was_heard_since_another_fell_silent_is_left_alone(
 
         assert lost.exception()
         assert fetch(heard, "SELECT 1") == [(1,)]
+
+
+def test_where_no_thread_can_be_started_it_is_shut_in_time_and_cancelled_once_one_can(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(make_settings(server.url())) as connection:
+        with monkeypatch.context() as patched, connection.watched():
+            patched.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+            connection.limit = -2 * GRACE
+            assert connection.end_if_late() is not None
+
+        assert not connection._is_cancelled  # noqa: SLF001 - that it tries again shows nowhere else
 
 
 def test_who_rests_between_two_statements_is_left_alone(settings: Settings) -> None:
