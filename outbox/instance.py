@@ -65,7 +65,9 @@ def read_instance(connection: Connection) -> Instance:
 def adopt_settings(connection: Connection, settings: Settings) -> None:
     """Store the source of the first process that starts; commits. What is stored stays."""
     with connection.cursor() as cursor:
-        cursor.execute(_ADOPT, (settings.source,))
+        cursor.execute("SELECT FROM instance WHERE source IS NULL")
+        if cursor.rowcount:  # an UPDATE of no row is refused as well where the database is read-only
+            cursor.execute(_ADOPT, (settings.source,))
     connection.commit()
 
 

@@ -14,7 +14,7 @@ import structlog
 import tenacity
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect, is_shared, reason
+from outbox.database import connect, is_outage, is_shared, reason
 from outbox.fitness import UnfitError, pooler, read_facts, refuse_unfit
 from outbox.instance import adopt_settings, stay_home
 from outbox.settings import Settings
@@ -40,10 +40,15 @@ def wait_until(
     on: type[Exception] | tuple[type[Exception], ...],
     stop: threading.Event,
 ) -> None:
-    """Call `probe` until it no longer raises `on`, with exponential backoff up to 30 s; ends once `stop` is set.
+    """Call `probe` until it raises neither `on` nor an outage of the database; ends once `stop` is set.
+
+    The backoff is exponential, up to 30 s.
 
     Raises UnfitError at once: waiting mends nothing.
     """
+
+    def mends(error: BaseException) -> bool:
+        return (isinstance(error, on) or is_outage(error)) and not isinstance(error, UnfitError)
 
     def tell(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -51,7 +56,7 @@ def wait_until(
         _log.warning("waiting", what=what, reason=str(error).strip(), next_try_seconds=wait)
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error, on) and not isinstance(error, UnfitError)),
+        retry=tenacity.retry_if_exception(mends),
         wait=tenacity.wait_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
         sleep=tenacity.sleep_using_event(stop),
         stop=tenacity.stop_when_event_set(stop),

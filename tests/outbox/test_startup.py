@@ -1,0 +1,33 @@
+"""What a process that starts waits for."""
+
+import threading
+from contextlib import closing
+from unittest.mock import Mock
+
+import psycopg2
+import pytest
+
+from outbox import startup
+from outbox.instance import adopt_settings, read_instance
+from outbox.startup import NotMigratedError, wait_until
+from tests.outbox.connections import make_settings
+
+
+def test_a_source_that_is_stored_is_read_where_nothing_can_be_written(database: str) -> None:
+    with closing(psycopg2.connect(database)) as connection:
+        settings = make_settings(database)
+        adopt_settings(connection, settings)
+        connection.set_session(readonly=True)
+
+        adopt_settings(connection, settings)
+
+        assert read_instance(connection).source == settings.source
+
+
+def test_a_start_waits_for_every_outage_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "FIRST_WAIT", 0.0)
+    probe = Mock(side_effect=[psycopg2.errors.ReadOnlySqlTransaction(), None])
+
+    wait_until(probe, what="the database", on=NotMigratedError, stop=threading.Event())
+
+    assert probe.call_count == 2
