@@ -26,8 +26,10 @@ REFUSALS = frozenset(
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.INVALID_MSG,
         KafkaError.INVALID_MSG_SIZE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.INVALID_RECORD,
         KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
         KafkaError._INVALID_ARG,  # noqa: SLF001 - librdkafka's name
     }
 )

@@ -3,7 +3,8 @@
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from pipeline.dead_letters import DeadLetterError, DeadLetters
+from outbox.relay.publisher import REFUSED_AS_BATCH
+from pipeline.dead_letters import REFUSALS, DeadLetterError, DeadLetters
 from tests.pipeline.records import NOW, arrival
 from tests.pipeline.topics import first_record, make_topics
 from tests.servers.ports import free_port
@@ -84,6 +85,10 @@ def test_a_dead_letter_that_kafka_refuses_in_every_form_stops_no_other(
 
     assert first_record(kafka, "dead_letters").value() == b"junk"
     assert "dead_letter_refused" in capsys.readouterr().out
+
+
+def test_what_the_relay_takes_for_refused_is_refused_here_too() -> None:
+    assert REFUSED_AS_BATCH <= REFUSALS
 
 
 def test_a_dead_letter_that_nobody_acknowledges_is_an_error() -> None:
