@@ -21,6 +21,8 @@ def hidden_control(text: str) -> str | None:
 
     A text with more than 5 layers of encoded words counts as hiding one: `too many layers`.
     """
+    if text.isascii() and text.isprintable() and "=?" not in text:
+        return None  # nearly every text, and it needs no look at each character
     for _ in range(ROUNDS):
         if control := _control(text):
             return control
