@@ -94,8 +94,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_PIPELINED:
             detail = f"more than {MOST_PIPELINED} requests at once on one connection"
             self._stop(LimitError(HTTPStatus.SERVICE_UNAVAILABLE, "pipelined", detail))
-        self._reading, self._unparsed, self._size = Reading.BODY, 0, 0
         super().on_headers_complete()
+        self._reading, self._unparsed, self._size = Reading.BODY, 0, 0
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body on, if there is room for it."""

@@ -189,6 +189,15 @@ def test_many_requests_at_once_on_one_connection_are_bounded(serve: Serve) -> No
     assert answers.count(b"HTTP/1.1 200") < 100
 
 
+def test_a_second_request_that_is_refused_with_its_header_is_told_why(serve: Serve) -> None:
+    with Caller(serve()) as caller:
+        caller.post()
+        first = caller.read_head()
+        caller.sendall(b"GET http://x:y/ HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        assert (status_of(first), b"HTTP/1.1 400" in caller.read_all()) == (202, True)
+
+
 def test_what_is_not_http_is_refused_as_a_problem(serve: Serve) -> None:
     with Caller(serve()) as caller:
         caller.sendall(b"\x16\x03\x01 hello\r\n\r\n")
