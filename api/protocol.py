@@ -47,6 +47,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused: LimitError | None = None
         self._began = 0.0  # when the request began that is being read
         self._arrived = 0  # bytes in the piece that is being parsed
+        self._is_behind = False  # whether the request that is being read began in a piece behind another
         self._unparsed = 0  # bytes since the request began, or since the last piece of a body
         self._size = 0  # bytes of the body so far
 
@@ -67,6 +68,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._reading is Reading.NO_MORE:
             return
         self._arrived = len(data)
+        if self._reading is Reading.NOTHING:
+            self._is_behind = False
         self._unparsed += self._arrived
         try:
             self.parser.feed_data(data)
@@ -80,7 +83,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins; uvicorn's parser calls this and the next."""
         super().on_message_begin()
-        self._reading, self._began, self._unparsed = Reading.HEAD, self.loop.time(), self._arrived
+        self._reading, self._began = Reading.HEAD, self.loop.time()
+        self._unparsed = 0 if self._is_behind else self._arrived  # how much of the piece is another's is not known
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers, which follow a body, nobody reads."""
@@ -89,7 +93,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
-        if self._unparsed > self._limits.header_bytes and self._head_size() > self._limits.header_bytes:
+        is_suspect = self._is_behind or self._unparsed > self._limits.header_bytes
+        if is_suspect and self._head_size() > self._limits.header_bytes:
             self._stop(_too_long(self._limits.header_bytes))
         if len(self.pipeline) >= MOST_PIPELINED:
             detail = f"more than {MOST_PIPELINED} requests at once on one connection"
@@ -113,7 +118,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """From now on it is this server's turn, unless it has answered already."""
         super().on_message_complete()
-        self._reading = Reading.NOTHING
+        self._reading, self._is_behind = Reading.NOTHING, True
         self._door.waiting.pop(self, None)
         if self.cycle.response_complete:
             self._door.waiting[self] = self.loop.time()

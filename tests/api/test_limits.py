@@ -54,6 +54,15 @@ def test_a_long_header_within_the_limit_is_taken(serve: Serve) -> None:
         assert status_of(caller.read_head()) == 202
 
 
+def test_a_header_that_begins_behind_a_body_is_not_charged_for_it(serve: Serve) -> None:
+    body = GOOD + b" " * 60_000
+    with Caller(serve(max_header=8192)) as caller:
+        caller.post(body + HEAD, length=len(body))
+        caller.sendall(b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD)
+
+        assert caller.read_all().count(b"HTTP/1.1 202") == 2
+
+
 def test_trailers_are_bounded_too(serve: Serve) -> None:
     with Caller(serve(max_header=2048)) as caller:
         caller.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nX-Trailer: " % (len(GOOD), GOOD))
