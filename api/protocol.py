@@ -131,6 +131,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if not self.pipeline:
+            if self._reading is Reading.NO_MORE and self._refused:
+                self._say(self._refused)  # it came behind those that were taken
             self._door.waiting.setdefault(self, self.loop.time())
             return
         cycle, app = self.pipeline.pop()
@@ -141,7 +143,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server ends: finish what is being answered."""
         super().shutdown()
-        if self._reading is Reading.NO_MORE:
+        if self._reading is Reading.NO_MORE and self in self._door.waiting:
             self.transport.close()
 
     def end_if_late(self, now: float, since: float) -> None:
@@ -192,12 +194,17 @@ class LimitedProtocol(HttpToolsProtocol):
         raise why
 
     def _refuse(self, why: LimitError) -> None:
-        """Answer, listen no more, and close once the client has had the time to read why."""
+        """Answer, behind the requests that were taken; listen no more, and close once the client could read why."""
         self._door.refusals.count(why.kind, self.loop.time())
         cycle, is_body = self.cycle, self._reading is Reading.BODY
-        self._reading = Reading.NO_MORE
-        if cycle and not cycle.response_complete and (cycle.response_started or self.pipeline or not is_body):
-            self.transport.abort()  # the answer to an earlier request is under way
+        self._reading, self._refused = Reading.NO_MORE, why
+        if cycle and is_body and self.pipeline:
+            self._give_back(self.pipeline.popleft()[0])  # the newest: what is refused was taken with its header
+            return
+        if cycle and not cycle.response_complete and not is_body:
+            return  # earlier requests are being answered
+        if cycle and not cycle.response_complete and cycle.response_started:
+            self.transport.abort()  # half an answer to this one is under way
             return
         if cycle and not cycle.response_complete:
             cycle.disconnected = True  # for its handler, the client is gone

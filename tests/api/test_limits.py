@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.budget import Budget
-from api.limits import BACKLOG, limits_of
+from api.limits import BACKLOG, MOST_PIPELINED, limits_of
 from api.refusals import Refusals
 from tests.api.conftest import NOWHERE, make_settings
 from tests.api.fakes import FakeCommitter
@@ -61,6 +61,14 @@ def test_a_header_that_begins_behind_a_body_is_not_charged_for_it(serve: Serve) 
         caller.sendall(b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD)
 
         assert caller.read_all().count(b"HTTP/1.1 202") == 2
+
+
+def test_a_header_beyond_the_limit_is_refused_behind_a_body_too(serve: Serve) -> None:
+    with Caller(serve(max_header=2048)) as caller:
+        caller.post(GOOD + HEAD + b"X-Long: " + b"x" * 4000 + b"\r\n\r\n", length=len(GOOD))
+        answer = caller.read_all()
+
+    assert (status_of(answer), answer.count(b"HTTP/1.1 431")) == (202, 1)
 
 
 def test_trailers_are_bounded_too(serve: Serve) -> None:
@@ -196,6 +204,25 @@ def test_many_requests_at_once_on_one_connection_are_bounded(serve: Serve) -> No
         answers = caller.read_all()
 
     assert answers.count(b"HTTP/1.1 200") < 100
+
+
+def test_those_taken_before_one_too_many_are_answered_and_then_told_why(serve: Serve) -> None:
+    with Caller(serve()) as caller:
+        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        answer = caller.read_all()
+
+    assert answer.count(b"HTTP/1.1 200") == MOST_PIPELINED + 1
+    assert answer.rpartition(b"HTTP/1.1 ")[2].startswith(b"503 ")
+
+
+def test_those_taken_before_a_body_too_large_are_answered_and_then_told_why(serve: Serve) -> None:
+    with Caller(serve(max_body=4096, max_bulk_body=4096)) as caller:
+        caller.sendall(
+            b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD + b"Content-Length: 5000\r\n\r\n" + b"x" * 5000
+        )
+        answer = caller.read_all()
+
+    assert (status_of(answer), answer.count(b"HTTP/1.1 413")) == (200, 1)
 
 
 def test_a_second_request_that_is_refused_with_its_header_is_told_why(serve: Serve) -> None:
