@@ -165,12 +165,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def make_room(self) -> None:
         """Another needs its place."""
-        self._door.refusals.count("connections", self.loop.time())
         if self._reading in {Reading.NOTHING, Reading.NO_MORE}:
+            self._door.refusals.count("connections", self.loop.time())
             self.transport.abort()
             return
-        self._say(_no_place(self._limits.connections))
-        self.transport.close()
+        self._refuse(_no_place(self._limits.connections))
+        self.transport.close()  # at once where its client reads, else when LINGER is over
 
     def turn_away(self) -> None:
         """There is no place for it."""

@@ -1,15 +1,21 @@
 """What the server does with callers that send too much, too slowly, or nothing at all."""
 
+import asyncio
 import contextlib
 import resource
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import uvicorn
 from structlog.testing import capture_logs
+from uvicorn.server import ServerState
 
 from api.budget import Budget
-from api.limits import BACKLOG, MOST_PIPELINED, limits_of
+from api.door import Door, Guest
+from api.limits import BACKLOG, LINGER, MOST_PIPELINED, limits_of
+from api.protocol import LimitedProtocol
 from api.refusals import Refusals
 from tests.api.conftest import NOWHERE, make_settings
 from tests.api.fakes import FakeCommitter
@@ -232,6 +238,22 @@ def test_a_second_request_that_is_refused_with_its_header_is_told_why(serve: Ser
         caller.sendall(b"GET http://x:y/ HTTP/1.1\r\nHost: x\r\n\r\n")
 
         assert (status_of(first), b"HTTP/1.1 400" in caller.read_all()) == (202, True)
+
+
+def test_one_that_makes_room_and_does_not_read_why_is_ended() -> None:
+    settings, transport = make_settings(NOWHERE, max_connections=1), Mock(spec=asyncio.Transport)
+    loop = Mock(spec=asyncio.AbstractEventLoop, **{"time.return_value": 0.0})
+    door = Door(limits_of(settings), Budget(1))
+    config = uvicorn.Config(lambda _scope, _receive, _send: None, ws="none", log_config=None)
+    config.load()
+    silent = LimitedProtocol(door, config=config, server_state=ServerState(), app_state={}, _loop=loop)
+    silent.connection_made(transport)
+    silent.data_received(HEAD)
+
+    door.enter(Mock(spec=Guest), 2, loop)
+    silent.end_if_late(LINGER + 1, door.waiting[silent])
+
+    transport.abort.assert_called_once_with()
 
 
 def test_what_is_not_http_is_refused_as_a_problem(serve: Serve) -> None:
