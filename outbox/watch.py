@@ -122,7 +122,11 @@ def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], co
     with _lock:
         _watched.add(opened)
     if _started.acquire(blocking=False):  # for good: one thread, with the first connection
-        threading.Thread(target=_run, name="watch", daemon=True).start()
+        try:
+            threading.Thread(target=_run, name="watch", daemon=True).start()
+        except RuntimeError:  # no thread can be started now: the next connection tries again
+            _started.release()
+            raise
 
 
 def _run() -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from outbox import watch
 from outbox.database import connect_watched, is_outage, make_engine
 from outbox.settings import Settings
 from outbox.watch import GRACE, WatchedConnection
@@ -114,6 +115,19 @@ def test_where_no_thread_can_be_started_it_is_shut_in_time_and_cancelled_once_on
             assert connection.end_if_late() is not None
 
         assert not connection._is_cancelled  # noqa: SLF001 - that it tries again shows nowhere else
+
+
+def test_where_the_watch_cannot_be_started_the_next_connection_tries_again(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Lock()
+    monkeypatch.setattr(watch, "_started", started)
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+
+    with pytest.raises(RuntimeError):
+        connect_watched(make_settings(server.url()), "test")
+
+    assert not started.locked()
 
 
 def test_who_rests_between_two_statements_is_left_alone(settings: Settings) -> None:
