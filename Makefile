@@ -14,6 +14,7 @@ RECORDS ?= 50000
 REQUESTS ?= 100000
 ROWS ?= 2000
 CALL_KILLS ?= 100
+POSTS ?= 1000
 SEEDS ?= 100000
 
 # The first Python that is new enough and can make an environment (Debian ships venv apart).
@@ -70,6 +71,7 @@ proof: $(STAMP) ## The long search for what breaks Herald, four hours on Apache 
 	$(BIN)/python -m tests.faults rows --rows $(ROWS)
 	$(BIN)/python -m tests.faults fenced
 	$(BIN)/python -m tests.faults large
+	$(BIN)/python -m tests.faults poolers --posts $(POSTS)
 	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.faults table
 	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_killed_calls.py
 	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/model/test_model.py -k whatever

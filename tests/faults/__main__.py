@@ -14,6 +14,7 @@ from tests.faults import courses, long_transaction, recovery
 from tests.faults import fenced as fences
 from tests.faults import large as large_messages
 from tests.faults import outage as outages
+from tests.faults import poolers as pools
 from tests.faults.court import opened_court
 from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
@@ -21,10 +22,12 @@ from tests.faults.points import describe as describe_points
 from tests.faults.points import visit_all
 from tests.faults.report import record, recorded
 from tests.faults.scene import durable_scene
+from tests.faults.world import IMPATIENT
 from tests.fuzz import flood as floods
 from tests.fuzz import log_flood
 from tests.fuzz.siege import besiege
 from tests.fuzz.siege import describe as describe_siege
+from tests.servers import pgbouncer
 from tests.servers.postgres import DURABLE, PostgresServer
 
 OF_EACH = 2
@@ -190,6 +193,22 @@ def fenced(seeds: int, at_once: int, *, without_patience: bool, is_recorded: boo
         assert any(one.published_after is None for one in found), "the seeds show nothing"
         return
     assert all(one.published_after is not None and not one.lost for one in found)
+
+
+@main.command()
+@click.option("--posts", type=click.IntRange(2), default=1000, show_default=True, help="Accepted at each place.")
+@record_option
+def poolers(posts: int, *, is_recorded: bool) -> None:
+    """Put PgBouncer before each process, and kill PostgreSQL wherever all can run."""
+    if not pgbouncer.PROGRAM:
+        message = "PgBouncer is not installed (Debian: apt-get install pgbouncer)"
+        raise click.ClickException(message)
+    with durable_scene(IMPATIENT, of_each=1) as scene, scene.fleet.running():
+        trial = pools.Trial(scene, posts)
+        rows = trial.try_all()
+    finish("poolers", pools.describe(rows, trial.verdict, posts=posts), is_recorded=is_recorded)
+    trial.verdict.assert_clean()
+    assert all(row.is_right for row in rows)
 
 
 @main.command()

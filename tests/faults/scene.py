@@ -35,6 +35,7 @@ class Scene:
     provider: Provider
     keeps_records: bool = True  # Kafka loses nothing: it can be compared with the log, and keeps the order
     network: Proxy | None = None  # between the first relay and PostgreSQL
+    server: PostgresServer | None = None  # where it is the scene's own
 
     @property
     def database(self) -> str:
@@ -89,4 +90,4 @@ def durable_scene(settings: dict[str, str], *, of_each: int, has_network: bool =
             fleet = Fleet(folder, server.url("faults"), kafka.bootstrap_servers, of_each=of_each, settings=settings)
             if has_network:
                 fleet.members["relay-1"].tell(DATABASE_URL=server.url_by(network.port, "faults"))
-            yield Scene(fleet, provider, network=network if has_network else None)
+            yield Scene(fleet, provider, network=network if has_network else None, server=server)

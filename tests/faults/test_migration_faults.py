@@ -1,4 +1,4 @@
-"""A migration under load, the release before beside the next one, and a pooler in between.
+"""A migration under load, the release before beside the next one, and a pooler that comes in between.
 
 The release before is the last commit before the newest migration.
 """
@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT, migrate
 from tests.faults.course import endure
+from tests.faults.poolers import REFUSES
 from tests.faults.world import DATABASE, World, made_world, only_in_all
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
@@ -87,11 +88,13 @@ def upgraded(world: World) -> Iterator[None]:
 
 
 @only_in_all
-def test_a_pooler_in_transaction_mode_before_api_and_pipeline_loses_nothing(world: World) -> None:
+def test_a_pooler_in_transaction_mode_that_comes_before_api_and_pipeline_is_an_outage_and_loses_nothing(
+    world: World,
+) -> None:
     with Pooler(world.database, size=SESSIONS) as pooler:
         endure(
             world,
-            "api and pipeline by way of a pool in transaction mode",
+            "a pool in transaction mode comes before api and pipeline at work, which refuse it",
             lambda world: pooled(world, pooler),
             lasts=6.0,
         )
@@ -99,9 +102,14 @@ def test_a_pooler_in_transaction_mode_before_api_and_pipeline_loses_nothing(worl
 
 @contextmanager
 def pooled(world: World, pooler: Pooler) -> Iterator[None]:
-    """For a while: the pool is written in Python, and shares its core with the load."""
-    for pair in ("api-postgres", "pipeline-postgres"):
-        world.proxies[pair].lead_to(pooler.port)
+    """For a while: both say what is wrong, and nothing is accepted before they have PostgreSQL itself again."""
+    through = ("api", "pipeline")
+    for role in through:
+        world.proxies[f"{role}-postgres"].lead_to(pooler.port)
+    for role in through:
+        world.scene.fleet.members[f"{role}-1"].wait_for(REFUSES, STARTED)
+    accepted = world.ledger.accepted
     yield
+    assert world.ledger.accepted == accepted, "the API has worked through the pool"
     for proxy in world.of("postgres"):
         proxy.lead_to(world.server.socket)
