@@ -29,11 +29,24 @@ CREATE TABLE relay_withheld (
 """
 
 
+REFUSE_LOSS = """
+LOCK TABLE relay_withheld;
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM relay_withheld) THEN
+        RAISE EXCEPTION 'relay_withheld stands for records that are not yet published: wait until the relay has'
+            ' caught up and the table is empty';
+    END IF;
+END $$;
+"""
+
+
 def upgrade() -> None:
     """Add the table."""
     op.execute(CREATE)
 
 
 def downgrade() -> None:
-    """Take it away; what it stands for would never be published: it must be empty."""
+    """Take it away where it is empty: nothing else knows what it stands for."""
+    op.execute(REFUSE_LOSS)
     op.execute("DROP TABLE relay_withheld")

@@ -84,6 +84,21 @@ def test_downgrade_leaves_nothing_behind(database: str) -> None:
         assert fetch(connection, "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == []
 
 
+def test_what_is_withheld_is_not_taken_away_by_a_downgrade(database: str) -> None:
+    with connected(database) as connection:
+        execute(
+            connection,
+            "INSERT INTO relay_withheld (topic, partition, partitions, previous, last_position, reason)"
+            " VALUES ('notifications', -1, 0, '1:1:', 0, 'no such topic')",
+        )
+
+        done = run_alembic(database, "downgrade", "0012")
+
+        assert done.returncode != 0
+        assert "records that are not yet published" in done.stderr
+        assert fetch(connection, "SELECT topic FROM relay_withheld") == [("notifications",)]
+
+
 def test_concurrent_upgrades_wait_for_each_other(empty_database: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: run_alembic(empty_database, "upgrade", "head"), range(4)))
