@@ -7,6 +7,7 @@ import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.conviction import insist, narrow
+from outbox.events import Requested
 from outbox.relay.reader import Row
 from outbox.relay.set_aside import Aside, set_aside
 from outbox.relay.unpublishable import is_request
@@ -16,12 +17,12 @@ _log = structlog.get_logger()
 _REJECT = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 refused AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, request integer, reason text)
+    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, version integer, request integer, reason text)
 ),
 locked AS MATERIALIZED (
     SELECT m.id, r.reason
     FROM refused AS r JOIN messages AS m ON m.id = r.id
-    WHERE m.status = 'pending' AND m.request = r.request
+    WHERE m.status = 'pending' AND m.request = r.request AND r.version <= m.version
     ORDER BY m.id
     FOR NO KEY UPDATE OF m
 ),
@@ -37,9 +38,10 @@ SELECT id, version, 'message.rejected', jsonb_build_object('reason', reason), up
 """
 
 
-_UNKNOWN = """
-SELECT asked.id::text FROM unnest(%s::uuid[]) AS asked(id)
-WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = asked.id)
+# A message knows every version up to its own: what stands beyond was written by somebody else.
+_FOREIGN = """
+SELECT asked.id::text, asked.version FROM unnest(%s::uuid[], %s::integer[]) AS asked(id, version)
+WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = asked.id AND asked.version <= m.version)
 """
 
 
@@ -52,15 +54,19 @@ def record_refusals(
     """
     for row, reason in refused:
         _log.error("record_rejected", message=row[0], version=row[1], topic=row[3], reason=reason)
-    requests = [one for one in refused if is_request(one[0][7])]
-    others = [_aside(one, one[1]) for one in refused if not is_request(one[0][7])]
+    requests = [one for one in refused if _asks(one[0])]
+    others = [_aside(one, one[1]) for one in refused if not _asks(one[0])]
     if requests:
         others += _reject_all(connection, requests, pause)
     set_aside(connection, others)
 
 
+def _asks(row: Row) -> bool:
+    return row[2] == Requested.TYPE and is_request(row[7])
+
+
 def _reject_all(connection: Connection, requests: list[Refused], pause: Callable[[float], object]) -> list[Aside]:
-    """Those that cannot be recorded, and those of messages that do not exist."""
+    """Those that cannot be recorded, and those that no message has made."""
 
     def reject(some: Sequence[Refused]) -> None:
         _reject(connection, some)
@@ -72,15 +78,20 @@ def _reject_all(connection: Connection, requests: list[Refused], pause: Callable
     if found.excused:
         found = insist(found, reject, probe, pause)
     with connection.cursor() as cursor:
-        cursor.execute(_UNKNOWN, ([row[0] for row, _ in requests],))
-        unknown = {stream for (stream,) in cursor}
-    nobodys = [_aside(one, one[1]) for one in requests if one[0][0] in unknown]
-    return nobodys + [_aside(one.item, one.error) for one in found.convicted if one.item[0][0] not in unknown]
+        cursor.execute(_FOREIGN, ([row[0] for row, _ in requests], [row[1] for row, _ in requests]))
+        foreign = set(cursor)
+    nobodys = [_aside(one, one[1]) for one in requests if one[0][:2] in foreign]
+    return nobodys + [_aside(one.item, one.error) for one in found.convicted if one.item[0][:2] not in foreign]
 
 
 def _reject(connection: Connection, some: Sequence[Refused]) -> None:
     requests = [
-        {"id": row[0], "request": int(row[7] or 0), "reason": f"Kafka refused the record: {reason}"}
+        {
+            "id": row[0],
+            "version": row[1],
+            "request": int(row[7] or 0),
+            "reason": f"Kafka refused the record: {reason}",
+        }
         for row, reason in some
     ]
     with connection.cursor() as cursor:

@@ -9,7 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from uuid_utils.compat import uuid7
 
 from outbox.relay import cursor as cursors
-from outbox.relay.reader import LARGEST, Limits, read_page
+from outbox.relay.reader import LARGEST, Limits, Row, read_page
 from outbox.relay.refusals import record_refusals
 from outbox.relay.session import open_session
 from outbox.relay.unreadable import read_around
@@ -216,6 +216,22 @@ def test_a_refusal_of_no_message_is_set_aside(session: Connection, writer: Conne
 
     assert status_of(writer, known) == "dead"
     assert fetch(writer, ASIDE) == [(stranger, "refused", "too large")]
+
+
+def test_a_forged_row_that_is_refused_ends_no_message(session: Connection, writer: Connection) -> None:
+    (known,) = accepted(writer, notification())
+    for version, kind in ((98, "message.requested"), (99, "message.sent")):
+        write(writer, id=str(known), version=version, type=kind, payload='"' + "x" * LARGEST + '"')
+    cursor = cursors.load(session)
+    refused: list[tuple[Row, str]] = []
+    while (page := read_page(session, cursor, Limits(1))).rows or page.refused or page.cursor.target is not None:
+        refused += page.refused
+        cursor = page.cursor
+
+    record_refusals(session, refused, lambda _: None)
+
+    assert status_of(writer, known) == "pending"
+    assert [(stream, reason) for stream, reason, _ in fetch(writer, ASIDE)] == [(str(known), "refused")] * 2
 
 
 def test_a_message_whose_request_is_set_aside_is_not_requested_again(writer: Connection) -> None:
