@@ -15,9 +15,10 @@ from dataclasses import replace
 import psycopg2
 import structlog
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, TopicMetadata
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.kafka import ANSWER_TIMEOUT, abandon, make_admin
+from outbox.kafka import ANSWER_TIMEOUT, abandon, is_silence, make_admin
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
 from outbox.relay.reader import Limits, Page
 from outbox.relay.reading import read_next
@@ -35,6 +36,8 @@ _log = structlog.get_logger()
 class CatchingUp:
     """Runs beside a stretch of a term. `on_caught_up` is called when the leader has to pause for `finish`."""
 
+    _admin: AdminClient  # from `start` on
+
     def __init__(
         self, settings: Settings, withheld: Sequence[Withheld], limits: Limits, on_caught_up: Callable[[], None]
     ) -> None:
@@ -49,21 +52,24 @@ class CatchingUp:
 
     def start(self) -> None:
         """Begin to look."""
+        self._admin = make_admin(self._settings)
         self._thread.start()
 
     def stop(self) -> None:
         """Return once it has ended."""
         self._stop.set()
         self._thread.join()
+        abandon(self._admin)
 
-    def finish(self, session: Connection, part: Part) -> None:
+    def finish(self, session: Connection, part: Part, stop: threading.Event) -> None:
         """Publish the rest of a part that is caught up, while the leader publishes nothing, and let the part go.
 
-        Raises psycopg2.Error, PublishError, FatalProducerError.
+        Where `stop` is set the part stays withheld. Raises psycopg2.Error, PublishError, FatalProducerError.
         """
-        self._stop.clear()
+        self._stop = stop
         self._publish(session, part)
-        release(session, part)
+        if not stop.is_set():
+            release(session, part)
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK) and self.caught_up is None:
@@ -92,9 +98,7 @@ class CatchingUp:
 
     def _answered(self) -> list[Part]:
         """Those that have a leader, as far as the brokers know."""
-        admin = make_admin(self._settings)
-        abandon(admin)
-        topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
+        topics = self._ask_for_topics()
 
         def is_led(part: Part) -> bool:
             found = topics.get(part.topic)
@@ -104,6 +108,16 @@ class CatchingUp:
             return all(number in found.partitions and found.partitions[number].leader >= 0 for number in numbers)
 
         return [part for part in self._withheld if is_led(part)]
+
+    def _ask_for_topics(self) -> dict[str, TopicMetadata]:
+        """Raises KafkaException; a client that nobody answered may never connect again (librdkafka 2.12)."""
+        try:
+            return self._admin.list_topics(timeout=ANSWER_TIMEOUT).topics
+        except KafkaException as error:
+            if is_silence(error):
+                abandon(self._admin)
+                self._admin = make_admin(self._settings)
+            raise
 
     def _publish(self, session: Connection, part: Part) -> None:
         """Page by page until nothing is left, or until it is told to stop."""
@@ -131,7 +145,8 @@ class CatchingUp:
             save_withheld(session, self._withheld[part], len(rows))
             if is_new and page.cursor.target is None:
                 return True  # everything that was visible when it was read
-            self._stop.wait(time.monotonic() - began)
+            if self.caught_up is None:  # otherwise nobody reads beside it, and all wait for it
+                self._stop.wait(time.monotonic() - began)
         return False
 
     def _send(self, session: Connection, page: Page, part: Part, publisher: Publisher) -> None:

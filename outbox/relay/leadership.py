@@ -71,5 +71,5 @@ class Leadership:
                 catching_up.stop()
         if catching_up.caught_up is None or stop.is_set():
             return False
-        catching_up.finish(self._session, catching_up.caught_up)
+        catching_up.finish(self._session, catching_up.caught_up, stop)
         return True
