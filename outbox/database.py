@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from outbox.fitness import SERVER, Check, Facts, read_facts, refuse_unfit
+from outbox.fitness import FOR_WORK, Check, Facts, read_facts, refuse_unfit
 from outbox.instance import stay_home
 from outbox.pooler import session_of, shares_sessions
 from outbox.session_settings import set_up
@@ -33,10 +33,10 @@ C = TypeVar("C", bound=Connection)
 def connect(settings: Settings, application_name: str) -> Connection:
     """Open a connection of one's own.
 
-    Raises psycopg2.OperationalError within `connect_timeout` seconds, and UnfitError, which is one, where Herald cannot
-    work, or in a copy of its database.
+    Raises psycopg2.OperationalError within `connect_timeout` seconds; of its kind are StandbyError and, where Herald
+    cannot work, or in a copy of its database, UnfitError.
     """
-    return _at_home(connect_anywhere(settings, application_name, checks=SERVER), settings)
+    return _at_home(connect_anywhere(settings, application_name, checks=FOR_WORK), settings)
 
 
 def connect_anywhere(settings: Settings, application_name: str, *, checks: Iterable[Check]) -> Connection:
@@ -54,7 +54,7 @@ def connect_watched(settings: Settings, application_name: str) -> WatchedConnect
     """
     opened = _open(settings, application_name, WatchedConnection)
     _watch(opened, settings)
-    return _at_home(_prepare(opened, settings, SERVER), settings)
+    return _at_home(_prepare(opened, settings, FOR_WORK), settings)
 
 
 def make_engine(settings: Settings, application_name: str) -> Engine:

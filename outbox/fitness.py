@@ -1,6 +1,7 @@
 """Whether Herald can work over a connection, asked before anything is set: each check answers with a sentence, or not.
 
 A sentence names what is wrong and the cure. Who finds one ends at its start; once at work, it counts as an outage.
+A standby always does: during a fail-over the address may lead to one for some seconds.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,6 +22,10 @@ SELECT pg_backend_pid(), pg_is_in_recovery(), getdatabaseencoding(), current_set
 
 class UnfitError(psycopg2.OperationalError):
     """Herald cannot work over this connection; the text is one sentence that names the cure."""
+
+
+class StandbyError(psycopg2.OperationalError):
+    """The address leads to a standby, as during a fail-over: waited for like a server that is absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def read_facts(opened: Connection) -> Facts:
 
 
 def refuse_unfit(facts: Facts, checks: Iterable[Check]) -> None:
-    """Raises UnfitError with the first sentence."""
+    """Raises UnfitError with the first sentence, or what a check raises."""
     for check in checks:
         if sentence := check(facts):
             raise UnfitError(sentence)
@@ -87,6 +92,12 @@ def primary(facts: Facts) -> str | None:
         "DATABASE_URL names a standby in recovery, where nothing can be written: let it name the primary (if this one"
         " is to become it: SELECT pg_promote())"
     )
+
+
+def promoted(facts: Facts) -> None:
+    """The same for who can wait. Raises StandbyError."""
+    if sentence := primary(facts):
+        raise StandbyError(sentence)
 
 
 def encoding(facts: Facts) -> str | None:
@@ -139,4 +150,5 @@ def takes_tables(facts: Facts) -> str | None:
 
 NOTHING: tuple[Check, ...] = ()
 SERVER: tuple[Check, ...] = (pooler, version, primary, encoding, strings, triggers)
+FOR_WORK: tuple[Check, ...] = (pooler, version, promoted, encoding, strings, triggers)
 FOR_MIGRATIONS: tuple[Check, ...] = (*SERVER, takes_tables)

@@ -44,7 +44,7 @@ REMOVALS = (
         (
             f"{FITNESS}::test_a_pool_is_recognised_however_it_chooses",
             f"{FITNESS}::test_a_pool_that_was_refused_has_been_told_nothing",
-            f"{FITNESS}::test_a_standby_is_refused",
+            f"{FITNESS}::test_a_standby_is_not_migrated",
         ),
     ),
     Removal(

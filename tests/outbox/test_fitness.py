@@ -1,5 +1,6 @@
 """Where Herald cannot work, every process says so at its start, in one sentence that names the cure."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from uuid import uuid4
@@ -8,13 +9,15 @@ import psycopg2
 import pytest
 
 from outbox.database import connect, connect_anywhere, is_outage
-from outbox.fitness import FOR_MIGRATIONS, Facts, UnfitError, read_facts, strings, version
+from outbox.fitness import FOR_MIGRATIONS, Facts, StandbyError, UnfitError, read_facts, strings, version
+from outbox.relay.process import run
 from outbox.startup import refuse_shared
 from tests.conftest import StartHerald
 from tests.outbox.connections import connected, execute, make_settings
 from tests.servers.eventually import eventually
 from tests.servers.pgbouncer import PgBouncer, needs_pgbouncer
 from tests.servers.pooler import Pooler
+from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer, standby_of
 
 ENDED = 30.0  # seconds until a process has refused
@@ -107,10 +110,36 @@ def test_a_database_that_cannot_hold_every_text_is_refused(
     assert_refused(start_herald, process, latin_database, "has the encoding LATIN1")
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-def test_a_standby_is_refused(process: str, own_server: PostgresServer, start_herald: StartHerald) -> None:
+def test_a_standby_is_not_migrated(own_server: PostgresServer, start_herald: StartHerald) -> None:
     with standby_of(own_server) as standby:
-        assert_refused(start_herald, process, standby.url(), "DATABASE_URL names a standby in recovery")
+        assert_refused(start_herald, "migrate", standby.url(), "DATABASE_URL names a standby in recovery")
+
+
+def test_a_standby_is_waited_for_until_it_is_promoted(own_server: PostgresServer, start_herald: StartHerald) -> None:
+    with standby_of(own_server) as standby:
+        started = [start_herald(process, DATABASE_URL=standby.url(), **KAFKA) for process in ("relay", "pipeline")]
+        started.append(start_herald("api", "--port", str(free_port()), DATABASE_URL=standby.url(), **KAFKA))
+        for process in started:
+            process.wait_for("DATABASE_URL names a standby in recovery", ENDED)
+
+        standby.promote()
+
+        for process in started:
+            process.wait_for("the tables are missing", ENDED)
+
+
+def test_a_relay_at_work_takes_a_standby_for_an_outage(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, led_to = threading.Event(), []
+
+    def lead(*_: object, **__: object) -> None:
+        led_to.append("a standby")
+        stop.set()
+        raise StandbyError(led_to[-1])
+
+    monkeypatch.setattr("outbox.relay.process.lead", lead)
+
+    assert run(make_settings(database, **KAFKA), stop) == 0
+    assert led_to == ["a standby"]
 
 
 def test_triggers_that_do_not_fire_are_refused(server: PostgresServer, database: str) -> None:
@@ -170,4 +199,5 @@ def changed(facts: Facts, **others: object) -> Facts:
 
 
 def test_what_turns_out_at_work_counts_as_an_outage() -> None:
-    assert is_outage(UnfitError("a standby"))
+    assert is_outage(UnfitError("another encoding"))
+    assert is_outage(StandbyError("a standby"))
