@@ -7,14 +7,16 @@ of the part is in that producer: the old one is purged, and what of it Kafka may
 
 import threading
 
+from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.kafka import ANSWER_TIMEOUT, ask_anew
 from outbox.relay.catching_up import CatchingUp
 from outbox.relay.cursor import Cursor
 from outbox.relay.publisher import Publisher, WithheldError
 from outbox.relay.reader import Limits
 from outbox.relay.term import PAGES_AHEAD, Term
-from outbox.relay.withheld import load_withheld, whole_topics, withhold
+from outbox.relay.withheld import Withheld, find_shrunk, load_withheld, whole_topics, withhold
 from outbox.settings import Settings
 
 MEMORY_OF_A_PAGE = 4 * PAGES_AHEAD  # a part of HERALD_MEMORY: all pages that are ahead or in flight have a quarter
@@ -50,7 +52,7 @@ class Leadership:
 
     def _publish_stretch(self, stop: threading.Event) -> bool:
         """Whether another one follows."""
-        withheld = load_withheld(self._session, self._cursor)
+        withheld = self._load_withheld()
         publisher = Publisher(self._settings, is_careful=self._is_careful, withheld=withheld)
         pages = PAGES_AHEAD if self._is_careful else None
         term = Term(self._session, self._cursor, publisher, limits=self._limits, poll=self._poll, pages=pages)
@@ -73,3 +75,17 @@ class Leadership:
             return False
         catching_up.finish(self._session, catching_up.caught_up, stop)
         return True
+
+    def _load_withheld(self) -> list[Withheld]:
+        """Parts of a topic that has fewer partitions by now become the whole topic: keys go elsewhere in it."""
+        withheld = load_withheld(self._session, self._cursor)
+        if not withheld:
+            return []
+        try:
+            topics = ask_anew(self._settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT)).topics
+        except KafkaException:
+            return withheld  # a later stretch asks again
+        if shrunk := find_shrunk(topics, [one.part for one in withheld]):
+            withhold(self._session, self._cursor, shrunk)
+            return load_withheld(self._session, self._cursor)
+        return withheld

@@ -61,6 +61,7 @@ ALONE = {"batch.num.messages": 1}
 NO_TOPIC_NOW = frozenset(
     {
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - librdkafka's name
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - it was made anew with fewer than the sieve goes by
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
     }

@@ -143,3 +143,12 @@ def find_unavailable(
             if partition.leader < 0 and number < partitions:
                 found[Part(name, number, partitions)] = "no leader"
     return {part: reason for part, reason in found.items() if part not in known}
+
+
+def find_shrunk(topics: Mapping[str, TopicMetadata], known: Iterable[Part]) -> dict[Part, str]:
+    """The topics that have fewer partitions now than when parts of them were withheld: made anew, each as a whole."""
+    return {
+        Part(part.topic, WHOLE, 0): "made anew with fewer partitions"
+        for part in known
+        if part.topic in topics and 0 < len(topics[part.topic].partitions) < part.partitions
+    }

@@ -14,10 +14,13 @@ from outbox.acceptance import make_acceptance
 from outbox.kafka import make_admin
 from outbox.partitioner import partition_of
 from outbox.relay import cursor as cursors
+from outbox.relay.publisher import Publisher, WithheldError
+from outbox.relay.reader import Limits, read_page
 from outbox.relay.sieve import Sieve
 from outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, whole_topics, withhold
+from outbox.topics import make_topics
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, fetch, make_settings, status_of
+from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, status_of
 from tests.relay.test_relay import Topic, headers
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
@@ -174,3 +177,39 @@ def test_what_has_no_key_goes_to_partitions_that_are_not_withheld() -> None:
 
     assert [partition for _, partition in sent] == [0, 2, 0, 2]
     assert not kept
+
+
+def test_parts_of_a_topic_that_was_made_anew_with_fewer_partitions_catch_up_as_the_whole(
+    database: str, broker: str, connection: Connection, start_herald: StartHerald
+) -> None:
+    write(connection, 1)
+    for partition in (DEAD, PARTITIONS - 1):
+        execute(
+            connection,
+            "INSERT INTO relay_withheld (topic, partition, partitions, previous, last_position, reason)"
+            " VALUES ('notifications', %s, %s, '1:1:', 0, 'no leader')",
+            partition,
+            PARTITIONS,
+        )
+
+    start_herald("relay", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=broker, HERALD_PARTITIONS="2")
+
+    topic = Topic(broker)
+    eventually(lambda: by_key(topic.read()).keys() == {*KEYS, None}, LEADS)
+    eventually(lambda: not withheld(connection), LEADS)
+
+
+def test_a_partition_that_does_not_exist_withholds_its_topic(
+    database: str, broker: str, connection: Connection
+) -> None:
+    settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=broker, HERALD_PARTITIONS=2)
+    make_topics(make_admin(settings), settings)
+    accepted(connection, make_acceptance("notifications", STUCK[0], b"1"))
+    page = read_page(connection, cursors.load(connection), Limits(1))
+    publisher = Publisher(settings)
+    publisher.publish(page, partition=PARTITIONS)
+
+    with pytest.raises(WithheldError) as ended:
+        eventually(lambda: publisher.take_settled(0.1), LEADS)
+
+    assert list(ended.value.parts) == [Part("notifications", WHOLE, 0)]
