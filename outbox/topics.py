@@ -1,13 +1,16 @@
 """Topics: made when they are missing, and known by their ids, which change when a topic is made anew."""
 
 import json
+import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.kafka import ANSWER_TIMEOUT, answer_to, code
+from outbox.kafka import ANSWER_TIMEOUT, answer_to, code, explanation, is_silence
 from outbox.registry import DEAD_LETTERS, TOPICS
 from outbox.settings import Settings
 
@@ -15,6 +18,9 @@ from outbox.settings import Settings
 # (message.timestamp.after.max.ms), and deletes by that date what it keeps.
 CLUSTERS_DEFAULT = -1  # copies: what default.replication.factor says there
 CONFIG = {"message.timestamp.type": "LogAppendTime"}
+TELL = 60.0  # seconds between two log lines that a topic is refused
+_told: dict[str, float] = {}  # topics that were refused, and when it was said by the monotonic clock
+_log = structlog.get_logger()
 
 
 def names() -> tuple[str, ...]:
@@ -23,36 +29,54 @@ def names() -> tuple[str, ...]:
 
 
 def make_topics(admin: AdminClient, settings: Settings) -> list[str]:
-    """Create the registered topics that do not exist; returns their names. Raises KafkaException."""
+    """Create the registered topics that do not exist; returns their names.
+
+    One that Kafka refuses to make stops no other: it is withheld as missing. Raises KafkaException where none answers.
+    """
     present = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
     missing = [name for name in names() if name not in present]
     if not missing:
         return []
     copies = settings.replication_factor or CLUSTERS_DEFAULT
     wanted = [NewTopic(name, settings.partitions, copies, config=CONFIG) for name in missing]
-    for future in admin.create_topics(wanted, operation_timeout=ANSWER_TIMEOUT).values():
-        _accept_existing(future)
-    return missing
+    asked = admin.create_topics(wanted, operation_timeout=ANSWER_TIMEOUT)
+    return [name for name, future in asked.items() if _is_made(name, future)]
 
 
-def _accept_existing(future: Future[None]) -> None:
+def _is_made(name: str, future: Future[None]) -> bool:
     try:
         answer_to(future)
     except KafkaException as error:
-        if code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+        if is_silence(error):
             raise
+        if code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+            _tell_refused(name, error)
+            return False
+    return True
 
 
-def read_topic_ids(admin: AdminClient) -> dict[str, str]:
-    """The ids of the registered topics that exist. Raises KafkaException."""
+def _tell_refused(name: str, error: KafkaException) -> None:
+    now = time.monotonic()
+    if now - _told.get(name, -TELL) >= TELL:
+        _told[name] = now
+        _log.error("topic_refused", topic=name, reason=explanation(error), consequence="what belongs there waits")
+
+
+def read_topic_ids(admin: AdminClient, stored: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The ids of the registered topics that exist; of one that may not be described, the `stored` one if there is one.
+
+    Raises KafkaException.
+    """
     ids: dict[str, str] = {}
     described = admin.describe_topics(TopicCollection(list(names())), request_timeout=ANSWER_TIMEOUT)
     for name, future in described.items():
         try:
             ids[name] = str(answer_to(future).topic_id)
         except KafkaException as error:
-            if code(error) != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if code(error) not in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED}:
                 raise
+            if code(error) == KafkaError.TOPIC_AUTHORIZATION_FAILED and stored and name in stored:
+                ids[name] = stored[name]
     return ids
 
 

@@ -79,7 +79,7 @@ def check_cursor(cursor: Row | None) -> Checked:
 
 def known_topics(offsets: Offsets, connection: Connection, admin: AdminClient) -> Offsets:
     """Without topics that were made anew: what was committed speaks of other records. Raises KafkaException."""
-    stored, found = load_topic_ids(connection), read_topic_ids(admin)
+    stored, found = _read_ids(connection, admin)
     return {name: numbers for name, numbers in offsets.items() if stored.get(name) in {None, found.get(name)}}
 
 
@@ -89,16 +89,21 @@ def check_topics(connection: Connection, admin: AdminClient) -> Checked:
     It looks every few seconds; a topic made anew just now differs until then, so what differs is looked at twice.
     Raises KafkaException.
     """
-    stored, found = load_topic_ids(connection), read_topic_ids(admin)
+    stored, found = _read_ids(connection, admin)
     if stored and _other(stored, found):
         wait(SECOND_LOOK)
-        stored, found = load_topic_ids(connection), read_topic_ids(admin)
+        stored, found = _read_ids(connection, admin)
     other = _other(stored, found) if stored else []
     looked_at = f"{len(found)} topics" if stored else "no relay has seen any yet"
     says = f"{len(other)} topics are missing, or were made anew, since the relay saw them"
     advice = "a running relay makes them, and requests again what was pending on them: is one running?"
     finding = Finding(check=TOPICS, severity="contradiction", count=len(other), ids=other, says=says, advice=advice)
     return Checked(check=TOPICS, looked_at=looked_at, findings=[finding] if other else [])
+
+
+def _read_ids(connection: Connection, admin: AdminClient) -> tuple[dict[str, str], dict[str, str]]:
+    stored = load_topic_ids(connection)
+    return stored, read_topic_ids(admin, stored)
 
 
 def _other(stored: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

@@ -24,7 +24,8 @@ def watch_topics(
     told, because an idempotent producer may wait for ever for a broker that has forgotten it.
     """
     make_topics(admin, settings)
-    found, stored = read_topic_ids(admin), load_topic_ids(connection)
+    stored = load_topic_ids(connection)
+    found = read_topic_ids(admin, stored)
     gone = deleted(stored, found)
     again = sum(_request_topic(connection, name) for name in gone)
     if gone:
