@@ -47,6 +47,8 @@ class Stage:
         self.server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         if template == "template1":
             migrate(self.server.url(name))
+        else:
+            self.server.execute("SELECT instance_takes_place(true)", name)
         self.server.execute("CHECKPOINT")  # what was written before is not the next measurement's to pay
         return name
 

@@ -26,7 +26,12 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.tansu import Tansu
 
 FOREIGN = {"user_id": "ada", "event": "greeting", "content": "from elsewhere"}
-QUICK = {"HERALD_FETCH_WAIT": "0.01", "HERALD_WINDOW_SECONDS": "0.5", "HERALD_SESSION_TIMEOUT": "3"}
+QUICK = {
+    "HERALD_FETCH_WAIT": "0.01",
+    "HERALD_WINDOW_SECONDS": "0.5",
+    "HERALD_SESSION_TIMEOUT": "3",
+    "HERALD_GROUP": "herald",
+}
 
 
 @dataclass(frozen=True)

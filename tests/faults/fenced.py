@@ -107,6 +107,7 @@ def play(seed: int, steps: Steps, server: PostgresServer, *, patience: float | N
     with TemporaryDirectory(prefix="herald-fenced-", ignore_cleanup_errors=True) as name:
         folder, database = Path(name), f"fenced_{seed}"
         server.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}")
+        server.execute("SELECT instance_takes_place(true)", database)
         settings = {} if patience is None else {"HERALD_KAFKA_PATIENCE": str(patience)}
         try:
             with TroubledBroker(folder, seed=seed) as broker:

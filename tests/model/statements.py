@@ -113,12 +113,13 @@ def claim(
         transaction.lock(message.id)
     fitting = [message for message in fitting if not fits_request or message.request == asked[message.id].request]
     fitting = [message for message in fitting if message.deliver_by is None or message.deliver_by > date(at)]
+    beside = {message.id for message in fitting}
     won: dict[UUID, Claim] = {}
     held: dict[tuple[str, str, str | None], datetime] = {}
     for message in sorted(fitting, key=lambda one: (one.accepted_at, one.id)):
         destination = asked[message.id].destination
         lane = None if message.key is None else (message.topic, message.key, destination)
-        until = _until(transaction, at, message, destination, asked.keys()) if lane is not None else None
+        until = _until(transaction, at, message, destination, beside) if lane is not None else None
         if lane is not None and (until or lane in held):
             if until:
                 held[lane] = max(until, held.get(lane, until))
