@@ -4,7 +4,7 @@ import contextlib
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect_anywhere, read_clock
+from outbox.database import connect_anywhere
 from outbox.fitness import SERVER
 from outbox.instance import read_instance, take_place
 from outbox.kafka import make_admin
@@ -30,8 +30,8 @@ SET previous = excluded.previous, target = NULL, last_position = 0, floor = excl
     timeline = excluded.timeline, cluster_id = excluded.cluster_id, topic_ids = '{}', widths = '{}',
     saved_at = clock_timestamp()
 """
-# a restored row may have this transaction's id from another cluster: what this one requests is new as well
-NOT_YET = "(requested_in <> pg_current_xact_id() OR updated_at < %(begun_at)s)"
+# by who wrote the row: a restored one may name this transaction's id from another cluster as that of its request
+NOT_YET = "xmin <> pg_current_xact_id()::xid"
 
 
 def rebase(settings: Settings, *, as_copy: bool = False) -> int | None:
@@ -61,7 +61,7 @@ def rebase(settings: Settings, *, as_copy: bool = False) -> int | None:
             cursor.execute("TRUNCATE relay_pages")
             cursor.execute("DELETE FROM relay_withheld")  # what is pending is requested again
         again = 0
-        choice = Choice(pending_that(NOT_YET), {"begun_at": read_clock(connection)}, "'lost'", WAITED_FOR)
+        choice = Choice(pending_that(NOT_YET), {}, "'lost'", WAITED_FOR)
         while batch := len(request_again(connection, choice, limit=BATCH)):
             again += batch
         connection.commit()

@@ -7,7 +7,6 @@ from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.claims import Claim, Record, claim
-from outbox.database import read_clock
 from outbox.outcomes import Outcome, record_outcomes
 from outbox.registry import DEAD_LETTERS
 from outbox.relay.rebase import NOT_YET
@@ -18,6 +17,7 @@ from tests.outbox.connections import (
     accepted,
     compared,
     connected,
+    execute,
     fetch,
     make_settings,
     notification,
@@ -127,11 +127,14 @@ def test_an_outcome_that_comes_after_the_next_attempt_began_is_late(connection: 
     assert types_of(connection, message)[-1] == "late"
 
 
-def test_a_restored_request_with_the_id_of_this_transaction_is_requested_again_once(connection: Connection) -> None:
+def test_a_restored_request_with_the_id_of_this_transaction_is_requested_again_once(
+    connection: Connection, database: str
+) -> None:
     (message,) = accepted(connection, notification())
-    choice = Choice(pending_that(NOT_YET), {"begun_at": read_clock(connection)}, "'lost'")
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE messages SET requested_in = pg_current_xact_id()")
+    choice = Choice(pending_that(NOT_YET), {}, "'lost'")
+    ((own,),) = fetch(connection, "SELECT pg_current_xact_id()::text")
+    with connected(database) as other:
+        execute(other, "UPDATE messages SET requested_in = %s", own)
 
     again = [request_again(connection, choice, limit=10) for _ in range(2)]
 
