@@ -67,7 +67,11 @@ REMOVALS = (
     ),
     Removal(
         "a refusal that asks for no message is set aside",
-        (Edit("outbox/relay/refusals.py", "for one in requests if one[0][0] in unknown]", "for one in requests[:0]]"),),
+        (
+            Edit(
+                "outbox/relay/refusals.py", "for one in requests if one[0][:2] in foreign]", "for one in requests[:0]]"
+            ),
+        ),
         (f"{ASIDE}::test_a_refusal_of_no_message_is_set_aside",),
     ),
     Removal(
