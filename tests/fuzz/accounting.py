@@ -53,6 +53,8 @@ def settle(forged: Mapping[Place, Forged], found: Found) -> Account:
     account = Account()
     adopted = Counter(fingerprint(topic, data) for topic, data in found.adopted)
     strict, lenient = _parted(forged, found)
+    for record in _without_any(lenient, found):
+        account.blame(record, "none of its identity adopted")
     for record in forged.values():
         if record.topic == DEAD_LETTERS:
             account.note(record, "left alone")
@@ -70,16 +72,27 @@ def _parted(
     """Those that must be adopted or buried, and those that may be passed over: like Herald's, or written twice."""
     strict: list[tuple[Place, Forged]] = []
     lenient: list[tuple[Place, Forged]] = []
-    seen: set[Fingerprint] = set()
+    times = Counter(_identity(record) for place, record in forged.items() if place not in found.buried)
     for place, record in forged.items():
         if record.topic == DEAD_LETTERS:
             continue
         identity = _identity(record)
-        may_pass = looks_own(record, found) or (identity is not None and identity in seen)
-        if identity is not None and place not in found.buried:
-            seen.add(identity)
+        may_pass = looks_own(record, found) or (identity is not None and times[identity] > 1)
         (lenient if may_pass else strict).append((place, record))
     return strict, lenient
+
+
+def _without_any(lenient: list[tuple[Place, Forged]], found: Found) -> Iterator[Forged]:
+    """Those of one identity, written more than once: which of them is read first is open, but one is adopted."""
+    adopted = {fingerprint(topic, data) for topic, data in found.adopted}
+    groups: dict[Fingerprint, list[Forged]] = defaultdict(list)
+    for place, record in lenient:
+        identity = _identity(record)
+        if identity is not None and place not in found.buried and not looks_own(record, found):
+            groups[identity].append(record)
+    for group in groups.values():
+        if not any(fingerprint(record.topic, record.value) in adopted for record in group):
+            yield group[0]
 
 
 def _settle_strictly(account: Account, record: Forged, reason: str | None, adopted: Counter[Fingerprint]) -> None:
@@ -137,9 +150,9 @@ def _named(record: Forged) -> Iterator[str]:
 
 
 def _identity(record: Forged) -> Fingerprint | None:
-    """What its producer says that it is: any value of a header that stands there twice may count."""
-    named = {name: value for name, value in record.headers if name in {"ce_id", "ce_source"}}
-    return (record.topic, named["ce_id"], named["ce_source"]) if len(named) == 2 else None
+    """What its producer says that it is, on whatever topic: of a header that stands there twice the last counts."""
+    named = {name: value for name, value in record.headers if name in {"ce_id", "ce_source"} and value is not None}
+    return (named["ce_id"], named["ce_source"]) if len(named) == 2 else None
 
 
 def fingerprint(topic: str, value: bytes | str | None) -> Fingerprint:

@@ -10,6 +10,7 @@ from tests.faults.oracle import Verdict
 from tests.outbox.connections import connected, fetch
 
 ADOPTED = "SELECT DISTINCT stream_id::text FROM outbox WHERE type IN ('message.adopted', 'message.recovered')"
+_OVER = "SELECT id::text FROM messages WHERE status = 'sent' ORDER BY id DESC LIMIT 2000"
 TAIL = 3  # lines of the log of what ended
 
 
@@ -34,6 +35,11 @@ class Beside:
         """The ids of what came from records of others."""
         with connected(self.court.server.url(DATABASE)) as connection:
             return {one for (one,) in fetch(connection, ADOPTED)}
+
+    def over(self) -> set[str]:
+        """The ids of the newest messages that are sent."""
+        with connected(self.court.server.url(DATABASE)) as connection:
+            return {one for (one,) in fetch(connection, _OVER)}
 
     def judge(self, strangers: AbstractSet[str]) -> Verdict:
         """The oracle's word over what was asked for by way of the API, as if these messages were not there."""

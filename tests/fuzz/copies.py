@@ -1,9 +1,12 @@
-"""Reads along what stands on the topics: Herald's own records, to be copied once their messages are over."""
+"""Reads along what stands on the topics: Herald's own records, to be copied once their messages are over.
+
+A copy of a message that is not over may be delivered in its place: whoever may write to the topics can do that.
+"""
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Callable, Container
+from collections.abc import Set as AbstractSet
 from threading import Event, Thread
-from time import monotonic
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -13,7 +16,6 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from outbox.registry import TOPICS
 from tests.fuzz.records import Forged
 
-OLD = 3.0  # seconds after which a message is over: a copy that comes before its original may be delivered in its place
 KEPT = 500
 Place = tuple[str, int, int]  # topic, partition, offset
 POLL = 0.2  # seconds
@@ -21,9 +23,14 @@ ANSWER = 10.0  # seconds
 
 
 class Copies:
-    """Runs in a thread for as long as the `with` lasts. What stands at a `forged` place is none of Herald's."""
+    """Runs in a thread for as long as the `with` lasts.
 
-    def __init__(self, bootstrap_servers: str, forged: Container[Place]) -> None:
+    What stands at a `forged` place is none of Herald's; `read_over` tells the ids of the messages that are over.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, forged: Container[Place], read_over: Callable[[], AbstractSet[str]]
+    ) -> None:
         settings = {
             "bootstrap.servers": bootstrap_servers,
             "group.id": f"copies-{uuid4()}",
@@ -32,8 +39,9 @@ class Copies:
         self._consumer = Consumer(settings)
         self._stop = Event()
         self._thread = Thread(target=self._run, daemon=True)
-        self._seen: deque[tuple[float, Place, Forged]] = deque(maxlen=4 * KEPT)
+        self._seen: deque[tuple[str, Place, Forged]] = deque(maxlen=4 * KEPT)
         self._forged = forged
+        self._read_over = read_over
 
     def __enter__(self) -> Self:
         for topic in TOPICS:
@@ -54,17 +62,17 @@ class Copies:
 
     @property
     def own(self) -> list[Forged]:
-        """The newest of those that are old enough."""
-        now = monotonic()
-        return [record for at, place, record in list(self._seen) if now - at > OLD and place not in self._forged][
-            -KEPT:
-        ]
+        """The newest of those whose messages are over."""
+        seen, over = list(self._seen), self._read_over()
+        return [record for message, place, record in seen if message in over and place not in self._forged][-KEPT:]
 
     def _run(self) -> None:
         while not self._stop.is_set():
             for record in self._consumer.consume(100, POLL):
-                if record.error() is None and "ce_request" in dict(record.headers() or []):
-                    self._seen.append((monotonic(), place_of(record), _copied(record)))
+                headers = dict(record.headers() or [])
+                if record.error() is None and "ce_request" in headers:
+                    message = headers.get("ce_subject") or b""
+                    self._seen.append((message.decode(errors="replace"), place_of(record), _copied(record)))
 
 
 def place_of(record: Message) -> Place:

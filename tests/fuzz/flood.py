@@ -71,7 +71,7 @@ def flood(court: Court, *, records: int, seed: int) -> Flood:
     found, began = Flood(seed), monotonic()
     beside = Beside(court, found.ended)
     with ExitStack() as stack:
-        copies = stack.enter_context(Copies(court.kafka.bootstrap_servers, found.forged))
+        copies = stack.enter_context(Copies(court.kafka.bootstrap_servers, found.forged, beside.over))
         stack.enter_context(beside.load(RATE, seed))
         eventually(lambda: copies.own, WARM, what="some of Herald's records can be copied")
         forger = Forger(Draw(seed), court.scene.provider.address, SOURCE)

@@ -1,11 +1,13 @@
 """Records of every kind beside good traffic: each is accounted for. Fifty thousand of them in `make proof`."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.faults.court import Court
 from tests.fuzz.accounting import Found, fingerprint, settle
 from tests.fuzz.flood import flood
-from tests.fuzz.records import Forged
+from tests.fuzz.records import Forged, Header
 
 KNOWN = "01a223c6-66e8-7679-8a3d-b6e3764d26d7"
 GOOD = Forged(1, "good", "generic_topic", b'{"number": 1}')
@@ -45,6 +47,20 @@ def test_what_a_record_must_not_come_to_is_found(record: Forged, comes_to: Found
     assert [text.partition(":")[0].partition(",")[0] for text in account.wrong] == (
         [wrong.partition(",")[0]] if wrong else []
     )
+
+
+@pytest.mark.parametrize(
+    ("adopted", "wrong"),
+    [((2,), []), ((1,), []), ((), ["none of its identity adopted"])],
+    ids=["later", "first", "none"],
+)
+def test_of_several_with_one_identity_any_may_be_the_one(adopted: tuple[int, ...], wrong: list[str]) -> None:
+    headers: list[Header] = [("ce_id", b"1"), ("ce_source", b"somebody")]
+    forged = {("generic_topic", 0, number): replace(GOOD, value=b"%d" % number, headers=headers) for number in (1, 2)}
+
+    account = settle(forged, found(*(("generic_topic", str(number)) for number in adopted)))
+
+    assert [text.partition(":")[0] for text in account.wrong] == wrong
 
 
 def test_two_spellings_of_one_value_are_one() -> None:
