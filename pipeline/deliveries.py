@@ -113,7 +113,7 @@ class Deliveries:
             return lane is not None and self._lanes.is_here(lane)
 
     def submit(self, attempts: Sequence[Attempt]) -> None:
-        """Deliver these, in their order where they share a key."""
+        """Deliver these, in their order where they share a key. Raises RuntimeError where no thread can be started."""
         self.open += len(attempts)
         for attempt in attempts:
             self._sizes[attempt.request.id, attempt.number] = attempt.size
@@ -127,13 +127,15 @@ class Deliveries:
                     self._destinations.put(attempt)
                 if may_begin is None:
                     back.append(attempt)
-            self._wake()
         self._give_back(back)
+        with self._lock:
+            self._wake()
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
-        """The database has these outcomes."""
-        self.open -= len(outcomes)
-        self._size -= sum(self._sizes.pop((one.id, one.attempt), 0) for one in outcomes)
+        """The database has these outcomes; those of attempts that were never submitted change nothing here."""
+        sizes = [size for one in outcomes if (size := self._sizes.pop((one.id, one.attempt), None)) is not None]
+        self.open -= len(sizes)
+        self._size -= sum(sizes)
         with self._lock:
             self._lanes.recorded(outcomes)
 
@@ -194,8 +196,10 @@ class Deliveries:
             attempt = self._next()
             started = monotonic()
             outcome = self._perform(attempt)
-            back = self._complete(attempt, outcome, monotonic() - started)
-            self._finished(outcome)
+            try:
+                back = self._complete(attempt, outcome, monotonic() - started)
+            finally:  # whatever becomes of this thread, the call was made
+                self._finished(outcome)
             if back:
                 self._give_back(back)
 

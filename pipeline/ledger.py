@@ -46,24 +46,31 @@ class OutageError(Exception):
 class Written(msgspec.Struct):
     """`won`: attempts by message id; `refused`: what cannot be stored, and why.
 
-    `replaced`: requests that were claimed only to end with the reason they now have.
+    `replaced`: requests that were claimed only to end with the reason they now have. `unrecorded`: outcomes that are
+    still to be recorded.
     """
 
     won: dict[UUID, Claim] = {}
     refused: Refused = []
     replaced: dict[UUID, Request] = {}
+    unrecorded: list[Outcome] = []
 
 
 class _Batch:
     """What is to be written, and what of it is: an outage in between must cost nobody its attempt."""
 
-    def __init__(self, outcomes: Sequence[Outcome], requests: Sequence[Request]) -> None:
-        self.outcomes, self.requests = list(outcomes), list(requests)
-        self.written = Written()
+    def __init__(self, outcomes: Sequence[Outcome], requests: Sequence[Request], written: Written) -> None:
+        self.requests = list(requests)
+        self.written = written
+        written.unrecorded = list(outcomes)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return self.written.unrecorded
 
     def done(self, items: Sequence[Item]) -> None:
         over = {id(item) for item in items}
-        self.outcomes = [one for one in self.outcomes if id(one) not in over]
+        self.written.unrecorded = [one for one in self.written.unrecorded if id(one) not in over]
         self.requests = [one for one in self.requests if id(one) not in over]
 
 
@@ -90,12 +97,15 @@ class Ledger:
         self._stop = stop
         self._patience = patience
 
-    def write(self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms) -> Written:
+    def write(
+        self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms, written: Written | None = None
+    ) -> Written:
         """Record the outcomes, claim the requests by their terms; at most one of either per message.
 
-        Raises OutageError when the database stays away, and what fails for all and is no error of the database.
+        Raises OutageError when the database stays away, and what fails for all and is no error of the database; what
+        was done by then is in `written`, if the caller has one.
         """
-        batch = _Batch(outcomes, requests)
+        batch = _Batch(outcomes, requests, Written() if written is None else written)
         self._patiently(lambda connection: self._write(connection, batch, terms))
         return batch.written
 

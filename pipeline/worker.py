@@ -13,7 +13,7 @@ Where it could not begin in time anyway, because its destination is busy, the cl
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from time import monotonic
 from uuid import UUID
 
@@ -21,7 +21,7 @@ import structlog
 
 from outbox.crash_points import reach
 from outbox.outcomes import Outcome
-from pipeline.attempt import COPIES
+from pipeline.attempt import COPIES, Attempt
 from pipeline.claiming import Claiming
 from pipeline.dead_letters import Bury
 from pipeline.deliveries import Deliveries, Perform
@@ -29,19 +29,19 @@ from pipeline.doorbell import Doorbell
 from pipeline.health import Health
 from pipeline.inbox import Inbox
 from pipeline.intake import Intake
-from pipeline.ledger import Ledger
-from pipeline.records import Arrival, Request, Undecodable
+from pipeline.ledger import Ledger, Written
+from pipeline.records import Request
 from pipeline.retry import postponed
 from pipeline.routing import Router
+from pipeline.taking import Taken, Taking
 
 OPEN_SHARE, INBOX_SHARE, PASS_SHARE = 2, 8, 16  # parts of HERALD_MEMORY; the consumer's queue has a quarter
 BATCH = 1000  # records, and outcomes, in one transaction at most
 RETURNED = 50  # attempts given back, in one transaction at most: a failing destination returns hundreds, none urgent
 SPUR = 0.002  # seconds without progress until one more delivery thread is woken
 HAND_OVER = 1.0  # seconds that a partition waits for what was claimed of it; a session may last as little as 3
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds until outcomes that could not be recorded at the end are tried again
 STOPPED = "not tried: the pipeline stopped"
-
-Letters = list[tuple[Arrival, str]]
 
 _never = threading.Event()
 _log = structlog.get_logger()
@@ -72,7 +72,6 @@ class Worker:
         memory: int,
         strict_topics: Collection[str] = (),
     ) -> None:
-        self._intake = intake
         self._ledger = ledger
         self._bury = bury
         self._health = health
@@ -93,7 +92,10 @@ class Worker:
             strict_topics=strict_topics,
         )
         self._claiming = Claiming(router, self._deliveries, lease=lease, strict_topics=strict_topics)
+        self._taking = Taking(self.inbox, intake, self._claiming)
         self._closing = False
+        self._lease = lease
+        self._ends_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -105,6 +107,7 @@ class Worker:
 
         What takes longer than `timeout` seconds is left to its lease.
         """
+        self._ends_at = min(self._ends_at, monotonic() + timeout)
         self._closing = True
         self._doorbell.ring()
         if self._thread.ident is not None:
@@ -132,45 +135,75 @@ class Worker:
             _never.wait(SPUR)
 
     def work(self) -> int:
-        """One pass; returns how many records and outcomes it settled."""
+        """One pass; returns how many records and outcomes it settled.
+
+        Raises what keeps it from that. Then outcomes that are not recorded are still here, what was claimed is given
+        back or under way, and the records count as not settled.
+        """
+        taken = self._taking.take(self._room(), most_bytes=self._room_bytes())
         outcomes = self._take_outcomes()
-        arrivals, requests, letters = self._take_requests()
-        if not arrivals and not outcomes:
+        if not taken.arrivals and not outcomes:
             return 0
-        if arrivals:
+        if taken.arrivals:
             reach("pipeline.received")
+        self._write(outcomes, taken)
+        self.inbox.settle(taken.arrivals)
+        return taken.arrivals + len(outcomes)
+
+    def _write(self, outcomes: Sequence[Outcome], taken: Taken) -> None:
         self._health.generation += 1
-        asked_at = monotonic()
-        written = self._ledger.write(outcomes, requests, self._claiming.terms)
+        asked_at, written = monotonic(), Written()
+        try:
+            self._ledger.write(outcomes, taken.requests, self._claiming.terms, written)
+        except BaseException:
+            self._outcomes.extendleft(reversed(written.unrecorded))
+            for attempt in self._attempts(taken.requests, written, asked_at):
+                self._returned.append(postponed(attempt, STOPPED, wait=0.0))
+            raise
+        finally:
+            left = set(map(id, written.unrecorded))
+            self._deliveries.settled([one for one in outcomes if id(one) not in left])
         if outcomes:
             reach("pipeline.recorded")
         if written.won:
             reach("pipeline.claimed")
-        self._deliveries.settled(outcomes)
-        requests = [written.replaced.get(one.id, one) for one in requests]
-        attempts = self._claiming.attempts(requests, written.won, asked_at=asked_at, generation=self._health.generation)
-        if attempts:
+        if attempts := self._attempts(taken.requests, written, asked_at):
             self._deliveries.submit(attempts)
-        letters += [(request.arrival, reason) for request, reason in written.refused]
+        letters = [*taken.letters, *((request.arrival, reason) for request, reason in written.refused)]
         if letters:
             self._bury(letters)
-        self.inbox.settle(arrivals)
-        return arrivals + len(outcomes)
+
+    def _attempts(self, requests: Sequence[Request], written: Written, asked_at: float) -> list[Attempt]:
+        claimed = [written.replaced.get(one.id, one) for one in requests]
+        return self._claiming.attempts(claimed, written.won, asked_at=asked_at, generation=self._health.generation)
 
     def _run(self) -> None:
+        """Work; however that ends, what is open is finished and recorded: its lease would repeat the calls."""
         try:
             while not self._closing:
                 if not self.work():
                     self._sleep()
-            self._give_back()
-            while self._deliveries.open:
-                if not self.work():
-                    self._doorbell.sleep(self._has_outcomes, timeout=None)
         except BaseException as error:  # noqa: BLE001 - the next add or flush raises it
             _log.error("worker_ended", reason=str(error), exc_info=error)
             self.fail(error)
+        try:
+            self._drain()
         finally:
             self._ledger.close()
+
+    def _drain(self) -> None:
+        """Give back what has not begun, and record what becomes of the rest, as long as a lease lasts at most."""
+        self._ends_at = min(self._ends_at, monotonic() + self._lease)
+        pause = FIRST_PAUSE
+        self._give_back()
+        while (self._deliveries.open or self._has_outcomes()) and (left := self._ends_at - monotonic()) > 0:
+            try:
+                if not self.work():
+                    self._doorbell.sleep(self._has_outcomes, timeout=left)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may pass before the leases do
+                _log.warning("outcomes_not_recorded", reason=str(error), next_try_seconds=pause)
+                _never.wait(min(pause, left))
+                pause = min(2 * pause, LONGEST_PAUSE)
 
     def _sleep(self) -> None:
         if self._deliveries.waiting:
@@ -179,13 +212,14 @@ class Worker:
             return
         is_full = len(self.inbox) > 0
         timeout = max(self._patience - self.inbox.flushing_for, SPUR) if is_full else None
-        self._doorbell.sleep(self._has_work, timeout)
+        self._doorbell.sleep(self._has_work, self._taking.rest or timeout)
 
     def _has_outcomes(self) -> bool:
         return bool(self._outcomes or self._returned)
 
     def _has_work(self) -> bool:
-        return self._has_outcomes() or self._closing or (self._room() > 0 and len(self.inbox) > 0)
+        may_take = len(self.inbox) > 0 and not self._taking.rest and self._room() > 0
+        return self._has_outcomes() or self._closing or may_take
 
     def _room(self) -> int:
         if self._closing:
@@ -207,25 +241,6 @@ class Worker:
         _take(self._outcomes, BATCH, taken)
         _take(self._returned, BATCH if self._closing else RETURNED, taken)
         return list(taken.values())
-
-    def _take_requests(self) -> tuple[int, list[Request], Letters]:
-        """How many records were taken; what they ask for, at most once per message; those that ask for nothing."""
-        arrivals = self.inbox.take(self._room(), most_bytes=self._room_bytes()) if len(self.inbox) else []
-        requests: dict[UUID, Request] = {}
-        letters: Letters = []
-        for index, arrival in enumerate(arrivals):
-            try:
-                request = self._intake.read(arrival)
-            except Undecodable as verdict:
-                letters.append((arrival, str(verdict)))
-                continue
-            if request is None:
-                continue
-            if request.id in requests:
-                self.inbox.put_back(arrivals[index:])
-                return index, list(requests.values()), letters
-            requests[request.id] = self._claiming.routed(request)
-        return len(arrivals), list(requests.values()), letters
 
     def _give_back(self) -> None:
         for attempt in self._deliveries.abandon():

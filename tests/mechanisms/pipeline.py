@@ -26,9 +26,10 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/worker.py",
-                "        if letters:\n            self._bury(letters)\n        self.inbox.settle(arrivals)\n",
-                "        self.inbox.settle(arrivals)\n        if letters:\n            self._bury(letters)\n",
+                "        if letters:\n            self._bury(letters)\n",
+                "        self.inbox.settle(taken.arrivals)\n        if letters:\n            self._bury(letters)\n",
             ),
+            Edit("pipeline/worker.py", "taken)\n        self.inbox.settle(taken.arrivals)\n", "taken)\n"),
         ),
         (f"{WORKER}::test_what_does_not_decode_is_buried_before_the_flush_returns",),
     ),
@@ -120,9 +121,9 @@ REMOVALS = (
         "records are claimed as they come, not when the window ends",
         (
             Edit(
-                "pipeline/worker.py",
-                "most_bytes=self._room_bytes()) if len(self.inbox) else []",
-                "most_bytes=self._room_bytes()) if self.inbox.flushing_for > 0 else []",
+                "pipeline/taking.py",
+                "if not len(self._inbox) or self.rest:",
+                "if not self._inbox.flushing_for or self.rest:",
             ),
         ),
         ("tests/pipeline/test_process.py::test_a_lone_message_on_an_idle_system_does_not_wait_for_the_window",),

@@ -45,7 +45,7 @@ def make_ledger(found: Settings, *, patience: float = 0.0) -> Ledger:
     return Ledger(lambda: connect(found, "tests"), policy_of(found), lease=found.lease, stop=stop, patience=patience)
 
 
-def make_worker(
+def make_worker(  # noqa: PLR0913 - a test replaces one of them
     found: Settings,
     router: Router,
     bury: Bury,
@@ -53,13 +53,14 @@ def make_worker(
     topics: Mapping[str, Topic] = TOPICS,
     patience: float = 30.0,
     on_error: Callable[[], None] = lambda: None,
+    read_topic_ids: Callable[[], Mapping[str, str]] = dict,
 ) -> Worker:
     health, ledger = Health(found.breaker_failures), make_ledger(found)
     decoder = Decoder(
         topics,
         source=SOURCE,
         max_bytes=10**6,
-        topic_ids=TopicIds(dict),
+        topic_ids=TopicIds(read_topic_ids),
         read_reach=lambda: REACH,
         is_known=ledger.is_known,
     )

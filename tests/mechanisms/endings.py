@@ -1,0 +1,42 @@
+"""What a pipeline does before it ends, and what it does not end for."""
+
+from tests.mechanisms.removal import Edit, Removal
+
+ENDING = "tests/pipeline/test_ending.py"
+TAKING = "tests/pipeline/test_taking.py"
+
+REMOVALS = (
+    Removal(
+        "whatever ends the worker, calls under way are finished and recorded",
+        (
+            Edit(
+                "pipeline/worker.py",
+                "            self.fail(error)\n",
+                "            self.fail(error)\n            return\n",
+            ),
+        ),
+        (
+            f"{ENDING}::test_a_dead_letter_that_is_not_acknowledged_ends_the_pipeline_after_its_calls",
+            f"{ENDING}::test_outcomes_and_claims_in_hand_survive_an_error_that_nobody_foresaw",
+        ),
+    ),
+    Removal(
+        "outcomes that are not recorded stay in hand, and what was claimed is given back",
+        (
+            Edit(
+                "pipeline/worker.py",
+                "            self._outcomes.extendleft(reversed(written.unrecorded))\n",
+                "",
+            ),
+        ),
+        (f"{ENDING}::test_outcomes_and_claims_in_hand_survive_an_error_that_nobody_foresaw",),
+    ),
+    Removal(
+        "what reading asks is asked again",
+        (Edit("pipeline/taking.py", "if now - self._failing_since >= self._patience:", "if True:"),),
+        (
+            f"{ENDING}::test_what_reading_asks_is_asked_again_and_outcomes_are_recorded_meanwhile",
+            f"{TAKING}::test_what_cannot_be_read_is_read_after_a_rest_that_grows",
+        ),
+    ),
+)
