@@ -10,14 +10,14 @@ from outbox.message import Status
 _CANCEL = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 found AS MATERIALIZED (
-    SELECT id, status, attempts FROM messages WHERE id = %(id)s AND topic = coalesce(%(topic)s, topic)
+    SELECT id, status, attempts, uncounted FROM messages WHERE id = %(id)s AND topic = coalesce(%(topic)s, topic)
     FOR NO KEY UPDATE
 ),
 moved AS (
     UPDATE messages AS m
     SET version = m.version + 1, status = 'cancelled', due_at = NULL, updated_at = clock.at
     FROM found, clock
-    WHERE m.id = found.id AND found.attempts = 0 AND found.status IN ('scheduled', 'pending')
+    WHERE m.id = found.id AND found.attempts = found.uncounted AND found.status IN ('scheduled', 'pending')
     RETURNING m.id, m.version, m.updated_at
 ),
 logged AS (

@@ -29,7 +29,7 @@ class Claiming:
     def routed(self, request: Request) -> Request:
         """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it.
 
-        So is one whose topic's own code fails: its attempt does then.
+        So is one whose topic's own code fails, or whose channel is not set up here: its attempt does then.
         """
         if request.defect is not None or request.error is not None:
             return request

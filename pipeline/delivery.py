@@ -57,6 +57,18 @@ class UnknownOutcomeError(Exception):
     """Whether the provider took it cannot be told: the channel's policy decides, retry or hold."""
 
 
+class NotSetUpError(Exception):
+    """A process has no settings for it: no fault of the message, and no attempt that counts.
+
+    It waits for a pipeline that has them. `channel` is the registered one that lacks settings; None where none is of
+    that name.
+    """
+
+    def __init__(self, reason: str, *, channel: str | None = None) -> None:
+        super().__init__(reason)
+        self.channel = channel
+
+
 class Channel(Protocol):
     """A way to deliver; each module named in `outbox.registry.CHANNELS` has `make_channel(settings) -> Channel`.
 
@@ -68,14 +80,15 @@ class Channel(Protocol):
     def host(self, address: str) -> str:
         """The destination's host, for its breaker and its limit; "" where there is only one destination.
 
-        Raises PermanentError for an address that cannot be one, or when the channel is not set up.
+        Raises PermanentError for an address that cannot be one, and NotSetUpError where this process has no settings
+        for the channel, or for this address.
         """
 
     def deliver(self, letter: Letter, delivery: Delivery) -> None:
         """Return when the provider has taken it, within `delivery.timeout` seconds.
 
-        Raises PermanentError, TemporaryError, UnknownOutcomeError or OSError, which counts as temporary. Anything else
-        is this message's fault only where others succeed (pipeline/blame.py).
+        Raises PermanentError, TemporaryError, UnknownOutcomeError, NotSetUpError or OSError, which counts as
+        temporary. Anything else is this message's fault only where others succeed (pipeline/blame.py).
         """
 
     def close(self) -> None:

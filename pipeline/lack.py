@@ -1,4 +1,4 @@
-"""What this machine lacks: descriptors, memory, threads or ports. No destination is to blame for it.
+"""What this machine lacks: descriptors, memory, threads, ports, or settings. No destination is to blame for it.
 
 A call that failed for want of them was none: its attempt is given back and does not count. Whether an error
 is such a one is judged here for every channel and for the handlers of topics, by the error itself and by
@@ -19,7 +19,10 @@ from typing import NamedTuple
 
 import structlog
 
+from pipeline.delivery import NotSetUpError
+
 DESCRIPTORS, MEMORY, THREADS, PORTS, BUFFERS = "descriptors", "memory", "threads", "ports", "buffers"
+SETTINGS = "settings"  # that a channel needs: another pipeline may have them, or this one when it starts again
 _BY_NUMBER = {
     errno.EMFILE: DESCRIPTORS,
     errno.ENFILE: DESCRIPTORS,
@@ -34,15 +37,17 @@ _LIMITS = {DESCRIPTORS: resource.RLIMIT_NOFILE, MEMORY: resource.RLIMIT_AS, THRE
 _HIDING = (socket.gaierror, ssl.SSLError, ImportError, LookupError)  # may stand for a file that could not be opened
 _SPARE = 4  # descriptors; a look-up, or an import, needs more than one at a time
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 64.0  # seconds
+_WITHOUT_SETTINGS = 300.0  # seconds, at most: settings come back with a person, not by themselves
 _SILENCE = 30.0  # seconds between two log lines about the same lack
 _log = structlog.get_logger()
 
 
 class Lack(NamedTuple):
-    """`kind` is one of five words; `reason` is what the system said."""
+    """`kind` is one of six words; `reason` is what the system said, `channel` whose settings are lacking."""
 
     kind: str
     reason: str
+    channel: str | None = None
 
     @property
     def limit(self) -> int | None:
@@ -54,28 +59,37 @@ class Lack(NamedTuple):
 
 
 class Lacks:
-    """Says in the log what is lacking: one line of each kind in 30 s; `clock` is monotonic. For many threads."""
+    """Says in the log what is lacking: one line of each kind, and channel, in 30 s. For many threads.
+
+    `clock` is monotonic.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._given_back: Counter[str] = Counter()
-        self._silent_until: dict[str, float] = {}
+        self._given_back: Counter[tuple[str, str | None]] = Counter()
+        self._silent_until: dict[tuple[str, str | None], float] = {}
 
     def note(self, lack: Lack) -> None:
         """Count an attempt that was given back for it."""
+        kind = lack.kind, lack.channel
         with self._lock:
-            self._given_back[lack.kind] += 1
-            if self._clock() < self._silent_until.get(lack.kind, 0.0):
+            self._given_back[kind] += 1
+            if self._clock() < self._silent_until.get(kind, 0.0):
                 return
-            self._silent_until[lack.kind] = self._clock() + _SILENCE
-            count = self._given_back.pop(lack.kind)
+            self._silent_until[kind] = self._clock() + _SILENCE
+            count = self._given_back.pop(kind)
+        if lack.kind == SETTINGS:
+            _log.warning("not_set_up", channel=lack.channel, reason=lack.reason, attempts_given_back=count)
+            return
         _log.warning("machine_lacks", lack=lack.kind, limit=lack.limit, reason=lack.reason, attempts_given_back=count)
 
 
 def lack_in(error: BaseException) -> Lack | None:
     """What was lacking when this was raised; None where nothing of this machine was."""
     for one in _with_causes(error):
+        if isinstance(one, NotSetUpError):
+            return Lack(SETTINGS, str(one), one.channel)
         if kind := _kind(one):
             return Lack(kind, str(one) or type(one).__name__)
     if any(isinstance(one, _HIDING) for one in _with_causes(error)):
@@ -104,9 +118,10 @@ def told_apart(error: OSError, family: socket.AddressFamily) -> OSError:
     return error
 
 
-def longest_wait(given_back: int) -> float:
-    """Seconds until the next try, at most, of an attempt that was given back so often."""
-    return float(min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(given_back, 30)))
+def longest_wait(given_back: int, kind: str) -> float:
+    """Seconds until the next try, at most, of an attempt given back so often, for this kind of lack at last."""
+    most = _WITHOUT_SETTINGS if kind == SETTINGS else _LONGEST_WAIT
+    return float(min(most, _FIRST_WAIT * 2.0 ** min(given_back, 30)))
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

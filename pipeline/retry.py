@@ -8,7 +8,7 @@ from outbox.policies import Policy
 from outbox.retries import MOST_RETRY_AFTER
 from pipeline.attempt import Attempt
 from pipeline.delivery import PermanentError, TemporaryError, UnknownOutcomeError
-from pipeline.lack import BELIEVED, DOUBTFUL, Lack, lack_in, longest_wait
+from pipeline.lack import BELIEVED, DOUBTFUL, SETTINGS, Lack, lack_in, longest_wait
 
 MAX_REASON = 500  # characters
 
@@ -41,9 +41,9 @@ class RetryPolicy:
         return _outcome(attempt, kind, reason_of(error), is_fault=is_fault, retry_in=wait)
 
     def _given_back(self, attempt: Attempt, lack: Lack) -> Outcome:
-        longest = longest_wait(attempt.uncounted)
-        reason = storable(f"not tried: this machine lacks {lack.kind} ({lack.reason})")
-        return postponed(attempt, reason, wait=self._uniform(longest / 2, longest))
+        longest = longest_wait(attempt.uncounted, lack.kind)
+        what = lack.reason if lack.kind == SETTINGS else f"this machine lacks {lack.kind} ({lack.reason})"
+        return postponed(attempt, storable(f"not tried: {what}"), wait=self._uniform(longest / 2, longest))
 
     def wait(self, attempt: int) -> float:
         """Seconds until the attempt after this one, counted from 1."""

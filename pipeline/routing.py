@@ -8,7 +8,7 @@ import msgspec
 from outbox.policies import Policy, channel_of, policy
 from outbox.routes import Target, choose
 from outbox.settings import Settings
-from pipeline.delivery import Channel, Delivery, Letter, PermanentError
+from pipeline.delivery import Channel, Delivery, Letter, NotSetUpError
 from pipeline.records import Request
 from pipeline.topic import Draft, Topic
 
@@ -30,7 +30,8 @@ class Router:
     def destination(self, request: Request) -> str | None:
         """`channel` or `channel:host`; None where the topic's own handler delivers.
 
-        Raises PermanentError when there is no such channel, or the address is none of it.
+        Raises NotSetUpError where this process has no such channel or no settings for it, PermanentError when the
+        address is none of it.
         """
         draft = self._draft(request)
         if draft is None:
@@ -80,7 +81,7 @@ class Router:
         found = self._channels.get(name)
         if found is None:
             message = f"no channel is named {name!r}; there are: {', '.join(self._channels)}"
-            raise PermanentError(message)
+            raise NotSetUpError(message)
         return found
 
 

@@ -6,7 +6,7 @@ from outbox.doctor.database import Database
 from outbox.doctor.finding import Check, Finding, count, note, ok, problem, warning
 from outbox.registry import TOPICS
 from outbox.relay.session import LEADER
-from outbox.status.database import BACKLOG, UNCONSUMED, WITHHELD
+from outbox.status.database import BACKLOG, UNCONSUMED, UNTRIED, WITHHELD
 from outbox.status.report import duration
 
 STALE = 30.0  # seconds without a save, while there is something to publish
@@ -116,6 +116,20 @@ def consumed(database: Database) -> Iterator[Finding]:
         yield ok("nothing waits on a topic without a consumer")
 
 
+def tried(database: Database) -> Iterator[Finding]:
+    """Messages that pipelines give back again and again: what those lack is in the reason."""
+    rows = database.ask(UNTRIED)
+    for row in rows:
+        yield warning(
+            f"{count(row['count'], 'message')} given back untried more than once, the oldest for"
+            f" {duration(row['oldest_seconds'])}: {row['reason']}",
+            "Give every pipeline what it lacks, and start it again; a channel that none has must be registered in all."
+            f" What nobody will ever deliver can be cancelled. One of them: herald history {row['oldest']}",
+        )
+    if not rows:
+        yield ok("no message is given back again and again")
+
+
 def withholds(database: Database) -> Iterator[Finding]:
     """What Kafka does not take, though it takes the rest."""
     rows = database.ask(WITHHELD)
@@ -138,4 +152,5 @@ CHECKS = (
     Check("set aside", passed_by),
     Check("consumers", consumed),
     Check("withheld", withholds),
+    Check("untried", tried),
 )

@@ -52,6 +52,14 @@ SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER B
 FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
 """
 
+# Messages that pipelines took and gave back untried, more than once, by what the last one said.
+UNTRIED = """
+SELECT reason, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
+    (array_agg(id::text ORDER BY id))[1] AS oldest
+FROM messages WHERE status = 'scheduled' AND attempts = uncounted AND uncounted > 1
+GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 5
+"""
+
 # Messages that wait on topics for which this release has no consumer.
 UNCONSUMED = """
 SELECT topic, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
@@ -110,6 +118,7 @@ class DatabaseStatus:
     instance: Answer
     unconsumed: Answer
     withheld: Answer
+    untried: Answer
 
 
 def read_database(settings: Settings) -> DatabaseStatus:
@@ -129,7 +138,7 @@ def read_database(settings: Settings) -> DatabaseStatus:
         queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE, instance)
         answers = [ask(_SERVER), revision, *(ask(query) for query in queries)]
         answers.append(ask(UNCONSUMED, {"topics": list(TOPICS), "limit": 1}))
-        answers.append(ask(WITHHELD))
+        answers += [ask(WITHHELD), ask(UNTRIED)]
         return DatabaseStatus(*answers)
 
 

@@ -56,6 +56,7 @@ def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Setting
         "open_breakers": {"items": database.breakers.rows, "error": database.breakers.error},
         "withheld": {"items": database.withheld.rows, "error": database.withheld.error},
         "set_aside": {"items": database.aside.rows, "error": database.aside.error},
+        "untried": {"items": database.untried.rows, "error": database.untried.error},
         "without_consumer": {"items": database.unconsumed.rows, "error": database.unconsumed.error},
         "kafka": {
             "brokers": kafka.brokers,
@@ -82,6 +83,7 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
         _add_rows(rows, "set aside", database.aside, _aside)
         _add_rows(rows, "no consumer", database.unconsumed, _unconsumed)
         _add_rows(rows, "withheld", database.withheld, _withheld)
+        _add_rows(rows, "untried", database.untried, _untried)
     rows.add_row(
         "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
     )
@@ -171,6 +173,11 @@ def _breaker(row: Row) -> str:
 def _unconsumed(row: Row) -> str:
     waits = "1 message waits" if row["count"] == 1 else f"{row['count']:,} messages wait"
     return f"{row['topic']}: {waits}, the oldest for {duration(row['oldest_seconds'])}"
+
+
+def _untried(row: Row) -> str:
+    waits = "1 message waits" if row["count"] == 1 else f"{row['count']:,} messages wait"
+    return f"{waits}, the oldest for {duration(row['oldest_seconds'])}: {row['reason']}"
 
 
 def _aside(row: Row) -> str:

@@ -15,7 +15,7 @@ from outbox.destination_names import check_destination
 from outbox.notification import AddressError
 from outbox.settings import Settings, SettingsError
 from pipeline.deadline import Deadline, within
-from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError
+from pipeline.delivery import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError
 from pipeline.lack import shortage
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class AppriseChannel:
         self._urls = urls
 
     def host(self, address: str) -> str:
-        """The destination's name. Raises PermanentError when it is none of the settings."""
+        """The destination's name. Raises PermanentError for what is no name, NotSetUpError where no setting has it."""
         try:
             check_destination(address)
         except AddressError as error:
             raise PermanentError(str(error)) from None
         if address not in self._urls:
             message = f"{URLS} has no destination {address}"
-            raise PermanentError(message)
+            raise NotSetUpError(message, channel=self.name)
         return address
 
     def deliver(self, letter: Letter, delivery: Delivery) -> None:

@@ -13,7 +13,7 @@ from outbox.mailboxes import Mailbox, parse_mailbox
 from outbox.notification import AddressError
 from outbox.settings import Settings, SettingsError
 from pipeline.deadline import Deadline
-from pipeline.delivery import Delivery, Letter, PermanentError
+from pipeline.delivery import Delivery, Letter, NotSetUpError, PermanentError
 from pipeline.smtp.mail import compose
 from pipeline.smtp.pool import Pool
 from pipeline.smtp.server import Login, Server
@@ -48,16 +48,16 @@ class EmailChannel:
 
 
 class UnsetEmailChannel:
-    """In place of one that nobody set up: its messages are dead and say which settings are missing."""
+    """In place of one that nobody set up here: its messages wait, and say which settings are missing."""
 
     name = "email"
 
     def host(self, address: str) -> str:  # noqa: ARG002 - a Channel
-        """Raise PermanentError."""
-        raise PermanentError("HERALD_SMTP_HOST and HERALD_EMAIL_FROM are not set")
+        """Raise NotSetUpError."""
+        raise NotSetUpError("HERALD_SMTP_HOST and HERALD_EMAIL_FROM are not set", channel=self.name)
 
     def deliver(self, letter: Letter, delivery: Delivery) -> None:  # noqa: ARG002 - a Channel
-        """Raise PermanentError."""
+        """Raise NotSetUpError."""
         self.host(letter.address)
 
     def close(self) -> None:

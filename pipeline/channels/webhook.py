@@ -23,7 +23,7 @@ from outbox.notification import AddressError
 from outbox.settings import Settings, SettingsError
 from outbox.urls import Url, parse_url
 from pipeline.deadline import Deadline
-from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError, UnknownOutcomeError
+from pipeline.delivery import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError, UnknownOutcomeError
 from pipeline.identity import milliseconds_of
 from pipeline.webhook.answers import drain, is_taken, refusal
 from pipeline.webhook.network import Call, GuardedBackend, current
@@ -53,7 +53,7 @@ class WebhookChannel:
         )
 
     def host(self, address: str) -> str:
-        """Host and port of the URL. Raises PermanentError for what is no URL, or has no secret."""
+        """Host and port of the URL. Raises PermanentError for what is no URL, NotSetUpError where it has no secret."""
         url = _parsed(address)
         self._signers(url)
         return url.authority
@@ -111,7 +111,7 @@ class WebhookChannel:
             if name in self._secrets:
                 return self._secrets[name]
         message = f"HERALD_WEBHOOK_SECRETS has no secret for {url.authority}"
-        raise PermanentError(message)
+        raise NotSetUpError(message, channel=self.name)
 
 
 def make_channel(settings: Settings) -> WebhookChannel:

@@ -13,7 +13,7 @@ import pytest
 
 from outbox.settings import SettingsError
 from pipeline.channels.apprise import AppriseChannel, make_channel
-from pipeline.delivery import Channel, PermanentError, TemporaryError
+from pipeline.delivery import Channel, NotSetUpError, PermanentError, TemporaryError
 from tests.channels.mail import delivery, letter, settings
 
 OPS = "ops"
@@ -127,10 +127,8 @@ def test_the_timeout_of_a_url_counts_if_it_is_shorter(receiver: Receiver) -> Non
     assert monotonic() - begin < 5
 
 
-@pytest.mark.parametrize(
-    "address", ["dev", "OPS", "json://127.0.0.1/", "ops,dev", "", "x" * 65, "ops\n", "mailto://a:b@c"]
-)
-def test_what_is_no_configured_name_is_refused_for_good(receiver: Receiver, address: str) -> None:
+@pytest.mark.parametrize("address", ["OPS", "json://127.0.0.1/", "ops,dev", "", "x" * 65, "ops\n", "mailto://a:b@c"])
+def test_what_is_no_name_is_refused_for_good(receiver: Receiver, address: str) -> None:
     channel = channel_to(receiver)
 
     with pytest.raises(PermanentError) as refused:
@@ -142,10 +140,19 @@ def test_what_is_no_configured_name_is_refused_for_good(receiver: Receiver, addr
     assert receiver.received == []
 
 
+def test_a_name_that_this_process_does_not_have_may_be_known_to_another(receiver: Receiver) -> None:
+    channel = channel_to(receiver)
+
+    with pytest.raises(NotSetUpError):
+        channel.deliver(letter("dev"), delivery())
+
+    assert receiver.received == []
+
+
 def test_a_channel_without_destinations_refuses_every_name_and_imports_nothing() -> None:
     channel = make_channel(settings())
 
-    with pytest.raises(PermanentError, match="HERALD_APPRISE_URLS has no destination ops"):
+    with pytest.raises(NotSetUpError, match="HERALD_APPRISE_URLS has no destination ops"):
         channel.host(OPS)
 
 

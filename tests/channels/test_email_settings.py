@@ -5,17 +5,17 @@ import pytest
 
 from outbox.settings import SettingsError
 from pipeline.channels.email import make_channel
-from pipeline.delivery import Channel, PermanentError
+from pipeline.delivery import Channel, NotSetUpError, PermanentError
 from tests.channels.mail import delivery, letter, settings
 
 SET_UP = {"smtp_host": "mail.example.com", "email_from": "Herald <herald@example.com>"}
 
 
-def test_a_channel_that_nobody_set_up_refuses_every_message_and_names_the_settings() -> None:
+def test_a_channel_that_nobody_set_up_takes_no_message_and_names_the_settings() -> None:
     channel: Channel = make_channel(settings())
 
     for refusing in (lambda: channel.host("ada@example.com"), lambda: channel.deliver(letter("x@y"), delivery())):
-        with pytest.raises(PermanentError, match="HERALD_SMTP_HOST and HERALD_EMAIL_FROM"):
+        with pytest.raises(NotSetUpError, match="HERALD_SMTP_HOST and HERALD_EMAIL_FROM"):
             refusing()
     channel.close()
 

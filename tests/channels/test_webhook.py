@@ -15,7 +15,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from pipeline.channels import webhook
 from pipeline.channels.webhook import WebhookChannel
-from pipeline.delivery import Delivery, Letter, PermanentError, TemporaryError, UnknownOutcomeError
+from pipeline.delivery import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError, UnknownOutcomeError
 from pipeline.webhook.answers import MOST_OF_ANSWER
 from pipeline.webhook.network import GuardedStream
 from tests.pipeline.records import new_id, settings_for
@@ -338,8 +338,8 @@ def test_the_destination_is_host_and_port(channel: WebhookChannel) -> None:
 def test_nothing_goes_out_unsigned(server: HttpServer) -> None:
     channel = make_channel(webhook_secrets={"other.example.com": [NEW]})
 
-    with pytest.raises(PermanentError, match="HERALD_WEBHOOK_SECRETS has no secret for"):
+    with pytest.raises(NotSetUpError, match="HERALD_WEBHOOK_SECRETS has no secret for"):
         channel.host(server.url())
-    with pytest.raises(PermanentError):
+    with pytest.raises(NotSetUpError):
         channel.deliver(letter(server.url()), delivery())
     assert server.connections == 0

@@ -145,8 +145,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/cancellation.py",
-                "WHERE m.id = found.id AND found.attempts = 0 AND found.status IN ('scheduled', 'pending')",
-                "WHERE m.id = found.id AND found.status NOT IN ('cancelled', 'sent')",
+                "AND found.attempts = found.uncounted AND found.status IN ('scheduled', 'pending')",
+                "AND found.status NOT IN ('cancelled', 'sent')",
             ),
         ),
         (

@@ -1,9 +1,10 @@
-"""What a pipeline does before it ends, and what it does not end for."""
+"""What a pipeline does before it ends, and what neither it nor a message ends for."""
 
 from tests.mechanisms.removal import Edit, Removal
 
 ENDING = "tests/pipeline/test_ending.py"
 TAKING = "tests/pipeline/test_taking.py"
+NOT_SET_UP = "tests/pipeline/test_not_set_up.py"
 
 REMOVALS = (
     Removal(
@@ -38,5 +39,20 @@ REMOVALS = (
             f"{ENDING}::test_what_reading_asks_is_asked_again_and_outcomes_are_recorded_meanwhile",
             f"{TAKING}::test_what_cannot_be_read_is_read_after_a_rest_that_grows",
         ),
+    ),
+    Removal(
+        "what a process is not set up for is no attempt",
+        (Edit("pipeline/lack.py", "if isinstance(one, NotSetUpError):", "if False:"),),
+        (f"{NOT_SET_UP}::test_what_one_pipeline_is_not_set_up_for_is_no_attempt_and_another_delivers_it",),
+    ),
+    Removal(
+        "what is given back again and again is named",
+        (Edit("outbox/status/database.py", "attempts = uncounted AND uncounted > 1", "false"),),
+        (f"{NOT_SET_UP}::test_what_is_given_back_again_and_again_is_named_by_status_and_doctor",),
+    ),
+    Removal(
+        "what was given back untried can be cancelled",
+        (Edit("outbox/cancellation.py", "found.attempts = found.uncounted", "found.attempts = 0"),),
+        ("tests/outbox/test_cancellation.py::test_what_was_given_back_untried_can_be_cancelled",),
     ),
 )

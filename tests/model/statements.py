@@ -270,7 +270,7 @@ def cancel(transaction: Transaction, at: float, stream: UUID) -> str | None:
     if found is None:
         return None
     transaction.lock(stream)
-    if found.attempts == 0 and found.status in {"scheduled", "pending"}:
+    if found.attempts == found.uncounted and found.status in {"scheduled", "pending"}:
         return append(transaction, at, stream, Cancelled()).status
     return found.status
 

@@ -11,6 +11,7 @@ from outbox.acceptance import Acceptance, make_acceptance
 from outbox.cancellation import Standing, cancel
 from outbox.claims import Record, claim
 from outbox.dates import DateError, Dates, check_dates
+from outbox.outcomes import Outcome, record_outcomes
 from tests.outbox.connections import accepted, compared, fetch, notification, status_of, types_of
 from tests.pipeline.records import new_id
 
@@ -60,6 +61,16 @@ def test_cancelling_twice_is_cancelling_once(connection: Connection) -> None:
 
     assert cancel(connection, message) == Standing("cancelled", 0)
     assert types_of(connection, message) == ["requested", "cancelled"]
+
+
+def test_what_was_given_back_untried_can_be_cancelled(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=60)
+    back = Outcome(id=message, attempt=1, outcome="postponed", reason="not tried", retry_in=60.0)
+    record_outcomes(connection, [back], dead_letters="dead_letters")
+
+    assert cancel(connection, message) == Standing("cancelled", 1)
+    assert status_of(connection, message) == "cancelled"
 
 
 def test_what_is_being_tried_cannot_be_cancelled(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from outbox.policies import policy
 from pipeline.attempt import Attempt
 from pipeline.channels.webhook import make_channel
 from pipeline.deadline import Deadline, within
-from pipeline.delivery import Letter, PermanentError, TemporaryError, UnknownOutcomeError
+from pipeline.delivery import Letter, NotSetUpError, PermanentError, TemporaryError, UnknownOutcomeError
 from pipeline.lack import BELIEVED, Lack, Lacks, lack_in, longest_wait, shortage, told_apart
 from pipeline.retry import RetryPolicy
 from tests.channels.mail import channel_to, delivery, letter
@@ -74,6 +74,8 @@ def wrapped(cause: BaseException, error: BaseException, *, is_hidden: bool = Fal
         (wrapped(EMPTY, TemporaryError("cannot be used"), is_hidden=True), "descriptors"),
         (wrapped(EMPTY, PermanentError("the handler gave up")), "descriptors"),
         (BaseExceptionGroup("both", [ValueError(), EMPTY]), "descriptors"),
+        (NotSetUpError("HERALD_SMTP_HOST is not set", channel="email"), "settings"),
+        (wrapped(NotSetUpError("no channel is named 'x'"), PermanentError("the handler gave up")), "settings"),
     ],
 )
 def test_a_lack_of_this_machine_is_given_back_and_blames_nobody(error: BaseException, kind: str) -> None:
@@ -131,7 +133,10 @@ def test_an_address_of_ipv6_on_a_machine_without_it_is_no_lack_of_ports() -> Non
 
 
 def test_the_wait_grows_with_each_time_it_was_given_back() -> None:
-    assert [longest_wait(times) for times in (0, 1, 2, 6, 7, 10_000)] == [1.0, 2.0, 4.0, 64.0, 64.0, 64.0]
+    times = (0, 1, 2, 6, 7, 10_000)
+
+    assert [longest_wait(time, "memory") for time in times] == [1.0, 2.0, 4.0, 64.0, 64.0, 64.0]
+    assert [longest_wait(time, "settings") for time in times] == [1.0, 2.0, 4.0, 64.0, 128.0, 300.0]
 
 
 def test_an_error_that_is_its_own_cause_is_looked_at_once() -> None:
@@ -155,6 +160,19 @@ def test_the_log_names_the_lack_and_its_limit_once_in_half_a_minute() -> None:
     assert [(one["event"], one["limit"], one["attempts_given_back"]) for one in logs] == [
         ("machine_lacks", limit, 1),
         ("machine_lacks", limit, 5),
+    ]
+
+
+def test_the_log_names_each_channel_that_is_not_set_up_once_in_half_a_minute() -> None:
+    lacks = Lacks(clock=lambda: 1000.0)
+
+    with capture_logs() as logs:
+        for channel in ("email", "webhook", "email"):
+            lacks.note(Lack("settings", f"{channel} has none", channel))
+
+    assert [(one["event"], one["channel"], one["reason"]) for one in logs] == [
+        ("not_set_up", "email", "email has none"),
+        ("not_set_up", "webhook", "webhook has none"),
     ]
 
 
