@@ -11,6 +11,7 @@ OUTAGE ?= 600
 TRANSACTION ?= 3600
 CONVICTIONS ?= 60
 RECORDS ?= 50000
+SCHEMA ?= 600
 REQUESTS ?= 100000
 ROWS ?= 2000
 CALL_KILLS ?= 100
@@ -67,6 +68,7 @@ proof: $(STAMP) ## The long search for what breaks Herald, four hours on Apache 
 	$(BIN)/python -m tests.faults transaction --seconds $(TRANSACTION)
 	$(BIN)/python -m tests.faults convictions --seconds $(CONVICTIONS)
 	$(BIN)/python -m tests.faults records --records $(RECORDS)
+	$(BIN)/python -m tests.faults schema --seconds $(SCHEMA)
 	$(BIN)/python -m tests.faults requests --requests $(REQUESTS)
 	$(BIN)/python -m tests.faults rows --rows $(ROWS)
 	$(BIN)/python -m tests.faults fenced

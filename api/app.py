@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 from litestar import Litestar, get
@@ -16,6 +17,9 @@ from api.readers import make_readers
 from api.readiness import Readiness
 from api.resources import STATE, Resources
 
+_NO_METHOD = "NONE"
+_INSTEAD = {"HEAD": "GET", "OPTIONS": _NO_METHOD}
+
 
 @get("/", include_in_schema=False, sync_to_thread=False)
 def root() -> Redirect:
@@ -24,19 +28,27 @@ def root() -> Redirect:
 
 
 class Herald(Litestar):
-    """Litestar, and HEAD wherever there is GET: the same answer without its body."""
+    """Litestar, HEAD wherever there is GET, and OPTIONS that names every method of its path.
+
+    HEAD is answered as GET is, without the body. Litestar's own OPTIONS knows of several handlers of a path only the
+    first: here the refusal of a method that no path has becomes the answer.
+    """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - HTTP's, or the lifespan's
         """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "HEAD":
+        instead = _INSTEAD.get(scope["method"]) if scope["type"] == "http" else None
+        if instead is None:
             return await super().__call__(scope, receive, send)
 
         async def without_body(message: Any) -> None:  # noqa: ANN401 - what a server takes
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
+            elif instead == _NO_METHOD and message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
+                allow = [(name, value) for name, value in message["headers"] if name == b"allow"]
+                message = {**message, "status": HTTPStatus.NO_CONTENT.value, "headers": allow}
             await send(message)
 
-        asked: Any = {**scope, "method": "GET"}
+        asked: Any = {**scope, "method": instead}
         return await super().__call__(asked, receive, without_body)
 
 
@@ -55,7 +67,7 @@ def make_app(resources: Resources) -> Litestar:
         exception_handlers=HANDLERS,
         lifespan=[_running],
         logging_config=None,
-        openapi_config=docs.make_openapi_config(),
+        openapi_config=docs.make_openapi_config(settings),
         plugins=[RawJson()],
         state=State({STATE: resources, readers.STATE: make_readers(settings), health.STATE: Readiness(settings)}),
     )

@@ -1,6 +1,7 @@
 """`/docs`: Swagger UI from an installed package, so that it works without the internet."""
 
 import importlib.util
+from dataclasses import dataclass, field, fields
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.params import FromPath
 
 from api.problems import ProblemError, respond
+from api.schemas import Document, body_schemas
+from outbox.settings import Settings
 
 PATH = "/docs"
 ASSETS = {
@@ -27,6 +30,18 @@ Herald accepts notifications and delivers them, whatever is killed in between.
 A `202` comes only after the commit. Follow a notification by its `id`; its history is its `events`.
 Errors are RFC 9457 problems that name the field and the limit.
 """.strip()
+
+
+@dataclass
+class _Config(OpenAPIConfig):
+    bodies: dict[str, Any] = field(default_factory=dict)
+
+    def to_openapi_schema(self) -> Document:
+        """Without paths: Litestar adds them."""
+        made = super().to_openapi_schema()
+        document = Document(**{one.name: getattr(made, one.name) for one in fields(made)})
+        document.bodies = self.bodies
+        return document
 
 
 @get("/assets/{name:str}", sync_to_thread=False)
@@ -53,9 +68,10 @@ async def _as_problem(response: Response[Any]) -> Response[Any]:
     return respond(ProblemError(HTTPStatus.NOT_FOUND, f"nothing is there; {PATH} is the documentation"))
 
 
-def make_openapi_config() -> OpenAPIConfig:
+def make_openapi_config(settings: Settings) -> OpenAPIConfig:
     """The document, its page and its files."""
-    return OpenAPIConfig(
+    return _Config(
+        bodies=body_schemas(settings),
         title="Herald",
         version=version("herald"),
         description=DESCRIPTION,

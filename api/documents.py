@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar.datastructures import ResponseHeader
@@ -12,9 +12,10 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from api.idempotency import MAX_KEY
+from api.idempotency import KEY_PATTERN
 from api.problems import IDEMPOTENCY_KEY, MEDIA_TYPE, Problem
 from api.requests import EXAMPLES
+from api.schemas import query_schemas, reference
 
 COMMITTED = "It is committed, and will be delivered"
 REASONS = {
@@ -40,7 +41,7 @@ KEY_PARAMETER = Parameter(
         "The same request sent again under the same key gets the first answer, and nothing is accepted twice. "
         "Refused requests are not remembered: correct them and keep the key"
     ),
-    schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=MAX_KEY, pattern="^[ -~]+$"),
+    schema=Schema(type=OpenAPIType.STRING, pattern=KEY_PATTERN),
 )
 KEY_HEADERS = (
     ResponseHeader(
@@ -79,7 +80,8 @@ def documented(*statuses: int) -> dict[int, ResponseSpec]:
 
 def takes(body: type[msgspec.Struct], *headers: Parameter, is_optional: bool = False) -> type[Operation]:
     """Describe the body of a handler that reads it itself: by the struct that validates it, so they cannot differ."""
-    content = {"application/json": OpenAPIMediaType(schema=body_schema(body), examples=EXAMPLES[body])}  # type: ignore[arg-type]  # plain dictionaries are passed on as they are
+    schema: Any = reference(body.__name__)  # plain dictionaries are passed on as they are
+    content = {"application/json": OpenAPIMediaType(schema=schema, examples=cast("Any", EXAMPLES[body]))}
     return _operation(headers, RequestBody(content=content, required=not is_optional))
 
 
@@ -90,12 +92,10 @@ def keyed() -> type[Operation]:
 
 def filtered(parts: type[msgspec.Struct]) -> type[Operation]:
     """Describe the query parameters of a handler that reads a filter from them."""
-    _, components = msgspec.json.schema_components([parts])
-    schemas = {name: _inlined(part, components) for name, part in components[parts.__name__]["properties"].items()}
     return _operation(
         [
-            Parameter(name=name, param_in="query", description="only what fits", schema=schema)  # type: ignore[arg-type]  # passed on as it is
-            for name, schema in schemas.items()
+            Parameter(name=name, param_in="query", description="only what fits", schema=cast("Any", schema))
+            for name, schema in query_schemas(parts).items()
         ]
     )
 
@@ -110,25 +110,3 @@ def _operation(parameters: Sequence[Parameter], body: RequestBody | None = None)
             self.parameters = [*(self.parameters or []), *parameters]
 
     return _Described
-
-
-def body_schema(body: type[msgspec.Struct]) -> dict[str, object]:
-    """The JSON schema that msgspec validates by, in one piece."""
-    (_,), components = msgspec.json.schema_components([body], schema_hook=_any_object)
-    return {name: _inlined(part, components) for name, part in components[body.__name__].items()}
-
-
-def _any_object(kind: type) -> dict[str, Any]:
-    if kind is msgspec.Raw:
-        return {"type": "object"}
-    raise NotImplementedError  # so msgspec asks for it: the type is none of ours
-
-
-def _inlined(schema: object, components: dict[str, Any]) -> object:
-    if isinstance(schema, list):
-        return [_inlined(part, components) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inlined(components[schema["$ref"].rpartition("/")[2]], components)
-    return {name: _inlined(part, components) for name, part in schema.items()}

@@ -12,6 +12,8 @@ from outbox.idempotency import RequestKey, make_request_key
 
 MAX_KEY = 255  # characters
 # The expired draft-ietf-httpapi-idempotency-key-header-07 wants a string of RFC 8941, in quotes; callers send it bare
+# Both for a JSON schema; spaces around a header's value are none of it, https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+KEY_PATTERN = r'^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
 _BARE = re.compile(rb'(?!")[\x20-\x7e]+')
 _QUOTED = re.compile(rb'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED = re.compile(rb'\\(["\\])')

@@ -25,6 +25,7 @@ from api.parameters import (
     from_cursor,
     only_query,
     parse_id,
+    parse_status,
     to_cursor,
 )
 from api.problems import ProblemError, field_problem
@@ -94,12 +95,13 @@ async def notifications(
 ) -> NotificationPage:
     """List notifications, newest first."""
     before = None if cursor is None else from_cursor(cursor)
+    among = None if status is None else parse_status(status)
     engine = resources_of(request).engine
 
     def read() -> tuple[list[NotificationState], bool]:
         with engine.connect() as connection:
             return list_notifications(
-                connection, limit=limit, user_id=user_id, event=event, status=status, before=before
+                connection, limit=limit, user_id=user_id, event=event, status=among, before=before
             )
 
     async with a_turn(request):

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import PathParameter, QueryParameter
 from litestar.types import BeforeRequestHookHandler
 
 from api.problems import FieldError, ProblemError, field_problem
-from outbox.message import Status
+from outbox.message import STATUSES, Status
 from outbox.notification import MAX_NAME
+from outbox.payload import WITHOUT_NUL
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
@@ -20,11 +22,20 @@ _UUID_BYTES = 16
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Id = Annotated[str, PathParameter(description="as the answer to the request named it", schema_extra={"format": "uuid"})]
-UserId = Annotated[str | None, QueryParameter(min_length=1, max_length=MAX_NAME, description="of this user")]
-EventName = Annotated[str | None, QueryParameter(min_length=1, max_length=MAX_NAME, description="with this event")]
-StatusName = Annotated[Status | None, QueryParameter(description="in this status")]
+# What is None where it is not given is no null in a query.
+_TEXT = {"one_of": None, "type": OpenAPIType.STRING}
+_NAME = {**_TEXT, "pattern": WITHOUT_NUL}
+_STATUS = {**_TEXT, "enum": list(STATUSES)}
+_CURSORS = {**_TEXT, "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"}  # of 16 bytes; the last character has 2 bits of them
+UserId = Annotated[
+    str | None, QueryParameter(min_length=1, max_length=MAX_NAME, description="of this user", schema_extra=_NAME)
+]
+EventName = Annotated[
+    str | None, QueryParameter(min_length=1, max_length=MAX_NAME, description="with this event", schema_extra=_NAME)
+]
+StatusName = Annotated[str | None, QueryParameter(description="in this status", schema_extra=_STATUS)]
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="items of one page")]
-Cursor = Annotated[str | None, QueryParameter(description="of the page before; opaque")]
+Cursor = Annotated[str | None, QueryParameter(description="of the page before; opaque", schema_extra=_CURSORS)]
 
 
 def parse_id(value: str) -> UUID:
@@ -32,6 +43,13 @@ def parse_id(value: str) -> UUID:
     if not _UUID.fullmatch(value):  # Python's own takes braces, prefixes and hyphens anywhere
         raise field_problem("id", f"not a UUID: {value[:MAX_NAME]}")
     return UUID(value)
+
+
+def parse_status(value: str) -> Status:
+    """Raises ProblemError: 400 naming `status`. Litestar would take `null` for a status that is not given."""
+    if value not in STATUSES:
+        raise field_problem("status", f"no such status: {value}; there are: {', '.join(STATUSES)}")
+    return value
 
 
 def only_query(*known: str) -> BeforeRequestHookHandler:

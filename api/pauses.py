@@ -14,10 +14,12 @@ from api.problems import ProblemError, field_problem
 from api.requests import PauseRequest
 from api.resources import resources_of
 from api.writes import in_transaction, read_optional
-from outbox.pauses import Pause, ScopeError, list_pauses, pause, resume
+from outbox.pauses import Pause, ScopeError, list_pauses, pause, resume, scopes
 
 _DECODER = msgspec.json.Decoder(PauseRequest)
-Scope = Annotated[str, PathParameter(description="`all`, `topic:<name>` or `channel:<name>`")]
+Scope = Annotated[
+    str, PathParameter(description="`all`, `topic:<name>` or `channel:<name>`", schema_extra={"enum": scopes()})
+]
 
 
 class Pauses(msgspec.Struct, frozen=True, kw_only=True):

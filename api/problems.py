@@ -92,6 +92,8 @@ def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Res
         return _from_anything(request, error)
     problem = ProblemError(HTTPStatus(error.status_code), _detail(request, error), errors=_fields(error.extra))
     problem.headers.update(error.headers or {})
+    if allow := problem.headers.get("allow"):
+        problem.headers["allow"] = _with_head(allow)
     return respond(problem)
 
 
@@ -103,6 +105,11 @@ def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
         return f"{request.method} is not a method of {path}"
     errors = _fields(error.extra)
     return "; ".join(f"{one.field}: {one.detail}" for one in errors) or error.detail
+
+
+def _with_head(allow: str) -> str:
+    methods = set(allow.split(", "))
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def _fields(extra: object) -> list[FieldError]:

@@ -6,12 +6,13 @@ import msgspec
 
 from outbox.dates import Dates
 from outbox.desk.filters import Filter
-from outbox.notification import MAX_NAME, Address, Content, Date, Name, Notification, Priority, Subject
+from outbox.notification import Address, Content, Date, Name, Notification, Priority, Subject, UserId
+from outbox.payload import WITHOUT_NUL
 
 MAX_BULK = 1000  # items, and notifications after expansion
 
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-Users = Annotated[list[Name | int], msgspec.Meta(min_length=1, max_length=MAX_BULK)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500, extra_json_schema={"pattern": WITHOUT_NUL})]
+Users = Annotated[list[UserId], msgspec.Meta(min_length=1, max_length=MAX_BULK)]
 
 
 class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,7 +26,7 @@ class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     deliver_at: Date | None = None
     deliver_by: Date | None = None
     priority: Priority | None = None
-    user_id: Name | int | msgspec.UnsetType = msgspec.UNSET
+    user_id: UserId | msgspec.UnsetType = msgspec.UNSET
     user_ids: Users | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -41,7 +42,7 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     Dates stand in `data` where the topic is `notifications`, here for any other.
     """
 
-    topic: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+    topic: Name
     data: Annotated[msgspec.Raw, msgspec.Meta(description="any JSON object, kept as it came")]
     key: Name | None = None
     deliver_at: Date | None = None

@@ -1,19 +1,18 @@
 """`/dead-letters/requeues`: jobs that try many dead letters again, at a rate."""
 
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, delete, get, post
+from litestar import Request, Response, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.openapi.datastructures import ResponseSpec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from api.answers import key_headers
 from api.bodies import read_ignored, read_json
-from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, takes
+from api.documents import KEY_HEADERS, KEY_PARAMETER, documented, keyed, takes
 from api.dry_runs import DryRun, dry_run
 from api.idempotency import request_key_of
 from api.parameters import Id, only_query, parse_id
@@ -54,7 +53,7 @@ async def requeue_many(request: Request[Any, Any, Any]) -> Response[Job | DryRun
         return Response(found, status_code=200)
     rate = asked.rate or settings.requeue_rate
     receipt = await once(request, body, lambda connection: [make_job(connection, asked.filter, rate=rate).id])
-    job = await sync_to_thread(_found, request, receipt.ids[0], find_job)
+    job = await sync_to_thread(_found, request, receipt.ids[0])
     return Response(job, status_code=202, headers=key_headers(receipt))
 
 
@@ -74,26 +73,37 @@ def jobs(request: Request[Any, Any, Any]) -> Jobs:
 )
 def job(request: Request[Any, Any, Any], id: Id) -> Job:  # noqa: A002
     """Show how far a job is."""
-    return _found(request, parse_id(id), find_job)
+    return _found(request, parse_id(id))
 
 
-@delete(
-    "/requeues/{id:str}",
+@post(
+    "/requeues/{id:str}/stop",
     summary="Stop a job",
     status_code=200,
     before_request=only_query(),
-    responses=documented(400, 404, 413, 503),
+    operation_class=keyed(),
+    response_headers=KEY_HEADERS,
+    responses=documented(400, 404, 409, 413, 422, 503),
 )
-async def stop(request: Request[Any, Any, Any], id: Id) -> Job:  # noqa: A002
-    """Stop a job where it stands."""
+async def stop(request: Request[Any, Any, Any], id: Id) -> Response[Job]:  # noqa: A002
+    """Stop a job where it stands; one that has ended stays as it is, and can be looked at as before."""
     job_id = parse_id(id)
     await read_ignored(request, max_bytes=resources_of(request).settings.max_body)
-    return await sync_to_thread(_found, request, job_id, stop_job)
+
+    def work(connection: Connection) -> list[UUID]:
+        return [_there(stop_job(connection, job_id), job_id).id]
+
+    receipt = await once(request, b"", work)
+    job = await sync_to_thread(_found, request, job_id)
+    return Response(job, status_code=200, headers=key_headers(receipt))
 
 
-def _found(request: Request[Any, Any, Any], job_id: UUID, find: Callable[[Connection, UUID], Job | None]) -> Job:
+def _found(request: Request[Any, Any, Any], job_id: UUID) -> Job:
     with resources_of(request).transaction() as connection:
-        job = find(connection, job_id)
+        return _there(find_job(connection, job_id), job_id)
+
+
+def _there(job: Job | None, job_id: UUID) -> Job:
     if job is None:
         raise field_problem("id", f"no job {job_id}", HTTPStatus.NOT_FOUND)
     return job

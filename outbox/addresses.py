@@ -41,7 +41,7 @@ def check_target(notification: Notification, settings: Settings) -> None:
         return
     if channel == "email" and notification.subject is None:
         _check_line("event", notification.event)  # it becomes the subject
-    if missing := _MISSING[channel](settings):
+    if missing := missing_settings(channel, settings):
         raise TargetError("channel", f"{channel} is not set up here: {missing}")
     if not address:
         raise TargetError("address", f"is required by the channel {channel}")
@@ -49,6 +49,16 @@ def check_target(notification: Notification, settings: Settings) -> None:
         check(address, settings)
     except AddressError as error:
         raise TargetError("address", str(error)) from None
+
+
+def missing_settings(channel: str, settings: Settings) -> str:
+    """The settings that a registered channel lacks here, empty where it is set up."""
+    return _MISSING[channel](settings) if channel in _MISSING else ""
+
+
+def needs_address(channel: str) -> bool:
+    """Whether it delivers nothing without one; which one is what `check_target` says."""
+    return channel in _CHECKS
 
 
 def check_subject(notification: Notification) -> None:

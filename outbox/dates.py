@@ -19,6 +19,12 @@ class Dates(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 ANY_TIME = Dates()
 OFFSETS = timedelta(hours=16)  # PostgreSQL takes offsets from UTC that are smaller; 23:59 fails the whole statement
 
+# The same for a JSON schema, beside the format `date-time`: no leap second, no year 0, offsets below 16 hours.
+DATE_PATTERN = (
+    "^(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-5][0-9](\\.[0-9]+)?"
+    "([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])$"
+)
+
 
 class DateError(ValueError):
     """A date that cannot be kept; `field` is its name, the text names the limit."""

@@ -11,6 +11,8 @@ import unicodedata
 
 ROUNDS = 5  # decodings in a row; more layers are nobody's honest subject
 _CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # C0 and C1, half characters, U+2028, U+2029
+# for a JSON schema, which does not see what encoded words hide
+WITHOUT_CONTROL = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 _ENCODED_WORD = re.compile(r"=\?([^?]*)\?([bBqQ])\?([^?]*)\?=")
 _C0 = re.compile(rb"[\x00-\x1f\x7f]")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")

@@ -5,19 +5,28 @@ from typing import Annotated
 
 import msgspec
 
-from outbox.dates import Dates
+from outbox.dates import DATE_PATTERN, Dates
+from outbox.header_text import WITHOUT_CONTROL
+from outbox.payload import WITHOUT_NUL
 
 TOPIC = "notifications"
 MAX_NAME = 255  # characters of a user id, an event name or a message key
 MAX_ADDRESS = 2048  # characters of an e-mail address or a URL
 MAX_CONTENT = 1_000_000  # characters; Kafka's own limit on a record (1 MB by default) comes first for most
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
-Address = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ADDRESS)]
-Subject = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
-Date = Annotated[datetime, msgspec.Meta(tz=True)]
+# Patterns are for the document: `check_json`, `in_utc` and `check_subject` hold to them, and say what is wrong.
+_NO_NUL = {"pattern": WITHOUT_NUL}
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, extra_json_schema=_NO_NUL)]
+Address = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ADDRESS, extra_json_schema=_NO_NUL)]
+Subject = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=MAX_NAME, extra_json_schema={"pattern": WITHOUT_CONTROL})
+]
+Date = Annotated[datetime, msgspec.Meta(tz=True, extra_json_schema={"pattern": DATE_PATTERN})]
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
-Content = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CONTENT)]
+Content = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CONTENT, extra_json_schema=_NO_NUL)]
+_DIGITS = {"exclusiveMinimum": -(10.0 ** (MAX_NAME - 1)), "exclusiveMaximum": 10.0**MAX_NAME}  # MAX_NAME characters
+Number = Annotated[int, msgspec.Meta(extra_json_schema=_DIGITS)]
+UserId = Name | Number
 
 
 class AddressError(ValueError):
@@ -30,7 +39,7 @@ class Notification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     Without `channel` and `address`, settings decide by event or topic. Dates have a time zone.
     """
 
-    user_id: Name | int
+    user_id: UserId
     event: Name
     content: Content
     channel: Name | None = None

@@ -29,9 +29,14 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     paused_at: datetime
 
 
+def scopes() -> list[str]:
+    """Everything that can be paused."""
+    return [ALL, *(f"topic:{name}" for name in TOPICS), *(f"channel:{name}" for name in CHANNELS)]
+
+
 def check_scope(scope: str) -> str:
     """Return it. Raises ScopeError."""
-    known = (ALL, *(f"topic:{name}" for name in TOPICS), *(f"channel:{name}" for name in CHANNELS))
+    known = scopes()
     if scope not in known:
         message = f"no such scope: {scope}; there are: {', '.join(known)}"
         raise ScopeError(message)

@@ -12,6 +12,7 @@ import msgspec
 
 from outbox.numbers import find_oversized
 
+WITHOUT_NUL = r"^[^\u0000]*$"  # the same for a JSON schema
 MAX_DEPTH = 32  # levels of arrays and objects; msgspec itself gives up near 1,000
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
 _ANYTHING = msgspec.json.Decoder()

@@ -1,14 +1,13 @@
 """Which dead letters: the same filter for looking, requeuing and discarding."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from outbox.dates import in_utc
-from outbox.notification import MAX_NAME, Date
+from outbox.notification import Date, Name
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 ON_DESK = "m.status IN ('dead', 'unknown')"
 
 # What groups reasons that differ in ids, long numbers or the count of attempts only; 200 characters of it.
@@ -34,13 +33,13 @@ _CONDITIONS = {
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Everything that is given must fit; `since` and `until` say when it came onto the desk."""
 
-    topic: Text | None = None
-    channel: Text | None = None
-    destination: Text | None = None
+    topic: Name | None = None
+    channel: Name | None = None
+    destination: Name | None = None
     status: Literal["dead", "unknown"] | None = None
-    error: Text | None = None
-    event: Text | None = None
-    key: Text | None = None
+    error: Name | None = None
+    event: Name | None = None
+    key: Name | None = None
     since: Date | None = None
     until: Date | None = None
 

@@ -60,4 +60,24 @@ def test_a_wrong_method_is_a_problem_that_names_the_right_ones(client: Client) -
 
     assert response.status_code == 405
     assert response.headers["content-type"] == "application/problem+json"
-    assert {"GET", "POST"} <= set(response.headers["allow"].split(", "))
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/notifications", "GET, HEAD, OPTIONS, POST"),
+        ("/dead-letters/requeues", "GET, HEAD, OPTIONS, POST"),
+        ("/pauses/all", "DELETE, OPTIONS, PUT"),
+        ("/notifications/bulk", "OPTIONS, POST"),
+        (f"/messages/{UNKNOWN_ID}", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_options_names_every_method_of_a_path(client: Client, path: str, allowed: str) -> None:
+    response = client.options(path)
+
+    assert (response.status_code, response.headers["allow"], response.content) == (204, allowed, b"")
+
+
+def test_options_of_an_unknown_path_is_a_problem(client: Client) -> None:
+    assert client.options("/nothing").status_code == 404

@@ -178,7 +178,10 @@ def test_many_are_requeued_by_a_job_that_can_be_stopped(herald: Client, database
     assert (made.status_code, made.json()["total"], made.json()["status"]) == (202, 3, "running")
     assert again.json()["id"] == made.json()["id"]
     assert herald.get(job).json()["filter"] == {"error": "HTTP 500"}
-    assert herald.delete(job).json()["status"] == "stopped"
+    stopped = [herald.post(f"{job}/stop", headers={"idempotency-key": "stop"}) for _ in range(2)]
+    assert [answer.json()["status"] for answer in stopped] == ["stopped", "stopped"]
+    assert stopped[1].headers["idempotency-replayed"] == "true"
+    assert herald.get(job).json()["status"] == "stopped"
     assert [one["status"] for one in herald.get("/dead-letters/requeues").json()["items"]] == ["stopped"]
 
 
@@ -204,6 +207,7 @@ def test_many_are_discarded_when_somebody_says_so(herald: Client, database: str)
         ("/dead-letters/x", None, 400, "id"),
         (f"/dead-letters/{new_id()}", None, 404, "id"),
         (f"/dead-letters/requeues/{new_id()}", None, 404, "id"),
+        (f"/dead-letters/requeues/{new_id()}/stop", {}, 404, "id"),
         (f"/dead-letters/{new_id()}/requeue", {}, 404, "id"),
         ("/dead-letters/requeues", {"filter": {"colour": "red"}}, 400, "filter.colour"),
         ("/dead-letters/requeues", {"rate": 0}, 400, "rate"),

@@ -22,8 +22,13 @@ def _check(document: dict[str, Any], operation: dict[str, Any], response: Any) -
     """Hold a response against what the document says of its status and media type."""
     content = operation["responses"][str(response.status_code)]["content"]
     schema = content[response.headers["content-type"]]["schema"]
-    validator = Draft202012Validator({**schema, "components": document["components"]})
-    validator.validate(response.json())
+    validator(document, schema).validate(response.json())
+
+
+def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
+    whole = {**schema, "components": document["components"]}
+    Draft202012Validator.check_schema(whole)
+    return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def _bodies(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -51,7 +56,8 @@ def test_the_document_is_openapi_3_1_and_lists_every_path(document: dict[str, An
         "/dead-letters/{id}/requeue": ["post"],
         "/dead-letters/{id}/discard": ["post"],
         "/dead-letters/requeues": ["get", "post"],
-        "/dead-letters/requeues/{id}": ["delete", "get"],
+        "/dead-letters/requeues/{id}": ["get"],
+        "/dead-letters/requeues/{id}/stop": ["post"],
         "/dead-letters/discards": ["post"],
         "/pauses": ["get"],
         "/pauses/{what}": ["delete", "put"],
@@ -63,19 +69,125 @@ def test_every_example_fits_its_schema_and_is_accepted(client: Client, document:
 
     assert {path for path, _ in bodies} > ACCEPTING
     for path, body in bodies:
-        Draft202012Validator.check_schema(body["schema"])
         for example in body["examples"].values():
-            Draft202012Validator(body["schema"]).validate(example["value"])
+            validator(document, body["schema"]).validate(example["value"])
             if path in ACCEPTING:
                 assert client.post(path, json=example["value"]).status_code == 202
 
 
-@pytest.mark.parametrize("wrong", [{}, {**GOOD, "x": 1}, {**GOOD, "event": ""}, {**GOOD, "user_id": 1.5}, []])
-def test_schema_and_validator_refuse_alike(client: Client, document: dict[str, Any], wrong: object) -> None:
-    schema = dict(_bodies(document))["/notifications"]["schema"]
+BOTH = {**GOOD, "user_ids": ["2"]}
+ADDRESSED = {**GOOD, "channel": "email"}
+DATED = {"topic": "notifications", "data": GOOD, "deliver_at": "2026-12-01T10:00:00Z"}
 
-    assert not Draft202012Validator(schema).is_valid(wrong)
-    assert client.post("/notifications", json=wrong).status_code == 400
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("/notifications", {}),
+        ("/notifications", []),
+        ("/notifications", {**GOOD, "x": 1}),
+        ("/notifications", {**GOOD, "event": ""}),
+        ("/notifications", {**GOOD, "user_id": 1.5}),
+        ("/notifications", {**GOOD, "user_id": 10**255}),
+        ("/notifications", {**GOOD, "content": "a\0"}),
+        ("/notifications", {**GOOD, "subject": "a\tb"}),
+        ("/notifications", {**GOOD, "channel": "pigeon"}),
+        ("/notifications", {**GOOD, "channel": "webhook", "address": "https://example.com"}),
+        ("/notifications", ADDRESSED),
+        ("/notifications", {**ADDRESSED, "address": None}),
+        ("/notifications", {**GOOD, "deliver_at": "2026-12-01T10:00:00"}),
+        ("/notifications", {**GOOD, "deliver_at": "2026-12-01T10:00:60Z"}),
+        ("/notifications", {**GOOD, "deliver_at": "0000-12-01T10:00:00Z"}),
+        ("/notifications", {**GOOD, "deliver_at": "2026-12-01T10:00:00+16:00"}),
+        ("/notifications/bulk", {"items": [BOTH]}),
+        ("/notifications/bulk", {"items": [{"event": "e", "content": "c"}]}),
+        ("/messages", {"topic": "nobody's", "data": {}}),
+        ("/messages", {"topic": "generic_topic", "data": []}),
+        ("/messages", {"topic": "generic_topic", "data": {"a": [{"b": "\0"}]}}),
+        ("/messages", {"topic": "generic_topic", "data": {"\0": 1}}),
+        ("/messages", {"topic": "notifications", "data": {**GOOD, "x": 1}}),
+        ("/messages", DATED),
+    ],
+)
+def test_schema_and_validator_refuse_alike(client: Client, document: dict[str, Any], path: str, wrong: object) -> None:
+    schema = dict(_bodies(document))[path]["schema"]
+
+    assert not validator(document, schema).is_valid(wrong)
+    assert client.post(path, json=wrong).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("/notifications", {**GOOD, "user_id": 10**254}),
+        ("/notifications", {**GOOD, "channel": None, "address": None, "subject": "Grüße"}),
+        ("/notifications", {**ADDRESSED, "address": "ada@example.com"}),
+        ("/notifications", {**GOOD, "deliver_at": "2026-11-01t10:00:00.5-15:59"}),
+        ("/messages", {"topic": "notifications", "data": GOOD, "deliver_at": None}),
+        ("/messages", {"topic": "generic_topic", "data": {"a": [{"b": "ü"}, 1.5, None]}, "key": None}),
+    ],
+)
+def test_schema_and_validator_accept_alike(client: Client, document: dict[str, Any], path: str, right: object) -> None:
+    validator(document, dict(_bodies(document))[path]["schema"]).validate(right)
+
+    answer = client.post(path, json=right)
+    assert answer.status_code == 202, answer.text
+
+
+@pytest.mark.parametrize("path", ["/notifications", "/dead-letters"])
+@pytest.mark.parametrize(
+    ("name", "value", "is_right"),
+    [
+        ("cursor", "AZCk8A8Pd7eEA38PS6r0cw", True),
+        ("cursor", "AZCk8A8Pd7eEA38PS6r0cx", False),
+        ("cursor", "", False),
+        ("status", "dead", True),
+        ("status", "null", False),
+        ("limit", "1001", False),
+        ("event", "", False),
+        ("event", "a\0", False),
+        ("event", "null", True),
+    ],
+)
+def test_a_query_is_described_as_it_is_checked(
+    herald: Client, path: str, name: str, value: str, *, is_right: bool
+) -> None:
+    document = herald.get("/docs/openapi.json").json()
+    (schema,) = [one["schema"] for one in document["paths"][path]["get"]["parameters"] if one["name"] == name]
+    read = int(value) if schema.get("type") == "integer" else value
+
+    assert Draft202012Validator(schema).is_valid(read) == is_right
+    assert herald.get(path, params={name: value}).status_code == (200 if is_right else 400)
+
+
+@pytest.mark.parametrize(
+    ("key", "is_right"),
+    [
+        *[(key, True) for key in ("k", "a b", '"a b"', '"a\\"b"', "k" * 255)],
+        *[(key, False) for key in ("", '"k', '""', '"a\\b"', "k" * 256, "k\x7f")],
+    ],
+)
+def test_a_key_is_described_as_it_is_checked(
+    client: Client, document: dict[str, Any], key: str, *, is_right: bool
+) -> None:
+    parameters = document["paths"]["/notifications"]["post"]["parameters"]
+    (schema,) = [one["schema"] for one in parameters if one["name"] == "Idempotency-Key"]
+
+    assert Draft202012Validator(schema).is_valid(key) == is_right
+    answer = client.post("/notifications", json=GOOD, headers={"idempotency-key": key})
+    assert answer.status_code == (202 if is_right else 400)
+
+
+def test_what_can_be_paused_is_described(document: dict[str, Any]) -> None:
+    (what,) = document["paths"]["/pauses/{what}"]["put"]["parameters"]
+
+    assert {"all", "topic:notifications", "channel:log"} <= set(what["schema"]["enum"])
+
+
+def test_a_channel_that_is_not_set_up_is_not_described(herald: Client) -> None:
+    schemas = herald.get("/docs/openapi.json").json()["components"]["schemas"]
+
+    assert schemas["Notification"]["properties"]["channel"]["enum"] == ["log", None]
 
 
 def test_every_path_documents_its_problems(document: dict[str, Any]) -> None:

@@ -212,6 +212,6 @@ def test_the_document_describes_the_header_and_what_comes_of_it(client: Client) 
     for path, _ in WRITES:
         operation = paths[path]["post"]
         (header,) = [one for one in operation["parameters"] if one["name"] == "Idempotency-Key"]
-        assert (header["in"], header["schema"]["maxLength"]) == ("header", 255)
+        assert (header["in"], header["schema"]["type"]) == ("header", "string")
         assert {"Idempotency-Key-Expires", "Idempotency-Replayed"} <= set(operation["responses"]["202"]["headers"])
         assert "409" in operation["responses"]

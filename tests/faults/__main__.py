@@ -23,8 +23,8 @@ from tests.faults.points import visit_all
 from tests.faults.report import record, recorded
 from tests.faults.scene import durable_scene
 from tests.faults.world import IMPATIENT
+from tests.fuzz import conformance, log_flood
 from tests.fuzz import flood as floods
-from tests.fuzz import log_flood
 from tests.fuzz.siege import besiege
 from tests.fuzz.siege import describe as describe_siege
 from tests.servers import pgbouncer
@@ -163,6 +163,19 @@ def requests(requests: int, seed: int | None, *, is_recorded: bool) -> None:
         migrate(server.url())
         found = besiege(server.url(), Path(folder), requests=requests, seed=seed)
     finish("requests", describe_siege(found), is_recorded=is_recorded)
+    found.assert_clean()
+
+
+@main.command()
+@click.option("--seconds", type=click.FloatRange(1), default=600.0, show_default=True)
+@seed_option
+@record_option
+def schema(seconds: float, seed: int | None, *, is_recorded: bool) -> None:
+    """Hold the API against its own description, with every check of schemathesis."""
+    seed = drawn(seed)
+    with durable_scene(conformance.SET_UP, of_each=1) as scene, scene.fleet.running():
+        found = conformance.conform(scene.fleet, seconds=seconds, seed=seed)
+    finish("schema", conformance.describe(found), is_recorded=is_recorded)
     found.assert_clean()
 
 
