@@ -8,6 +8,7 @@ STAMP := .venv/.installed
 DEMO ?= 100
 KILLS ?= 1000
 OUTAGE ?= 600
+LEADERLESS ?= 600
 TRANSACTION ?= 3600
 CONVICTIONS ?= 60
 RECORDS ?= 50000
@@ -72,6 +73,8 @@ proof: $(STAMP) ## The long search for what breaks Herald, four hours on Apache 
 	$(BIN)/python -m tests.faults requests --requests $(REQUESTS)
 	$(BIN)/python -m tests.faults rows --rows $(ROWS)
 	$(BIN)/python -m tests.faults fenced
+	$(BIN)/python -m tests.faults leaderless --seconds $(LEADERLESS) --rate 10
+	$(BIN)/python -m tests.faults leaderless --seconds $(LEADERLESS) --rate 1000
 	$(BIN)/python -m tests.faults large
 	$(BIN)/python -m tests.faults poolers --posts $(POSTS)
 	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.faults table

@@ -13,6 +13,9 @@ from quixstreams.kafka import ConnectionConfig
 from outbox.settings import LOCAL_KAFKA, Settings
 from outbox.startup import wait_until
 
+# Some questions go to the controller, and with KRaft a broker names any broker that lives as such: a client waits for
+# one that has died until it learns anew who lives, by default after five minutes (librdkafka 2.12).
+ADMIN = {"topic.metadata.refresh.interval.ms": 1_000}
 ANSWER_TIMEOUT = 5.0  # seconds until a broker that does not answer counts as away
 _log = structlog.get_logger()
 DESTROY_AFTER = 60.0  # seconds; by then nobody, and no error that was raised, refers to a client that was given up
@@ -72,7 +75,7 @@ def explanation(error: KafkaException) -> str:
 
 def make_admin(settings: Settings) -> AdminClient:
     """An admin client; keep it referenced until its futures resolve."""
-    return AdminClient(librdkafka(settings))
+    return AdminClient({**librdkafka(settings), **ADMIN})
 
 
 def abandon(client: object) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 from time import monotonic
 from typing import cast
 
-from confluent_kafka import TopicPartition
+import structlog
+from confluent_kafka import KafkaError, TopicPartition
 from quixstreams import Application
+from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError
 from quixstreams.error_callbacks import default_on_consumer_error
 from quixstreams.models import RawConfluentKafkaMessageProto, SuccessfulConfluentKafkaMessageProto
+from quixstreams.processing import ProcessingContext
 
 from outbox.kafka import kafka_connection
 from outbox.settings import Settings
@@ -28,6 +31,21 @@ CONSUMER = {
     "reconnect.backoff.max.ms": 1_000,
     "socket.timeout.ms": 10_000,  # an answer that the network has swallowed would be waited for a minute
 }
+# What a commit is answered once the partitions have gone to whoever the group gives them to now.
+NO_MEMBER = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
+# That the group has no broker to say anything now: one died, and another takes over.
+NO_COORDINATOR = frozenset(
+    {
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's names, here and below
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+_log = structlog.get_logger()
 
 
 class PipelineApplication(Application):
@@ -48,6 +66,11 @@ class PipelineApplication(Application):
             super()._on_revoke(consumer, topic_partitions)
         finally:
             self.hand_over()
+
+    def _on_lost(self, consumer: object, topic_partitions: list[TopicPartition]) -> None:
+        """What was not committed of them is not this process's to commit any more."""
+        super()._on_lost(consumer, topic_partitions)
+        self._processing_context.init_checkpoint()  # type: ignore[no-untyped-call]
 
 
 def make_application(
@@ -100,10 +123,33 @@ def make_application(
         },
     )
     application.hand_over = hand_over
+    survive_failed_commits(application._processing_context)  # noqa: SLF001 - Quix has no place for it
     for name in topics:
         topic = application.topic(name, value_deserializer="bytes", key_deserializer="bytes")
         application.dataframe(topic).sink(sink)
     return application
+
+
+def survive_failed_commits(context: ProcessingContext) -> None:
+    """Let a commit fail as it does when the broker that coordinates the group dies; Quix would end the process.
+
+    Without a coordinator it is tried again at the next turn. Where the group has taken the partitions away the
+    checkpoint is dropped: what was handled is recorded, whoever has them next reads it again, and the claims drop it.
+    """
+    commit = context.commit_checkpoint
+
+    def commit_or_go_on(force: bool = False, revoking: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's own
+        try:
+            commit(force=force, revoking=revoking)
+        except CheckpointConsumerCommitError as error:
+            if error.code not in NO_MEMBER | NO_COORDINATOR:
+                raise
+            is_dropped = revoking or error.code in NO_MEMBER
+            _log.warning("offsets_not_committed", reason=str(error.description), is_dropped=is_dropped)
+            if is_dropped:
+                context.init_checkpoint()  # type: ignore[no-untyped-call]
+
+    context.commit_checkpoint = commit_or_go_on  # type: ignore[method-assign]
 
 
 def _limits(settings: Settings) -> dict[str, int]:

@@ -13,6 +13,7 @@ from tests.faults import convictions as courts
 from tests.faults import courses, long_transaction, recovery
 from tests.faults import fenced as fences
 from tests.faults import large as large_messages
+from tests.faults import leaderless as brokers
 from tests.faults import outage as outages
 from tests.faults import poolers as pools
 from tests.faults.court import opened_court
@@ -206,6 +207,22 @@ def fenced(seeds: int, at_once: int, *, without_patience: bool, is_recorded: boo
         assert any(one.published_after is None for one in found), "the seeds show nothing"
         return
     assert all(one.published_after is not None and not one.lost for one in found)
+
+
+@main.command()
+@click.option(
+    "--seconds", type=click.FloatRange(30.0), default=600.0, show_default=True, help="For how long it is down."
+)
+@click.option("--rate", type=float, default=10.0, show_default=True, help="Requests per second.")
+@record_option
+def leaderless(seconds: float, rate: float, *, is_recorded: bool) -> None:
+    """Kill one broker of three where topics have one copy: other keys go on as before, its own catch up in order."""
+    plan = brokers.Plan(seconds, rate)
+    with brokers.leaderless_scene(brokers.DEFAULTS) as (scene, cluster), scene.fleet.running():
+        found = brokers.lose_broker(scene, cluster, plan, deadline=LONG + seconds)
+    finish(f"leaderless-{rate:g}", brokers.describe(found), is_recorded=is_recorded)
+    found.assert_kept()
+    sys.exit(1 if max(found.ratios) > brokers.MOST_RATIO else 0)
 
 
 @main.command()

@@ -4,9 +4,13 @@ import logging
 import threading
 from typing import cast
 
+import pytest
+from confluent_kafka import KafkaError
 from quixstreams import Application
+from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError
+from quixstreams.processing import ProcessingContext
 
-from pipeline.application import QUIET, OncePerKind, run_until
+from pipeline.application import QUIET, OncePerKind, run_until, survive_failed_commits
 
 
 class FakeApplication:
@@ -24,6 +28,20 @@ class FakeApplication:
         self.stops += 1
         if self.stops > 1:
             self._stopped.set()
+
+
+class FakeContext:
+    """Kafka answers every commit with this code."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+        self.checkpoints = 0
+
+    def init_checkpoint(self) -> None:
+        self.checkpoints += 1
+
+    def commit_checkpoint(self, **_: bool) -> None:
+        raise CheckpointConsumerCommitError(KafkaError(self._code))
 
 
 def line(text: str, *arguments: object) -> logging.LogRecord:
@@ -56,3 +74,31 @@ def test_another_kind_of_error_is_reported_beside_it() -> None:
 
     assert once.filter(line("Kafka producer error: broker is gone"))
     assert once.filter(line("Failed to commit"))
+
+
+def test_a_commit_of_what_the_group_has_taken_away_is_dropped() -> None:
+    context = FakeContext(KafkaError.UNKNOWN_MEMBER_ID)
+    survive_failed_commits(cast("ProcessingContext", context))
+
+    context.commit_checkpoint()
+
+    assert context.checkpoints == 1
+
+
+def test_a_commit_without_a_coordinator_is_tried_again_unless_the_partitions_go() -> None:
+    context = FakeContext(KafkaError.NOT_COORDINATOR)
+    survive_failed_commits(cast("ProcessingContext", context))
+
+    context.commit_checkpoint()
+    assert context.checkpoints == 0
+    context.commit_checkpoint(force=True, revoking=True)
+
+    assert context.checkpoints == 1
+
+
+def test_any_other_refusal_of_a_commit_ends_the_pipeline() -> None:
+    context = FakeContext(KafkaError.GROUP_AUTHORIZATION_FAILED)
+    survive_failed_commits(cast("ProcessingContext", context))
+
+    with pytest.raises(CheckpointConsumerCommitError):
+        context.commit_checkpoint(force=True, revoking=True)

@@ -61,7 +61,9 @@ def missing_programs() -> list[str]:
 class ApacheKafka:
     """Stops, dies and starts again on the same data and port.
 
-    `listeners`: more ports to listen on, by name; each leads its clients to the port of a proxy.
+    `listeners`: more ports to listen on, by name; each leads its clients to the port of a proxy. `node` is its number
+    among the `controllers` of a cluster (ports by number), in which each broker is a controller as well.
+    `properties` are settings of its own.
     """
 
     def __init__(
@@ -70,6 +72,9 @@ class ApacheKafka:
         *,
         java_options: list[str] | None = None,
         listeners: Mapping[str, tuple[int, int]] | None = None,
+        node: int = 1,
+        controllers: Mapping[int, int] | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.port = free_port()
@@ -79,15 +84,20 @@ class ApacheKafka:
         heap = ["-Xms256m", "-Xmx512m", f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"]
         command = self.java("kafka.Kafka", str(self._properties), options=heap)
         self.child = Child(command, log=folder / "kafka.out", cwd=folder)
-        self._controller = free_port()
+        self._controller = controllers[node] if controllers else free_port()
         text = PROPERTIES.format(port=self.port, controller=self._controller, folder=folder)
-        properties = dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+        said = dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+        if controllers:
+            del said["controller.quorum.bootstrap.servers"]
+            voters = ",".join(f"{number}@127.0.0.1:{port}" for number, port in controllers.items())
+            said |= {"node.id": str(node), "controller.quorum.voters": voters}
+        said |= properties or {}
         for name, (port, advertised) in (listeners or {}).items():
-            properties["listeners"] += f",{name}://127.0.0.1:{port}"
-            properties["advertised.listeners"] += f",{name}://127.0.0.1:{advertised}"
+            said["listeners"] += f",{name}://127.0.0.1:{port}"
+            said["advertised.listeners"] += f",{name}://127.0.0.1:{advertised}"
         names = ("PLAINTEXT", "CONTROLLER", *(listeners or {}))
-        properties["listener.security.protocol.map"] = ",".join(f"{name}:PLAINTEXT" for name in names)
-        self.reformat(properties)
+        said["listener.security.protocol.map"] = ",".join(f"{name}:PLAINTEXT" for name in names)
+        self.reformat(said)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -108,6 +118,10 @@ class ApacheKafka:
 
     def start(self) -> None:
         self.child.start()
+        self.wait()
+
+    def wait(self) -> None:
+        """Return once it answers."""
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
         self._asking = make_settings(
             {"DATABASE_URL": "postgresql://nowhere/nothing", "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
@@ -136,7 +150,7 @@ class ApacheKafka:
 
     def java(self, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
         """The command that runs one of Kafka's programs."""
-        return ["java", *self._options, *options, "-cp", f"{kafka_folder() / 'libs'}/*", main, *arguments]
+        return ["java", *options, *self._options, "-cp", f"{kafka_folder() / 'libs'}/*", main, *arguments]
 
     def lose_disk(self) -> None:
         """Forget everything but the cluster's id; it does not run."""
