@@ -60,12 +60,14 @@ def kills(kills: int, rate: float, pace: float, seed: int | None, *, is_recorded
 
 @main.command()
 @click.option("--messages", type=click.IntRange(1), default=10_000, show_default=True)
-def large(messages: int) -> None:
+@record_option
+def large(messages: int, *, is_recorded: bool) -> None:
     """Send messages of 1 MB through everything: no process takes more than 400 MB for them."""
     began = monotonic()
     with large_messages.large_scene() as scene:
         peaks = large_messages.send_large(scene, messages=messages)
-    click.echo(large_messages.describe(peaks, messages=messages, seconds=monotonic() - began))
+    report = large_messages.describe(peaks, messages=messages, seconds=monotonic() - began)
+    finish("large", report, is_recorded=is_recorded)
     sys.exit(1 if max(peaks.values()) > large_messages.LIMIT else 0)
 
 

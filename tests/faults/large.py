@@ -12,6 +12,7 @@ from time import monotonic
 import psycopg2
 
 from tests.end_to_end.destinations import letter
+from tests.faults.report import machine, paragraphs, table
 from tests.faults.scene import Scene, durable_scene
 from tests.servers.eventually import eventually
 from tests.servers.http_server import HttpServer, Received
@@ -59,9 +60,10 @@ def send_large(scene: Scene, *, messages: int) -> dict[str, float]:
 
 
 def describe(peaks: Mapping[str, float], *, messages: int, seconds: float) -> str:
-    """One line for each process."""
-    lines = [f"{messages:,} messages of {SIZE:,} bytes in {seconds:.0f} s, to a receiver that takes {SLOW:g} s"]
-    return "\n".join([*lines, *(f"{name}: at most {peak:.0f} MB" for name, peak in sorted(peaks.items()))])
+    """For the page."""
+    size = f"{messages:,} messages of {SIZE:,} bytes in {seconds:.0f} s, to a receiver that takes {SLOW:g} s"
+    figures = {name: f"{peak:.0f} MB" for name, peak in sorted(peaks.items())}
+    return paragraphs([f"{machine()}. {size}.", table(("process", "the most it had in memory"), figures)])
 
 
 def _post(scene: Scene, receiver: HttpServer, number: int) -> None:

@@ -19,6 +19,7 @@ from tests.servers.eventually import eventually
 
 Outcome = Receipt | BaseException
 Submission = tuple[Sequence[Acceptance], RequestKey | None]
+TRANSACTIONS = "SELECT count(DISTINCT transaction_id) FROM outbox"
 KEYS = "SELECT count(*) FROM (SELECT FROM idempotency_keys_even UNION ALL SELECT FROM idempotency_keys_odd) AS keys"
 WAITS = "SELECT FROM pg_locks WHERE NOT granted"
 
@@ -127,6 +128,7 @@ def test_a_batch_of_repeated_keys_answers_each(committer: Committer, connection:
     assert (other.ids, other.is_replay) == (ids(batch[3]), False)
     assert repeated == Receipt(first.ids, first.kept_until, is_replay=True)
     assert fetch(connection, KEYS) == [(2,)]
+    assert fetch(connection, TRANSACTIONS) == [(2,)]  # the one that was held up, and the batch: nothing was halved
 
 
 def test_repeats_are_answered_rightly_in_a_batch_that_is_halved(committer: Committer, connection: Connection) -> None:
