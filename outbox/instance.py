@@ -20,7 +20,7 @@ FROM instance AS i, instance_here() AS h
 _NOTE_TIMELINE = """
 UPDATE instance AS i SET timeline = h.timeline FROM instance_here() AS h WHERE i.timeline <> h.timeline
 """
-_ADOPT = "UPDATE instance SET source = %s WHERE source IS NULL"
+_ADOPT = "UPDATE instance SET source = coalesce(source, %s), topic_prefix = coalesce(topic_prefix, %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ def read_instance(connection: Connection) -> Instance:
 
 
 def adopt_settings(connection: Connection, settings: Settings) -> None:
-    """Store the source of the first process that starts; commits. What is stored stays."""
+    """Store source and prefix of topics of the first process that starts; commits. What is stored stays."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM instance WHERE source IS NULL")
+        cursor.execute("SELECT FROM instance WHERE source IS NULL OR topic_prefix IS NULL")
         if cursor.rowcount:  # an UPDATE of no row is refused as well where the database is read-only
-            cursor.execute(_ADOPT, (settings.source,))
+            cursor.execute(_ADOPT, (settings.source, settings.topic_prefix))
     connection.commit()
 
 
@@ -94,7 +94,7 @@ def stay_home(connection: Connection, settings: Settings) -> None:
     if not is_made:
         return
     instance = read_instance(connection)
-    for check in (_elsewhere, _another_timeline, _another_source):
+    for check in (_elsewhere, _another_timeline, _another_source, _another_prefix):
         if sentence := check(instance, settings):
             raise UnfitError(sentence)
 
@@ -132,12 +132,25 @@ def _another_source(instance: Instance, settings: Settings) -> str | None:
     )
 
 
+def _another_prefix(instance: Instance, settings: Settings) -> str | None:
+    """Some processes would write to topics that others do not read."""
+    stored = instance.topic_prefix
+    if stored in {None, settings.topic_prefix}:
+        return None
+    was, cure = (f"`{stored}`", f"set it to {stored}") if stored else ("empty", "leave it empty")
+    return (
+        f"HERALD_TOPIC_PREFIX is {f'`{settings.topic_prefix}`' if settings.topic_prefix else 'empty'} here and {was}"
+        f" where this database was first used: {cure} (or stop every process, set it anew for all, and run"
+        " `herald relay --rebase --moved` once)"
+    )
+
+
 def take_place(connection: Connection, settings: Settings, *, as_copy: bool) -> str:
     """Store where it is and what is set, under the same id or, as a copy, under a new one; returns the id."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT instance_takes_place(%s)::text", (as_copy,))
         (found,) = cursor.fetchone()  # type: ignore[misc]
-        cursor.execute("UPDATE instance SET source = %s", (settings.source,))
+        cursor.execute("UPDATE instance SET source = %s, topic_prefix = %s", (settings.source, settings.topic_prefix))
     return str(found)
 
 

@@ -12,6 +12,7 @@ from quixstreams.kafka import ConnectionConfig
 
 from outbox.settings import LOCAL_KAFKA, Settings
 from outbox.startup import wait_until
+from outbox.topic_names import Admin, TopicNames
 
 # Some questions go to the controller, and with KRaft a broker names any broker that lives as such: a client waits for
 # one that has died until it learns anew who lives, by default after five minutes (librdkafka 2.12).
@@ -74,8 +75,8 @@ def explanation(error: KafkaException) -> str:
 
 
 def make_admin(settings: Settings) -> AdminClient:
-    """An admin client; keep it referenced until its futures resolve."""
-    return AdminClient({**librdkafka(settings), **ADMIN})
+    """An admin client that knows topics by Herald's names; keep it referenced until its futures resolve."""
+    return Admin({**librdkafka(settings), **ADMIN}, TopicNames(settings.topic_prefix))
 
 
 def abandon(client: object) -> None:

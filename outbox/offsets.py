@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, OffsetSpec
 
 from outbox.kafka import ANSWER_TIMEOUT, answer_to, librdkafka
 from outbox.settings import Settings
+from outbox.topic_names import TopicNames
 
 Offsets = dict[str, dict[str, int]]  # topic → partition → offset; partitions as text, as JSON keeps them
 Partitions = Mapping[str, Iterable[int]]
@@ -101,16 +102,17 @@ def read_committed(settings: Settings, partitions: Partitions) -> Offsets:
     for place in places:
         if place.error is not None:
             raise KafkaException(place.error)
-    return _by_topic(places)
+    return _by_topic(settings, places)
 
 
 def read_committed_told(settings: Settings, partitions: Partitions) -> Offsets:
     """The same, where a partition that the group's broker does not tell is left out like one without a commit."""
-    return _by_topic([place for place in _ask_committed(settings, partitions) if place.error is None])
+    return _by_topic(settings, [place for place in _ask_committed(settings, partitions) if place.error is None])
 
 
 def _ask_committed(settings: Settings, partitions: Partitions) -> list[TopicPartition]:
-    asked = [TopicPartition(name, number) for name, numbers in partitions.items() for number in numbers]
+    topics = TopicNames(settings.topic_prefix)
+    asked = [topics.place(name, number) for name, numbers in partitions.items() for number in numbers]
     if not asked or not settings.group:  # nobody knows whose group
         return []
     group = {"group.id": settings.group, "enable.auto.commit": False}
@@ -118,9 +120,10 @@ def _ask_committed(settings: Settings, partitions: Partitions) -> list[TopicPart
         return list(consumer.committed(asked, timeout=ANSWER_TIMEOUT))
 
 
-def _by_topic(places: Iterable[TopicPartition]) -> Offsets:
+def _by_topic(settings: Settings, places: Iterable[TopicPartition]) -> Offsets:
+    topics = TopicNames(settings.topic_prefix)
     committed: Offsets = {}
     for place in places:
         if place.offset >= 0:
-            committed.setdefault(place.topic, {})[str(place.partition)] = place.offset
+            committed.setdefault(topics.here(place.topic), {})[str(place.partition)] = place.offset
     return committed

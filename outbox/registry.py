@@ -24,3 +24,4 @@ TASKS = {
 
 DEFAULT_CHANNEL = "log"
 DEAD_LETTERS = "dead_letters"
+OWNER_TOPIC = "herald_instance"  # whose topics these are

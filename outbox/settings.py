@@ -21,9 +21,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
 
 from outbox.channel_settings import ChannelPolicy, Route, Seconds
-from outbox.registry import CHANNELS, TOPICS
+from outbox.registry import CHANNELS, DEAD_LETTERS, OWNER_TOPIC, TOPICS
 
 LOCAL_KAFKA = "localhost:9092"
+LONGEST_NAME = 249  # characters of a topic's name
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     kafka_ssl_certificate_location: Path | None = Field(None, validation_alias=_named("KAFKA_SSL_CERTIFICATE_LOCATION"))
     kafka_ssl_key_location: Path | None = Field(None, validation_alias=_named("KAFKA_SSL_KEY_LOCATION"))
 
+    topic_prefix: str = Field("", description="of the names that all of Herald's topics have on Kafka")
     kafka_patience: float = Field(
         30.0, ge=2, le=3600, description="seconds without any answer of Kafka until its clients are given up"
     )
@@ -165,6 +167,22 @@ class Settings(BaseSettings):
         copy = self.model_copy(update={"group": self.group or group})
         copy._instance = instance  # noqa: SLF001 - its own
         return copy
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _begins_topics(cls, value: str) -> str:
+        """https://kafka.apache.org/documentation/#topicconfigs: names have 249 characters of these at most."""
+        most = LONGEST_NAME - max(len(name) for name in (*TOPICS, DEAD_LETTERS, OWNER_TOPIC))
+        if not re.fullmatch(r"[A-Za-z0-9._-]*", value):
+            message = "only A to Z, a to z, 0 to 9, `.`, `_` and `-` can stand in the name of a topic"
+            raise ValueError(message)
+        if value.startswith("__"):
+            message = "topics that begin with `__` are Kafka's own"
+            raise ValueError(message)
+        if len(value) > most:
+            message = f"with more than {most} characters a topic's name would exceed {LONGEST_NAME}"
+            raise ValueError(message)
+        return value
 
     @field_validator("database_url")
     @classmethod

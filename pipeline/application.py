@@ -17,6 +17,7 @@ from quixstreams.processing import ProcessingContext
 
 from outbox.kafka import kafka_connection
 from outbox.settings import Settings
+from outbox.topic_names import TopicNames
 from pipeline.connection import STATISTICS, Connection
 from pipeline.sink import DeliverySink
 
@@ -124,8 +125,9 @@ def make_application(
     )
     application.hand_over = hand_over
     survive_failed_commits(application._processing_context)  # noqa: SLF001 - Quix has no place for it
+    on_kafka = TopicNames(settings.topic_prefix).on_kafka
     for name in topics:
-        topic = application.topic(name, value_deserializer="bytes", key_deserializer="bytes")
+        topic = application.topic(on_kafka(name), value_deserializer="bytes", key_deserializer="bytes")
         application.dataframe(topic).sink(sink)
     return application
 

@@ -56,13 +56,19 @@ class DeadLetterError(Exception):
 
 
 class DeadLetters:
-    """Sends records away for good; `config` is librdkafka's, `timeout` in seconds for Kafka's answer."""
+    """Sends records away for good, to `topic` as Kafka calls it; `config` is librdkafka's.
 
-    def __init__(self, config: dict[str, Any], *, timeout: float = ACKNOWLEDGE_TIMEOUT) -> None:
+    `timeout` in seconds for Kafka's answer.
+    """
+
+    def __init__(
+        self, config: dict[str, Any], topic: str = DEAD_LETTERS, *, timeout: float = ACKNOWLEDGE_TIMEOUT
+    ) -> None:
         # the limit on size is the broker's to set: the local one would refuse first
         self._producer = Producer(
             {**config, "enable.idempotence": True, "acks": "all", "message.max.bytes": 1_000_000_000}
         )
+        self._topic = topic
         self._timeout = timeout
         self._lock = threading.Lock()
         self.count = 0
@@ -120,7 +126,7 @@ class DeadLetters:
         key = _path(arrival) if form.is_bare else arrival.key  # a compacted topic takes none without
         try:
             self._producer.produce(
-                DEAD_LETTERS, value, key, headers=_headers(arrival, reason, form), on_delivery=delivered
+                self._topic, value, key, headers=_headers(arrival, reason, form), on_delivery=delivered
             )
         except KafkaException as error:
             failed(cast("KafkaError", error.args[0]))

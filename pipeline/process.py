@@ -22,9 +22,11 @@ from outbox.fitness import UnfitError
 from outbox.instance import identified
 from outbox.kafka import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
+from outbox.registry import DEAD_LETTERS
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database, wait_until
 from outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
+from outbox.topic_names import TopicNames
 from outbox.topics import names, read_topic_ids
 from pipeline.application import make_application, quieten_quix, run_until
 from pipeline.connection import Connection, SilentKafkaError
@@ -146,7 +148,7 @@ def consume(
         TemporaryDirectory(prefix="herald-", ignore_cleanup_errors=True) as folder,
         TopicWatch(lambda: asking.ask(read_topic_ids), worker.fail),
     ):
-        sink = DeliverySink(worker.inbox)
+        sink = DeliverySink(worker.inbox, TopicNames(settings.topic_prefix))
         application = make_application(
             settings,
             sink,
@@ -194,7 +196,7 @@ def make_worker(
         router,
         ledger,
         Deliverer(router, health),
-        DeadLetters(librdkafka(settings)).bury,
+        DeadLetters(librdkafka(settings), TopicNames(settings.topic_prefix).on_kafka(DEAD_LETTERS)).bury,
         health,
         concurrency=affordable(settings.concurrency),
         lease=settings.lease,

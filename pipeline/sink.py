@@ -8,6 +8,7 @@ from quixstreams.models import HeadersTuples, SuccessfulConfluentKafkaMessagePro
 from quixstreams.sinks.base import BaseSink
 
 from outbox.crash_points import reach
+from outbox.topic_names import TopicNames
 from pipeline.inbox import Inbox
 from pipeline.records import UNREADABLE, Arrival, Headers
 
@@ -23,9 +24,10 @@ class DeliverySink(BaseSink):
     owns a partition, so `flush` may run in any thread, and a partition may be lost without notice.
     """
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, names: TopicNames) -> None:
         super().__init__(on_client_connect_success=lambda: None)
         self._inbox = inbox
+        self._here = names.here
         self._flushed = 0
 
     def add(  # noqa: PLR0913, PLR0917 - Quix's signature
@@ -40,7 +42,7 @@ class DeliverySink(BaseSink):
     ) -> None:
         """Hand the record to the worker. Raises WorkerError when the worker has ended."""
         theirs = cast("Headers", headers)  # None when there are none, bytes or None otherwise
-        self._inbox.add(Arrival(value, key, timestamp, theirs, topic, partition, offset))
+        self._inbox.add(Arrival(value, key, timestamp, theirs, self._here(topic), partition, offset))
 
     def add_unreadable(self, message: SuccessfulConfluentKafkaMessageProto, error: Exception) -> None:
         """Hand over a record whose headers cannot be read, as where a name is no UTF-8.
@@ -48,7 +50,7 @@ class DeliverySink(BaseSink):
         They must not be asked for again: the client (2.12) would return a null pointer. Raises WorkerError.
         """
         value, key = cast("bytes | None", message.value()), cast("bytes | None", message.key())
-        place = message.topic(), message.partition(), message.offset()
+        place = self._here(message.topic()), message.partition(), message.offset()
         self._inbox.add(Arrival(value, key, message.timestamp()[1], None, *place, f"{UNREADABLE}: {error}"))
 
     def flush(self) -> None:

@@ -38,6 +38,7 @@ from outbox.audit.scope import Scope
 from outbox.audit.streams import check_streams
 from outbox.offsets import Offsets, read_offsets_since
 from outbox.registry import DEAD_LETTERS
+from outbox.topic_names import TopicNames
 
 NOTHING_PUBLISHED = "1:1:"  # a snapshot of before everything
 
@@ -120,8 +121,18 @@ def _read(
     letters = {topic: numbers for topic, numbers in listed.items() if topic == DEAD_LETTERS}
     others = {topic: numbers for topic, numbers in listed.items() if topic != DEAD_LETTERS}
     since, settings = scope.first_timestamp, scope.settings
+    topics = TopicNames(settings.topic_prefix)
     ends = [
-        read_records(consumer, begin, part, see, since=since, source=settings.source, instance=settings.instance)
+        read_records(
+            consumer,
+            begin,
+            part,
+            see,
+            since=since,
+            source=settings.source,
+            instance=settings.instance,
+            topics=topics,
+        )
         for part in (others, letters)
     ]
     return ends[0] | ends[1]

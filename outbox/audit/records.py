@@ -6,11 +6,12 @@ from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from outbox.kafka import librdkafka
 from outbox.offsets import Offsets
 from outbox.settings import Settings
+from outbox.topic_names import TopicNames
 
 BATCH = 1_000  # records at once
 POLL = 0.2  # seconds to wait for a full batch
@@ -50,6 +51,14 @@ class Record(NamedTuple):
     message: Message
 
 
+class Origin(NamedTuple):
+    """How topics are called, and what Herald's own records carry."""
+
+    topics: TopicNames
+    source: bytes
+    instance: bytes
+
+
 See = Callable[[Sequence[Record]], None]
 
 
@@ -64,7 +73,15 @@ def reading(settings: Settings) -> Iterator[Consumer]:
 
 
 def read_records(  # noqa: PLR0913 - each says which records
-    consumer: Consumer, begin: Offsets, listed: Offsets, see: See, *, since: int, source: str, instance: str = ""
+    consumer: Consumer,
+    begin: Offsets,
+    listed: Offsets,
+    see: See,
+    *,
+    since: int,
+    source: str,
+    instance: str = "",
+    topics: TopicNames,
 ) -> Offsets:
     """Hand over every record from `begin` on; returns the ends up to which was read. Raises KafkaException.
 
@@ -76,16 +93,16 @@ def read_records(  # noqa: PLR0913 - each says which records
     broker knows no times.
     """
     left = {(topic, int(number)): end for topic, numbers in listed.items() for number, end in numbers.items()}
-    consumer.assign([TopicPartition(topic, number, begin.get(topic, {}).get(str(number), 0)) for topic, number in left])
+    consumer.assign([topics.place(topic, number, begin.get(topic, {}).get(str(number), 0)) for topic, number in left])
     ends: Offsets = {}
-    origin, heard_at = (source.encode(), instance.encode()), monotonic()
+    origin, heard_at = Origin(topics, source.encode(), instance.encode()), monotonic()
     while left:
         batch = consumer.consume(BATCH, POLL)
         records = [_record(one, origin) for one in batch if not _is_end(one) and one.timestamp()[1] >= since]
         if records:
             see(records)
         for one in batch:
-            _follow(consumer, one, left, ends)
+            _follow(consumer, one, topics, left, ends)
         heard_at = monotonic() if batch else heard_at
         if monotonic() - heard_at > SILENCE:
             shown = ", ".join(f"{topic}/{number}" for topic, number in left)
@@ -105,12 +122,14 @@ def _is_end(message: Message) -> bool:
     return True
 
 
-def _follow(consumer: Consumer, message: Message, left: dict[tuple[str, int], int], ends: Offsets) -> None:
+def _follow(
+    consumer: Consumer, message: Message, topics: TopicNames, left: dict[tuple[str, int], int], ends: Offsets
+) -> None:
     """Note the end that a partition's first answer names; pause the partition once it was read up to there."""
-    topic, partition, offset = _place(message)
+    topic, partition, offset = _place(message, topics)
     if (topic, partition) not in left:
         return
-    place, numbers = TopicPartition(topic, partition), ends.setdefault(topic, {})
+    place, numbers = topics.place(topic, partition), ends.setdefault(topic, {})
     if str(partition) not in numbers:
         _, named = consumer.get_watermark_offsets(place, cached=True)
         numbers[str(partition)] = max(named, left[topic, partition], 0)
@@ -120,17 +139,17 @@ def _follow(consumer: Consumer, message: Message, left: dict[tuple[str, int], in
         consumer.pause([place])
 
 
-def _place(message: Message) -> tuple[str, int, int]:
-    return str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+def _place(message: Message, topics: TopicNames) -> tuple[str, int, int]:
+    return topics.here(str(message.topic())), int(message.partition() or 0), int(message.offset() or 0)
 
 
-def _record(message: Message, origin: tuple[bytes, bytes]) -> Record:
-    source, instance = origin
+def _record(message: Message, origin: Origin) -> Record:
+    topics, source, instance = origin
     written = _headers(message)
     headers = {name: value for name, value in written or [] if value is not None}
     is_here = not instance or headers.get("ce_heraldinstance", instance) == instance
     mine = own(headers) if is_here and headers.get("ce_source") == source else None
-    return Record(*_place(message), written, headers, mine, message)
+    return Record(*_place(message, topics), written, headers, mine, message)
 
 
 def _headers(message: Message) -> list[tuple[str, bytes | None]] | None:

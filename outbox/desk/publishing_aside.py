@@ -12,6 +12,7 @@ from outbox.relay.reader import Place, Row, read_places, split_large
 from outbox.relay.unpublishable import why_unpublishable
 from outbox.replay.publishing import Replayer
 from outbox.settings import Settings
+from outbox.topic_names import TopicNames
 
 _PLACE = """
 SELECT position, stream_id::text, version, coalesce(size, 0) FROM outbox WHERE stream_id = %s AND version = %s
@@ -28,7 +29,7 @@ def publish_row(connection: Connection, settings: Settings, row: AsideRow, stop:
         message = f"{row.name} asks for a message that is {row.status} by now: there is nothing to publish"
         raise UnpublishedError(message)
     record = _read(connection, row)
-    if why := why_unpublishable(record):
+    if why := why_unpublishable(record, TopicNames(settings.topic_prefix).on_kafka(record[3])):
         message = f"{row.name} cannot be published: {why}"
         raise UnpublishedError(message)
     replayer = Replayer(identified(settings, connection), rate=None, stop=stop)

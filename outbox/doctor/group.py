@@ -44,7 +44,7 @@ def _nobody_coordinates(kafka: Kafka) -> Finding:
 def _assigned(kafka: Kafka, text: str) -> Iterator[Finding]:
     partitions = {(name, number) for name, places in kafka.ends.items() if name in TOPICS for number in places}
     assigned = {
-        (place.topic, str(place.partition))
+        (kafka.names.here(place.topic), str(place.partition))
         for member in kafka.group.members
         for place in (member.assignment.topic_partitions if member.assignment else [])
     }

@@ -10,6 +10,7 @@ from confluent_kafka.admin import ClusterMetadata, ConfigResource, ConsumerGroup
 from outbox.kafka import ANSWER_TIMEOUT, answer_to, make_admin
 from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
 from outbox.settings import Settings
+from outbox.topic_names import TopicNames
 from outbox.topics import names, read_cluster_id
 
 Answer = TypeVar("Answer")
@@ -33,6 +34,7 @@ class Kafka:
     def __init__(self, settings: Settings, stored: Stored | None) -> None:
         self.settings = settings
         self.stored = stored
+        self.names = TopicNames(settings.topic_prefix)
         self.admin = make_admin(settings)
         self._failures: dict[str, KafkaException] = {}
 
@@ -101,7 +103,8 @@ class Kafka:
 
     def set_topic(self, name: str, config: str) -> str:
         """The command that changes a setting of a topic."""
-        return self.tool("kafka-configs.sh", f"--alter --entity-type topics --entity-name {name} --add-config {config}")
+        entity = f"--entity-type topics --entity-name {self.names.on_kafka(name)}"
+        return self.tool("kafka-configs.sh", f"--alter {entity} --add-config {config}")
 
     def _ask(self, name: str, question: Callable[[], Answer]) -> Answer:
         if name in self._failures:

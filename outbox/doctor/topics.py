@@ -65,7 +65,7 @@ def _topic(kafka: Kafka, name: str) -> Iterator[Finding]:
     if len(topic.partitions) < wanted:
         yield warning(
             f"{text}, HERALD_PARTITIONS is {wanted}: at most {len(topic.partitions)} pipelines work on it",
-            kafka.tool("kafka-topics.sh", f"--alter --topic {name} --partitions {wanted}"),
+            kafka.tool("kafka-topics.sh", f"--alter --topic {kafka.names.on_kafka(name)} --partitions {wanted}"),
         )
     else:
         yield ok(text)

@@ -18,6 +18,7 @@ from outbox.relay.sieve import ANYWHERE, Sieve
 from outbox.relay.unpublishable import why_unpublishable
 from outbox.relay.withheld import WHOLE, Part, Withheld, find_unavailable
 from outbox.settings import Settings
+from outbox.topic_names import TopicNames
 
 FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer
@@ -112,16 +113,16 @@ class InFlight:
         self.unfit.append((row, why))
         self.open -= 1
 
-    def find(self, message: Message) -> Row:
+    def find(self, topic: str, message: Message) -> Row:
         """The row that a delivery report speaks of (it carries no headers); of equal ones, each in its turn."""
-        sent = (message.topic(), message.key(), message.value())
+        sent = (message.key(), message.value())
         known = {id(row) for row, _ in self.refused}
-        return next(row for row in self.rows if id(row) not in known and _as_sent(row) == sent)
+        return next(row for row in self.rows if id(row) not in known and row[3] == topic and _as_sent(row) == sent)
 
 
-def _as_sent(row: Row) -> tuple[str, bytes | None, bytes]:
+def _as_sent(row: Row) -> tuple[bytes | None, bytes]:
     key = row[4]
-    return row[3], None if key is None else key.encode(), row[5].encode()
+    return None if key is None else key.encode(), row[5].encode()
 
 
 class Publisher:
@@ -138,6 +139,7 @@ class Publisher:
         self._producer = Producer({**config, "error_cb": self._on_error})
         self._judges_alone = is_careful
         self._headers = make_headers(settings.source, settings.instance)
+        self._topics = TopicNames(settings.topic_prefix)
         self._pages: deque[InFlight] = deque()
         self._failure: Exception | None = None
         self._has_produced = False
@@ -190,12 +192,14 @@ class Publisher:
             self._heard_at = time.monotonic()
         self._pages.append(flying)
         settle, produce, headers_of = self._settler(flying), self._producer.produce, self._headers
+        on_kafka = self._topics.on_kafka
         for row, number in sent:
-            if why := why_unpublishable(row):
+            topic = on_kafka(row[3])
+            if why := why_unpublishable(row, topic):
                 flying.pass_by(row, why)
                 continue
             try:
-                produce(row[3], row[5], row[4], number, headers=headers_of(row), on_delivery=settle)
+                produce(topic, row[5], row[4], number, headers=headers_of(row), on_delivery=settle)
                 self._has_produced = True
             except (BufferError, KafkaException) as error:
                 self._produce_hard(row, number, flying, settle, error)
@@ -231,7 +235,7 @@ class Publisher:
             return
         self._looked_at = now
         try:
-            topics = self._producer.list_topics(timeout=LOOK).topics
+            topics = self._topics.own(self._producer.list_topics(timeout=LOOK).topics)
         except KafkaException:
             return
         if not any(part.leader >= 0 for topic in topics.values() for part in topic.partitions.values()):
@@ -258,7 +262,8 @@ class Publisher:
             if error is not None and error.code() in REFUSED_AS_BATCH and not self._judges_alone:
                 self._failure = self._failure or BatchRefusedError(error.str())
             elif error is not None:
-                self._judge(error, message.topic(), lambda: page.find(message), page)
+                topic = self._topics.here(str(message.topic()))
+                self._judge(error, topic, lambda: page.find(topic, message), page)
             else:
                 self._is_heard = True
             page.open -= 1
@@ -275,7 +280,8 @@ class Publisher:
                 raise PublishError(message)
             self._producer.poll(FULL_QUEUE_WAIT)
             try:
-                self._producer.produce(row[3], row[5], row[4], number, headers=self._headers(row), on_delivery=settle)
+                topic, headers = self._topics.on_kafka(row[3]), self._headers(row)
+                self._producer.produce(topic, row[5], row[4], number, headers=headers, on_delivery=settle)
             except (BufferError, KafkaException) as again:
                 error = again
             else:
@@ -287,12 +293,12 @@ class Publisher:
         self._judge(cause, row[3], lambda: row, page)
         page.open -= 1
 
-    def _judge(self, error: KafkaError, topic: str | None, find_row: Callable[[], Row], page: InFlight) -> None:
+    def _judge(self, error: KafkaError, topic: str, find_row: Callable[[], Row], page: InFlight) -> None:
         """Note a refusal for good; what is said of a topic withholds it; let anything else end the term."""
         if error.code() in REFUSED_FOR_GOOD:
             page.refused.append((find_row(), error.str()))
             return
-        if error.code() in NO_TOPIC_NOW and topic is not None:
+        if error.code() in NO_TOPIC_NOW:
             self._unavailable[Part(topic, WHOLE, 0)] = error.str()
             self._failure = self._failure or WithheldError(self._unavailable)
             return

@@ -78,5 +78,6 @@ def _only_the_timeline_differs(connection: Connection, settings: Settings, clust
         found.home.timeline != found.here.timeline
         and (found.home.system_identifier, found.home.database) == (cluster, found.here.database)
         and found.source in {None, settings.source}
+        and found.topic_prefix in {None, settings.topic_prefix}
         and all(stored == (cluster, cluster_id) for stored in cursors)
     )

@@ -10,10 +10,10 @@ _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")  # https://kafka.apache.org/docume
 _MOST_REQUESTS = 2**31 - 1  # `messages.request` is an integer
 
 
-def why_unpublishable(row: Row) -> str | None:
-    """The reason, where it can be told from the row alone; called once per record."""
+def why_unpublishable(row: Row, on_kafka: str) -> str | None:
+    """The reason, where it can be told from the row and its topic's name there; called once per record."""
     _stream, _version, event_type, topic, _key, _payload, recorded_at, request, _traceparent, _position = row
-    if not is_legal(topic):
+    if not is_legal(topic) or not is_legal(on_kafka):
         return f"no topic of Kafka can have this name: {topic!r:.60}"
     if recorded_at is None:
         return "recorded_at is no date"

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message
 
 from outbox.kafka import abandon, librdkafka
 from outbox.offsets import Offsets
 from outbox.settings import Settings
+from outbox.topic_names import TopicNames
 
 PATIENCE = 5.0  # seconds for all of a look; what has not answered by then is asked at the next one
 POLL = 0.2  # seconds
@@ -76,12 +77,12 @@ class Gaps:
     def _look(self, still: dict[Place, Stretch]) -> None:
         if not still:
             return
-        left = dict(still)
+        left, topics = dict(still), TopicNames(self._settings.topic_prefix)
         consumer = Consumer({**librdkafka(self._settings), **CONSUMER})
         abandon(consumer)
-        consumer.assign([TopicPartition(topic, int(number), one.reached) for (topic, number), one in left.items()])
+        consumer.assign([topics.place(topic, int(number), one.reached) for (topic, number), one in left.items()])
         for message in _answers(consumer):
-            stretch = left.pop((str(message.topic()), str(message.partition())), None)
+            stretch = left.pop((topics.here(str(message.topic())), str(message.partition())), None)
             if stretch is not None:
                 _learn(stretch, message)
             if not left:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from outbox.kafka import ANSWER_TIMEOUT, librdkafka
 from outbox.settings import Settings
+from outbox.topic_names import TopicNames
 from outbox.topics import names
 from pipeline.records import Arrival
 
@@ -20,14 +21,15 @@ Place = tuple[str, int, int]  # topic, partition, offset
 class Records:
     """Every record of every topic so far; `read` adds what has come since."""
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer, topics: TopicNames) -> None:
         self._consumer = consumer
+        self._topics = topics
         self.arrivals: list[Arrival] = []
 
     def read(self) -> list[Arrival]:
         """Everything there is. Raises KafkaException."""
         while found := self._consumer.consume(BATCH, PAUSE):
-            self.arrivals.extend(_arrival(one) for one in found)
+            self.arrivals.extend(_arrival(one, self._topics) for one in found)
         return self.arrivals
 
 
@@ -37,9 +39,10 @@ def reading(settings: Settings) -> Iterator[Records]:
     limits = {"group.id": "herald-testing", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
     consumer = Consumer({**librdkafka(settings), **limits})
     try:
-        topics = consumer.list_topics(timeout=ANSWER_TIMEOUT).topics
-        consumer.assign([TopicPartition(name, number, 0) for name in names() for number in topics[name].partitions])
-        yield Records(consumer)
+        topics = TopicNames(settings.topic_prefix)
+        found = topics.own(consumer.list_topics(timeout=ANSWER_TIMEOUT).topics)
+        consumer.assign([topics.place(name, number, 0) for name in names() for number in found[name].partitions])
+        yield Records(consumer, topics)
     finally:
         consumer.close()
 
@@ -48,14 +51,21 @@ def publish(settings: Settings, topic: str, arrival: tuple[bytes | None, str | N
     """Put a record on a topic: value, key and headers. Raises KafkaException when Kafka does not take it."""
     value, key, headers = arrival
     told: list[tuple[KafkaError | None, Message]] = []
+    topics = TopicNames(settings.topic_prefix)
     producer = Producer(librdkafka(settings))
-    producer.produce(topic, value, key, headers=list(headers.items()), on_delivery=lambda *report: told.append(report))
+    producer.produce(
+        topics.on_kafka(topic),
+        value,
+        key,
+        headers=list(headers.items()),
+        on_delivery=lambda *report: told.append(report),
+    )
     if producer.flush(ANSWER_TIMEOUT) or not told:
         raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001 - how librdkafka names its own errors
     error, taken = told[0]
     if error is not None:
         raise KafkaException(error)
-    return _place(taken)
+    return _place(taken, topics)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -74,13 +84,13 @@ def origin(arrival: Arrival, source: str) -> Origin:
     return Origin(event=headers["ce_id"] if headers.get("ce_source") == source and "ce_id" in headers else None)
 
 
-def _arrival(message: Message) -> Arrival:
+def _arrival(message: Message, topics: TopicNames) -> Arrival:
     if message.error() is not None:
         raise KafkaException(message.error())
     _, timestamp = message.timestamp()
-    return Arrival(message.value(), message.key(), timestamp, message.headers(), *_place(message))
+    return Arrival(message.value(), message.key(), timestamp, message.headers(), *_place(message, topics))
 
 
-def _place(message: Message) -> Place:
+def _place(message: Message, topics: TopicNames) -> Place:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
-    return str(topic), int(partition or 0), int(offset or 0)
+    return topics.here(str(topic)), int(partition or 0), int(offset or 0)

@@ -18,7 +18,11 @@ from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, prose, rows, s
 
 README = ROOT / "README.md"
 OPERATING = ROOT / "docs" / "operating.md"
-BY_CIRCUMSTANCE = {"HERALD_LOG_FORMAT": "`console` on a terminal, else `json`", "HERALD_GROUP": "none"}
+BY_CIRCUMSTANCE = {
+    "HERALD_LOG_FORMAT": "`console` on a terminal, else `json`",
+    "HERALD_GROUP": "none",
+    "HERALD_TOPIC_PREFIX": "none",
+}
 _TEST = re.compile(r"\[(test_\w+)\]\(([\w/]+\.py)\)")
 _EVENT = re.compile(r"`(\w+)`")
 

@@ -30,6 +30,22 @@ REMOVALS = (
         ),
     ),
     Removal(
+        "no process works with another prefix of topics than the rest",
+        (
+            Edit(
+                "outbox/instance.py",
+                "_another_timeline, _another_source, _another_prefix)",
+                "_another_timeline, _another_source)",
+            ),
+        ),
+        (f"{INSTANCE}::test_a_process_with_another_prefix_does_not_start",),
+    ),
+    Removal(
+        "every topic has the prefix on Kafka, and none of them elsewhere",
+        (Edit("outbox/topic_names.py", "        return self.prefix + topic\n", "        return topic\n"),),
+        ("tests/testing/test_prefix.py::test_with_a_prefix_all_is_published_and_read_under_it_and_nothing_beside_it",),
+    ),
+    Removal(
         "a copy is paused until a person resumes it",
         (
             Edit(

@@ -62,7 +62,7 @@ REMOVALS = (
     ),
     Removal(
         "what no producer takes is set aside",
-        (Edit("outbox/relay/publisher.py", "if why := why_unpublishable(row):", "if why := str():"),),
+        (Edit("outbox/relay/publisher.py", "if why := why_unpublishable(row, topic):", "if why := str():"),),
         (f"{ASIDE}::test_rows_that_no_producer_takes_are_set_aside_and_the_others_published",),
     ),
     Removal(

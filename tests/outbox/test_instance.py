@@ -158,12 +158,30 @@ def test_a_process_with_another_source_does_not_start(process: str, database: st
     assert_refused(start_herald, process, database, "HERALD_SOURCE is /shop here", HERALD_SOURCE="/shop")
 
 
-def test_the_first_process_decides_the_source(database: str, start_herald: StartHerald) -> None:
-    start_herald("relay", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=NOWHERE, HERALD_SOURCE="/shop")
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_process_with_another_prefix_does_not_start(process: str, database: str, start_herald: StartHerald) -> None:
+    change(database, "UPDATE instance SET topic_prefix = ''")
+
+    sentence = "HERALD_TOPIC_PREFIX is `shop.` here and empty where this database was first used: leave it empty"
+    assert_refused(start_herald, process, database, sentence, HERALD_TOPIC_PREFIX="shop.")
+
+
+def test_another_prefix_is_taken_over_by_a_rebase(database: str, broker: str) -> None:
+    change(database, "UPDATE instance SET topic_prefix = ''")
+    settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=broker, topic_prefix="shop.")
+
+    rebase(settings)
+
+    connect(settings, "test").close()
+
+
+def test_the_first_process_decides_source_and_prefix(database: str, start_herald: StartHerald) -> None:
+    said = {"HERALD_SOURCE": "/shop", "HERALD_TOPIC_PREFIX": "shop."}
+    start_herald("relay", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=NOWHERE, **said)
 
     def is_stored() -> bool:
         with closing(psycopg2.connect(database)) as connection:
-            return fetch(connection, "SELECT source FROM instance") == [("/shop",)]
+            return fetch(connection, "SELECT source, topic_prefix FROM instance") == [("/shop", "shop.")]
 
     eventually(is_stored, ENDED, what="the source is stored")
 

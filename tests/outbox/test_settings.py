@@ -41,6 +41,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             "7200",
             r"HERALD_RETENTION \(7200\) must not be less than HERALD_IDEMPOTENCY_TTL \(86400\)",
         ),
+        ("HERALD_TOPIC_PREFIX", "shop/", "HERALD_TOPIC_PREFIX: only A to Z"),
+        ("HERALD_TOPIC_PREFIX", "__shop.", "HERALD_TOPIC_PREFIX: topics that begin with `__` are Kafka's own"),
+        ("HERALD_TOPIC_PREFIX", "a" * 235, "HERALD_TOPIC_PREFIX: with more than 234 characters"),
         ("KAFKA_SASL_MECHANISM", "PLAIN", "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
     ],
 )

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from outbox.notification import Notification
+from outbox.topic_names import TopicNames
 from pipeline.decoding import NO_HANDLER
 from pipeline.delivery import PermanentError, TemporaryError
 from pipeline.inbox import WorkerError
@@ -440,7 +441,7 @@ def test_a_partition_does_not_wait_for_ever(
 
 def test_the_workers_end_is_told_to_whoever_adds_or_flushes(make_worker: MakeWorker, failed: threading.Event) -> None:
     worker = make_worker(url="postgresql://nobody@127.0.0.1:1/nowhere")
-    sink = DeliverySink(worker.inbox)
+    sink = DeliverySink(worker.inbox, TopicNames())
     worker.start()
 
     worker.inbox.add(own(new_id()))
