@@ -18,6 +18,7 @@ import psycopg2
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from outbox.registry import OWNER_TOPIC
 from tests.conftest import migrate
 from tests.servers.apache_kafka import ApacheKafka, missing_programs
 from tests.servers.child import Child
@@ -105,10 +106,10 @@ class Stage:
     def make_topics(self, *names: str) -> None:
         """Empty topics, whatever was there before."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
-        present = set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics) & set(names)
+        present = set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics) & {*names, OWNER_TOPIC}
         for deleted in (admin.delete_topics(list(present)) if present else {}).values():
             deleted.result(ANSWER_TIMEOUT)
-        eventually(lambda: not set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics) & set(names), 30.0)
+        eventually(lambda: not set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics) & {*names, OWNER_TOPIC}, 30.0)
         eventually(lambda: _create(admin, names), 30.0, what="the topics are made")
         eventually(lambda: all(self._is_empty(name) for name in names), 30.0, what="the topics can be read")
 

@@ -22,6 +22,7 @@ from outbox.fitness import UnfitError
 from outbox.instance import identified
 from outbox.kafka import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
 from outbox.logs import configure_logs
+from outbox.owner import OwnedElsewhereError, refuse_others
 from outbox.registry import DEAD_LETTERS
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database, wait_until
@@ -93,6 +94,11 @@ def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], N
         return 1
     wait_for_kafka(settings, stop)
     wait_for_topics(settings, stop)
+    try:
+        check_owner(settings, stop)
+    except OwnedElsewhereError as error:
+        _log.error("pipeline_cannot_start", reason=str(error))
+        return 1
     if stop.is_set():
         return 0
     failed = threading.Event()
@@ -210,6 +216,15 @@ def make_worker(
 def longest_delivery(settings: Settings) -> float:
     """Seconds that the slowest channel allows one delivery."""
     return max(settings.delivery_timeout, *(own.timeout or 0.0 for own in settings.channels.values()), 0.0)
+
+
+def check_owner(settings: Settings, stop: threading.Event) -> None:
+    """Return unless the topics are another Herald's, or once `stop` is set. Raises OwnedElsewhereError."""
+
+    def look() -> None:
+        ask_anew(settings, lambda admin: refuse_others(settings, admin))
+
+    wait_until(look, what="the owner of the topics", on=KafkaException, stop=stop)
 
 
 def wait_for_topics(settings: Settings, stop: threading.Event) -> None:

@@ -9,6 +9,7 @@ from confluent_kafka.admin import ClusterMetadata, ConfigResource, ConsumerGroup
 
 from outbox.kafka import ANSWER_TIMEOUT, answer_to, make_admin
 from outbox.offsets import Offsets, partitions_of, read_committed, read_end_offsets
+from outbox.owner import find_owner
 from outbox.settings import Settings
 from outbox.topic_names import TopicNames
 from outbox.topics import names, read_cluster_id
@@ -47,6 +48,11 @@ class Kafka:
     def cluster_id(self) -> str:
         """Of the cluster that answers."""
         return self._ask("cluster", lambda: read_cluster_id(self.admin))
+
+    @cached_property
+    def owner(self) -> str | None:
+        """The instance whose topics these are; None where nobody has claimed them."""
+        return self._ask("owner", lambda: find_owner(self.settings, self.admin))
 
     @cached_property
     def present(self) -> list[str]:

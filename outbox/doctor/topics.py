@@ -36,6 +36,19 @@ def belongs(kafka: Kafka) -> Iterator[Finding]:
         )
 
 
+def owned(kafka: Kafka) -> Iterator[Finding]:
+    """The topics are this Herald's."""
+    if kafka.owner is None:
+        yield note("no Herald has claimed these topics: a relay does when it leads, if it may")
+    elif kafka.owner == kafka.settings.instance:
+        yield ok(f"the topics are this Herald's, {kafka.owner}")
+    else:
+        yield problem(
+            f"the topics belong to another Herald, {kafka.owner}: no relay and no pipeline of this one starts",
+            f"Set HERALD_TOPIC_PREFIX, or, if that one is gone for good: herald relay --replace-owner {kafka.owner}",
+        )
+
+
 def exist(kafka: Kafka) -> Iterator[Finding]:
     """The registered topics, with as many partitions as the settings say, under the ids that the relay knows."""
     for name in names():
@@ -178,6 +191,7 @@ def dated(kafka: Kafka) -> Iterator[Finding]:
 CHECKS = (
     Check("brokers", reached),
     Check("cursor's Kafka", belongs),
+    Check("owner", owned),
     Check("topics", exist),
     Check("copies", copied),
     Check("cleanup", cleaned),

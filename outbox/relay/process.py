@@ -1,5 +1,6 @@
 """`herald relay`: leads or stands by, term after term, until it is told to stop."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -14,10 +15,12 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.asking import Asking
 from outbox.crash_points import reach
+from outbox.database import connect
 from outbox.fitness import UnfitError
 from outbox.instance import identified, note_timeline
 from outbox.kafka import ANSWER_TIMEOUT, abandon, explanation, make_admin, warn_if_not_configured
 from outbox.logs import configure_logs
+from outbox.owner import OwnedElsewhereError, claim, take_over
 from outbox.relay import cursor as cursors
 from outbox.relay import session as sessions
 from outbox.relay.cursor import Cursor, CursorError, LostLeadError
@@ -42,7 +45,10 @@ _log = structlog.get_logger()
 @click.option("--rebase", "is_rebase", is_flag=True, help="Take the cursor over to these clusters, and end.")
 @click.option("--moved", "says", flag_value="moved", help="With --rebase: the original is gone.")
 @click.option("--copied", "says", flag_value="copied", help="With --rebase: it lives on beside this one.")
-def command(*, is_rebase: bool, says: str | None) -> None:
+@click.option(
+    "--replace-owner", "replaced", metavar="INSTANCE", help="Take the topics over from a Herald that is gone."
+)
+def command(*, is_rebase: bool, says: str | None, replaced: str | None) -> None:
     """Publish the outbox to Kafka, and request again what is due.
 
     One relay leads, any number stand by. Stops on SIGTERM after what is in flight is settled.
@@ -61,7 +67,24 @@ def command(*, is_rebase: bool, says: str | None) -> None:
         sys.exit(2)
     stop = threading.Event()
     stop_on_signals(stop, leave_within=LEAVE)
+    if replaced is not None:
+        leave(_replace_owner(settings, replaced))
     leave(_rebase(settings, says) if says else run(settings, stop))
+
+
+def _replace_owner(settings: Settings, replaced: str) -> int:
+    try:
+        with contextlib.closing(connect(settings, "herald-owner")) as connection:
+            settings = identified(settings, connection)
+        take_over(settings, make_admin(settings), replaced)
+    except (UnfitError, OwnedElsewhereError) as error:
+        click.echo(str(error), err=True)
+        return 1
+    except KafkaException as error:
+        click.echo(f"Kafka at {settings.kafka_bootstrap_servers}: {explanation(error)}", err=True)
+        return 1
+    click.echo(f"the topics belong to this Herald, {settings.instance}, and no longer to {replaced}")
+    return 0
 
 
 def _rebase(settings: Settings, says: str) -> int:
@@ -98,7 +121,7 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
         except BatchRefusedError as error:
             _log.warning("batch_refused", reason=str(error), next="each record alone, to find the one")
             is_careful = True
-        except (UnfitError, CursorError, FatalProducerError) as error:
+        except (UnfitError, CursorError, FatalProducerError, OwnedElsewhereError) as error:
             _log.error("relay_cannot_lead", reason=str(error))
             return 1
         except (psycopg2.Error, KafkaException, LostLeadError, PublishError) as error:
@@ -171,6 +194,8 @@ def _reach_kafka(session: Connection, settings: Settings, stop: threading.Event)
         admin = make_admin(settings)
         try:
             admin.list_topics(timeout=ANSWER_TIMEOUT)
+            sessions.speak(session)
+            claim(settings, admin, lambda: sessions.speak(session))  # a pipeline that finds its topics finds whose
             sessions.speak(session)
             made = make_topics(admin, settings)
             sessions.speak(session)

@@ -14,6 +14,7 @@ from outbox.database import connect
 from outbox.date_option import Date
 from outbox.instance import identified
 from outbox.kafka import ANSWER_TIMEOUT, make_admin
+from outbox.owner import OwnedElsewhereError, refuse_others
 from outbox.progress import shown_steps
 from outbox.relay.publisher import FatalProducerError, PublishError
 from outbox.replay.publishing import Replayer
@@ -103,6 +104,9 @@ def _check_kafka(settings: Settings, connection: Connection, topic: str) -> None
     try:
         topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
         found = read_cluster_id(admin)
+        refuse_others(settings, admin)
+    except OwnedElsewhereError as error:
+        raise ReplayError(str(error)) from None
     except KafkaException as error:
         message = f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}"
         raise ReplayError(message) from None

@@ -7,6 +7,7 @@ from confluent_kafka import KafkaException
 
 from outbox.kafka import ANSWER_TIMEOUT, explanation, make_admin
 from outbox.offsets import partitions_of, read_committed, read_end_offsets
+from outbox.owner import find_owner
 from outbox.registry import TOPICS
 from outbox.settings import Settings
 from outbox.topics import names
@@ -24,11 +25,12 @@ class TopicStatus:
 
 @dataclass(frozen=True)
 class KafkaStatus:
-    """`error` says why the rest is empty."""
+    """`error` says why the rest is empty; `owner` is the instance whose topics these are, None where nobody's."""
 
     brokers: int = 0
     topics: list[TopicStatus] = field(default_factory=list)
     error: str | None = None
+    owner: str | None = None
 
 
 def read_kafka(settings: Settings) -> KafkaStatus:
@@ -37,11 +39,12 @@ def read_kafka(settings: Settings) -> KafkaStatus:
     try:
         metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
         partitions = partitions_of(metadata, names())
+        owner = find_owner(settings, admin)
         ends, committed = read_end_offsets(admin, partitions), read_committed(settings, partitions)
     except KafkaException as error:
         return KafkaStatus(error=explanation(error))
     topics = [_topic(name, ends[name], committed.get(name, {})) for name in names() if name in ends]
-    return KafkaStatus(len(metadata.brokers), topics)
+    return KafkaStatus(len(metadata.brokers), topics, owner=owner)
 
 
 def _topic(name: str, ends: Mapping[str, int], committed: Mapping[str, int]) -> TopicStatus:

@@ -61,6 +61,7 @@ def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Setting
         "kafka": {
             "brokers": kafka.brokers,
             "group": settings.group,
+            "owner": kafka.owner,
             "topics": {topic.name: _topic_form(topic) for topic in kafka.topics},
             "error": kafka.error,
         },
@@ -87,6 +88,8 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
     rows.add_row(
         "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
     )
+    if not kafka.error:
+        rows.add_row("", _owner(kafka.owner, settings.instance))
     for topic in kafka.topics:
         rows.add_row("", _topic(topic))
     return rows
@@ -186,6 +189,12 @@ def _aside(row: Row) -> str:
 
 def _because(reason: str | None) -> str:
     return f": {reason}" if reason else ""
+
+
+def _owner(owner: str | None, instance: str) -> Text:
+    if owner is None:
+        return Text("topics that no Herald has claimed")
+    return Text(f"topics of this Herald, {owner}") if owner == instance else _bad(f"topics of another Herald, {owner}")
 
 
 def _topic(topic: TopicStatus) -> Text:

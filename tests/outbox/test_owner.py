@@ -1,0 +1,155 @@
+"""One prefix of topics belongs to one Herald."""
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from outbox import owner
+from outbox.kafka import make_admin
+from outbox.owner import OwnedElsewhereError, claim, find_owner, refuse_others, take_over
+from outbox.registry import OWNER_TOPIC
+from outbox.settings import Settings
+from outbox.topics import make_topics
+from tests.conftest import StartHerald
+from tests.outbox.connections import connected, fetch, make_settings
+from tests.servers.eventually import eventually
+from tests.servers.tansu import Tansu
+
+ENDED = 30.0  # seconds until a process has refused
+URL = "postgresql://127.0.0.1/herald"  # nobody connects
+
+
+def a_herald(broker: str, **said: object) -> Settings:
+    return make_settings(URL, KAFKA_BOOTSTRAP_SERVERS=broker, **said).of_instance(str(uuid4()), group="herald")
+
+
+def test_the_first_owns_the_topics_and_another_is_refused_by_name(each_broker: str) -> None:
+    first, second = a_herald(each_broker), a_herald(each_broker)
+    admin = make_admin(first)
+
+    claim(first, admin)
+    claim(first, admin)
+
+    assert find_owner(first, admin) == first.instance
+    for refused in (claim, refuse_others):
+        with pytest.raises(OwnedElsewhereError, match=f"{first.instance}.*HERALD_TOPIC_PREFIX"):
+            refused(second, admin)
+
+
+def test_of_heralds_that_come_at_once_exactly_one_wins(each_broker: str) -> None:
+    heralds = [a_herald(each_broker) for _ in range(6)]
+
+    def is_let_in(one: Settings) -> bool:
+        try:
+            claim(one, make_admin(one))
+        except OwnedElsewhereError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(heralds)) as pool:
+        let_in = list(pool.map(is_let_in, heralds))
+
+    assert sum(let_in) == 1
+    assert find_owner(heralds[0], make_admin(heralds[0])) == heralds[let_in.index(True)].instance
+
+
+def test_of_two_that_have_both_seen_no_claim_the_lower_one_holds(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = a_herald(broker), a_herald(broker)
+    admin = make_admin(first)
+    read = owner.read_claims
+    claim(first, admin)
+    monkeypatch.setattr(owner, "read_claims", lambda *said, **beyond: read(*said, **beyond) if beyond else [])
+
+    with pytest.raises(OwnedElsewhereError):
+        claim(second, admin)
+
+    assert [one.instance for one in read(first)] == [first.instance]
+
+
+def test_each_prefix_has_an_owner_of_its_own(broker: str) -> None:
+    plain, shop = a_herald(broker), a_herald(broker, topic_prefix="shop.")
+
+    claim(plain, make_admin(plain))
+    claim(shop, make_admin(shop))
+
+    assert find_owner(plain, make_admin(plain)) == plain.instance
+    assert find_owner(shop, make_admin(shop)) == shop.instance
+
+
+def test_what_a_wiped_broker_forgot_is_claimed_again(own_broker: Tansu) -> None:
+    herald = a_herald(own_broker.bootstrap_servers)
+    claim(herald, make_admin(herald))
+    own_broker.stop()
+    own_broker.start()
+
+    eventually(lambda: find_owner(herald, make_admin(herald)) is None, ENDED)
+    claim(herald, make_admin(herald))
+
+    assert find_owner(herald, make_admin(herald)) == herald.instance
+
+
+def test_a_herald_that_is_gone_is_replaced_by_name_only(each_broker: str) -> None:
+    gone, new = a_herald(each_broker), a_herald(each_broker)
+    admin = make_admin(new)
+    claim(gone, admin)
+
+    with pytest.raises(OwnedElsewhereError, match="nothing was changed"):
+        take_over(new, admin, str(uuid4()))
+    take_over(new, admin, gone.instance)
+
+    claim(new, admin)
+    with pytest.raises(OwnedElsewhereError, match=new.instance):
+        claim(gone, admin)
+
+
+@pytest.mark.parametrize("process", ["relay", "pipeline"])
+def test_no_process_works_on_the_topics_of_another_herald(
+    process: str, database: str, broker: str, start_herald: StartHerald
+) -> None:
+    other = a_herald(broker)
+    claim(other, make_admin(other))
+    make_topics(make_admin(other), other)
+
+    started = start_herald(process, DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=broker)
+    eventually(lambda: not started.running, ENDED, what=f"{process} has refused")
+
+    assert started.exit_code == 1
+    assert f"belong to another Herald, {other.instance}" in started.output()
+    assert "HERALD_TOPIC_PREFIX" in started.output()
+
+
+def test_an_operator_takes_the_topics_over_and_the_relay_leads(
+    database: str, broker: str, start_herald: StartHerald
+) -> None:
+    gone = a_herald(broker)
+    claim(gone, make_admin(gone))
+    servers = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": broker}
+
+    command = start_herald("relay", "--replace-owner", gone.instance, **servers)
+    eventually(lambda: not command.running, ENDED, what="it has ended")
+
+    assert f"no longer to {gone.instance}" in command.output()
+    start_herald("relay", **servers).wait_for("leading", ENDED)
+    with connected(database) as connection:
+        ((instance,),) = fetch(connection, "SELECT id::text FROM instance")
+    assert find_owner(gone, make_admin(gone)) == instance
+
+
+def test_where_the_topic_is_forbidden_that_is_said_once_and_all_goes_on(
+    broker: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    herald = a_herald(broker)
+    monkeypatch.setattr(owner, "_told", set())
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    monkeypatch.setattr(owner, "read_claims", forbidden)
+
+    for _ in range(3):
+        claim(herald, make_admin(herald))
+
+    assert capsys.readouterr().out.count("owner_unknown") == 1
+    assert OWNER_TOPIC in make_admin(herald).list_topics(timeout=10).topics
