@@ -32,6 +32,12 @@ class Url(msgspec.Struct, frozen=True):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its host leads to one machine for ever: an address, or localhost (RFC 6761, section 6.3)."""
+        last = self.host.split(".")[-1]
+        return ":" in self.host or bool(_NUMBER.fullmatch(last)) or last == "localhost"
+
 
 def parse_url(text: str) -> Url:
     """Take it apart. Raises AddressError that says what is wrong."""

@@ -67,7 +67,7 @@ class WebhookChannel:
         try:
             self._post(url, body, self._headers(url, body, delivery), call)
         except ForbiddenAddressError as error:
-            raise PermanentError(str(error)) from None
+            raise _forbidden(url, error) from None
         except httpcore2.TimeoutException as error:
             raise _unanswered(call, f"no answer within {delivery.timeout:g} s", error) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
@@ -142,6 +142,13 @@ def _body(letter: Letter, delivery: Delivery) -> bytes:
     when = datetime.fromtimestamp(milliseconds_of(delivery.id) / 1000, UTC).isoformat(timespec="milliseconds")
     head = b'{"type":' + _encode(letter.event) + b',"timestamp":' + _encode(when)
     return head + b',"data":' + letter.data + b"}"
+
+
+def _forbidden(url: Url, error: ForbiddenAddressError) -> Exception:
+    """Whoever wrote an address meant it; what a name leads to changes, and a resolver may be wrong for a minute."""
+    if url.is_fixed:
+        return PermanentError(str(error))
+    return TemporaryError(f"{url.host} leads elsewhere: {error}")
 
 
 def _unanswered(call: Call, what: str, error: Exception) -> Exception:

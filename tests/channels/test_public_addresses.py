@@ -184,7 +184,7 @@ def test_no_answer_of_a_resolver_opens_a_socket(
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", answers([address]))
 
-    with pytest.raises(PermanentError, match="is not public"):
+    with pytest.raises(TemporaryError, match=r"hooks\.example\.com leads elsewhere: .* is not public"):
         channel.deliver(*made())
 
     assert opened == []
@@ -196,7 +196,7 @@ def test_one_bad_answer_among_good_ones_opens_no_socket(
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", answers(["192.0.1.1", address]))
 
-    with pytest.raises(PermanentError, match="is not public"):
+    with pytest.raises(TemporaryError, match=r"hooks\.example\.com leads elsewhere: .* is not public"):
         channel.deliver(*made())
 
     assert opened == []
@@ -216,10 +216,43 @@ def test_an_answer_that_changes_after_the_first_look_up_opens_no_socket_to_it(
 
         with pytest.raises(TemporaryError, match="no connection"):  # nobody listens there: the look-up is not repeated
             channel.deliver(letter(f"http://hooks.example.com:{server.port}/"), delivery(timeout=0.5))
-        with pytest.raises(PermanentError, match="is not public"):
+        with pytest.raises(TemporaryError, match="is not public"):
             channel.deliver(letter(f"http://hooks.example.com:{server.port}/"), delivery(timeout=0.5))
 
     assert {asked[0] for asked in opened} == {"127.9.9.9"}
+
+
+def test_a_name_that_led_elsewhere_for_a_while_is_tried_again(
+    opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HttpServer() as server:
+        settings = settings_for(
+            "postgresql://nowhere/herald", webhook_secrets={"*": [NEW]}, webhook_networks=("127.0.0.1/32",)
+        )
+        channel = webhook.make_channel(settings)
+        posted = letter(f"http://hooks.example.com:{server.port}/ok")
+        monkeypatch.setattr(socket, "getaddrinfo", answers(["10.0.0.1"], ["127.0.0.1"]))
+
+        with pytest.raises(
+            TemporaryError, match=r"hooks\.example\.com leads elsewhere: 10\.0\.0\.1 is not public"
+        ) as failed:
+            channel.deliver(posted, delivery())
+        channel.deliver(posted, delivery())
+
+        assert failed.value.is_destination_fault
+        assert opened == [("127.0.0.1", server.port)]
+
+
+def test_a_name_that_does_not_exist_now_is_tried_again(
+    channel: webhook.WebhookChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: Any, **_more: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+    with pytest.raises(TemporaryError, match="the host name cannot be resolved"):
+        channel.deliver(*made())
 
 
 def test_an_address_that_may_be_connected_to_is(opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +301,7 @@ def test_an_address_with_a_zone_opens_no_socket(
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
-    with pytest.raises(PermanentError, match="is no plain IP address"):
+    with pytest.raises(TemporaryError, match="is no plain IP address"):
         channel.deliver(*made())
 
     assert opened == []
