@@ -134,9 +134,10 @@ class Convictions:
         self._clock = clock
         self._by_kind: defaultdict[str, deque[float]] = defaultdict(deque)
 
-    def allows(self, error: BaseException) -> bool:
-        """Whether one more item may be ended for this kind of error; counts it if so."""
-        seen, now = self._by_kind[kind_of(error)], self._clock()
+    def allows(self, error: BaseException | str) -> bool:
+        """Whether one more item may be ended for this kind of error, or for these words; counts it if so."""
+        kind = error if isinstance(error, str) else kind_of(error)
+        seen, now = self._by_kind[kind], self._clock()
         while seen and now - seen[0] > CONVICTION_SPAN:
             seen.popleft()
         if len(seen) >= MOST_CONVICTIONS:

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, TopicMetadata
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.kafka import ANSWER_TIMEOUT, abandon, is_silence, make_admin
+from outbox.relay.judging import Judge
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
 from outbox.relay.reader import Limits, Page
 from outbox.relay.reading import read_next
@@ -39,11 +40,18 @@ class CatchingUp:
     _admin: AdminClient  # from `start` on
 
     def __init__(
-        self, settings: Settings, withheld: Sequence[Withheld], limits: Limits, on_caught_up: Callable[[], None]
+        self,
+        settings: Settings,
+        withheld: Sequence[Withheld],
+        limits: Limits,
+        on_caught_up: Callable[[], None],
+        *,
+        judge: Judge,
     ) -> None:
         self._settings = settings
         self._withheld = {one.part: one for one in withheld}
         self._limits = limits
+        self._judge = judge
         self._on_caught_up = on_caught_up
         self._not_before = dict.fromkeys(self._withheld, 0.0)
         self._stop = threading.Event()
@@ -123,7 +131,7 @@ class CatchingUp:
         """Page by page until nothing is left, or until it is told to stop."""
         is_careful, is_over = False, False
         while not (is_over or self._stop.is_set()):
-            publisher = Publisher(self._settings, is_careful=is_careful)
+            publisher = Publisher(self._settings, is_careful=is_careful, judge=self._judge)
             try:
                 is_over = self._publish_pages(session, part, publisher)
             except BatchRefusedError:
@@ -137,7 +145,7 @@ class CatchingUp:
             began = time.monotonic()
             withheld = self._withheld[part]
             is_new = withheld.cursor.target is None
-            page = read_next(session, withheld.cursor, self._limits, self._stop.wait)
+            page = read_next(session, withheld.cursor, self._limits, self._stop.wait, self._judge)
             rows = [row for row in page.rows if part.has(row)]
             if rows:
                 self._send(session, Page(rows, page.cursor), part, publisher)

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.kafka import ANSWER_TIMEOUT, ask_anew
 from outbox.relay.catching_up import CatchingUp
 from outbox.relay.cursor import Cursor
+from outbox.relay.judging import Judge
 from outbox.relay.publisher import Publisher, WithheldError
 from outbox.relay.reader import Limits
 from outbox.relay.term import PAGES_AHEAD, Term
@@ -26,13 +27,21 @@ class Leadership:
     """Publishes from `cursor` on until told to stop, for some pages carefully, or until something ends the term."""
 
     def __init__(
-        self, session: Connection, cursor: Cursor, settings: Settings, *, poll: float, is_careful: bool
+        self,
+        session: Connection,
+        cursor: Cursor,
+        settings: Settings,
+        *,
+        poll: float,
+        is_careful: bool,
+        judge: Judge,
     ) -> None:
         self._session = session
         self._cursor = cursor
         self._settings = settings
         self._poll = poll
         self._is_careful = is_careful
+        self._judge = judge
         self._limits = Limits(settings.page_size, settings.memory // MEMORY_OF_A_PAGE)
         self._term: Term | None = None
 
@@ -53,11 +62,13 @@ class Leadership:
     def _publish_stretch(self, stop: threading.Event) -> bool:
         """Whether another one follows."""
         withheld = self._load_withheld()
-        publisher = Publisher(self._settings, is_careful=self._is_careful, withheld=withheld)
-        pages = PAGES_AHEAD if self._is_careful else None
-        term = Term(self._session, self._cursor, publisher, limits=self._limits, poll=self._poll, pages=pages)
+        judge, pages = self._judge, PAGES_AHEAD if self._is_careful else None
+        publisher = Publisher(self._settings, is_careful=self._is_careful, withheld=withheld, judge=judge)
+        term = Term(
+            self._session, self._cursor, publisher, limits=self._limits, poll=self._poll, judge=judge, pages=pages
+        )
         self._term = term
-        catching_up = CatchingUp(self._settings, withheld, self._limits, term.pause.set)
+        catching_up = CatchingUp(self._settings, withheld, self._limits, term.pause.set, judge=judge)
         if withheld:
             catching_up.start()
         try:

@@ -24,6 +24,7 @@ from outbox.owner import OwnedElsewhereError, claim, take_over
 from outbox.relay import cursor as cursors
 from outbox.relay import session as sessions
 from outbox.relay.cursor import Cursor, CursorError, LostLeadError
+from outbox.relay.judging import Judge
 from outbox.relay.leadership import Leadership
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, PublishError
 from outbox.relay.rebase import rebase
@@ -113,10 +114,10 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
         _log.error("relay_cannot_start", reason=str(error))
         return 1
     warn_if_not_configured(settings)
-    is_careful = False
+    is_careful, judge = False, Judge()
     while not stop.is_set():
         try:
-            lead(settings, stop, is_careful=is_careful, poll=poll)
+            lead(settings, stop, judge, is_careful=is_careful, poll=poll)
             is_careful = False
         except BatchRefusedError as error:
             _log.warning("batch_refused", reason=str(error), next="each record alone, to find the one")
@@ -130,14 +131,14 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
     return 0
 
 
-def lead(settings: Settings, stop: threading.Event, *, is_careful: bool, poll: float = POLL) -> None:
+def lead(settings: Settings, stop: threading.Event, judge: Judge, *, is_careful: bool, poll: float = POLL) -> None:
     """Wait for the lock, then publish until stopped, or for some pages carefully. Raises what ends a term."""
     session = sessions.open_session(settings)
     try:
         if _waited_for_lock(session, stop):
             known = identified(settings, session)
             note_timeline(session)
-            _serve(session, known, stop, is_careful=is_careful, poll=poll)
+            _serve(session, known, stop, judge, is_careful=is_careful, poll=poll)
     finally:
         sessions.end_session(session)
 
@@ -156,7 +157,9 @@ def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
     return False
 
 
-def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is_careful: bool, poll: float) -> None:
+def _serve(
+    session: Connection, settings: Settings, stop: threading.Event, judge: Judge, *, is_careful: bool, poll: float
+) -> None:
     """What needs no Kafka goes on while it does not answer; after its patience this relay lets another lead."""
     reach("relay.locked")
     sessions.check_alone(settings)
@@ -172,7 +175,7 @@ def _serve(session: Connection, settings: Settings, stop: threading.Event, *, is
     with running(schedulers):
         kafka = _reach_kafka(session, settings, stop)
         if kafka is not None:
-            _publish(session, settings, stop, stored, kafka, is_careful=is_careful, poll=poll)
+            _publish(session, settings, stop, stored, kafka, judge, is_careful=is_careful, poll=poll)
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,7 @@ def _publish(  # noqa: PLR0913 - what a term is made of
     stop: threading.Event,
     stored: Cursor,
     kafka: _Kafka,
+    judge: Judge,
     *,
     is_careful: bool,
     poll: float,
@@ -228,7 +232,8 @@ def _publish(  # noqa: PLR0913 - what a term is made of
         _log.warning("notifications_do_not_arrive", consequence=f"looking every {DEAF_POLL} s instead")
     _log.info("leading", epoch=cursor.epoch, topics_made=kafka.topics_made)
     reach("relay.leading")
-    leadership = Leadership(session, cursor, settings, poll=poll if hears else DEAF_POLL, is_careful=is_careful)
+    rest = poll if hears else DEAF_POLL
+    leadership = Leadership(session, cursor, settings, poll=rest, is_careful=is_careful, judge=judge)
     asking = Asking(settings, kafka.admin, leadership.is_answered_or_ends)
     duties = make_kafka_duties(settings, asking, on_deleted_topic=leadership.renew)
     try:

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -12,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from outbox.conviction import convicts_nobody
 from outbox.kafka import abandon, librdkafka
 from outbox.relay.cursor import Cursor
+from outbox.relay.judging import Judge
 from outbox.relay.reader import Page, Row
 from outbox.relay.records import make_headers
 from outbox.relay.sieve import ANYWHERE, Sieve
@@ -94,9 +96,12 @@ class FatalProducerError(Exception):
 
 
 class InFlight:
-    """A page on its way: `open` records are not yet settled, `refused` and `unfit` ones never will be published."""
+    """A page on its way: `open` records are not yet settled; `refused`, `aside` and `unfit` ones will not be published.
 
-    __slots__ = ("began", "bytes", "cursor", "kept", "open", "refused", "rows", "unfit")
+    `accused` is what a broker has refused, until it is judged: `refused` ends, `aside` waits for a person.
+    """
+
+    __slots__ = ("accused", "aside", "began", "bytes", "cursor", "kept", "open", "refused", "rows", "unfit")
 
     def __init__(self, page: Page, kept: Mapping[Part, int] = NOTHING) -> None:
         self.rows = page.rows
@@ -106,6 +111,8 @@ class InFlight:
         self.kept = kept  # how many rows of what is withheld the cursor passes with this page
         self.began = time.monotonic()
         self.refused: list[tuple[Row, str]] = list(page.refused)
+        self.accused: list[tuple[Row, str]] = []
+        self.aside: list[tuple[Row, str]] = []
         self.unfit: list[tuple[Row, Exception | str]] = []
 
     def pass_by(self, row: Row, why: Exception | str) -> None:
@@ -113,25 +120,22 @@ class InFlight:
         self.unfit.append((row, why))
         self.open -= 1
 
-    def find(self, topic: str, message: Message) -> Row:
-        """The row that a delivery report speaks of (it carries no headers); of equal ones, each in its turn."""
-        sent = (message.key(), message.value())
-        known = {id(row) for row, _ in self.refused}
-        return next(row for row in self.rows if id(row) not in known and row[3] == topic and _as_sent(row) == sent)
-
-
-def _as_sent(row: Row) -> tuple[bytes | None, bytes]:
-    key = row[4]
-    return None if key is None else key.encode(), row[5].encode()
-
 
 class Publisher:
     """One producer, and the pages in flight in their order."""
 
-    def __init__(self, settings: Settings, *, is_careful: bool = False, withheld: Sequence[Withheld] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        is_careful: bool = False,
+        withheld: Sequence[Withheld] = (),
+        judge: Judge | None = None,
+    ) -> None:
         """Careful: each record in a batch of its own, slower, to find the one that Kafka refuses.
 
-        Of a page nothing is published that belongs to what is `withheld`.
+        Of a page nothing is published that belongs to what is `withheld`. Without a `judge` whatever Kafka refuses is
+        refused.
         """
         config = {**librdkafka(settings), **PRODUCER, **(ALONE if is_careful else {})}
         config["queue.buffering.max.kbytes"] = settings.memory // 2048  # half of it; the pages ahead have a quarter
@@ -151,6 +155,8 @@ class Publisher:
         self._heard_at = time.monotonic()
         self._acknowledged_at = -math.inf
         self._is_heard = False
+        self._judge = judge
+        self._taking: set[str] = set()  # topics
 
     @property
     def silent_for(self) -> float:
@@ -199,7 +205,7 @@ class Publisher:
                 flying.pass_by(row, why)
                 continue
             try:
-                produce(topic, row[5], row[4], number, headers=headers_of(row), on_delivery=settle)
+                produce(topic, row[5], row[4], number, headers=headers_of(row), on_delivery=partial(settle, row))
                 self._has_produced = True
             except (BufferError, KafkaException) as error:
                 self._produce_hard(row, number, flying, settle, error)
@@ -225,8 +231,25 @@ class Publisher:
         self._check_patience()
         settled: list[InFlight] = []
         while self._pages and self._pages[0].open == 0:
+            self._sentence(self._pages[0])
             settled.append(self._pages.popleft())
         return settled
+
+    def _sentence(self, page: InFlight) -> None:
+        """Say what becomes of what a broker refused. Raises WithheldError where a topic takes nothing else."""
+        waiting: dict[Part, str] = {}
+        accused = Counter(row[3] for row, _ in page.accused)
+        for row, why in page.accused:
+            topic, sentence = row[3], "ends"
+            if self._judge is not None:
+                takes_others, is_alone = topic in self._taking, accused[topic] == 1
+                sentence = self._judge.sentence(topic, why, takes_others=takes_others, is_alone=is_alone)
+            if sentence == "waits":
+                waiting[Part(topic, WHOLE, 0)] = why
+            else:
+                (page.refused if sentence == "ends" else page.aside).append((row, why))
+        if waiting:
+            raise WithheldError(waiting)
 
     def check_leaders(self) -> None:
         """While a page is stuck, look who leads. Raises WithheldError where somebody does, but not everywhere."""
@@ -257,15 +280,17 @@ class Publisher:
             message = f"Kafka acknowledged nothing for {self._patience:g} s"
             raise SilentKafkaError(message)
 
-    def _settler(self, page: InFlight) -> Callable[[KafkaError | None, Message], None]:
-        def settle(error: KafkaError | None, message: Message) -> None:
+    def _settler(self, page: InFlight) -> Callable[[Row, KafkaError | None, Message], None]:
+        """It is given the row, because a report does not say which of several equal records it speaks of."""
+
+        def settle(row: Row, error: KafkaError | None, _message: Message) -> None:
             if error is not None and error.code() in REFUSED_AS_BATCH and not self._judges_alone:
                 self._failure = self._failure or BatchRefusedError(error.str())
             elif error is not None:
-                topic = self._topics.here(str(message.topic()))
-                self._judge(error, topic, lambda: page.find(topic, message), page)
+                self._note_error(error, row, page, page.accused)
             else:
                 self._is_heard = True
+                self._taking.add(row[3])
             page.open -= 1
 
         return settle
@@ -280,8 +305,8 @@ class Publisher:
                 raise PublishError(message)
             self._producer.poll(FULL_QUEUE_WAIT)
             try:
-                topic, headers = self._topics.on_kafka(row[3]), self._headers(row)
-                self._producer.produce(topic, row[5], row[4], number, headers=headers, on_delivery=settle)
+                answer, topic, headers = partial(settle, row), self._topics.on_kafka(row[3]), self._headers(row)
+                self._producer.produce(topic, row[5], row[4], number, headers=headers, on_delivery=answer)
             except (BufferError, KafkaException) as again:
                 error = again
             else:
@@ -290,16 +315,16 @@ class Publisher:
         if cause.code() == KafkaError._INVALID_ARG:  # noqa: SLF001 - librdkafka's name: this record is none
             page.pass_by(row, error)
             return
-        self._judge(cause, row[3], lambda: row, page)
+        self._note_error(cause, row, page, page.refused)  # the producer's own limits are no setting of a broker
         page.open -= 1
 
-    def _judge(self, error: KafkaError, topic: str, find_row: Callable[[], Row], page: InFlight) -> None:
+    def _note_error(self, error: KafkaError, row: Row, page: InFlight, refused: list[tuple[Row, str]]) -> None:
         """Note a refusal for good; what is said of a topic withholds it; let anything else end the term."""
         if error.code() in REFUSED_FOR_GOOD:
-            page.refused.append((find_row(), error.str()))
+            (refused if error.code() in REFUSED_AS_BATCH else page.refused).append((row, error.str()))
             return
         if error.code() in NO_TOPIC_NOW:
-            self._unavailable[Part(topic, WHOLE, 0)] = error.str()
+            self._unavailable[Part(row[3], WHOLE, 0)] = error.str()
             self._failure = self._failure or WithheldError(self._unavailable)
             return
         if self._failure is None:

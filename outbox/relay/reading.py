@@ -7,13 +7,16 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.conviction import is_away, text_of
 from outbox.relay.cursor import Cursor
+from outbox.relay.judging import Judge
 from outbox.relay.reader import Limits, Page, read_page
 from outbox.relay.unreadable import read_around
 
 _log = structlog.get_logger()
 
 
-def read_next(connection: Connection, place: Cursor, limits: Limits, pause: Callable[[float], object]) -> Page:
+def read_next(
+    connection: Connection, place: Cursor, limits: Limits, pause: Callable[[float], object], judge: Judge
+) -> Page:
     """Read it; rows that cannot be read are set aside. Raises what is no row's fault."""
     try:
         return read_page(connection, place, limits)
@@ -21,4 +24,4 @@ def read_next(connection: Connection, place: Cursor, limits: Limits, pause: Call
         if is_away(error):
             raise
         _log.warning("page_unreadable", reason=text_of(error), next="by halves, to find the rows", exc_info=error)
-        return read_around(connection, place, limits, pause)
+        return read_around(connection, place, limits, pause, judge.unreadable)

@@ -13,5 +13,7 @@ def settle_page(connection: Connection, page: InFlight, pause: Callable[[float],
     """Record what will never be published of it. Raises psycopg2.Error."""
     if page.refused:
         record_refusals(connection, page.refused, pause)
-    if page.unfit:
-        set_aside(connection, [Aside(row[0], row[1], "unpublishable", why) for row, why in page.unfit])
+    aside = [Aside(row[0], row[1], "unpublishable", why) for row, why in page.unfit]
+    aside += [Aside(row[0], row[1], "refused", why) for row, why in page.aside]
+    if aside:
+        set_aside(connection, aside)

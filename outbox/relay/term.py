@@ -16,6 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.crash_points import reach
 from outbox.relay import cursor as cursors
 from outbox.relay.cursor import Cursor
+from outbox.relay.judging import Judge
 from outbox.relay.publisher import InFlight, Publisher, SilentKafkaError
 from outbox.relay.reader import Limits, Page, with_epoch
 from outbox.relay.reading import read_next
@@ -37,7 +38,7 @@ _log = structlog.get_logger()
 class Term:
     """Reads from `cursor` on, publishes, saves, until told to stop, for so many pages, or until something fails."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a term is made of
         self,
         session: Connection,
         cursor: Cursor,
@@ -45,6 +46,7 @@ class Term:
         *,
         limits: Limits,
         poll: float,
+        judge: Judge,
         pages: int | None = None,
     ) -> None:
         self._session = session
@@ -52,6 +54,7 @@ class Term:
         self._publisher = publisher
         self._limits = limits
         self._poll = poll
+        self._judge = judge
         self._ahead = threading.Semaphore(PAGES_AHEAD)
         self._pages: queue.SimpleQueue[Page | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[InFlight] = queue.SimpleQueue()
@@ -152,7 +155,7 @@ class Term:
                 speak(self._session)
                 continue
             closes = place.target is not None  # an empty page may still be the last of a difference
-            page = read_next(self._session, place, self._limits, self._ended.wait)
+            page = read_next(self._session, place, self._limits, self._ended.wait, self._judge)
             place = page.cursor
             if page.rows or page.refused or closes:
                 reach("relay.read")

@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.conviction import Narrowed, Suspect, insist, is_away, narrow
+from outbox.conviction import Convictions, Narrowed, Suspect, convicts_nobody, insist, is_away, narrow
 from outbox.relay.cursor import Cursor
 from outbox.relay.reader import Limits, Page, Place, list_page, read_places, split_large
 from outbox.relay.set_aside import Aside, set_aside
@@ -19,6 +19,10 @@ UNION ALL
 (SELECT position, stream_id::text, version, coalesce(size, 0) FROM outbox
  WHERE topic IS NOT NULL AND position > %(last)s ORDER BY position LIMIT %(most)s)
 """
+_KNOWN = """
+SELECT s.stream_id::text, s.version
+FROM set_aside AS s JOIN unnest(%s::uuid[], %s::integer[]) AS asked(stream_id, version) USING (stream_id, version)
+"""
 NEIGHBOURS = 5  # rows on either side of a page, of which one at least has to be readable
 
 
@@ -26,10 +30,17 @@ class NoNeighbourError(Exception):
     """There is no other row in the log, or none that can be read."""
 
 
-def read_around(connection: Connection, cursor: Cursor, limits: Limits, pause: Callable[[float], object]) -> Page:
+def read_around(
+    connection: Connection,
+    cursor: Cursor,
+    limits: Limits,
+    pause: Callable[[float], object],
+    convictions: Convictions,
+) -> Page:
     """The next page without the rows that cannot be read: they are set aside.
 
-    `pause` waits for so many seconds. Raises what is no row's fault.
+    `pause` waits for so many seconds. Raises what is no row's fault, and what the server says of more rows than
+    `convictions` allow: a disk that fails for a while must not empty the log.
     """
     places, after = list_page(connection, cursor, limits)
     if not places:
@@ -37,13 +48,35 @@ def read_around(connection: Connection, cursor: Cursor, limits: Limits, pause: C
     found = _narrowed(connection, places)
     if found.excused:
         found = insist(found, lambda one: read_places(connection, one), _witness(connection, places, found), pause)
-    set_aside(
-        connection,
-        [Aside(one.item.stream_id, one.item.version, "unreadable", one.error) for one in found.convicted],
-    )
+    _set_aside(connection, found.convicted, convictions)
     sized = sorted((row for part in found.done for row in part), key=lambda row: row[-1])
     rows, large = split_large(sized)
     return Page(rows, after, large)
+
+
+def _set_aside(connection: Connection, suspects: Sequence[Suspect[Place]], convictions: Convictions) -> None:
+    """Raises the error of the first that is one too many; those before it are set aside, and not counted again."""
+    known = _known(connection, [one.item for one in suspects])
+    allowed: list[Aside] = []
+    excess: Exception | None = None
+    for one in suspects:
+        place = one.item.stream_id, one.item.version
+        if place not in known and convicts_nobody(one.error) and not convictions.allows(one.error):
+            excess = excess or one.error
+        else:
+            allowed.append(Aside(*place, "unreadable", one.error))
+    set_aside(connection, [one for one in allowed if one[:2] not in known])
+    if excess is not None:
+        raise excess
+
+
+def _known(connection: Connection, places: Sequence[Place]) -> set[tuple[str, int]]:
+    """Those that are set aside already."""
+    if not places:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, ([one.stream_id for one in places], [one.version for one in places]))
+        return {(stream, version) for stream, version in cursor}
 
 
 def _narrowed(connection: Connection, places: Sequence[Place]) -> Found:

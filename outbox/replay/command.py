@@ -16,7 +16,9 @@ from outbox.instance import identified
 from outbox.kafka import ANSWER_TIMEOUT, make_admin
 from outbox.owner import OwnedElsewhereError, refuse_others
 from outbox.progress import shown_steps
+from outbox.relay.leadership import MEMORY_OF_A_PAGE
 from outbox.relay.publisher import FatalProducerError, PublishError
+from outbox.relay.reader import Limits
 from outbox.replay.publishing import Replayer
 from outbox.replay.reading import Choice, Span, count_rows, find_span, read_rows
 from outbox.settings import Settings, SettingsError, load_settings
@@ -78,7 +80,8 @@ def _replay(settings: Settings, choice: Choice, stop: threading.Event, *, rate: 
         replayer = Replayer(settings, rate=rate, stop=stop)
         size = settings.page_size if rate is None else max(1, min(settings.page_size, round(rate / TURNS)))
         try:
-            replayer.run(read_rows(connection, choice, span, size=size), steps("publishing", total=total))
+            limits = Limits(size, settings.memory // MEMORY_OF_A_PAGE)
+            replayer.run(read_rows(connection, choice, span, limits=limits), steps("publishing", total=total))
         except (PublishError, FatalProducerError) as error:
             message = f"{error}; {_told(replayer, choice, total)}"
             raise ReplayError(message) from None

@@ -1,7 +1,8 @@
 """What the log published on a topic in a time, in the order of positions.
 
 The log has no index by date: it is read by ranges of positions, so that each statement is short however much of it
-lies outside that time. What was set aside was not published.
+lies outside that time. What was set aside was not published, nor what no record can hold: neither is read. A page is
+bounded by bytes as well as by rows, as the relay's are.
 """
 
 from collections.abc import Iterator
@@ -10,18 +11,30 @@ from typing import Any, NamedTuple
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.relay.reader import ROW, Row
+from outbox.relay.reader import LARGEST, ROW, UNKNOWN_SIZE, Limits, Row
 
 RANGE = 20_000  # positions in one statement
 
 _BOUNDS = "SELECT min(position), max(position) FROM outbox WHERE topic IS NOT NULL"
-_CHOSEN = """
+_CHOSEN = f"""
 FROM outbox
-WHERE topic IS NOT NULL AND position > %(after)s AND position <= %(last)s AND topic = %(topic)s AND NOT EXISTS (
+WHERE topic IS NOT NULL AND topic = %(topic)s AND position > %(after)s AND position <= %(last)s
+  AND coalesce(size, 0) <= {LARGEST} AND NOT EXISTS (
     SELECT FROM set_aside AS s
     WHERE s.stream_id = outbox.stream_id AND s.version = outbox.version AND s.decision IS DISTINCT FROM 'published')
   AND recorded_at >= coalesce(%(since)s, '-infinity'::timestamptz)
   AND recorded_at < coalesce(%(until)s, 'infinity'::timestamptz)
+"""
+# Only what is on the page is read: the outermost statement unfolds what is stored apart.
+_PAGE = f"""
+SELECT {ROW} FROM (
+    SELECT *, sum(bytes) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS total
+    FROM (
+        SELECT stream_id, version, type, topic, key, payload, recorded_at, headers, position,
+            coalesce(size, {UNKNOWN_SIZE}) AS bytes
+        {_CHOSEN} ORDER BY position LIMIT %(rows)s
+    ) AS found
+) AS page WHERE total <= %(bytes)s OR total = bytes ORDER BY position
 """
 # a log that grows by the thousand between two ANALYZE: this plan holds at every size
 _PLAN = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
@@ -54,29 +67,23 @@ def find_span(connection: Connection) -> Span:
 def count_rows(connection: Connection, choice: Choice, span: Span) -> Iterator[int]:
     """How many fit, range by range."""
     for part in _parts(span):
-        ((count,),) = _fetch(connection, f"SELECT count(*) {_CHOSEN}", choice, part)
+        ((count,),) = _fetch(connection, f"SELECT count(*) {_CHOSEN}", {**choice._asdict(), **part._asdict()})
         yield count
 
 
-def read_rows(connection: Connection, choice: Choice, span: Span, *, size: int) -> Iterator[list[Row]]:
-    """Pages of at most `size` rows."""
+def read_rows(connection: Connection, choice: Choice, span: Span, *, limits: Limits) -> Iterator[list[Row]]:
+    """Pages within the limits."""
     for part in _parts(span):
-        after = part.after
-        while rows := _page(connection, choice, Span(after, part.last), size):
+        values = {**choice._asdict(), **part._asdict(), **limits._asdict()}
+        while rows := _fetch(connection, _PAGE, values):
             yield rows
-            if len(rows) < size:
-                break
-            after = rows[-1][-1]
+            values["after"] = rows[-1][-1]
 
 
-def _page(connection: Connection, choice: Choice, span: Span, size: int) -> list[Row]:
-    return _fetch(connection, f"SELECT {ROW} {_CHOSEN} ORDER BY position LIMIT {size:d}", choice, span)
-
-
-def _fetch(connection: Connection, statement: str, choice: Choice, span: Span) -> list[Any]:
+def _fetch(connection: Connection, statement: str, values: dict[str, Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(_PLAN)
-        cursor.execute(statement, {**choice._asdict(), **span._asdict()})
+        cursor.execute(statement, values)
         rows = cursor.fetchall()
     connection.rollback()
     return rows

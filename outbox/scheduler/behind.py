@@ -26,7 +26,7 @@ class Standing(NamedTuple):
     """How far the group has read, and where the partitions end; those that did not answer are left out.
 
     `read` is what it has committed, or where the partition begins now if that is higher: what Kafka has removed,
-    nobody will read.
+    nobody will read. What it has committed beyond the end is of a log that Kafka has lost: it begins anew.
     """
 
     read: Offsets
@@ -37,13 +37,18 @@ def standing_of(committed: Offsets, first: Offsets, ends: Offsets) -> Standing:
     """Where the group stands in every partition whose beginning and end are known."""
     read = {
         topic: {
-            number: max(committed.get(topic, {}).get(number, 0), begin)
+            number: _read(committed.get(topic, {}).get(number, 0), begin, ends[topic][number])
             for number, begin in numbers.items()
             if number in ends.get(topic, {})
         }
         for topic, numbers in first.items()
     }
     return Standing(read, ends)
+
+
+def _read(committed: int, begin: int, end: int) -> int:
+    """A consumer whose offset is beyond the end begins at the beginning (auto.offset.reset)."""
+    return begin if committed > end else max(committed, begin)
 
 
 class Behind:

@@ -3,6 +3,7 @@
 from tests.mechanisms.removal import Edit, Removal
 
 ASIDE = "tests/relay/test_set_aside.py"
+JUDGING = "tests/relay/test_judging.py"
 DESK = "tests/desk/test_set_aside.py"
 
 REMOVALS = (
@@ -51,6 +52,35 @@ REMOVALS = (
             ),
         ),
         (f"{ASIDE}::test_a_row_that_fails_three_times_alone_is_set_aside_whatever_the_error",),
+    ),
+    Removal(
+        "of rows that the server cannot read twenty a minute are set aside",
+        (Edit("outbox/relay/unreadable.py", "and not convictions.allows(one.error):", "and not convictions:"),),
+        (f"{ASIDE}::test_of_rows_that_the_server_cannot_read_twenty_a_minute_are_set_aside",),
+    ),
+    Removal(
+        "a topic that takes nothing convicts no record",
+        (Edit("outbox/relay/publisher.py", "topic in self._taking, accused", "True, accused"),),
+        (
+            f"{JUDGING}::test_a_topic_whose_limit_is_lowered_for_a_while_ends_no_message_and_holds_up_no_other",
+            f"{JUDGING}::test_a_topic_that_takes_none_of_a_page_is_withheld",
+        ),
+    ),
+    Removal(
+        "above twenty a minute what is refused is set aside",
+        (Edit("outbox/relay/judging.py", 'if self._ended.allows(reason) else "set aside"', 'if self._ended else ""'),),
+        (f"{JUDGING}::test_above_twenty_a_minute_what_a_topic_refuses_beside_others_is_set_aside",),
+    ),
+    Removal(
+        "a report says which row it is of",
+        (
+            Edit(
+                "outbox/relay/publisher.py",
+                "self._note_error(error, row, page, page.accused)",
+                "self._note_error(error, page.rows[0], page, page.accused)",
+            ),
+        ),
+        (f"{JUDGING}::test_of_equal_records_the_one_that_was_refused_is_found",),
     ),
     Removal(
         "no row is set aside without another that is read",

@@ -11,6 +11,7 @@ from outbox.kafka import make_admin
 from outbox.relay import catching_up as catching
 from outbox.relay import cursor as cursors
 from outbox.relay.catching_up import CatchingUp
+from outbox.relay.judging import Judge
 from outbox.relay.reader import Limits
 from outbox.relay.session import open_session
 from outbox.relay.withheld import WHOLE, Part, load_withheld, withhold
@@ -34,7 +35,8 @@ def session(database: str) -> Iterator[Connection]:
 
 def make_catching_up(database: str, broker: str, session: Connection, *, page: int = 10) -> CatchingUp:
     settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=broker)
-    return CatchingUp(settings, load_withheld(session, cursors.load(session)), Limits(page), lambda: None)
+    withheld = load_withheld(session, cursors.load(session))
+    return CatchingUp(settings, withheld, Limits(page), lambda: None, judge=Judge())
 
 
 def test_many_looks_take_one_client(
@@ -55,7 +57,8 @@ def test_many_looks_take_one_client(
     monkeypatch.setattr(catching, "LOOK", 0.01)
     monkeypatch.setattr(catching, "make_admin", make)
     settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=broker)
-    catching_up = CountingUp(settings, load_withheld(session, cursors.load(session)), Limits(10), lambda: None)
+    withheld = load_withheld(session, cursors.load(session))
+    catching_up = CountingUp(settings, withheld, Limits(10), lambda: None, judge=Judge())
 
     catching_up.start()
     assert all(looked.acquire(timeout=ANSWERED) for _ in range(3))

@@ -8,6 +8,7 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from uuid_utils.compat import uuid7
 
+from outbox.conviction import CONVICTION_SPAN, MOST_CONVICTIONS, Convictions
 from outbox.relay import cursor as cursors
 from outbox.relay.reader import LARGEST, Limits, Row, read_page
 from outbox.relay.refusals import record_refusals
@@ -75,10 +76,13 @@ def write(connection: Connection, **columns: object) -> str:
     return str(values["id"])
 
 
-def read_all(session: Connection, limits: Limits, *, waits: list[float] | None = None) -> list[list[str]]:
+def read_all(
+    session: Connection, limits: Limits, *, waits: list[float] | None = None, convictions: Convictions | None = None
+) -> list[list[str]]:
     """The streams of each page, read around what cannot be read, until nothing is new."""
-    cursor, pages = cursors.load(session), []
-    while (page := read_around(session, cursor, limits, (waits or []).append)).rows or page.cursor.target is not None:
+    cursor, pages, pause = cursors.load(session), [], (waits or []).append
+    allowed = convictions or Convictions()
+    while (page := read_around(session, cursor, limits, pause, allowed)).rows or page.cursor.target is not None:
         pages.append([row[0] for row in page.rows])
         cursor = page.cursor
     return [page for page in pages if page]
@@ -170,6 +174,24 @@ def test_a_row_that_fails_three_times_alone_is_set_aside_whatever_the_error(
     assert read_all(session, Limits(100), waits=waits) == [names(before)]
 
     assert waits == [0.0, 1.0, 1.0]
+    assert [stream for stream, _, _ in fetch(writer, ASIDE)] == corrupt
+
+
+def test_of_rows_that_the_server_cannot_read_twenty_a_minute_are_set_aside(
+    session: Connection, writer: Connection
+) -> None:
+    now = [0.0]
+    convictions = Convictions(lambda: now[0])
+    before = accepted(writer, notification())
+    corrupt = [write(writer, recorded_at=CORRUPT) for _ in range(MOST_CONVICTIONS + 5)]
+
+    for _ in range(2):
+        with pytest.raises(psycopg2.Error, match="corrupted"):
+            read_all(session, Limits(100), convictions=convictions)
+    assert [stream for stream, _, _ in fetch(writer, ASIDE)] == corrupt[:MOST_CONVICTIONS]
+    now[0] += CONVICTION_SPAN + 1
+
+    assert read_all(session, Limits(100), convictions=convictions) == [names(before)]
     assert [stream for stream, _, _ in fetch(writer, ASIDE)] == corrupt
 
 

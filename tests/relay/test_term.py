@@ -9,6 +9,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.kafka import make_admin
 from outbox.relay import cursor as cursors
 from outbox.relay import term as terms
+from outbox.relay.judging import Judge
 from outbox.relay.publisher import InFlight, Publisher
 from outbox.relay.reader import Limits, Page, read_page
 from outbox.relay.session import open_session
@@ -58,7 +59,8 @@ def test_the_cursor_passes_no_page_that_is_not_settled(
     with connected(database) as writer:
         messages = accepted(writer, notification(), notification(), notification())
     publisher, stop = FakePublisher(), threading.Event()
-    term = Term(session, cursors.load(session), publisher, limits=Limits(1), poll=0.05)  # type: ignore[arg-type]
+    cursor = cursors.load(session)
+    term = Term(session, cursor, publisher, limits=Limits(1), poll=0.05, judge=Judge())  # type: ignore[arg-type]
     thread = threading.Thread(target=term.run, args=(stop,))
     thread.start()
 

@@ -10,10 +10,12 @@ from confluent_kafka import Message
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.acceptance import make_acceptance
+from outbox.relay.reader import LARGEST, Limits
 from outbox.replay import command, reading
 from tests.conftest import StartHerald
 from tests.end_to_end.topic import reading as reading_topic
 from tests.outbox.connections import accepted, connected, execute, fetch, notification
+from tests.relay.test_set_aside import write
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 
@@ -81,6 +83,28 @@ def test_records_are_the_same_again_in_the_same_order(settings: dict[str, str], 
     after = [one for one in records(settings) if (one.partition(), one.offset()) not in offsets]
     assert contents(after) == contents(before)
     assert len(records(settings, "generic_topic")) == 1
+
+
+def test_a_page_is_bounded_by_bytes_as_well_as_rows(connection: Connection) -> None:
+    contents = ["x" * size for size in (1_000, 1_000, 10_000, 1_000)]
+    messages = [str(*accepted(connection, notification(content=content))) for content in contents]
+    choice, span = reading.Choice("notifications", None, None), reading.find_span(connection)
+
+    pages = list(reading.read_rows(connection, choice, span, limits=Limits(rows=3, bytes=2_500)))
+
+    first, second, large, last = messages
+    assert [[row[0] for row in page] for page in pages] == [[first, second], [large], [last]]
+
+
+def test_what_no_record_can_hold_is_not_read(connection: Connection) -> None:
+    write(connection, payload='"' + "x" * LARGEST + '"')
+    (message,) = accepted(connection, notification())
+    choice, span = reading.Choice("notifications", None, None), reading.find_span(connection)
+
+    pages = list(reading.read_rows(connection, choice, span, limits=Limits(10)))
+
+    assert [[row[0] for row in page] for page in pages] == [[str(message)]]
+    assert sum(reading.count_rows(connection, choice, span)) == 1
 
 
 @pytest.mark.usefixtures("published")

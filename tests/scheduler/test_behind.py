@@ -71,6 +71,19 @@ def test_what_a_partition_lost_at_its_end_does_not_count_as_unread() -> None:
     assert found.has(TOPIC, KEYS[0], PUBLISHED)
 
 
+def test_what_was_committed_of_a_log_that_was_lost_says_nothing_of_the_new_one() -> None:
+    """Its broker lost its disk, and three new records stand there: the consumer begins anew."""
+    before, after = Page(1, OLD, offsets(9, 5)), Page(2, NEW, offsets(3, 5))
+
+    unread = behind(offsets(9, 5), before, after, ends=offsets(3, 5))
+    read = behind(offsets(3, 5), before, after, ends=offsets(3, 5))
+
+    assert [found.has(TOPIC, KEYS[0], at) for found in (unread, read) for at in (4, PUBLISHED)] == [
+        *(False, False),
+        *(True, True),
+    ]
+
+
 def test_a_partition_that_does_not_tell_its_end_holds_up_no_other() -> None:
     found = behind(offsets(5, 5), Page(1, NEW, offsets(5, 5)), first=offsets(0, None), ends=offsets(5, None))
 

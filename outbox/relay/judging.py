@@ -1,0 +1,48 @@
+"""Whose fault it is that Kafka refuses a record, and how many rows of the log may end, or be set aside, for that.
+
+Kafka refuses a record for its size or for a policy, and both are settings of the topic that anybody may change for an
+hour. It is the record's fault where the same topic takes others, from the same producer. Where the topic takes none,
+the topic is withheld: an outage of its own. Above 20 a minute for one reason records are set aside instead of ended.
+"""
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Literal
+
+from outbox.conviction import Convictions
+
+Sentence = Literal["ends", "set aside", "waits"]
+SCOUT = 60.0  # seconds for which a topic takes nothing, until one row of it is set aside; and between two such rows
+
+
+class Judge:
+    """One per process, for all its terms: asked from several threads. `clock` in seconds.
+
+    `unreadable` counts rows that are set aside because the server could not read them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ended = Convictions(clock)
+        self._next_scout: dict[str, float] = {}
+        self.unreadable = Convictions(clock)
+
+    def sentence(self, topic: str, reason: str, *, takes_others: bool, is_alone: bool) -> Sentence:
+        """What becomes of a record that Kafka refused for this reason, `is_alone` where it refused no other beside it.
+
+        One that is alone may be all that is wrong: where its topic goes on taking nothing it is set aside, one a
+        minute, so that what comes behind it is tried.
+        """
+        with self._lock:
+            if takes_others:
+                self._next_scout.pop(topic, None)
+                return "ends" if self._ended.allows(reason) else "set aside"
+            now = self._clock()
+            if not is_alone:
+                return "waits"
+            if now < self._next_scout.setdefault(topic, now + SCOUT):
+                return "waits"
+            self._next_scout[topic] = now + SCOUT
+            return "set aside"
