@@ -11,12 +11,15 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.budget import HELD
 from api.door import Door
 from api.limits import FREE_BODY, LINGER, MOST_PIPELINED
 from api.refusals import refusal
+
+_log = structlog.get_logger()
 
 
 class Reading(Enum):
@@ -77,8 +80,10 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._refuse(_too_long(self._limits.header_bytes))
         except httptools.HttpParserUpgrade:
             return  # answered as if it had not been asked for
-        except httptools.HttpParserError:
-            self._refuse(self._refused or LimitError(HTTPStatus.BAD_REQUEST, "malformed", "this is not HTTP/1.1"))
+        except httptools.HttpParserError as error:
+            self._refuse(self._refused or _told_apart(error))
+        except MemoryError as error:
+            self._refuse(_failed(error))
 
     def on_message_begin(self) -> None:
         """A request begins; uvicorn's parser calls this and the next."""
@@ -241,6 +246,20 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+
+def _told_apart(error: httptools.HttpParserError) -> LimitError:
+    """The parser hides what its callbacks raise: only what they say of the request is the client's fault."""
+    cause, is_ours = error.__context__, isinstance(error, httptools.HttpParserCallbackError)
+    if is_ours and cause is not None and not isinstance(cause, ValueError | httptools.HttpParserError):
+        return _failed(cause)
+    return LimitError(HTTPStatus.BAD_REQUEST, "malformed", "this is not HTTP/1.1")
+
+
+def _failed(error: BaseException) -> LimitError:
+    _log.error("request_not_read", reason=str(error) or type(error).__name__, exc_info=error)
+    detail = "the server cannot read this now; the log says why, try again"
+    return LimitError(HTTPStatus.SERVICE_UNAVAILABLE, "not read", detail)
 
 
 def _too_long(limit: int) -> LimitError:

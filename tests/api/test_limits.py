@@ -63,6 +63,32 @@ def test_a_header_beyond_the_limit_is_refused(serve: Serve, pieces: int) -> None
     assert b"2048 bytes" in answer
 
 
+@pytest.mark.parametrize("callback", ["on_url", "on_header", "on_headers_complete", "on_body"])
+def test_what_cannot_be_read_for_lack_of_memory_is_not_its_clients_fault(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, callback: str
+) -> None:
+    def lacks(*_: object) -> None:
+        raise MemoryError
+
+    port = serve()
+    with monkeypatch.context() as patch:
+        patch.setattr(LimitedProtocol, callback, lacks)
+        with Caller(port) as caller:
+            caller.post()
+            answer = caller.read_all()
+
+    assert status_of(answer) == 503
+    assert accepted_at(port) == 202
+
+
+@pytest.mark.parametrize("line", [b"GET http://[ HTTP/1.1", b"GET /\xff HTTP/1.1", b"GET", b"\0 / HTTP/1.1"])
+def test_what_is_no_http_is_its_clients_fault(serve: Serve, line: bytes) -> None:
+    with Caller(serve()) as caller:
+        caller.sendall(line + b"\r\nHost: x\r\n\r\n")
+
+        assert status_of(caller.read_all()) == 400
+
+
 def test_a_long_header_within_the_limit_is_taken(serve: Serve) -> None:
     with Caller(serve(max_header=8192)) as caller:
         caller.sendall(HEAD + b"X-Long: " + b"x" * 7000 + b"\r\nContent-Length: %d\r\n\r\n" % len(GOOD) + GOOD)
