@@ -13,6 +13,7 @@ from outbox.status.report import duration
 
 LATE = 0.8  # of the retention
 WEEK = 604_800_000  # milliseconds, as Kafka keeps records by default
+AWAY = 86_400_000  # milliseconds for which all pipelines may be away, at least
 FORGOTTEN = 24 * 60  # minutes without a member until the group's place is forgotten
 NOBODY = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 UNTOLD_BROKER = "this broker does not tell its settings"
@@ -86,7 +87,13 @@ def _topic_in_time(kafka: Kafka, name: str) -> Iterator[Finding]:
             f"{text}; {old:,} of them are older than {LATE:.0%} of that",
             f"More pipelines, or more time: {kafka.set_topic(name, f'retention.ms={kept * 2}')}",
         )
-    if not removed and not old:
+    if 0 < kept < AWAY:
+        yield warning(
+            f"{text}: where all pipelines are away for longer, what waits is removed unread; Herald requests its own"
+            " again, others are lost",
+            kafka.set_topic(name, f"retention.ms={WEEK}"),
+        )
+    elif not removed and not old:
         yield ok(text)
 
 

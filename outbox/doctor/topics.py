@@ -164,7 +164,7 @@ def sized(kafka: Kafka) -> Iterator[Finding]:
     }
     for name, limit in small.items():
         yield warning(
-            f"{name} takes records of {limit:,} bytes, the producer sends {PRODUCED:,}: what is between dies",
+            f"{name} takes records of {limit:,} bytes, the producer sends {PRODUCED:,}: what is between is refused",
             f"{kafka.set_topic(name, f'max.message.bytes={PRODUCED + 100_000}')}; or set HERALD_MAX_BODY={limit}",
         )
     if not small:

@@ -165,6 +165,12 @@ def test_a_kafka_as_it_should_be_is_ok(kafka: str, check: str) -> None:
         ("cleanup", {"cleanup_policy": "compact"}, "problem", "notifications is compacted"),
         ("cleanup", {"retention_bytes": "1048576"}, "note", "notifications keeps 1.0 MB per partition"),
         ("record size", {"max_message_bytes": "50000"}, "warning", "notifications takes records of 50,000 bytes"),
+        (
+            "retention",
+            {"retention_ms": "3600000"},
+            "warning",
+            "notifications: 0 records unread, kept for 60 min",
+        ),
         ("copies", {"min_insync_replicas": "2"}, "problem", "notifications has 1 copies in step and min.insync"),
     ],
 )
