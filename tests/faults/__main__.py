@@ -167,6 +167,7 @@ def requests(requests: int, seed: int | None, *, is_recorded: bool) -> None:
         found = besiege(server.url(), Path(folder), requests=requests, seed=seed)
     finish("requests", describe_siege(found), is_recorded=is_recorded)
     found.assert_clean()
+    found.assert_quick()
 
 
 @main.command()
