@@ -1,7 +1,7 @@
 """The application: its routes, its errors, its documentation."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -34,12 +34,14 @@ class Herald(Litestar):
     first: here the refusal of a method that no path has becomes the answer.
     """
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - HTTP's, or the lifespan's
-        """Answer a request."""
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:  # noqa: ANN401 - HTTP's, or the lifespan's
+        """Answer a request; nearly all are handed on without a coroutine of their own."""
         instead = _INSTEAD.get(scope["method"]) if scope["type"] == "http" else None
-        if instead is None:
-            return await super().__call__(scope, receive, send)
+        return (
+            super().__call__(scope, receive, send) if instead is None else self._answer(instead, scope, receive, send)
+        )
 
+    async def _answer(self, instead: str, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as above
         async def without_body(message: Any) -> None:  # noqa: ANN401 - what a server takes
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
@@ -49,7 +51,7 @@ class Herald(Litestar):
             await send(message)
 
         asked: Any = {**scope, "method": instead}
-        return await super().__call__(asked, receive, without_body)
+        await super().__call__(asked, receive, without_body)
 
 
 def make_app(resources: Resources) -> Litestar:

@@ -31,6 +31,10 @@ class Reading(Enum):
     NO_MORE = auto()  # it was refused
 
 
+# An attribute of an Enum costs a look-up by the metaclass: three times a global, several times a request (measured)
+NOTHING, HEAD, BODY, NO_MORE = Reading
+
+
 class LimitError(Exception):
     """A request breaks a limit, or the protocol; it ends with this answer."""
 
@@ -46,7 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(**named)
         self._door = door
         self._limits = door.limits
-        self._reading = Reading.NOTHING
+        self._reading = NOTHING
         self._refused: LimitError | None = None
         self._began = 0.0  # when the request began that is being read
         self._arrived = 0  # bytes in the piece that is being parsed
@@ -68,15 +72,15 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless it breaks a limit."""
-        if self._reading is Reading.NO_MORE:
+        if self._reading is NO_MORE:
             return
         self._arrived = len(data)
-        if self._reading is Reading.NOTHING:
+        if self._reading is NOTHING:
             self._is_behind = False
         self._unparsed += self._arrived
         try:
             self.parser.feed_data(data)
-            if self._unparsed > self._limits.header_bytes and self._reading in {Reading.HEAD, Reading.BODY}:
+            if self._unparsed > self._limits.header_bytes and self._reading in {HEAD, BODY}:
                 self._refuse(_too_long(self._limits.header_bytes))
         except httptools.HttpParserUpgrade:
             return  # answered as if it had not been asked for
@@ -88,12 +92,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins; uvicorn's parser calls this and the next."""
         super().on_message_begin()
-        self._reading, self._began = Reading.HEAD, self.loop.time()
+        self._reading, self._began = HEAD, self.loop.time()
         self._unparsed = 0 if self._is_behind else self._arrived  # how much of the piece is another's is not known
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers, which follow a body, nobody reads."""
-        if self._reading is Reading.HEAD:
+        if self._reading is HEAD:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -105,7 +109,7 @@ class LimitedProtocol(HttpToolsProtocol):
             detail = f"more than {MOST_PIPELINED} requests at once on one connection"
             self._stop(LimitError(HTTPStatus.SERVICE_UNAVAILABLE, "pipelined", detail))
         super().on_headers_complete()
-        self._reading, self._unparsed, self._size = Reading.BODY, 0, 0
+        self._reading, self._unparsed, self._size = BODY, 0, 0
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body on, if there is room for it."""
@@ -123,7 +127,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """From now on it is this server's turn, unless it has answered already."""
         super().on_message_complete()
-        self._reading, self._is_behind = Reading.NOTHING, True
+        self._reading, self._is_behind = NOTHING, True
         self._door.waiting.pop(self, None)
         if self.cycle.response_complete:
             self._door.waiting[self] = self.loop.time()
@@ -136,7 +140,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if not self.pipeline:
-            if self._reading is Reading.NO_MORE and self._refused:
+            if self._reading is NO_MORE and self._refused:
                 self._say(self._refused)  # it came behind those that were taken
             self._door.waiting.setdefault(self, self.loop.time())
             return
@@ -148,7 +152,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server ends: finish what is being answered."""
         super().shutdown()
-        if self._reading is Reading.NO_MORE and self in self._door.waiting:
+        if self._reading is NO_MORE and self in self._door.waiting:
             self.transport.close()
 
     def end_if_late(self, now: float, since: float) -> None:
@@ -164,13 +168,13 @@ class LimitedProtocol(HttpToolsProtocol):
             case Reading.NOTHING:
                 is_late = now - since > (self._limits.idle_seconds if self.cycle else self._limits.header_seconds)
         if is_late:
-            if self._reading is Reading.NOTHING and not self.cycle:
+            if self._reading is NOTHING and not self.cycle:
                 self._door.refusals.count("silent", now)
             self.transport.abort()
 
     def make_room(self) -> None:
         """Another needs its place."""
-        if self._reading in {Reading.NOTHING, Reading.NO_MORE}:
+        if self._reading in {NOTHING, NO_MORE}:
             self._door.refusals.count("connections", self.loop.time())
             self.transport.abort()
             return
@@ -179,14 +183,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def turn_away(self) -> None:
         """There is no place for it."""
-        self._reading = Reading.NO_MORE
+        self._reading = NO_MORE
         self._door.refusals.count("connections", self.loop.time())
         self._say(_no_place(self._limits.connections))
         self.transport.close()
 
     def _end_if_unsent(self, seconds: float) -> None:
         limits = self._limits
-        if self._reading is Reading.HEAD and seconds > limits.header_seconds:
+        if self._reading is HEAD and seconds > limits.header_seconds:
             detail = f"the header did not come within {limits.header_seconds:g} s"
             self._refuse(LimitError(HTTPStatus.REQUEST_TIMEOUT, "slow header", detail))
         elif seconds > limits.request_seconds:
@@ -201,8 +205,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _refuse(self, why: LimitError) -> None:
         """Answer, behind the requests that were taken; listen no more, and close once the client could read why."""
         self._door.refusals.count(why.kind, self.loop.time())
-        cycle, is_body = self.cycle, self._reading is Reading.BODY
-        self._reading, self._refused = Reading.NO_MORE, why
+        cycle, is_body = self.cycle, self._reading is BODY
+        self._reading, self._refused = NO_MORE, why
         if cycle and is_body and self.pipeline:
             self._give_back(self.pipeline.popleft()[0])  # the newest: what is refused was taken with its header
             return

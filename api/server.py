@@ -19,6 +19,7 @@ def make_server(app: Callable[..., Any], door: Door, *, host: str, port: int) ->
         app,
         host=host,
         port=port,
+        interface="asgi3",  # uvicorn would take what is no coroutine function for another one
         http=cast("Any", partial(LimitedProtocol, door)),
         ws="none",
         backlog=BACKLOG,

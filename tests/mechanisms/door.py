@@ -40,7 +40,7 @@ REMOVALS = (
         "a header has a length",
         (
             Edit("api/protocol.py", "self._head_size() > self._limits.header_bytes", "False"),
-            Edit("api/protocol.py", "and self._reading in {Reading.HEAD, Reading.BODY}:\n", "and False:\n"),
+            Edit("api/protocol.py", "and self._reading in {HEAD, BODY}:\n", "and False:\n"),
         ),
         (f"{LIMITS}::test_a_header_beyond_the_limit_is_refused", f"{LIMITS}::test_trailers_are_bounded_too"),
     ),
