@@ -77,6 +77,7 @@ proof: $(STAMP) ## The long search for what breaks Herald, four hours on Apache 
 	$(BIN)/python -m tests.faults leaderless --seconds $(LEADERLESS) --rate 1000
 	$(BIN)/python -m tests.faults large
 	$(BIN)/python -m tests.faults poolers --posts $(POSTS)
+	$(BIN)/python -m tests.faults two-heralds
 	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.faults table
 	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_killed_calls.py
 	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/model/test_model.py -k whatever

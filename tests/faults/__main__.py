@@ -16,6 +16,7 @@ from tests.faults import large as large_messages
 from tests.faults import leaderless as brokers
 from tests.faults import outage as outages
 from tests.faults import poolers as pools
+from tests.faults import two_heralds as neighbours
 from tests.faults.court import opened_court
 from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
@@ -242,6 +243,17 @@ def poolers(posts: int, *, is_recorded: bool) -> None:
     finish("poolers", pools.describe(rows, trial.verdict, posts=posts), is_recorded=is_recorded)
     trial.verdict.assert_clean()
     assert all(row.is_right for row in rows)
+
+
+@main.command("two-heralds")
+@click.option("--messages", type=click.IntRange(1), default=10_000, show_default=True, help="Of each Herald.")
+@record_option
+def two_heralds(messages: int, *, is_recorded: bool) -> None:
+    """Run two Heralds on one Kafka, and copies of a database beside the original."""
+    with neighbours.staged() as stage:
+        found = neighbours.put_together(stage, messages=messages, foreign=max(1, messages // 10))
+    finish("two-heralds", neighbours.describe(found), is_recorded=is_recorded)
+    found.assert_right()
 
 
 @main.command()
