@@ -6,16 +6,19 @@ is in the process's log, and holds up no other.
 """
 
 import threading
+from binascii import crc32
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from outbox.kafka import ANSWER_TIMEOUT
 from outbox.registry import DEAD_LETTERS
 from pipeline.records import Arrival
 from pipeline.retry import storable
 
+ANYWHERE = -1  # the producer chooses by the key
 ACKNOWLEDGE_TIMEOUT = 30.0  # seconds
 MOST_BYTES = 262_144  # of a value that Kafka refused as too large once its origin was added
 BARE_BYTES = 16_384  # of a value of which Kafka refused even so much, or the headers beside it
@@ -71,6 +74,7 @@ class DeadLetters:
         self._topic = topic
         self._timeout = timeout
         self._lock = threading.Lock()
+        self._led: list[int] = []  # to choose from, where it matters
         self.count = 0
 
     def bury(self, letters: Sequence[Letter]) -> None:
@@ -79,12 +83,22 @@ class DeadLetters:
         Raises DeadLetterError when it did not in time.
         """
         with self._lock:
+            self._led = self._find_led()
             for form in FORMS:
                 letters = self._send_all(letters, form)
                 if not letters:
                     return
             for arrival, reason in letters:
                 _log.error("dead_letter_refused", reason=storable(reason), **_place(arrival))
+
+    def _find_led(self) -> list[int]:
+        """The partitions that have a leader, where others have none; nothing where each has one, or nobody answers."""
+        try:
+            found = self._producer.list_topics(self._topic, timeout=ANSWER_TIMEOUT).topics[self._topic].partitions
+        except KafkaException:
+            return []
+        led = sorted(number for number, partition in found.items() if partition.leader >= 0)
+        return led if len(led) < len(found) else []
 
     def _send_all(self, letters: Sequence[Letter], form: Form) -> list[Letter]:
         """Those that Kafka refuses in this form. Raises DeadLetterError."""
@@ -106,6 +120,10 @@ class DeadLetters:
             message = f"{left} not acknowledged; {'; '.join(errors[:3])}"
             raise DeadLetterError(message)
 
+    def _choose(self, key: bytes | None) -> int:
+        """One that is led, the same for a key as long as the same are led; the producer's choice where all are."""
+        return self._led[crc32(key or b"") % len(self._led)] if self._led else ANYWHERE
+
     def _send(self, letter: Letter, form: Form, refused: list[Letter], errors: list[str]) -> None:
         arrival, reason = letter
 
@@ -125,9 +143,8 @@ class DeadLetters:
         value = arrival.value if arrival.value is None else arrival.value[: form.most]
         key = _path(arrival) if form.is_bare else arrival.key  # a compacted topic takes none without
         try:
-            self._producer.produce(
-                self._topic, value, key, headers=_headers(arrival, reason, form), on_delivery=delivered
-            )
+            headers, partition = _headers(arrival, reason, form), self._choose(key)
+            self._producer.produce(self._topic, value, key, partition, headers=headers, on_delivery=delivered)
         except KafkaException as error:
             failed(cast("KafkaError", error.args[0]))
         except BufferError as error:

@@ -19,18 +19,20 @@ from confluent_kafka.admin import AdminClient, TopicMetadata
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.kafka import ANSWER_TIMEOUT, abandon, is_silence, make_admin
+from outbox.relay.cursor import LostLeadError
 from outbox.relay.judging import Judge
 from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
 from outbox.relay.reader import Limits, Page
 from outbox.relay.reading import read_next
-from outbox.relay.session import open_session
+from outbox.relay.session import open_session, speak
 from outbox.relay.settling import settle_page
-from outbox.relay.withheld import WHOLE, Part, Withheld, release, save_withheld
+from outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, release, save_withheld
 from outbox.settings import Settings
 
 LOOK = 1.0  # seconds between two looks whether Kafka takes a part again
 TRIED = 5.0  # seconds after which a part that Kafka did not take is tried again
-SETTLED = 5.0  # seconds for a page to be acknowledged; a session that is silent for 9 s is ended
+SETTLED = 5.0  # seconds without an acknowledgement after which Kafka does not take the part
+SPOKEN = 1.0  # seconds; a session that is silent for 9 s is ended
 _log = structlog.get_logger()
 
 
@@ -53,6 +55,7 @@ class CatchingUp:
         self._limits = limits
         self._judge = judge
         self._on_caught_up = on_caught_up
+        self._careful: set[Part] = set()  # Kafka refused a batch of these
         self._not_before = dict.fromkeys(self._withheld, 0.0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="catching-up", daemon=True)
@@ -84,7 +87,7 @@ class CatchingUp:
             try:
                 self._look()
             except Exception as error:  # noqa: BLE001 - whatever it is, this part waits on and the next look comes
-                is_known = isinstance(error, psycopg2.Error | KafkaException)
+                is_known = isinstance(error, psycopg2.Error | KafkaException | LostLeadError)
                 reason, cause = str(error).strip() or type(error).__name__, None if is_known else error
                 _log.warning("catching_up_failed", reason=reason, next_try_seconds=LOOK, exc_info=cause)
 
@@ -94,6 +97,7 @@ class CatchingUp:
                 continue
             try:
                 with contextlib.closing(open_session(self._settings)) as session:
+                    self._load(session, part)
                     self._publish(session, part)
             except (PublishError, FatalProducerError) as error:
                 _log.warning("still_withheld", topic=part.topic, partition=part.partition, reason=str(error))
@@ -103,6 +107,14 @@ class CatchingUp:
                 self.caught_up = part
                 self._on_caught_up()
                 return
+
+    def _load(self, session: Connection, part: Part) -> None:
+        """Go on from where it is stored: whoever stored it has published up to there. Raises LostLeadError."""
+        stored = {one.part: one for one in load_withheld(session, self._withheld[part].cursor)}
+        if part not in stored:
+            message = f"{part.topic} {part.partition} is withheld no longer"
+            raise LostLeadError(message)
+        self._withheld[part] = stored[part]
 
     def _answered(self) -> list[Part]:
         """Those that have a leader, as far as the brokers know."""
@@ -129,13 +141,13 @@ class CatchingUp:
 
     def _publish(self, session: Connection, part: Part) -> None:
         """Page by page until nothing is left, or until it is told to stop."""
-        is_careful, is_over = False, False
+        is_over = False
         while not (is_over or self._stop.is_set()):
-            publisher = Publisher(self._settings, is_careful=is_careful, judge=self._judge)
+            publisher = Publisher(self._settings, is_careful=part in self._careful, judge=self._judge)
             try:
                 is_over = self._publish_pages(session, part, publisher)
             except BatchRefusedError:
-                is_careful = True
+                self._careful.add(part)
             finally:
                 publisher.abandon()
 
@@ -150,7 +162,7 @@ class CatchingUp:
             if rows:
                 self._send(session, Page(rows, page.cursor), part, publisher)
             self._withheld[part] = replace(withheld, cursor=page.cursor)
-            save_withheld(session, self._withheld[part], len(rows))
+            save_withheld(session, self._withheld[part], len(rows), before=withheld.cursor)
             if is_new and page.cursor.target is None:
                 return True  # everything that was visible when it was read
             if self.caught_up is None:  # otherwise nobody reads beside it, and all wait for it
@@ -159,10 +171,13 @@ class CatchingUp:
 
     def _send(self, session: Connection, page: Page, part: Part, publisher: Publisher) -> None:
         publisher.publish(page, partition=part.partition)
-        deadline = time.monotonic() + SETTLED
+        spoke_at = time.monotonic()
         while not (settled := publisher.take_settled(0.01)):
-            if time.monotonic() > deadline or self._stop.is_set():
+            if publisher.silent_for > SETTLED or self._stop.is_set():
                 message = f"nothing was acknowledged for {SETTLED:g} s"
                 raise PublishError(message)
+            if time.monotonic() - spoke_at > SPOKEN:
+                speak(session)
+                spoke_at = time.monotonic()
         for one in settled:
             settle_page(session, one, self._stop.wait)

@@ -7,6 +7,7 @@ of the part is in that producer: the old one is purged, and what of it Kafka may
 
 import threading
 
+import structlog
 from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
@@ -14,13 +15,15 @@ from outbox.kafka import ANSWER_TIMEOUT, ask_anew
 from outbox.relay.catching_up import CatchingUp
 from outbox.relay.cursor import Cursor
 from outbox.relay.judging import Judge
-from outbox.relay.publisher import Publisher, WithheldError
+from outbox.relay.publisher import Publisher, PublishError, WithheldError
 from outbox.relay.reader import Limits
 from outbox.relay.term import PAGES_AHEAD, Term
 from outbox.relay.withheld import Withheld, find_shrunk, load_withheld, whole_topics, withhold
 from outbox.settings import Settings
 
 MEMORY_OF_A_PAGE = 4 * PAGES_AHEAD  # a part of HERALD_MEMORY: all pages that are ahead or in flight have a quarter
+
+_log = structlog.get_logger()
 
 
 class Leadership:
@@ -84,7 +87,11 @@ class Leadership:
                 catching_up.stop()
         if catching_up.caught_up is None or stop.is_set():
             return False
-        catching_up.finish(self._session, catching_up.caught_up, stop)
+        part = catching_up.caught_up
+        try:
+            catching_up.finish(self._session, part, stop)
+        except PublishError as error:
+            _log.warning("still_withheld", topic=part.topic, partition=part.partition, reason=str(error))
         return True
 
     def _load_withheld(self) -> list[Withheld]:

@@ -9,9 +9,11 @@ from functools import partial
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import TopicMetadata
 
 from outbox.conviction import convicts_nobody
 from outbox.kafka import abandon, librdkafka
+from outbox.partitioner import partition_of
 from outbox.relay.cursor import Cursor
 from outbox.relay.judging import Judge
 from outbox.relay.reader import Page, Row
@@ -25,6 +27,7 @@ from outbox.topic_names import TopicNames
 FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer
 STUCK = 2.0  # seconds in flight after which it is looked who leads
+MUTE = 10.0  # seconds without an acknowledgement after which a partition is withheld though it has a leader
 LOOK = 1.0  # seconds between two such looks, and for each
 MOST_ROWS = 20_000  # in flight beside a page that is stuck
 NOTHING: Mapping[Part, int] = {}
@@ -101,7 +104,7 @@ class InFlight:
     `accused` is what a broker has refused, until it is judged: `refused` ends, `aside` waits for a person.
     """
 
-    __slots__ = ("accused", "aside", "began", "bytes", "cursor", "kept", "open", "refused", "rows", "unfit")
+    __slots__ = ("accused", "aside", "began", "bytes", "cursor", "kept", "open", "refused", "rows", "settled", "unfit")
 
     def __init__(self, page: Page, kept: Mapping[Part, int] = NOTHING) -> None:
         self.rows = page.rows
@@ -110,6 +113,7 @@ class InFlight:
         self.bytes = sum(len(row[5]) for row in page.rows)
         self.kept = kept  # how many rows of what is withheld the cursor passes with this page
         self.began = time.monotonic()
+        self.settled: Counter[tuple[str, int | None]] = Counter()  # of those with a key, by partition
         self.refused: list[tuple[Row, str]] = list(page.refused)
         self.accused: list[tuple[Row, str]] = []
         self.aside: list[tuple[Row, str]] = []
@@ -119,6 +123,12 @@ class InFlight:
         """Settle a row that is given to no producer."""
         self.unfit.append((row, why))
         self.open -= 1
+
+
+def _part_of(topic: str, key: str, topics: Mapping[str, TopicMetadata], known: Sequence[Part]) -> Part:
+    """Keys of a topic of which something is withheld are told apart as before."""
+    partitions = next((part.partitions for part in known if part.topic == topic), len(topics[topic].partitions))
+    return Part(topic, partition_of(key.encode(), partitions), partitions)
 
 
 class Publisher:
@@ -154,6 +164,7 @@ class Publisher:
         self._patience = settings.kafka_patience
         self._heard_at = time.monotonic()
         self._acknowledged_at = -math.inf
+        self._acknowledged: dict[tuple[str, int | None], float] = {}  # when, by topic and partition
         self._is_heard = False
         self._judge = judge
         self._taking: set[str] = set()  # topics
@@ -252,7 +263,10 @@ class Publisher:
             raise WithheldError(waiting)
 
     def check_leaders(self) -> None:
-        """While a page is stuck, look who leads. Raises WithheldError where somebody does, but not everywhere."""
+        """While a page is stuck, look who leads, and who acknowledges nothing.
+
+        Raises WithheldError where somebody does, but not everybody.
+        """
         now = time.monotonic()
         if self.waits_for < STUCK or now - self._looked_at < LOOK:
             return
@@ -264,8 +278,29 @@ class Publisher:
         if not any(part.leader >= 0 for topic in topics.values() for part in topic.partitions.values()):
             return  # that is an outage of everything
         wanted = {row[3] for page in self._pages for row in page.rows}
-        if found := find_unavailable(topics, wanted, [one.part for one in self._withheld]):
+        known = [one.part for one in self._withheld]
+        if found := find_unavailable(topics, wanted, known) or self._find_mute(topics, known):
             raise WithheldError(found)
+
+    def _find_mute(self, topics: Mapping[str, TopicMetadata], known: Sequence[Part]) -> dict[Part, str]:
+        """Partitions of the oldest page that acknowledge nothing while another one does (too few replicas in sync).
+
+        Records without a key tell of no partition.
+        """
+        since = time.monotonic() - MUTE
+        oldest = self._pages[0]
+        if oldest.began > since or self._acknowledged_at < since:
+            return {}
+        open_ = Counter(
+            _part_of(row[3], row[4], topics, known)
+            for row in oldest.rows
+            if row[4] is not None and not any(row is unfit for unfit, _ in oldest.unfit)
+        )
+        return {
+            part: f"acknowledges nothing for {MUTE:g} s"
+            for part, count in open_.items()
+            if count > oldest.settled[part[:2]] and self._acknowledged.get(part[:2], -math.inf) < since
+        }
 
     def abandon(self) -> None:
         """Forget everything in flight; the stored cursor knows where to go on."""
@@ -283,7 +318,7 @@ class Publisher:
     def _settler(self, page: InFlight) -> Callable[[Row, KafkaError | None, Message], None]:
         """It is given the row, because a report does not say which of several equal records it speaks of."""
 
-        def settle(row: Row, error: KafkaError | None, _message: Message) -> None:
+        def settle(row: Row, error: KafkaError | None, message: Message) -> None:
             if error is not None and error.code() in REFUSED_AS_BATCH and not self._judges_alone:
                 self._failure = self._failure or BatchRefusedError(error.str())
             elif error is not None:
@@ -291,6 +326,9 @@ class Publisher:
             else:
                 self._is_heard = True
                 self._taking.add(row[3])
+                self._acknowledged[row[3], message.partition()] = time.monotonic()
+            if row[4] is not None:
+                page.settled[row[3], message.partition()] += 1
             page.open -= 1
 
         return settle
@@ -304,6 +342,7 @@ class Publisher:
                 message = "the producer's queue stays full"
                 raise PublishError(message)
             self._producer.poll(FULL_QUEUE_WAIT)
+            self.check_leaders()  # what nobody takes fills the queue for those whom somebody would
             try:
                 answer, topic, headers = partial(settle, row), self._topics.on_kafka(row[3]), self._headers(row)
                 self._producer.produce(topic, row[5], row[4], number, headers=headers, on_delivery=answer)

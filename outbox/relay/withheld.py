@@ -13,7 +13,7 @@ from confluent_kafka.admin import TopicMetadata
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox.partitioner import partition_of
-from outbox.relay.cursor import NAME, Cursor
+from outbox.relay.cursor import NAME, Cursor, LostLeadError
 from outbox.relay.reader import Row
 
 WHOLE = -1  # every partition of a topic
@@ -89,15 +89,22 @@ def load_withheld(connection: Connection, cursor: Cursor) -> list[Withheld]:
     ]
 
 
-def save_withheld(connection: Connection, withheld: Withheld, published: int) -> None:
-    """Note how far it is published."""
-    cursor = withheld.cursor
+def save_withheld(connection: Connection, withheld: Withheld, published: int, *, before: Cursor) -> None:
+    """Note how far it is published, if nobody else has since `before`. Raises LostLeadError."""
     with connection.cursor() as statement:
         statement.execute(
             "UPDATE relay_withheld SET previous = %s::pg_snapshot, target = %s::pg_snapshot, last_position = %s,"
-            " waiting = greatest(waiting - %s, 0) WHERE topic = %s AND partition = %s",
-            (cursor.previous, cursor.target, cursor.last_position, published, *withheld.part[:2]),
+            " waiting = greatest(waiting - %s, 0) WHERE topic = %s AND partition = %s"
+            " AND (previous::text, target::text, last_position) IS NOT DISTINCT FROM (%s::text, %s::text, %s)",
+            (*_place(withheld.cursor), published, *withheld.part[:2], *_place(before)),
         )
+        if statement.rowcount != 1:
+            message = f"what is withheld of {withheld.part.topic} has been moved by another relay"
+            raise LostLeadError(message)
+
+
+def _place(cursor: Cursor) -> tuple[str, str | None, int]:
+    return cursor.previous, cursor.target, cursor.last_position
 
 
 def release(connection: Connection, part: Part) -> None:

@@ -1,6 +1,7 @@
 """Notes how far was published: a snapshot, and where each partition ended after all that it shows was there."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -19,10 +20,11 @@ MOST_PAGES = 256  # more are thinned out: then what was lost is found up to some
 
 # The cursor first, the offsets after it: these can only be too high, which only waits longer.
 _CURSOR = """
-SELECT c.epoch, c.previous::text, c.widths, extract(epoch FROM clock_timestamp())::float8, coalesce(p.end_offsets, '{}')
+SELECT c.epoch, c.previous::text, c.widths, extract(epoch FROM clock_timestamp())::float8,
+    coalesce(p.end_offsets, '{}'),
+    (SELECT coalesce(jsonb_agg(jsonb_build_array(topic, partition, partitions)), '[]') FROM relay_withheld)
 FROM relay_cursor AS c LEFT JOIN relay_pages AS p ON p.epoch = c.epoch
 WHERE c.name = 'relay' AND c.epoch >= (SELECT coalesce(max(epoch), -1) FROM relay_pages)
-  AND NOT EXISTS (SELECT FROM relay_withheld) -- the cursor passes what is not published
 """
 _NOTE = """
 INSERT INTO relay_pages (epoch, snapshot, end_offsets) VALUES (%s, %s::pg_snapshot, %s::jsonb)
@@ -47,6 +49,7 @@ class Published:
     widths: Widths
     at: float
     noted: Offsets
+    withheld: frozenset[tuple[str, int, int]]  # topic, partition or -1 for all, partitions: the cursor passes these
 
 
 class Pages:
@@ -69,7 +72,7 @@ class Pages:
         metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
         partitions = partitions_of(metadata, TOPICS)
         widths = _save_widths(connection, published, widths_of(partitions))
-        told = read_ends_told(admin, metadata, TOPICS)
+        told = published_of(read_ends_told(admin, metadata, TOPICS), published.withheld, widths)
         ends = {name: {**told.get(name, {}), **published.noted.get(name, {})} for name in told | published.noted}
         if ends != published.noted:
             _note(connection, Page(published.epoch, published.snapshot, ends))
@@ -77,6 +80,21 @@ class Pages:
         is_settled = not any(width.changed_at for width in widths.values())
         self._complete = published.epoch if is_complete and is_settled else None
         self._look_again = monotonic() + LOOK_AGAIN
+
+
+def published_of(ends: Offsets, withheld: Collection[tuple[str, int, int]], widths: Widths) -> Offsets:
+    """The ends of what is not withheld: below them stands all that the snapshot shows of the partition.
+
+    Of a topic that has another number of partitions by now nothing counts: keys are still told apart by the former one.
+    """
+    kept = dict(ends)
+    for topic, partition, partitions in withheld:
+        if topic not in kept:
+            continue
+        is_as_it_was = partition >= 0 and topic in widths and widths[topic].partitions == partitions
+        left = {number: end for number, end in kept[topic].items() if is_as_it_was and int(number) != partition}
+        kept[topic] = left
+    return {topic: numbers for topic, numbers in kept.items() if numbers}
 
 
 def load_pages(connection: Connection) -> list[Page]:
@@ -104,8 +122,8 @@ def _read_cursor(connection: Connection) -> Published | None:
         row: tuple[Any, ...] | None = cursor.fetchone()
     if row is None:
         return None
-    epoch, snapshot, widths, at, noted = row
-    return Published(epoch, snapshot, read_widths(widths), at, noted)
+    epoch, snapshot, widths, at, noted, withheld = row
+    return Published(epoch, snapshot, read_widths(widths), at, noted, frozenset(map(tuple, withheld)))
 
 
 def _save_widths(connection: Connection, published: Published, found: dict[str, int]) -> Widths:

@@ -11,6 +11,7 @@ from typing import Self
 
 from tests.faults.ledger import ANSWER_TIMEOUT, Entry, Ledger
 
+TOPIC = "notifications, logged"  # in the ledger: no provider sees them
 BATCH = 10  # notifications of one POST
 CALLERS = 2
 
@@ -47,9 +48,7 @@ class BulkLoad:
         connection = HTTPConnection("127.0.0.1", self._ports[number % len(self._ports)], timeout=ANSWER_TIMEOUT)
         while not self._stop.wait(max(0.0, due - monotonic())):
             due = max(due + every, monotonic() - 1.0)
-            entries = [
-                self.ledger.enter("notifications", f"user-{draw.randrange(self._users)}", None) for _ in range(BATCH)
-            ]
+            entries = [self.ledger.enter(TOPIC, f"user-{draw.randrange(self._users)}", None) for _ in range(BATCH)]
             self._post(connection, entries)
         connection.close()
 

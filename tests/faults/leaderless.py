@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, TopicPartition
 from outbox.partitioner import partition_of
 from outbox.registry import TOPICS
 from tests.conftest import migrate
+from tests.faults.bulk_load import TOPIC as LOGGED
 from tests.faults.bulk_load import BulkLoad
 from tests.faults.fleet import Fleet
 from tests.faults.ledger import Entry, Ledger, Load
@@ -123,7 +124,7 @@ class Idle:
 
 
 @contextmanager
-def leaderless_scene(properties: Mapping[str, str]) -> Iterator[tuple[Scene, KafkaCluster]]:
+def leaderless_scene(properties: Mapping[str, str], **settings: str) -> Iterator[tuple[Scene, KafkaCluster]]:
     """One of each process and a standby relay on a cluster; topics are spread over all brokers."""
     with tempfile.TemporaryDirectory(prefix="herald-faults-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -131,7 +132,7 @@ def leaderless_scene(properties: Mapping[str, str]) -> Iterator[tuple[Scene, Kaf
         with PostgresServer(DURABLE) as server, cluster, Provider() as provider:
             server.execute("CREATE DATABASE faults")
             migrate(server.url("faults"))
-            said = {"HERALD_PARTITIONS": str(PARTITIONS)}
+            said = {"HERALD_PARTITIONS": str(PARTITIONS), **settings}
             fleet = Fleet(folder, server.url("faults"), cluster.bootstrap_servers, of_each=1, settings=said)
             yield Scene(fleet, provider, server=server), cluster
 
@@ -146,7 +147,7 @@ def lose_broker(scene: Scene, cluster: KafkaCluster, plan: Plan, *, deadline: fl
         _watch(scene, plan.before)
         idle_before = idle.share()
         victim = cluster.coordinator()
-        led = {place for place, leader in cluster.leaders().items() if leader != victim}
+        led = cluster.without(victim)
         killed = time.monotonic()
         cluster.kill(victim)
         _watch(scene, plan.settling)
@@ -161,7 +162,7 @@ def lose_broker(scene: Scene, cluster: KafkaCluster, plan: Plan, *, deadline: fl
         eventually(lambda: scene.fleet.revive() and not scene.counts(_WITHHELD), deadline, what="all has caught up")
         caught_up_in = time.monotonic() - back
     verdict = scene.judge(load.ledger, deadline)
-    entries = [one for one in load.ledger.of("accepted") if (one.topic, _partition(one)) in led]
+    entries = [one for one in load.ledger.of("accepted") if _place(one) in led]
     published, sent = _published_at(scene.bootstrap_servers), _sent_at(scene)
 
     def span(start: float, end: float) -> Span:
@@ -192,8 +193,9 @@ def _load(scene: Scene, plan: Plan) -> Load | BulkLoad:
     return BulkLoad(scene.fleet.ports, rate=plan.rate, users=plan.users, ledger=Ledger())
 
 
-def _partition(entry: Entry) -> int:
-    return partition_of(entry.key.encode(), PARTITIONS)
+def _place(entry: Entry) -> tuple[str, int]:
+    topic = "notifications" if entry.topic == LOGGED else entry.topic
+    return topic, partition_of(entry.key.encode(), PARTITIONS)
 
 
 def _watch(scene: Scene, seconds: float) -> None:

@@ -1,5 +1,7 @@
 """The topic of what cannot be decoded, on both brokers."""
 
+from pathlib import Path
+
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -8,6 +10,7 @@ from pipeline.dead_letters import REFUSALS, DeadLetterError, DeadLetters
 from tests.pipeline.records import NOW, arrival
 from tests.pipeline.topics import first_record, make_topics
 from tests.servers.ports import free_port
+from tests.servers.troubled_broker import TroubledBroker
 
 HEADERS = [("ce_id", b"e-1")]
 
@@ -96,3 +99,16 @@ def test_a_dead_letter_that_nobody_acknowledges_is_an_error() -> None:
 
     with pytest.raises(DeadLetterError, match="1 not acknowledged"):
         nowhere.bury([(arrival(b"junk"), "not valid JSON")])
+
+
+def test_a_dead_letter_goes_to_a_partition_that_has_a_leader(tmp_path: Path) -> None:
+    with TroubledBroker(tmp_path) as troubled:
+        admin = AdminClient({"bootstrap.servers": troubled.bootstrap_servers})
+        admin.create_topics([NewTopic("dead_letters", 2, 1)])["dead_letters"].result(10)
+        troubled.has_leader = lambda _topic, partition: partition == 1
+        troubled.phase = "fenced"
+        letters = DeadLetters({"bootstrap.servers": troubled.bootstrap_servers}, timeout=5.0)
+
+        letters.bury([(arrival(b"junk", key=b"%d" % number), "why") for number in range(10)])
+
+    assert letters.count == 10

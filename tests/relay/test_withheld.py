@@ -14,10 +14,11 @@ from outbox.acceptance import make_acceptance
 from outbox.kafka import make_admin
 from outbox.partitioner import partition_of
 from outbox.relay import cursor as cursors
+from outbox.relay.cursor import LostLeadError
 from outbox.relay.publisher import Publisher, WithheldError
 from outbox.relay.reader import Limits, read_page
 from outbox.relay.sieve import Sieve
-from outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, whole_topics, withhold
+from outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, save_withheld, whole_topics, withhold
 from outbox.topics import make_topics
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, status_of
@@ -213,3 +214,16 @@ def test_a_partition_that_does_not_exist_withholds_its_topic(
         eventually(lambda: publisher.take_settled(0.1), LEADS)
 
     assert list(ended.value.parts) == [Part("notifications", WHOLE, 0)]
+
+
+def test_of_two_relays_only_the_first_moves_what_is_withheld(connection: Connection) -> None:
+    main = cursors.load(connection)
+    withhold(connection, main, {Part("a", 1, 3): "no leader"})
+    (stored,) = load_withheld(connection, main)
+    moved = replace(stored, cursor=replace(main, target="200:200:", last_position=7))
+    save_withheld(connection, moved, 1, before=main)
+
+    with pytest.raises(LostLeadError):
+        save_withheld(connection, replace(moved, cursor=replace(main, last_position=3)), 1, before=main)
+
+    assert load_withheld(connection, main) == [moved]

@@ -133,6 +133,28 @@ def test_what_the_group_has_passed_without_an_attempt_is_requested_again(
     assert requests(connection) == {KEYS[1]: 1, KEYS[2]: 2}
 
 
+def test_of_a_topic_of_which_a_partition_is_withheld_the_others_are_searched(
+    connection: Connection, settings: Settings
+) -> None:
+    """The cursor has passed what belongs to it, and Kafka has none of that."""
+    admin = make_admin(settings)
+    requested(connection, KEYS[1], KEYS[2])
+    execute(
+        connection,
+        "INSERT INTO relay_withheld (topic, partition, partitions, previous, last_position, reason)"
+        " VALUES (%s, 1, %s, '1:1:', 0, 'no leader'), ('orders', -1, 0, '1:1:', 0, 'no such topic')",
+        TOPIC,
+        PARTITIONS,
+    )
+    publish(settings, 1, 2)
+    Pages().note(connection, admin)
+
+    commit(settings, p1=2, p2=2)
+
+    assert Sweep(settings).request_lost(connection, admin) == 1
+    assert requests(connection) == {KEYS[1]: 1, KEYS[2]: 2}
+
+
 def test_what_has_no_key_waits_until_every_partition_is_passed(connection: Connection, settings: Settings) -> None:
     admin = make_admin(settings)
     requested(connection, None)

@@ -87,6 +87,16 @@ class KafkaCluster:
             for number, partition in topic.partitions.items()
         }
 
+    def without(self, node: int) -> set[tuple[str, int]]:
+        """The partitions of which that broker has no copy."""
+        topics = self._admin.list_topics(timeout=10).topics
+        return {
+            (name, number)
+            for name, topic in topics.items()
+            for number, partition in topic.partitions.items()
+            if node not in partition.replicas
+        }
+
     def coordinator(self) -> int:
         """The broker that keeps the commits of every group: their topic has one partition here."""
         return self.leaders()["__consumer_offsets", 0]
