@@ -53,6 +53,7 @@ class PipelineApplication(Application):
     """Leaves signals to the process, which may be told to stop before Quix runs, and hands partitions over."""
 
     hand_over: Callable[[], None]
+    drop: Callable[[Iterable[TopicPartition]], None]
 
     def pass_over(self, message: SuccessfulConfluentKafkaMessageProto) -> None:
         """Let the next checkpoint commit a record that Quix could not read."""
@@ -69,9 +70,14 @@ class PipelineApplication(Application):
             self.hand_over()
 
     def _on_lost(self, consumer: object, topic_partitions: list[TopicPartition]) -> None:
-        """What was not committed of them is not this process's to commit any more."""
+        """What was not committed of them is not this process's to commit any more, nor what is not claimed to claim.
+
+        Another may have begun already. Where they come back to this one, what it has claimed goes first.
+        """
         super()._on_lost(consumer, topic_partitions)
         self._processing_context.init_checkpoint()  # type: ignore[no-untyped-call]
+        self.drop(topic_partitions)
+        self.hand_over()
 
 
 def make_application(
@@ -124,6 +130,7 @@ def make_application(
         },
     )
     application.hand_over = hand_over
+    application.drop = sink.drop
     survive_failed_commits(application._processing_context)  # noqa: SLF001 - Quix has no place for it
     on_kafka = TopicNames(settings.topic_prefix).on_kafka
     for name in topics:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from time import monotonic
 
 from pipeline.doorbell import Doorbell
@@ -69,18 +69,32 @@ class Inbox:
         """The oldest records, `most` of them, of so many bytes together; one at least."""
         taken: list[Arrival] = []
         size = 0
-        while self._arrivals and len(taken) < most:
-            size += size_of(self._arrivals[0])
-            if taken and size > most_bytes:
-                break
-            taken.append(self._arrivals.popleft())
-        self._changed_by(-sum(map(size_of, taken)))
+        with self._changed:
+            while self._arrivals and len(taken) < most:
+                size += size_of(self._arrivals[0])
+                if taken and size > most_bytes:
+                    break
+                taken.append(self._arrivals.popleft())
+            self._changed_by(-sum(map(size_of, taken)))
         return taken
 
     def put_back(self, arrivals: Sequence[Arrival]) -> None:
         """Back to the front, in their order."""
-        self._arrivals.extendleft(reversed(arrivals))
-        self._changed_by(sum(map(size_of, arrivals)))
+        with self._changed:
+            self._arrivals.extendleft(reversed(arrivals))
+            self._changed_by(sum(map(size_of, arrivals)))
+
+    def drop(self, partitions: Collection[tuple[str, int]]) -> None:
+        """Forget the records of these, by topic and number, that are not taken: whoever has them next reads them.
+
+        Claimed here as well, the next of a key could begin in two processes at once.
+        """
+        with self._changed:
+            kept = [one for one in self._arrivals if (one.topic, one.partition) not in partitions]
+            dropped = len(self._arrivals) - len(kept)
+            self._arrivals = deque(kept)
+            self._bytes = sum(map(size_of, kept))
+            self.settle(dropped)
 
     def settle(self, count: int) -> None:
         """The oldest so many are claimed, dropped or dead-lettered: their offsets may be committed."""

@@ -1,9 +1,11 @@
 """Where Quix hands records over, and asks before each checkpoint whether they are safe."""
 
+from collections.abc import Iterable
 from time import monotonic
 from typing import cast
 
 import structlog
+from confluent_kafka import TopicPartition
 from quixstreams.models import HeadersTuples, SuccessfulConfluentKafkaMessageProto
 from quixstreams.sinks.base import BaseSink
 
@@ -52,6 +54,10 @@ class DeliverySink(BaseSink):
         value, key = cast("bytes | None", message.value()), cast("bytes | None", message.key())
         place = self._here(message.topic()), message.partition(), message.offset()
         self._inbox.add(Arrival(value, key, message.timestamp()[1], None, *place, f"{UNREADABLE}: {error}"))
+
+    def drop(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget what is added and not claimed of partitions that were lost."""
+        self._inbox.drop({(self._here(one.topic), one.partition) for one in partitions})
 
     def flush(self) -> None:
         """Return when everything added is claimed or dead-lettered, whatever its deliveries are doing.

@@ -112,6 +112,11 @@ REMOVALS = (
         ),
     ),
     Removal(
+        "what is not claimed of a lost partition is not claimed any more",
+        (Edit("pipeline/application.py", "        self.drop(topic_partitions)\n", ""),),
+        (f"{APPLICATION}::test_what_is_not_claimed_of_a_lost_partition_is_left_to_whoever_has_it_next",),
+    ),
+    Removal(
         "a process that hangs after SIGTERM is ended from outside the interpreter",
         (Edit("outbox/stopping.py", "            end_hard_in(leave_within)\n", "            pass\n"),),
         ("tests/outbox/test_stopping.py::test_a_process_that_hangs_is_ended_in_time",),

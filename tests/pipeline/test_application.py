@@ -2,15 +2,22 @@
 
 import logging
 import threading
+from pathlib import Path
 from typing import cast
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 from quixstreams import Application
 from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError
 from quixstreams.processing import ProcessingContext
 
-from pipeline.application import QUIET, OncePerKind, run_until, survive_failed_commits
+from outbox.topic_names import TopicNames
+from pipeline.application import QUIET, OncePerKind, make_application, run_until, survive_failed_commits
+from pipeline.connection import Connection
+from pipeline.doorbell import Doorbell
+from pipeline.inbox import Inbox
+from pipeline.sink import DeliverySink
+from tests.outbox.connections import make_settings
 
 
 class FakeApplication:
@@ -94,6 +101,28 @@ def test_a_commit_without_a_coordinator_is_tried_again_unless_the_partitions_go(
     context.commit_checkpoint(force=True, revoking=True)
 
     assert context.checkpoints == 1
+
+
+def test_what_is_not_claimed_of_a_lost_partition_is_left_to_whoever_has_it_next(tmp_path: Path) -> None:
+    inbox, handed_over = Inbox(Doorbell()), []
+    sink = DeliverySink(inbox, TopicNames("a."))
+    application = make_application(
+        make_settings("postgresql://localhost/none", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"),
+        sink,
+        (),
+        lambda: handed_over.append(len(inbox)),
+        connection=Connection(1.0, lambda _error: True),
+        folder=tmp_path,
+    )
+    for partition in (0, 1, 0):
+        sink.add(b"{}", None, 0, [], "a.notifications", partition, 0)
+
+    application._on_lost(None, [TopicPartition("a.notifications", 0)])  # noqa: SLF001 - what Quix calls
+
+    assert [one.partition for one in inbox.take(10)] == [1]
+    assert handed_over == [1]
+    inbox.settle(1)
+    assert inbox.flush(0) == 3
 
 
 def test_any_other_refusal_of_a_commit_ends_the_pipeline() -> None:
