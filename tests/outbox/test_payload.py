@@ -21,6 +21,27 @@ def test_unfit_json_is_refused_with_its_limit(raw: bytes, complaint: str) -> Non
         check_json(raw, max_bytes=100)
 
 
+@pytest.mark.parametrize(
+    ("raw", "complaint"),
+    [
+        (b"[[]" * MAX_DEPTH + b"[]" + b"]" * MAX_DEPTH, f"limit of {MAX_DEPTH} levels"),
+        (b'{"a":[{},' * 17 + b"1" + b"]}" * 17, f"limit of {MAX_DEPTH} levels"),
+        (b"[]," * 50 + b"[" * MAX_DEPTH, "not valid JSON"),
+        (b"]" * 100 + b"[" * 10, "not valid JSON"),
+    ],
+)
+def test_levels_are_counted_whatever_stands_beside_them(raw: bytes, complaint: str) -> None:
+    with pytest.raises(PayloadError, match=complaint):
+        check_json(raw, max_bytes=1000)
+
+
+def test_a_text_that_never_ends_is_read_once() -> None:
+    quotes = b'\\"' * 500_000  # each could be the beginning of a text: it would take hours
+
+    with pytest.raises(PayloadError, match="not valid JSON"):
+        check_json(b"[" + b"[]," * MAX_DEPTH + b'"' + quotes, max_bytes=2_000_000)
+
+
 def test_a_nul_is_refused_with_the_field_it_stands_in() -> None:
     with pytest.raises(PayloadError, match="NUL") as refused:
         check_json(b'{"list": [{"text": "a\\u0000b"}]}', max_bytes=100)
@@ -37,6 +58,7 @@ def test_a_nul_is_refused_with_the_field_it_stands_in() -> None:
         b'{"smile": "\\ud83d\\ude00"}',
         b'{"n": 1e900, "text": "1e131071"}',
         b'"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ \\" ["',
+        b"[" + b"[{}]," * 100 + b'{"a": [1]}]',
     ],
 )
 def test_fit_json_passes(raw: bytes) -> None:
