@@ -157,7 +157,7 @@ class CatchingUp:
             began = time.monotonic()
             withheld = self._withheld[part]
             is_new = withheld.cursor.target is None
-            page = read_next(session, withheld.cursor, self._limits, self._stop.wait, self._judge)
+            page = self._read(session, part, publisher)
             rows = [row for row in page.rows if part.has(row)]
             if rows:
                 self._send(session, Page(rows, page.cursor), part, publisher)
@@ -168,6 +168,15 @@ class CatchingUp:
             if self.caught_up is None:  # otherwise nobody reads beside it, and all wait for it
                 self._stop.wait(time.monotonic() - began)
         return False
+
+    def _read(self, session: Connection, part: Part, publisher: Publisher) -> Page:
+        """The next page; one row of the part at most until Kafka takes one, so that what it refuses is judged alone."""
+        cursor, pause = self._withheld[part].cursor, self._stop.wait
+        page = read_next(session, cursor, self._limits, pause, self._judge)
+        places = [place for place, row in enumerate(page.rows, 1) if part.has(row)]
+        if publisher.takes(part.topic) or len(places) <= 1:
+            return page
+        return read_next(session, cursor, self._limits._replace(rows=places[0]), pause, self._judge)
 
     def _send(self, session: Connection, page: Page, part: Part, publisher: Publisher) -> None:
         publisher.publish(page, partition=part.partition)

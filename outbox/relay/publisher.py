@@ -197,6 +197,10 @@ class Publisher:
             sum(len(page.rows) for page in pages) < MOST_ROWS and sum(page.bytes for page in pages) < self._most_bytes
         )
 
+    def takes(self, topic: str) -> bool:
+        """Whether something of the topic was acknowledged."""
+        return topic in self._taking
+
     def publish(self, page: Page, *, partition: int = ANYWHERE) -> None:
         """Hand every row of a page to the producer. Raises PublishError, FatalProducerError, or what none survives."""
         kept: Mapping[Part, int] = NOTHING

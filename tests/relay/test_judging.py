@@ -1,5 +1,7 @@
 """A topic that refuses records for a while ends no message; a record that is at fault ends alone."""
 
+import contextlib
+import threading
 from collections.abc import Iterator
 from secrets import token_hex
 from uuid import UUID
@@ -12,13 +14,16 @@ from outbox.acceptance import make_acceptance
 from outbox.conviction import CONVICTION_SPAN, MOST_CONVICTIONS
 from outbox.kafka import make_admin
 from outbox.relay import cursor as cursors
+from outbox.relay.catching_up import CatchingUp
 from outbox.relay.judging import SCOUT, Judge
 from outbox.relay.publisher import InFlight, Publisher, WithheldError
 from outbox.relay.reader import Limits, Page, read_page
 from outbox.relay.session import open_session
+from outbox.relay.withheld import WHOLE, Part, load_withheld, withhold
 from outbox.settings import Settings
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, fetch, make_settings, notification
+from tests.relay.fake_producer import FakeBrokers, use_fake_producers
 from tests.relay.test_relay import Topic, ids
 from tests.servers.eventually import eventually
 
@@ -124,6 +129,31 @@ def settled(publisher: Publisher, page: Page) -> InFlight:
     publisher.publish(page)
     found: list[InFlight] = eventually(lambda: publisher.take_settled(0.1), 20)
     return found[0]
+
+
+def test_of_a_page_that_a_topic_refuses_one_record_a_minute_is_set_aside_until_it_takes_another(
+    database: str, settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brokers, now, part = FakeBrokers(most=int(LOW)), Now(), Part("notifications", WHOLE, 0)
+    use_fake_producers(monkeypatch, brokers)
+    judge = Judge(now)
+    large(connection, 3)
+    accepted(connection, *(notification() for _ in range(7)))
+    session = open_session(make_settings(database))
+    withhold(session, cursors.load(session), {part: TOO_LARGE})
+    found = []
+
+    for _ in range(4):
+        known = load_withheld(session, cursors.load(session))
+        catching_up = CatchingUp(settings, known, Limits(3), lambda: None, judge=judge)
+        with contextlib.suppress(WithheldError):
+            catching_up.finish(session, part, threading.Event())
+        found.append((fetch(session, "SELECT count(*) FROM set_aside")[0][0], brokers.taken["notifications"]))
+        now.seconds += SCOUT
+
+    assert found == [(0, 0), (1, 0), (2, 0), (3, 7)]
+    assert load_withheld(session, cursors.load(session)) == []
+    session.close()
 
 
 @pytest.mark.kafka
