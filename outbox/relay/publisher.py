@@ -104,7 +104,20 @@ class InFlight:
     `accused` is what a broker has refused, until it is judged: `refused` ends, `aside` waits for a person.
     """
 
-    __slots__ = ("accused", "aside", "began", "bytes", "cursor", "kept", "open", "refused", "rows", "settled", "unfit")
+    __slots__ = (
+        "accused",
+        "aside",
+        "began",
+        "bytes",
+        "cursor",
+        "kept",
+        "open",
+        "refused",
+        "rows",
+        "settled",
+        "unfit",
+        "unsent",
+    )
 
     def __init__(self, page: Page, kept: Mapping[Part, int] = NOTHING) -> None:
         self.rows = page.rows
@@ -118,10 +131,21 @@ class InFlight:
         self.accused: list[tuple[Row, str]] = []
         self.aside: list[tuple[Row, str]] = []
         self.unfit: list[tuple[Row, Exception | str]] = []
+        self.unsent: set[tuple[str, int]] = set()  # streams and versions
+
+    @property
+    def sent(self) -> list[Row]:
+        """Those that a producer has: they tell what is waited for."""
+        return [row for row in self.rows if row[:2] not in self.unsent] if self.unsent else self.rows
 
     def pass_by(self, row: Row, why: Exception | str) -> None:
         """Settle a row that is given to no producer."""
         self.unfit.append((row, why))
+        self.settle_unsent(row)
+
+    def settle_unsent(self, row: Row) -> None:
+        """Settle a row that no producer has."""
+        self.unsent.add(row[:2])
         self.open -= 1
 
 
@@ -281,7 +305,7 @@ class Publisher:
             return
         if not any(part.leader >= 0 for topic in topics.values() for part in topic.partitions.values()):
             return  # that is an outage of everything
-        wanted = {row[3] for page in self._pages for row in page.rows}
+        wanted = {row[3] for page in self._pages for row in page.sent}
         known = [one.part for one in self._withheld]
         if found := find_unavailable(topics, wanted, known) or self._find_mute(topics, known):
             raise WithheldError(found)
@@ -295,11 +319,7 @@ class Publisher:
         oldest = self._pages[0]
         if oldest.began > since or self._acknowledged_at < since:
             return {}
-        open_ = Counter(
-            _part_of(row[3], row[4], topics, known)
-            for row in oldest.rows
-            if row[4] is not None and not any(row is unfit for unfit, _ in oldest.unfit)
-        )
+        open_ = Counter(_part_of(row[3], row[4], topics, known) for row in oldest.sent if row[4] is not None)
         return {
             part: f"acknowledges nothing for {MUTE:g} s"
             for part, count in open_.items()
@@ -359,7 +379,7 @@ class Publisher:
             page.pass_by(row, error)
             return
         self._note_error(cause, row, page, page.refused)  # the producer's own limits are no setting of a broker
-        page.open -= 1
+        page.settle_unsent(row)
 
     def _note_error(self, error: KafkaError, row: Row, page: InFlight, refused: list[tuple[Row, str]]) -> None:
         """Note a refusal for good; what is said of a topic withholds it; let anything else end the term."""

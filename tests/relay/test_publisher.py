@@ -1,0 +1,75 @@
+"""What a publisher waits for, on producers without a broker."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from outbox.partitioner import partition_of
+from outbox.relay import publisher as publishing
+from outbox.relay.cursor import Cursor
+from outbox.relay.judging import Judge
+from outbox.relay.publisher import MUTE, Publisher, WithheldError
+from outbox.relay.reader import Page, Row
+from outbox.relay.withheld import Part
+from tests.outbox.connections import make_settings
+from tests.relay.fake_producer import PARTITIONS, FakeBrokers, use_fake_producers
+
+SETTINGS = make_settings("postgresql://herald@localhost/herald", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+CURSOR = Cursor("1:1:", None, 0, 0, 0, "", 0, None)
+NUMBERS = [f"user-{number}" for number in range(40)]
+KEYS = [next(key for key in NUMBERS if partition_of(key.encode(), PARTITIONS) == one) for one in range(PARTITIONS)]
+
+
+class FakeTime:
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    clock = FakeTime()
+    monkeypatch.setattr(publishing, "time", clock)
+    return clock
+
+
+def row(position: int, key: str | None, *, topic: str = "notifications", data: str = "{}") -> Row:
+    return (f"stream-{position}", 1, "other", topic, key, data, "2026-11-29T00:00:00.000000Z", "1", None, position)
+
+
+def publish(publisher: Publisher, rows: Sequence[Row]) -> None:
+    publisher.publish(Page(list(rows), CURSOR))
+
+
+def test_a_row_that_the_producer_refuses_makes_no_partition_mute(
+    clock: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_producers(monkeypatch, FakeBrokers(most_local=100, mute=frozenset({1})))
+    publisher = Publisher(SETTINGS, judge=Judge())
+    publish(publisher, [row(1, KEYS[0]), row(2, KEYS[1]), row(3, KEYS[2], data="x" * 101)])
+    publisher.take_settled(0)
+    clock.seconds += MUTE + 1
+    publish(publisher, [row(4, KEYS[0])])
+    publisher.take_settled(0)
+
+    with pytest.raises(WithheldError) as found:
+        publisher.check_leaders()
+
+    assert list(found.value.parts) == [Part("notifications", 1, PARTITIONS)]
+
+
+def test_a_topic_that_cannot_exist_is_not_withheld_while_its_page_is_stuck(
+    clock: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_producers(monkeypatch, FakeBrokers(mute=frozenset({1})))
+    publisher = Publisher(SETTINGS, judge=Judge())
+    publish(publisher, [row(1, KEYS[0], topic="no topic!"), row(2, KEYS[1])])
+    clock.seconds += MUTE / 2
+
+    publisher.check_leaders()
+
+    assert publisher.in_flight == 1
