@@ -77,6 +77,7 @@ class Leadership:
         try:
             term.run(stop)
         except WithheldError as error:
+            term.save()  # what was settled before is neither published nor judged again
             parts = {part: error.parts.get(part, "no leader anywhere") for part in whole_topics(error.parts, withheld)}
             withhold(self._session, term.cursor, parts)
             return True

@@ -261,7 +261,7 @@ class Publisher:
     def take_settled(self, timeout: float) -> list[InFlight]:
         """Serve acknowledgements for up to `timeout` seconds; returns the pages settled, in order.
 
-        Raises PublishError, FatalProducerError.
+        What Kafka refused is judged with nothing in hand: judging may raise. Raises PublishError, FatalProducerError.
         """
         self._is_heard = False
         self._producer.poll(timeout)
@@ -270,6 +270,8 @@ class Publisher:
         self._check_patience()
         settled: list[InFlight] = []
         while self._pages and self._pages[0].open == 0:
+            if settled and self._pages[0].accused:
+                break
             self._sentence(self._pages[0])
             settled.append(self._pages.popleft())
         return settled

@@ -87,6 +87,20 @@ class Term:
         if not self.renew.is_set():
             self._drain()
 
+    def save(self) -> None:
+        """Advance the stored cursor over the pages settled so far; while it runs, its own reader does."""
+        last: InFlight | None = None
+        passed: Counter[Part] = Counter()
+        while not self._settled.empty():
+            last = self._settled.get()
+            settle_page(self._session, last, self._ended.wait)
+            passed.update(last.kept)
+        if last is not None:
+            reach("relay.settled")
+            self.cursor = cursors.save(self._session, with_epoch(last.cursor, self.cursor.epoch))
+            reach("relay.saved")
+            count_waiting(self._session, passed)
+
     def is_answered_or_ends(self) -> bool:
         """Whether Kafka settles records, though whoever asks here hears nothing; if not, the term ends."""
         if self._publisher.is_heard_lately:
@@ -135,7 +149,7 @@ class Term:
         deadline = time.monotonic() + DRAIN_TIMEOUT
         while self._publisher.in_flight and time.monotonic() < deadline:
             self._settle(SAVE_INTERVAL)
-        self._save()
+        self.save()
 
     def _read(self) -> None:
         try:
@@ -149,7 +163,7 @@ class Term:
         place, saved_at = self.cursor, time.monotonic()
         while self._reading.is_set():
             if time.monotonic() - saved_at >= SAVE_INTERVAL:
-                self._save()
+                self.save()
                 saved_at = time.monotonic()
             if not self._ahead.acquire(timeout=SAVE_INTERVAL):
                 speak(self._session)
@@ -167,17 +181,3 @@ class Term:
     def _rest(self) -> None:
         is_unsaved = not self._settled.empty() or self._publisher.in_flight > 0
         wait_for_news(self._session, min(SAVE_INTERVAL, self._poll) if is_unsaved else self._poll)
-
-    def _save(self) -> None:
-        """Advance the stored cursor over the pages settled so far."""
-        last: InFlight | None = None
-        passed: Counter[Part] = Counter()
-        while not self._settled.empty():
-            last = self._settled.get()
-            settle_page(self._session, last, self._ended.wait)
-            passed.update(last.kept)
-        if last is not None:
-            reach("relay.settled")
-            self.cursor = cursors.save(self._session, with_epoch(last.cursor, self.cursor.epoch))
-            reach("relay.saved")
-            count_waiting(self._session, passed)

@@ -73,3 +73,16 @@ def test_a_topic_that_cannot_exist_is_not_withheld_while_its_page_is_stuck(
     publisher.check_leaders()
 
     assert publisher.in_flight == 1
+
+
+def test_pages_that_are_settled_are_returned_before_the_next_one_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_producers(monkeypatch, FakeBrokers(most=100))
+    publisher = Publisher(SETTINGS, is_careful=True, judge=Judge())
+    publish(publisher, [row(1, KEYS[0], topic="generic_topic")])
+    publish(publisher, [row(2, KEYS[0], data="x" * 101)])
+
+    settled = publisher.take_settled(0)
+
+    assert [page.rows[0][9] for page in settled] == [1]
+    with pytest.raises(WithheldError):
+        publisher.take_settled(0)
