@@ -42,12 +42,15 @@ class Herald(Litestar):
         )
 
     async def _answer(self, instead: str, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as above
+        empty = instead != _NO_METHOD
+
         async def without_body(message: Any) -> None:  # noqa: ANN401 - what a server takes
+            nonlocal empty
             if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
+                message = {**message, "body": b""} if empty else message
             elif instead == _NO_METHOD and message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
                 allow = [(name, value) for name, value in message["headers"] if name == b"allow"]
-                message = {**message, "status": HTTPStatus.NO_CONTENT.value, "headers": allow}
+                message, empty = {**message, "status": HTTPStatus.NO_CONTENT.value, "headers": allow}, True
             await send(message)
 
         asked: Any = {**scope, "method": instead}

@@ -5,9 +5,15 @@ from uuid import UUID
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.events import Carried, DeadLettered, Failed, Late, OutcomeUnknown, Sent
 from outbox.message import Status
 
-_CANCEL = """
+# After one of these an attempt may have reached somebody, also where a person's requeue counts anew. What was carried
+# over has lost its history.
+TRIED = (Sent, Failed, OutcomeUnknown, DeadLettered, Late, Carried)
+TRIED_TYPES = ", ".join(f"'{event.TYPE}'" for event in TRIED)
+
+_CANCEL = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 found AS MATERIALIZED (
     SELECT id, status, attempts, uncounted FROM messages WHERE id = %(id)s AND topic = coalesce(%(topic)s, topic)
@@ -17,12 +23,15 @@ moved AS (
     UPDATE messages AS m
     SET version = m.version + 1, status = 'cancelled', due_at = NULL, updated_at = clock.at
     FROM found, clock
-    WHERE m.id = found.id AND found.attempts = found.uncounted AND found.status IN ('scheduled', 'pending')
+    WHERE m.id = found.id AND found.status IN ('scheduled', 'pending')
+        AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT EXISTS (
+            SELECT FROM outbox AS o WHERE o.stream_id = found.id AND o.type IN ({TRIED_TYPES})
+        ))
     RETURNING m.id, m.version, m.updated_at
 ),
 logged AS (
     INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-    SELECT id, version, 'message.cancelled', '{}', updated_at FROM moved
+    SELECT id, version, 'message.cancelled', '{{}}', updated_at FROM moved
     RETURNING 1
 )
 SELECT CASE WHEN EXISTS (SELECT FROM logged) THEN 'cancelled' ELSE status END, attempts FROM found

@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from psycopg2.extras import RealDictCursor
 
+from outbox.cancellation import TRIED_TYPES
 from outbox.database import connect_anywhere
 from outbox.fitness import NOTHING
 from outbox.registry import TOPICS
@@ -53,10 +54,11 @@ FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
 """
 
 # Messages that pipelines took and gave back untried, more than once, by what the last one said.
-UNTRIED = """
+UNTRIED = f"""
 SELECT reason, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
     (array_agg(id::text ORDER BY id))[1] AS oldest
 FROM messages WHERE status = 'scheduled' AND attempts = uncounted AND uncounted > 1
+    AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.stream_id = messages.id AND o.type IN ({TRIED_TYPES}))
 GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 5
 """
 

@@ -1,8 +1,12 @@
 """A wrong path, method or parameter is a problem too."""
 
+import re
+
 import pytest
 
-from tests.api.conftest import Client
+from tests.api.conftest import NOWHERE, Client, make_settings
+from tests.api.fakes import FakeCommitter
+from tests.api.serving import Caller, serving
 
 UNKNOWN_ID = "0196f0de-0000-7000-8000-000000000000"
 
@@ -81,3 +85,13 @@ def test_options_names_every_method_of_a_path(client: Client, path: str, allowed
 
 def test_options_of_an_unknown_path_is_a_problem(client: Client) -> None:
     assert client.options("/nothing").status_code == 404
+
+
+def test_an_answer_to_options_is_as_long_as_it_says(committer: FakeCommitter) -> None:
+    with serving(make_settings(NOWHERE), committer) as port, Caller(port) as caller:
+        caller.sendall(b"OPTIONS /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+        answers = caller.read_all()
+
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"404", b"200"]

@@ -3,6 +3,7 @@
 from tests.mechanisms.removal import Edit, Removal
 
 ATTEMPTS = "tests/outbox/test_attempts.py"
+CANCELLING = "tests/outbox/test_cancellation.py"
 POSTPONING = "tests/outbox/test_postponing.py"
 FITS = "FROM locked AS l JOIN record AS r ON r.id = l.id AND r.request = l.request CROSS JOIN clock"
 PAUSED = """WHEN {IS_PAUSED.format(message="f")} THEN 'paused'"""
@@ -145,17 +146,23 @@ REMOVALS = (
         (
             Edit(
                 "outbox/cancellation.py",
-                "AND found.attempts = found.uncounted AND found.status IN ('scheduled', 'pending')",
-                "AND found.status NOT IN ('cancelled', 'sent')",
+                "m.id = found.id AND found.status IN ('scheduled', 'pending')",
+                "m.id = found.id AND found.status NOT IN ('cancelled', 'sent')",
             ),
+            Edit("outbox/cancellation.py", "AND (found.attempts = 0 OR", "AND (true OR"),
         ),
         (
             (
                 "tests/end_to_end/test_dates.py"
                 "::test_of_a_thousand_cancels_at_the_due_second_each_message_is_sent_or_cancelled"
             ),
-            "tests/outbox/test_cancellation.py::test_what_is_being_tried_cannot_be_cancelled",
+            f"{CANCELLING}::test_what_is_being_tried_cannot_be_cancelled",
         ),
+    ),
+    Removal(
+        "cancelling looks for what came of earlier attempts",
+        (Edit("outbox/cancellation.py", "o.type IN ({tried})", "false"),),
+        (f"{CANCELLING}::test_what_may_have_arrived_before_a_person_requeued_it_cannot_be_cancelled",),
     ),
     Removal(
         "a claim that waited for a lock looks at the state again",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from outbox.cancellation import TRIED
 from outbox.claims import BEHIND_WAIT, Claim, Record
 from outbox.events import (
     Adopted,
@@ -270,9 +271,15 @@ def cancel(transaction: Transaction, at: float, stream: UUID) -> str | None:
     if found is None:
         return None
     transaction.lock(stream)
-    if found.attempts == found.uncounted and found.status in {"scheduled", "pending"}:
+    may_reach = found.attempts > 0 and (found.attempts > found.uncounted or _was_tried(transaction, stream))
+    if not may_reach and found.status in {"scheduled", "pending"}:
         return append(transaction, at, stream, Cancelled()).status
     return found.status
+
+
+def _was_tried(transaction: Transaction, stream: UUID) -> bool:
+    rows = (*transaction.state.rows, *transaction.change.rows)
+    return any(row.stream == stream and isinstance(row.event, TRIED) for row in rows)
 
 
 def requeue(transaction: Transaction, at: float, stream: UUID, *, edit: Any = None) -> bool:

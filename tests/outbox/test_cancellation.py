@@ -11,6 +11,7 @@ from outbox.acceptance import Acceptance, make_acceptance
 from outbox.cancellation import Standing, cancel
 from outbox.claims import Record, claim
 from outbox.dates import DateError, Dates, check_dates
+from outbox.desk.deciding import requeue
 from outbox.outcomes import Outcome, record_outcomes
 from tests.outbox.connections import accepted, compared, fetch, notification, status_of, types_of
 from tests.pipeline.records import new_id
@@ -71,6 +72,18 @@ def test_what_was_given_back_untried_can_be_cancelled(connection: Connection) ->
 
     assert cancel(connection, message) == Standing("cancelled", 1)
     assert status_of(connection, message) == "cancelled"
+
+
+def test_what_may_have_arrived_before_a_person_requeued_it_cannot_be_cancelled(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=60)
+    lost = Outcome(id=message, attempt=1, outcome="unknown", reason="no answer")
+    record_outcomes(connection, [lost], dead_letters="dead_letters")
+    requeue(connection, [message])
+
+    assert cancel(connection, message) == Standing("pending", 1)
+    record_outcomes(connection, [Outcome(id=message, attempt=1, outcome="sent")], dead_letters="dead_letters")
+    assert status_of(connection, message) == "sent"
 
 
 def test_what_is_being_tried_cannot_be_cancelled(connection: Connection) -> None:
