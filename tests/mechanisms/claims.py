@@ -161,7 +161,7 @@ REMOVALS = (
     ),
     Removal(
         "cancelling looks for what came of earlier attempts",
-        (Edit("outbox/cancellation.py", "o.type IN ({tried})", "false"),),
+        (Edit("outbox/cancellation.py", "AND o.type IN ({TRIED_TYPES})", "AND false"),),
         (f"{CANCELLING}::test_what_may_have_arrived_before_a_person_requeued_it_cannot_be_cancelled",),
     ),
     Removal(
