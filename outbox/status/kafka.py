@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from outbox.kafka import ANSWER_TIMEOUT, explanation, make_admin
 from outbox.offsets import partitions_of, read_committed, read_end_offsets
@@ -25,12 +26,16 @@ class TopicStatus:
 
 @dataclass(frozen=True)
 class KafkaStatus:
-    """`error` says why the rest is empty; `owner` is the instance whose topics these are, None where nobody's."""
+    """`error` says why the rest is empty.
+
+    `owner` is the instance whose topics these are, None where nobody's or where `owner_error` says why it is not known.
+    """
 
     brokers: int = 0
     topics: list[TopicStatus] = field(default_factory=list)
     error: str | None = None
     owner: str | None = None
+    owner_error: str | None = None
 
 
 def read_kafka(settings: Settings) -> KafkaStatus:
@@ -39,12 +44,20 @@ def read_kafka(settings: Settings) -> KafkaStatus:
     try:
         metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
         partitions = partitions_of(metadata, names())
-        owner = find_owner(settings, admin)
         ends, committed = read_end_offsets(admin, partitions), read_committed(settings, partitions)
     except KafkaException as error:
         return KafkaStatus(error=explanation(error))
+    owner, owner_error = _read_owner(settings, admin)
     topics = [_topic(name, ends[name], committed.get(name, {})) for name in names() if name in ends]
-    return KafkaStatus(len(metadata.brokers), topics, owner=owner)
+    return KafkaStatus(len(metadata.brokers), topics, owner=owner, owner_error=owner_error)
+
+
+def _read_owner(settings: Settings, admin: AdminClient) -> tuple[str | None, str | None]:
+    """The owner, and why it is not known."""
+    try:
+        return find_owner(settings, admin), None
+    except KafkaException as error:
+        return None, explanation(error)
 
 
 def _topic(name: str, ends: Mapping[str, int], committed: Mapping[str, int]) -> TopicStatus:

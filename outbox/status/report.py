@@ -62,6 +62,7 @@ def machine_form(database: DatabaseStatus, kafka: KafkaStatus, settings: Setting
             "brokers": kafka.brokers,
             "group": settings.group,
             "owner": kafka.owner,
+            "owner_error": kafka.owner_error,
             "topics": {topic.name: _topic_form(topic) for topic in kafka.topics},
             "error": kafka.error,
         },
@@ -89,7 +90,7 @@ def table(database: DatabaseStatus, kafka: KafkaStatus, settings: Settings) -> T
         "kafka", _bad(kafka.error) if kafka.error else Text(f"{kafka.brokers} broker(s), group {settings.group}")
     )
     if not kafka.error:
-        rows.add_row("", _owner(kafka.owner, settings.instance))
+        rows.add_row("", _owner(kafka, settings.instance))
     for topic in kafka.topics:
         rows.add_row("", _topic(topic))
     return rows
@@ -191,7 +192,10 @@ def _because(reason: str | None) -> str:
     return f": {reason}" if reason else ""
 
 
-def _owner(owner: str | None, instance: str) -> Text:
+def _owner(kafka: KafkaStatus, instance: str) -> Text:
+    owner = kafka.owner
+    if kafka.owner_error:
+        return _bad(f"whose topics these are is not known: {kafka.owner_error}")
     if owner is None:
         return Text("topics that no Herald has claimed")
     return Text(f"topics of this Herald, {owner}") if owner == instance else _bad(f"topics of another Herald, {owner}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from outbox.database import read_clock
@@ -54,6 +55,24 @@ def test_topics_and_lag_are_in_the_machine_form(ask: Ask, database: str, broker:
     assert answer["kafka"]["topics"] == {"notifications": {"partitions": 4, "records": 0, "lag": 0}}
     assert answer["messages"]["by_status"] == {}
     assert answer["database"]["error"] is None
+
+
+def test_an_owner_that_may_not_be_read_takes_nothing_else_along(
+    ask: Ask, database: str, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    monkeypatch.setattr("outbox.status.kafka.find_owner", forbidden)
+
+    shown, answer = ask(database, broker), json.loads(ask(database, broker, "--json").output)
+
+    assert shown.exit_code == 0
+    assert "1 broker(s)" in shown.output
+    assert "whose topics these are is not known: Broker: Topic authorization failed" in shown.output
+    assert answer["kafka"]["brokers"] == 1
+    assert answer["kafka"]["owner"] is None
+    assert answer["kafka"]["owner_error"] == "Broker: Topic authorization failed"
 
 
 def test_what_is_paused_and_what_keeps_failing_is_shown(ask: Ask, database: str, broker: str) -> None:
