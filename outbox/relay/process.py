@@ -54,6 +54,9 @@ def command(*, is_rebase: bool, says: str | None, replaced: str | None) -> None:
 
     One relay leads, any number stand by. Stops on SIGTERM after what is in flight is settled.
     """
+    if is_rebase and replaced is not None:
+        message = "--rebase and --replace-owner are two steps: run one, then the other"
+        raise click.UsageError(message)
     if is_rebase != (says is not None):
         message = (
             "say what this database is: `herald relay --rebase --moved` where the original is gone,"
@@ -83,6 +86,9 @@ def _replace_owner(settings: Settings, replaced: str) -> int:
         return 1
     except KafkaException as error:
         click.echo(f"Kafka at {settings.kafka_bootstrap_servers}: {explanation(error)}", err=True)
+        return 1
+    except psycopg2.Error as error:
+        click.echo(f"the database does not answer: {str(error).strip()}", err=True)
         return 1
     click.echo(f"the topics belong to this Herald, {settings.instance}, and no longer to {replaced}")
     return 0

@@ -4,12 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import KafkaError, KafkaException
 
 from outbox import owner
 from outbox.kafka import make_admin
 from outbox.owner import OwnedElsewhereError, claim, find_owner, refuse_others, take_over
 from outbox.registry import OWNER_TOPIC
+from outbox.relay.process import command as relay_command
 from outbox.settings import Settings
 from outbox.topics import make_topics
 from tests.conftest import StartHerald
@@ -153,3 +155,21 @@ def test_where_the_topic_is_forbidden_that_is_said_once_and_all_goes_on(
 
     assert capsys.readouterr().out.count("owner_unknown") == 1
     assert OWNER_TOPIC in make_admin(herald).list_topics(timeout=10).topics
+
+
+def test_to_replace_an_owner_without_the_database_is_refused_in_a_sentence(start_herald: StartHerald) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://herald@127.0.0.1:1/herald", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+
+    command = start_herald("relay", "--replace-owner", str(uuid4()), **nowhere)
+    eventually(lambda: not command.running, ENDED, what="it has ended")
+
+    assert command.exit_code == 1
+    assert "the database does not answer: " in command.output()
+    assert "Traceback" not in command.output()
+
+
+def test_an_owner_is_not_replaced_together_with_a_rebase() -> None:
+    result = CliRunner().invoke(relay_command, ["--rebase", "--moved", "--replace-owner", str(uuid4())])
+
+    assert result.exit_code == 2
+    assert "--rebase and --replace-owner are two steps" in result.output
