@@ -28,7 +28,13 @@ CONSUMER = {
     "enable.partition.eof": True,
     "fetch.wait.max.ms": 10,  # the end is told once nothing came for so long
 }
-PRODUCER = {"acks": "all", "linger.ms": 0, "message.timeout.ms": 5_000, "allow.auto.create.topics": False}
+PRODUCER = {
+    "enable.idempotence": True,  # what is sent again after a lost acknowledgement would stand behind another's claim
+    "acks": "all",
+    "linger.ms": 0,
+    "message.timeout.ms": 5_000,
+    "allow.auto.create.topics": False,
+}
 FORBIDDEN = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _told: set[str] = set()
 _log = structlog.get_logger()

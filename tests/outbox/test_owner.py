@@ -1,6 +1,7 @@
 """One prefix of topics belongs to one Herald."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,8 @@ from outbox.topics import make_topics
 from tests.conftest import StartHerald
 from tests.outbox.connections import connected, fetch, make_settings
 from tests.servers.eventually import eventually
+from tests.servers.ports import free_port
+from tests.servers.proxy import Proxy
 from tests.servers.tansu import Tansu
 
 ENDED = 30.0  # seconds until a process has refused
@@ -155,6 +158,19 @@ def test_where_the_topic_is_forbidden_that_is_said_once_and_all_goes_on(
 
     assert capsys.readouterr().out.count("owner_unknown") == 1
     assert OWNER_TOPIC in make_admin(herald).list_topics(timeout=10).topics
+
+
+def test_a_claim_whose_acknowledgement_is_lost_keeps_its_place(tmp_path: Path) -> None:
+    port = free_port()
+    with Tansu(tmp_path, advertised=port) as tansu, Proxy(int(tansu.bootstrap_servers.split(":")[1]), port=port) as net:
+        herald = a_herald(f"127.0.0.1:{port}")
+        admin = make_admin(herald)
+        net.sever(herald.instance.encode())
+
+        claim(herald, admin)
+
+        assert net.severed == 1
+        assert [one.offset for one in owner.read_claims(herald)] == [0]
 
 
 def test_to_replace_an_owner_without_the_database_is_refused_in_a_sentence(start_herald: StartHerald) -> None:
