@@ -6,6 +6,7 @@ removes only what was withdrawn, and keeps the order of the rest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from threading import Event
 from time import monotonic
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -14,12 +15,14 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from outbox.kafka import ANSWER_TIMEOUT, abandon, answer_to, code, explanation, is_silence, librdkafka
+from outbox.kafka import ANSWER_TIMEOUT, abandon, answer_to, code, explanation, librdkafka
 from outbox.registry import OWNER_TOPIC
 from outbox.settings import Settings
 from outbox.topic_names import TopicNames
 
 POLL = 0.1  # seconds
+PATIENCE = 10.0  # seconds after which what did not answer is asked no more
+RETRY = 1.0  # seconds between two tries
 CLUSTERS_DEFAULT = -1  # copies: what default.replication.factor says there
 COMPACTED = {"cleanup.policy": "compact"}
 CONSUMER = {
@@ -35,7 +38,11 @@ PRODUCER = {
     "message.timeout.ms": 5_000,
     "allow.auto.create.topics": False,
 }
-FORBIDDEN = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+MAY_NOT = frozenset(
+    {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.POLICY_VIOLATION}
+)
+FINAL = MAY_NOT | {KafkaError.INVALID_REPLICATION_FACTOR}  # fewer brokers alive than copies: a later term may have more
+NEVER = Event()
 _told: set[str] = set()
 _log = structlog.get_logger()
 
@@ -59,28 +66,23 @@ def find_owner(settings: Settings, admin: AdminClient) -> str | None:
     return _owner(read_claims(settings))
 
 
-def refuse_others(settings: Settings, admin: AdminClient) -> None:
-    """For a process that claims nothing. Raises OwnedElsewhereError, KafkaException where no broker answers."""
-    try:
-        owner = find_owner(settings, admin)
-    except KafkaException as error:
-        _pass_over(error)
-        return
-    _refuse(settings, owner)
+def refuse_others(settings: Settings, admin: AdminClient, *, stop: Event = NEVER) -> None:
+    """For a process that claims nothing; what it cannot know it passes over as `claim` does.
 
-
-def claim(settings: Settings, admin: AdminClient, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Claim the topics where nobody has; `meanwhile` is called between questions that take up to 5 s each.
-
-    Where the topic may not be made, read or written, that is said once, and whose the topics are is not known.
     Raises OwnedElsewhereError, KafkaException where no broker answers.
     """
-    try:
-        owner = _claim(settings, admin, meanwhile)
-    except KafkaException as error:
-        _pass_over(error)
-        return
-    _refuse(settings, owner)
+    _refuse(settings, _known(admin, lambda: find_owner(settings, admin), stop=stop))
+
+
+def claim(
+    settings: Settings, admin: AdminClient, meanwhile: Callable[[], None] = lambda: None, *, stop: Event = NEVER
+) -> None:
+    """Claim the topics where nobody has; `meanwhile` is called between questions that take up to 5 s each.
+
+    Where Kafka answers, but this one topic may not or cannot be made, read or written, that is said once, and whose the
+    topics are is not known. Raises OwnedElsewhereError, KafkaException where no broker answers.
+    """
+    _refuse(settings, _known(admin, lambda: _claim(settings, admin, meanwhile), meanwhile, stop=stop))
 
 
 def take_over(settings: Settings, admin: AdminClient, replaced: str) -> None:
@@ -88,7 +90,7 @@ def take_over(settings: Settings, admin: AdminClient, replaced: str) -> None:
 
     Raises OwnedElsewhereError where they are another's, KafkaException.
     """
-    _make_topic(settings, admin)
+    _make_topic(settings, admin, lambda: None)
     claims = read_claims(settings)
     if (owner := _owner(claims)) != replaced:
         whose = f"belong to the Herald {owner}" if owner else "belong to nobody"
@@ -100,7 +102,7 @@ def take_over(settings: Settings, admin: AdminClient, replaced: str) -> None:
 
 
 def _claim(settings: Settings, admin: AdminClient, meanwhile: Callable[[], None]) -> str | None:
-    _make_topic(settings, admin)
+    _make_topic(settings, admin, meanwhile)
     meanwhile()
     claims = read_claims(settings)
     if not claims:
@@ -137,30 +139,63 @@ def _called(settings: Settings) -> str:
     return f"with the prefix `{settings.topic_prefix}`" if settings.topic_prefix else "without a prefix"
 
 
-def _pass_over(error: KafkaException) -> None:
-    """Say once what this process may not do. Raises what is no such answer."""
-    if code(error) not in FORBIDDEN:
+def _known(
+    admin: AdminClient, ask: Callable[[], str | None], meanwhile: Callable[[], None] = lambda: None, *, stop: Event
+) -> str | None:
+    """What `ask` says; None where only this topic gives no answer within the patience, which is said once.
+
+    Raises KafkaException where no broker answers, or once `stop` is set.
+    """
+    deadline = monotonic() + PATIENCE
+    while True:
+        try:
+            owner = ask()
+        except KafkaException as error:
+            meanwhile()
+            if (reason := _why_unknown(admin, error, is_over=monotonic() > deadline)) is not None:
+                _tell_unknown(reason)
+                return None
+            meanwhile()
+            if stop.wait(RETRY):
+                raise
+        else:
+            _told.discard(OWNER_TOPIC)
+            return owner
+
+
+def _why_unknown(admin: AdminClient, error: KafkaException, *, is_over: bool) -> str | None:
+    """None while another try may help. Raises KafkaException where Kafka as a whole does not answer."""
+    if code(error) in FINAL:
+        return explanation(error)
+    metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
+    if not metadata.brokers:
         raise error
+    topic = metadata.topics.get(OWNER_TOPIC)
+    if topic is not None and any(partition.leader < 0 for partition in topic.partitions.values()):
+        return f"no leader: {explanation(error)}"
+    return explanation(error) if is_over else None
+
+
+def _tell_unknown(reason: str) -> None:
     if OWNER_TOPIC not in _told:
         _told.add(OWNER_TOPIC)
-        why, consequence = explanation(error), "another Herald on the same topics would not be noticed"
-        _log.warning("owner_unknown", topic=OWNER_TOPIC, reason=why, consequence=consequence)
+        consequence = "another Herald on the same topics would not be noticed"
+        _log.warning("owner_unknown", topic=OWNER_TOPIC, reason=reason, consequence=consequence)
 
 
-def _make_topic(settings: Settings, admin: AdminClient) -> None:
+def _make_topic(settings: Settings, admin: AdminClient, meanwhile: Callable[[], None]) -> None:
+    """Raises KafkaException where it is missing and cannot be made."""
     if OWNER_TOPIC in admin.list_topics(timeout=ANSWER_TIMEOUT).topics:
         return
+    meanwhile()
     copies = settings.replication_factor or CLUSTERS_DEFAULT
     wanted = NewTopic(OWNER_TOPIC, 1, copies, config=COMPACTED)
     (made,) = admin.create_topics([wanted], operation_timeout=ANSWER_TIMEOUT).values()
     try:
         answer_to(made)
     except KafkaException as error:
-        if code(error) == KafkaError.TOPIC_ALREADY_EXISTS:
-            return
-        if is_silence(error):
+        if code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
-        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, explanation(error))) from None
 
 
 def read_claims(settings: Settings, *, beyond: bytes | None = None) -> list[Claim]:
@@ -186,7 +221,7 @@ def read_claims(settings: Settings, *, beyond: bytes | None = None) -> list[Clai
 def _is_end(message: Message) -> bool:
     """Raises KafkaException where it may not be read; any other error passes, or the time does."""
     error = message.error()
-    if error is not None and error.code() in FORBIDDEN:
+    if error is not None and error.code() in MAY_NOT:
         raise KafkaException(error)
     return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's name
 

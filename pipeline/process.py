@@ -222,7 +222,7 @@ def check_owner(settings: Settings, stop: threading.Event) -> None:
     """Return unless the topics are another Herald's, or once `stop` is set. Raises OwnedElsewhereError."""
 
     def look() -> None:
-        ask_anew(settings, lambda admin: refuse_others(settings, admin))
+        ask_anew(settings, lambda admin: refuse_others(settings, admin, stop=stop))
 
     wait_until(look, what="the owner of the topics", on=KafkaException, stop=stop)
 

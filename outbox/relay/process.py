@@ -204,7 +204,8 @@ def _reach_kafka(session: Connection, settings: Settings, stop: threading.Event)
         try:
             admin.list_topics(timeout=ANSWER_TIMEOUT)
             sessions.speak(session)
-            claim(settings, admin, lambda: sessions.speak(session))  # a pipeline that finds its topics finds whose
+            # before the topics: a pipeline that finds them finds whose they are
+            claim(settings, admin, lambda: sessions.speak(session), stop=stop)
             sessions.speak(session)
             made = make_topics(admin, settings)
             sessions.speak(session)

@@ -76,7 +76,7 @@ def _replay(settings: Settings, choice: Choice, stop: threading.Event, *, rate: 
         total = _count(connection, choice, span, stop)
         if is_dry_run:
             return f"{total:,} records of {choice.topic} would be published again; nothing was"
-        _check_kafka(settings, connection, choice.topic)
+        _check_kafka(settings, connection, choice.topic, stop)
         replayer = Replayer(settings, rate=rate, stop=stop)
         size = settings.page_size if rate is None else max(1, min(settings.page_size, round(rate / TURNS)))
         try:
@@ -97,7 +97,7 @@ def _count(connection: Connection, choice: Choice, span: Span, stop: threading.E
     return total
 
 
-def _check_kafka(settings: Settings, connection: Connection, topic: str) -> None:
+def _check_kafka(settings: Settings, connection: Connection, topic: str, stop: threading.Event) -> None:
     """It must answer, be the relay's, and have the topic. Raises ReplayError."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT cluster_id FROM relay_cursor WHERE cluster_id IS NOT NULL")
@@ -107,7 +107,7 @@ def _check_kafka(settings: Settings, connection: Connection, topic: str) -> None
     try:
         topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
         found = read_cluster_id(admin)
-        refuse_others(settings, admin)
+        refuse_others(settings, admin, stop=stop)
     except OwnedElsewhereError as error:
         raise ReplayError(str(error)) from None
     except KafkaException as error:

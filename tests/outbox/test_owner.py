@@ -1,12 +1,15 @@
 """One prefix of topics belongs to one Herald."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from outbox import owner
 from outbox.kafka import make_admin
@@ -21,6 +24,7 @@ from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
 from tests.servers.proxy import Proxy
 from tests.servers.tansu import Tansu
+from tests.servers.troubled_broker import TroubledBroker
 
 ENDED = 30.0  # seconds until a process has refused
 URL = "postgresql://127.0.0.1/herald"  # nobody connects
@@ -28,6 +32,36 @@ URL = "postgresql://127.0.0.1/herald"  # nobody connects
 
 def a_herald(broker: str, **said: object) -> Settings:
     return make_settings(URL, KAFKA_BOOTSTRAP_SERVERS=broker, **said).of_instance(str(uuid4()), group="herald")
+
+
+@pytest.fixture
+def troubled(tmp_path: Path) -> Iterator[TroubledBroker]:
+    """Once it is fenced, only the topic of claims has no leader."""
+    with TroubledBroker(tmp_path) as troubled:
+        troubled.has_leader = lambda topic, _partition: topic != OWNER_TOPIC
+        yield troubled
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """What was logged of an unknown owner since it was last asked; nothing was before."""
+    monkeypatch.setattr(owner, "_told", set())
+    return lambda: [line for line in capsys.readouterr().out.splitlines() if "owner_unknown" in line]
+
+
+def refuse_to_create(admin: AdminClient, monkeypatch: pytest.MonkeyPatch, *codes: int) -> list[int]:
+    """Answer so many creations with these errors; returns those that are left."""
+    left, create = list(codes), admin.create_topics
+
+    def answer(wanted: list[Any], **said: Any) -> dict[str, Future[None]]:
+        if not left:
+            return create(wanted, **said)
+        refused: Future[None] = Future()
+        refused.set_exception(KafkaException(KafkaError(left.pop(0))))
+        return {OWNER_TOPIC: refused}
+
+    monkeypatch.setattr(admin, "create_topics", answer)
+    return left
 
 
 def test_the_first_owns_the_topics_and_another_is_refused_by_name(each_broker: str) -> None:
@@ -158,6 +192,133 @@ def test_where_the_topic_is_forbidden_that_is_said_once_and_all_goes_on(
 
     assert capsys.readouterr().out.count("owner_unknown") == 1
     assert OWNER_TOPIC in make_admin(herald).list_topics(timeout=10).topics
+
+
+@pytest.mark.parametrize("look", [claim, refuse_others])
+def test_a_topic_of_claims_without_a_leader_is_told_once_and_passed_over(
+    look: Callable[[Settings, AdminClient], None], troubled: TroubledBroker, told: Callable[[], list[str]]
+) -> None:
+    herald = a_herald(troubled.bootstrap_servers)
+    claim(herald, make_admin(herald))
+    make_topics(make_admin(herald), herald)
+    troubled.phase = "fenced"
+
+    for _ in range(2):
+        look(herald, make_admin(herald))
+
+    (line,) = told()
+    assert OWNER_TOPIC in line
+    assert "no leader" in line
+    troubled.phase = "well"
+    with pytest.raises(OwnedElsewhereError):
+        look(a_herald(troubled.bootstrap_servers), make_admin(herald))
+
+
+def test_a_kafka_of_which_no_broker_is_alive_is_an_outage(
+    troubled: TroubledBroker, told: Callable[[], list[str]]
+) -> None:
+    herald = a_herald(troubled.bootstrap_servers)
+    claim(herald, make_admin(herald))
+    make_topics(make_admin(herald), herald)
+    troubled.has_leader = lambda _topic, _partition: False
+    troubled.phase = "fenced"
+
+    with pytest.raises(KafkaException):
+        claim(herald, make_admin(herald))
+    assert not told()
+
+
+def test_a_topic_of_claims_without_a_leader_keeps_no_process_from_its_work(
+    database: str, troubled: TroubledBroker, start_herald: StartHerald
+) -> None:
+    servers = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": troubled.bootstrap_servers}
+    first = start_herald("relay", **servers)
+    first.wait_for("leading", ENDED)
+    first.stop()
+    troubled.phase = "fenced"
+
+    relay, pipeline = start_herald("relay", **servers), start_herald("pipeline", **servers)
+
+    relay.wait_for("leading", ENDED)
+    pipeline.wait_for("pipeline_started", ENDED)
+    for process in (relay, pipeline):
+        assert process.output().count("owner_unknown") == 1
+        assert "term_ended" not in process.output()
+
+
+def test_what_a_leader_does_not_acknowledge_is_asked_again_and_then_passed_over(
+    broker: str, monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
+) -> None:
+    herald, asked = a_herald(broker), []
+
+    def read(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise KafkaException(KafkaError(KafkaError.NOT_ENOUGH_REPLICAS))
+
+    monkeypatch.setattr(owner, "read_claims", read)
+    monkeypatch.setattr(owner, "PATIENCE", 1.5)
+
+    claim(herald, make_admin(herald))
+
+    assert len(asked) > 1
+    assert len(told()) == 1
+
+
+@pytest.mark.parametrize("code", [KafkaError.NOT_CONTROLLER, KafkaError.UNKNOWN, KafkaError.REQUEST_TIMED_OUT])
+def test_a_creation_that_failed_for_a_moment_is_tried_again_within_the_term(
+    code: int, broker: str, monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
+) -> None:
+    herald = a_herald(broker)
+    admin = make_admin(herald)
+    refuse_to_create(admin, monkeypatch, code)
+
+    claim(herald, admin)
+
+    assert find_owner(herald, admin) == herald.instance
+    assert not told()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError.INVALID_REPLICATION_FACTOR, KafkaError.POLICY_VIOLATION, KafkaError.TOPIC_AUTHORIZATION_FAILED],
+)
+def test_a_creation_that_no_second_try_mends_is_told_once_and_tried_again_in_the_next_term(
+    code: int, broker: str, monkeypatch: pytest.MonkeyPatch, told: Callable[[], list[str]]
+) -> None:
+    herald = a_herald(broker)
+    admin = make_admin(herald)
+    left = refuse_to_create(admin, monkeypatch, code, code)
+
+    claim(herald, admin)
+    assert left == [code]
+    claim(herald, admin)
+
+    assert len(told()) == 1
+    claim(herald, admin)
+    assert find_owner(herald, admin) == herald.instance
+
+
+def test_the_session_speaks_between_the_list_of_topics_and_the_creation(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    herald, heard = a_herald(broker), list[str]()
+    admin = make_admin(herald)
+
+    def heed(name: str) -> None:
+        asked = getattr(admin, name)
+
+        def ask(*said: Any, **more: Any) -> Any:
+            heard.append(name)
+            return asked(*said, **more)
+
+        monkeypatch.setattr(admin, name, ask)
+
+    heed("list_topics")
+    heed("create_topics")
+
+    claim(herald, admin, lambda: heard.append("session"))
+
+    assert heard[:4] == ["list_topics", "session", "create_topics", "session"]
 
 
 def test_a_claim_whose_acknowledgement_is_lost_keeps_its_place(tmp_path: Path) -> None:
