@@ -29,6 +29,11 @@ class Judge:
         self._next_scout: dict[str, float] = {}
         self.unreadable = Convictions(clock)
 
+    def note_taking(self, topic: str) -> None:
+        """The topic takes records: should it stop, a whole minute goes by until one is set aside."""
+        with self._lock:
+            self._next_scout.pop(topic, None)
+
     def sentence(self, topic: str, reason: str, *, takes_others: bool, is_alone: bool) -> Sentence:
         """What becomes of a record that Kafka refused for this reason, `is_alone` where it refused no other beside it.
 
@@ -37,7 +42,6 @@ class Judge:
         """
         with self._lock:
             if takes_others:
-                self._next_scout.pop(topic, None)
                 return "ends" if self._ended.allows(reason) else "set aside"
             now = self._clock()
             if not is_alone:

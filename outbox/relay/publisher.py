@@ -351,13 +351,19 @@ class Publisher:
                 self._note_error(error, row, page, page.accused)
             else:
                 self._is_heard = True
-                self._taking.add(row[3])
+                if row[3] not in self._taking:
+                    self._note_taking(row[3])
                 self._acknowledged[row[3], message.partition()] = time.monotonic()
             if row[4] is not None:
                 page.settled[row[3], message.partition()] += 1
             page.open -= 1
 
         return settle
+
+    def _note_taking(self, topic: str) -> None:
+        self._taking.add(topic)
+        if self._judge is not None:
+            self._judge.note_taking(topic)
 
     def _produce_hard(
         self, row: Row, number: int, page: InFlight, settle: Callable[..., None], error: Exception

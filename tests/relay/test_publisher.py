@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
+from outbox.kafka import make_admin
 from outbox.partitioner import partition_of
 from outbox.relay import publisher as publishing
 from outbox.relay.cursor import Cursor
-from outbox.relay.judging import Judge
-from outbox.relay.publisher import MUTE, Publisher, WithheldError
+from outbox.relay.judging import SCOUT, Judge
+from outbox.relay.publisher import MUTE, InFlight, Publisher, WithheldError
 from outbox.relay.reader import Page, Row
 from outbox.relay.withheld import Part
+from outbox.topics import make_topics
 from tests.outbox.connections import make_settings
 from tests.relay.fake_producer import PARTITIONS, FakeBrokers, use_fake_producers
+from tests.servers.eventually import eventually
 
 SETTINGS = make_settings("postgresql://herald@localhost/herald", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
 CURSOR = Cursor("1:1:", None, 0, 0, 0, "", 0, None)
@@ -86,3 +89,46 @@ def test_pages_that_are_settled_are_returned_before_the_next_one_is_judged(monke
     assert [page.rows[0][9] for page in settled] == [1]
     with pytest.raises(WithheldError):
         publisher.take_settled(0)
+
+
+def test_a_topic_that_took_something_since_has_another_minute_before_a_record_is_set_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_fake_producers(monkeypatch, FakeBrokers(most=100))
+    clock = FakeTime()
+    judge = Judge(clock.monotonic)
+
+    def attempt(data: str) -> list[InFlight]:
+        publisher = Publisher(SETTINGS, is_careful=True, judge=judge)
+        publish(publisher, [row(1, KEYS[0], data=data)])
+        return publisher.take_settled(0)
+
+    with pytest.raises(WithheldError):
+        attempt("x" * 101)
+    attempt("{}")
+    clock.seconds += 10 * SCOUT
+
+    with pytest.raises(WithheldError):
+        attempt("x" * 101)
+    clock.seconds += SCOUT
+    assert [why for page in attempt("x" * 101) for _, why in page.aside] == ["Broker: Message size too large"]
+
+
+def test_the_fake_settles_like_the_producer_it_stands_for(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SETTINGS.model_copy(update={"kafka_bootstrap_servers": broker})
+    make_topics(make_admin(settings), settings)
+
+    def settled() -> InFlight:
+        publisher = Publisher(settings, judge=Judge())
+        publish(publisher, [row(1, KEYS[0]), row(2, KEYS[1]), row(3, KEYS[2], data="x" * 1_500_000)])
+        found: list[InFlight] = eventually(lambda: publisher.take_settled(0.1), 20)
+        publisher.abandon()
+        return found[0]
+
+    real = settled()
+    use_fake_producers(monkeypatch, FakeBrokers())
+    fake = settled()
+
+    assert fake.settled == real.settled
+    assert [one[0] for one in fake.refused] == [one[0] for one in real.refused]
+    assert fake.unsent == real.unsent
