@@ -9,7 +9,7 @@ import msgspec
 from outbox.claims import Claim, Record
 from pipeline.attempt import Attempt
 from pipeline.deliveries import Deliveries
-from pipeline.delivery import PermanentError
+from pipeline.delivery import NotSetUpError, PermanentError
 from pipeline.records import Request
 from pipeline.retry import reason_of
 from pipeline.routing import Router
@@ -29,7 +29,8 @@ class Claiming:
     def routed(self, request: Request) -> Request:
         """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it.
 
-        So is one whose topic's own code fails, or whose channel is not set up here: its attempt does then.
+        So is one whose topic's own code fails, or whose channel is not set up here: its attempt does then. A channel
+        that is not registered may come with another release, unless another producer names it: nobody checked that.
         """
         if request.defect is not None or request.error is not None:
             return request
@@ -37,6 +38,10 @@ class Claiming:
             destination = self._router.destination(request)
         except PermanentError as error:
             return msgspec.structs.replace(request, defect=reason_of(error))
+        except NotSetUpError as error:
+            if error.channel is None and request.version is None:
+                return msgspec.structs.replace(request, defect=str(error))
+            return msgspec.structs.replace(request, error=error)
         except MemoryError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a topic's draft is anybody's code

@@ -18,7 +18,7 @@ from tests.doctor.findings import look
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
 from tests.pipeline.parts import make_router, settings
-from tests.pipeline.records import NOTIFICATION, accept, new_id, opened, own, rows, statuses
+from tests.pipeline.records import NOTIFICATION, accept, arrival, new_id, opened, own, rows, statuses
 from tests.servers.eventually import eventually
 
 MAIL = {**NOTIFICATION, "channel": "log", "address": "ada@example.com"}
@@ -54,6 +54,19 @@ def test_what_one_pipeline_is_not_set_up_for_is_no_attempt_and_another_delivers_
 
     eventually(lambda: statuses(database) == {message: "sent"})
     assert [delivery.id for _, delivery in channel.delivered] == [message]
+
+
+def test_a_channel_that_only_another_producer_names_is_waited_for_by_nobody(
+    database: str, workers: list[Worker]
+) -> None:
+    found = settings(database)
+    workers.append(parts.make_worker(found, make_router(FakeChannel(), found=found), FakeDeadLetters().bury))
+    workers[0].start()
+
+    workers[0].inbox.add(arrival(json.dumps({**NOTIFICATION, "channel": "pigeon"}).encode()))
+
+    eventually(lambda: list(statuses(database).values()) == ["dead"])
+    assert rows(database, "SELECT reason FROM messages") == [("no channel is named 'pigeon'; there are: log",)]
 
 
 def request_again(database: str, message: UUID) -> None:
