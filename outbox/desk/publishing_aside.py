@@ -7,7 +7,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.desk.aside import AsideRow
 from outbox.events import Requested
 from outbox.instance import identified
-from outbox.relay.publisher import FatalProducerError, PublishError
+from outbox.relay.errors import FatalProducerError, PublishError
 from outbox.relay.reader import Place, Row, read_places, split_large
 from outbox.relay.unpublishable import why_unpublishable
 from outbox.replay.publishing import Replayer

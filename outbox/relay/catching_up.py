@@ -20,8 +20,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.kafka import ANSWER_TIMEOUT, abandon, is_silence, make_admin
 from outbox.relay.cursor import LostLeadError
+from outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
 from outbox.relay.judging import Judge
-from outbox.relay.publisher import BatchRefusedError, FatalProducerError, Publisher, PublishError
+from outbox.relay.publisher import Publisher
 from outbox.relay.reader import Limits, Page
 from outbox.relay.reading import read_next
 from outbox.relay.session import open_session, speak

@@ -14,8 +14,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.kafka import ANSWER_TIMEOUT, ask_anew
 from outbox.relay.catching_up import CatchingUp
 from outbox.relay.cursor import Cursor
+from outbox.relay.errors import PublishError, WithheldError
 from outbox.relay.judging import Judge
-from outbox.relay.publisher import Publisher, PublishError, WithheldError
+from outbox.relay.publisher import Publisher
 from outbox.relay.reader import Limits
 from outbox.relay.term import PAGES_AHEAD, Term
 from outbox.relay.withheld import Withheld, find_shrunk, load_withheld, whole_topics, withhold

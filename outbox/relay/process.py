@@ -1,13 +1,10 @@
 """`herald relay`: leads or stands by, term after term, until it is told to stop."""
 
-import contextlib
-import sys
 import threading
 import time
 from dataclasses import dataclass
 
 import psycopg2
-import rich_click as click
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -15,98 +12,27 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from outbox.asking import Asking
 from outbox.crash_points import reach
-from outbox.database import connect
 from outbox.fitness import UnfitError
 from outbox.instance import identified, note_timeline
 from outbox.kafka import ANSWER_TIMEOUT, abandon, explanation, make_admin, warn_if_not_configured
-from outbox.logs import configure_logs
-from outbox.owner import OwnedElsewhereError, claim, take_over
+from outbox.owner import OwnedElsewhereError, claim
 from outbox.relay import cursor as cursors
 from outbox.relay import session as sessions
 from outbox.relay.cursor import Cursor, CursorError, LostLeadError
+from outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
 from outbox.relay.judging import Judge
 from outbox.relay.leadership import Leadership
-from outbox.relay.publisher import BatchRefusedError, FatalProducerError, PublishError
-from outbox.relay.rebase import rebase
 from outbox.relay.term import DEAF_POLL, POLL
 from outbox.scheduler.retention import CLOSE_BOOKS, Retention
 from outbox.scheduler.schedule import Duty, Scheduler, make_duties, make_kafka_duties, running
 from outbox.scheduler.tasks import load_tasks
-from outbox.settings import Settings, SettingsError, load_settings
+from outbox.settings import Settings
 from outbox.startup import UnreadableLogError, wait_for_database
-from outbox.stopping import LEAVE, leave, stop_on_signals
 from outbox.topics import make_topics, read_cluster_id
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
 PAUSE = 1.0  # seconds after a term that failed
 _log = structlog.get_logger()
-
-
-@click.command("relay")
-@click.option("--rebase", "is_rebase", is_flag=True, help="Take the cursor over to these clusters, and end.")
-@click.option("--moved", "says", flag_value="moved", help="With --rebase: the original is gone.")
-@click.option("--copied", "says", flag_value="copied", help="With --rebase: it lives on beside this one.")
-@click.option(
-    "--replace-owner", "replaced", metavar="INSTANCE", help="Take the topics over from a Herald that is gone."
-)
-def command(*, is_rebase: bool, says: str | None, replaced: str | None) -> None:
-    """Publish the outbox to Kafka, and request again what is due.
-
-    One relay leads, any number stand by. Stops on SIGTERM after what is in flight is settled.
-    """
-    if is_rebase and replaced is not None:
-        message = "--rebase and --replace-owner are two steps: run one, then the other"
-        raise click.UsageError(message)
-    if is_rebase != (says is not None):
-        message = (
-            "say what this database is: `herald relay --rebase --moved` where the original is gone,"
-            " `herald relay --rebase --copied` where it lives on"
-        )
-        raise click.UsageError(message)
-    configure_logs("relay")
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    stop = threading.Event()
-    stop_on_signals(stop, leave_within=LEAVE)
-    if replaced is not None:
-        leave(_replace_owner(settings, replaced))
-    leave(_rebase(settings, says) if says else run(settings, stop))
-
-
-def _replace_owner(settings: Settings, replaced: str) -> int:
-    try:
-        with contextlib.closing(connect(settings, "herald-owner")) as connection:
-            settings = identified(settings, connection)
-        take_over(settings, make_admin(settings), replaced)
-    except (UnfitError, OwnedElsewhereError) as error:
-        click.echo(str(error), err=True)
-        return 1
-    except KafkaException as error:
-        click.echo(f"Kafka at {settings.kafka_bootstrap_servers}: {explanation(error)}", err=True)
-        return 1
-    except psycopg2.Error as error:
-        click.echo(f"the database does not answer: {str(error).strip()}", err=True)
-        return 1
-    click.echo(f"the topics belong to this Herald, {settings.instance}, and no longer to {replaced}")
-    return 0
-
-
-def _rebase(settings: Settings, says: str) -> int:
-    try:
-        again = rebase(settings, as_copy=says == "copied")
-    except UnfitError as error:
-        click.echo(str(error), err=True)
-        return 1
-    if again is None:
-        click.echo("the timeline is accepted; the cursor and what is pending stay as they are")
-    else:
-        click.echo(f"rebased: {again} pending messages are requested again")
-    if says == "copied":
-        click.echo("everything is paused: `herald resume` delivers from here what the original has under way, too")
-    return 0
 
 
 def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int:

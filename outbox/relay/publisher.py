@@ -14,7 +14,17 @@ from confluent_kafka.admin import TopicMetadata
 from outbox.conviction import convicts_nobody
 from outbox.kafka import abandon, librdkafka
 from outbox.partitioner import partition_of
-from outbox.relay.cursor import Cursor
+from outbox.relay.errors import (
+    NO_TOPIC_NOW,
+    REFUSED_AS_BATCH,
+    REFUSED_FOR_GOOD,
+    BatchRefusedError,
+    FatalProducerError,
+    PublishError,
+    SilentKafkaError,
+    WithheldError,
+)
+from outbox.relay.in_flight import NOTHING, InFlight
 from outbox.relay.judging import Judge
 from outbox.relay.reader import Page, Row
 from outbox.relay.records import make_headers
@@ -30,7 +40,6 @@ STUCK = 2.0  # seconds in flight after which it is looked who leads
 MUTE = 10.0  # seconds without an acknowledgement after which a partition is withheld though it has a leader
 LOOK = 1.0  # seconds between two such looks, and for each
 MOST_ROWS = 20_000  # in flight beside a page that is stuck
-NOTHING: Mapping[Part, int] = {}
 _log = structlog.get_logger()
 
 # No timeout in here: a record that times out in mid-pipeline is overtaken by the next one of its key.
@@ -48,105 +57,7 @@ PRODUCER = {
     "socket.keepalive.enable": True,
     "socket.timeout.ms": 10_000,  # no timeout of a record: the same batch is sent again on a new connection
 }
-
-# What Kafka will refuse again at every try. Everything else is repeated: a right that is missing is no record's fault.
-REFUSED_FOR_GOOD = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.INVALID_MSG_SIZE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_RECORD,
-        KafkaError.TOPIC_EXCEPTION,
-        KafkaError.POLICY_VIOLATION,
-    }
-)
-# A broker refuses a whole batch for one record's sake: which one it was shows only when each is sent alone.
-REFUSED_AS_BATCH = REFUSED_FOR_GOOD - {KafkaError.TOPIC_EXCEPTION}
-ALONE = {"batch.num.messages": 1}
-# What is said of a topic and may change: a later release makes it, a right is given. It convicts no record.
-NO_TOPIC_NOW = frozenset(
-    {
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - librdkafka's name
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - it was made anew with fewer than the sieve goes by
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    }
-)
-
-
-class PublishError(Exception):
-    """Kafka did not take a record, and may later: drop what is in flight and read again from the cursor."""
-
-
-class BatchRefusedError(PublishError):
-    """Kafka refused a batch: go on for some pages with every record in a batch of its own."""
-
-
-class SilentKafkaError(PublishError):
-    """Kafka settled nothing for as long as the patience lasts: only new clients may help (librdkafka 2.12)."""
-
-
-class WithheldError(PublishError):
-    """Kafka does not take what belongs to some partitions or topics, and takes the rest: go on without these."""
-
-    def __init__(self, parts: dict[Part, str]) -> None:
-        self.parts = parts
-        super().__init__("; ".join(f"{part.topic} {part.partition}: {reason}" for part, reason in parts.items()))
-
-
-class FatalProducerError(Exception):
-    """The idempotent producer cannot go on and never will: the process has to end."""
-
-
-class InFlight:
-    """A page on its way: `open` records are not yet settled; `refused`, `aside` and `unfit` ones will not be published.
-
-    `accused` is what a broker has refused, until it is judged: `refused` ends, `aside` waits for a person.
-    """
-
-    __slots__ = (
-        "accused",
-        "aside",
-        "began",
-        "bytes",
-        "cursor",
-        "kept",
-        "open",
-        "refused",
-        "rows",
-        "settled",
-        "unfit",
-        "unsent",
-    )
-
-    def __init__(self, page: Page, kept: Mapping[Part, int] = NOTHING) -> None:
-        self.rows = page.rows
-        self.cursor: Cursor = page.cursor
-        self.open = len(page.rows)
-        self.bytes = sum(len(row[5]) for row in page.rows)
-        self.kept = kept  # how many rows of what is withheld the cursor passes with this page
-        self.began = time.monotonic()
-        self.settled: Counter[tuple[str, int | None]] = Counter()  # of those with a key, by partition
-        self.refused: list[tuple[Row, str]] = list(page.refused)
-        self.accused: list[tuple[Row, str]] = []
-        self.aside: list[tuple[Row, str]] = []
-        self.unfit: list[tuple[Row, Exception | str]] = []
-        self.unsent: set[tuple[str, int]] = set()  # streams and versions
-
-    @property
-    def sent(self) -> list[Row]:
-        """Those that a producer has: they tell what is waited for."""
-        return [row for row in self.rows if row[:2] not in self.unsent] if self.unsent else self.rows
-
-    def pass_by(self, row: Row, why: Exception | str) -> None:
-        """Settle a row that is given to no producer."""
-        self.unfit.append((row, why))
-        self.settle_unsent(row)
-
-    def settle_unsent(self, row: Row) -> None:
-        """Settle a row that no producer has."""
-        self.unsent.add(row[:2])
-        self.open -= 1
+ALONE = {"batch.num.messages": 1}  # a careful producer's
 
 
 def _part_of(topic: str, key: str, topics: Mapping[str, TopicMetadata], known: Sequence[Part]) -> Part:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.relay.publisher import InFlight
+from outbox.relay.in_flight import InFlight
 from outbox.relay.refusals import record_refusals
 from outbox.relay.set_aside import Aside, set_aside
 

@@ -16,8 +16,10 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.crash_points import reach
 from outbox.relay import cursor as cursors
 from outbox.relay.cursor import Cursor
+from outbox.relay.errors import SilentKafkaError
+from outbox.relay.in_flight import InFlight
 from outbox.relay.judging import Judge
-from outbox.relay.publisher import InFlight, Publisher, SilentKafkaError
+from outbox.relay.publisher import Publisher
 from outbox.relay.reader import Limits, Page, with_epoch
 from outbox.relay.reading import read_next
 from outbox.relay.session import speak, wait_for_news

@@ -16,8 +16,8 @@ from outbox.instance import identified
 from outbox.kafka import ANSWER_TIMEOUT, make_admin
 from outbox.owner import OwnedElsewhereError, refuse_others
 from outbox.progress import shown_steps
+from outbox.relay.errors import FatalProducerError, PublishError
 from outbox.relay.leadership import MEMORY_OF_A_PAGE
-from outbox.relay.publisher import FatalProducerError, PublishError
 from outbox.relay.reader import Limits
 from outbox.replay.publishing import Replayer
 from outbox.replay.reading import Choice, Span, count_rows, find_span, read_rows

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from outbox.relay.cursor import Cursor
-from outbox.relay.publisher import BatchRefusedError, Publisher
+from outbox.relay.errors import BatchRefusedError
+from outbox.relay.publisher import Publisher
 from outbox.relay.reader import Page, Row
 from outbox.settings import Settings
 

@@ -63,7 +63,7 @@ REMOVALS = (
     ),
     Removal(
         "a claim that is sent again keeps its place",
-        (Edit("outbox/owner.py", '"enable.idempotence": True', '"enable.idempotence": False'),),
+        (Edit("outbox/owner_topic.py", '"enable.idempotence": True', '"enable.idempotence": False'),),
         (f"{OWNER}::test_a_claim_whose_acknowledgement_is_lost_keeps_its_place",),
     ),
     Removal(

@@ -14,8 +14,9 @@ from confluent_kafka.admin import AdminClient
 from outbox import owner
 from outbox.kafka import make_admin
 from outbox.owner import OwnedElsewhereError, claim, find_owner, refuse_others, take_over
+from outbox.owner_topic import read_claims
 from outbox.registry import OWNER_TOPIC
-from outbox.relay.process import command as relay_command
+from outbox.relay.command import command as relay_command
 from outbox.settings import Settings
 from outbox.topics import make_topics
 from tests.conftest import StartHerald
@@ -97,7 +98,7 @@ def test_of_heralds_that_come_at_once_exactly_one_wins(each_broker: str) -> None
 def test_of_two_that_have_both_seen_no_claim_the_lower_one_holds(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = a_herald(broker), a_herald(broker)
     admin = make_admin(first)
-    read = owner.read_claims
+    read = read_claims
     claim(first, admin)
     monkeypatch.setattr(owner, "read_claims", lambda *said, **beyond: read(*said, **beyond) if beyond else [])
 
@@ -331,7 +332,7 @@ def test_a_claim_whose_acknowledgement_is_lost_keeps_its_place(tmp_path: Path) -
         claim(herald, admin)
 
         assert net.severed == 1
-        assert [one.offset for one in owner.read_claims(herald)] == [0]
+        assert [one.offset for one in read_claims(herald)] == [0]
 
 
 def test_to_replace_an_owner_without_the_database_is_refused_in_a_sentence(start_herald: StartHerald) -> None:

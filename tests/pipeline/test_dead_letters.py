@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from outbox.relay.publisher import REFUSED_AS_BATCH
+from outbox.relay.errors import REFUSED_AS_BATCH
 from pipeline.dead_letters import REFUSALS, DeadLetterError, DeadLetters
 from tests.pipeline.records import NOW, arrival
 from tests.pipeline.topics import first_record, make_topics

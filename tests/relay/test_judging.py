@@ -15,8 +15,10 @@ from outbox.conviction import CONVICTION_SPAN, MOST_CONVICTIONS
 from outbox.kafka import make_admin
 from outbox.relay import cursor as cursors
 from outbox.relay.catching_up import CatchingUp
+from outbox.relay.errors import WithheldError
+from outbox.relay.in_flight import InFlight
 from outbox.relay.judging import SCOUT, Judge
-from outbox.relay.publisher import InFlight, Publisher, WithheldError
+from outbox.relay.publisher import Publisher
 from outbox.relay.reader import Limits, Page, read_page
 from outbox.relay.session import open_session
 from outbox.relay.withheld import WHOLE, Part, load_withheld, withhold

@@ -6,10 +6,13 @@ import pytest
 
 from outbox.kafka import make_admin
 from outbox.partitioner import partition_of
+from outbox.relay import in_flight
 from outbox.relay import publisher as publishing
 from outbox.relay.cursor import Cursor
+from outbox.relay.errors import WithheldError
+from outbox.relay.in_flight import InFlight
 from outbox.relay.judging import SCOUT, Judge
-from outbox.relay.publisher import MUTE, InFlight, Publisher, WithheldError
+from outbox.relay.publisher import MUTE, Publisher
 from outbox.relay.reader import Page, Row
 from outbox.relay.withheld import Part
 from outbox.topics import make_topics
@@ -36,7 +39,8 @@ class FakeTime:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     clock = FakeTime()
-    monkeypatch.setattr(publishing, "time", clock)
+    for module in (publishing, in_flight):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 

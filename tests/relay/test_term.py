@@ -9,8 +9,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.kafka import make_admin
 from outbox.relay import cursor as cursors
 from outbox.relay import term as terms
+from outbox.relay.in_flight import InFlight
 from outbox.relay.judging import Judge
-from outbox.relay.publisher import InFlight, Publisher
+from outbox.relay.publisher import Publisher
 from outbox.relay.reader import Limits, Page, read_page
 from outbox.relay.session import open_session
 from outbox.relay.term import Term

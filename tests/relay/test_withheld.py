@@ -15,7 +15,8 @@ from outbox.kafka import make_admin
 from outbox.partitioner import partition_of
 from outbox.relay import cursor as cursors
 from outbox.relay.cursor import LostLeadError
-from outbox.relay.publisher import Publisher, WithheldError
+from outbox.relay.errors import WithheldError
+from outbox.relay.publisher import Publisher
 from outbox.relay.reader import Limits, read_page
 from outbox.relay.sieve import Sieve
 from outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, save_withheld, whole_topics, withhold

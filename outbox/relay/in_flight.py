@@ -1,0 +1,62 @@
+"""A page on its way to Kafka: what of it is settled, and how."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from outbox.relay.cursor import Cursor
+from outbox.relay.reader import Page, Row
+from outbox.relay.withheld import Part
+
+NOTHING: Mapping[Part, int] = {}
+
+
+class InFlight:
+    """A page on its way: `open` records are not yet settled; `refused`, `aside` and `unfit` ones will not be published.
+
+    `accused` is what a broker has refused, until it is judged: `refused` ends, `aside` waits for a person.
+    """
+
+    __slots__ = (
+        "accused",
+        "aside",
+        "began",
+        "bytes",
+        "cursor",
+        "kept",
+        "open",
+        "refused",
+        "rows",
+        "settled",
+        "unfit",
+        "unsent",
+    )
+
+    def __init__(self, page: Page, kept: Mapping[Part, int] = NOTHING) -> None:
+        self.rows = page.rows
+        self.cursor: Cursor = page.cursor
+        self.open = len(page.rows)
+        self.bytes = sum(len(row[5]) for row in page.rows)
+        self.kept = kept  # how many rows of what is withheld the cursor passes with this page
+        self.began = time.monotonic()
+        self.settled: Counter[tuple[str, int | None]] = Counter()  # of those with a key, by partition
+        self.refused: list[tuple[Row, str]] = list(page.refused)
+        self.accused: list[tuple[Row, str]] = []
+        self.aside: list[tuple[Row, str]] = []
+        self.unfit: list[tuple[Row, Exception | str]] = []
+        self.unsent: set[tuple[str, int]] = set()  # streams and versions
+
+    @property
+    def sent(self) -> list[Row]:
+        """Those that a producer has: they tell what is waited for."""
+        return [row for row in self.rows if row[:2] not in self.unsent] if self.unsent else self.rows
+
+    def pass_by(self, row: Row, why: Exception | str) -> None:
+        """Settle a row that is given to no producer."""
+        self.unfit.append((row, why))
+        self.settle_unsent(row)
+
+    def settle_unsent(self, row: Row) -> None:
+        """Settle a row that no producer has."""
+        self.unsent.add(row[:2])
+        self.open -= 1
