@@ -1,8 +1,9 @@
 """How every process reaches Kafka."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -19,7 +20,9 @@ from outbox.topic_names import Admin, TopicNames
 ADMIN = {"topic.metadata.refresh.interval.ms": 1_000}
 ANSWER_TIMEOUT = 5.0  # seconds until a broker that does not answer counts as away
 _log = structlog.get_logger()
+ANSWERED = 0.5  # seconds until one that is of no more use is destroyed: it holds a dozen descriptors
 DESTROY_AFTER = 60.0  # seconds; by then nobody, and no error that was raised, refers to a client that was given up
+C = TypeVar("C")
 T = TypeVar("T")
 
 # what says that nobody answered; everything else is an answer
@@ -79,12 +82,26 @@ def make_admin(settings: Settings) -> AdminClient:
     return Admin({**librdkafka(settings), **ADMIN}, TopicNames(settings.topic_prefix))
 
 
-def abandon(client: object) -> None:
-    """Let go of a client without waiting: destroying one that is stuck may block for ever (librdkafka 2.12)."""
+def abandon(client: object, *, after: float = DESTROY_AFTER) -> None:
+    """Let go of a client, to be destroyed so many seconds later by a thread that nobody waits for.
+
+    Destroying one that is stuck may block for ever (librdkafka 2.12).
+    """
     held = [client]
-    timer = threading.Timer(DESTROY_AFTER, held.clear)
+    timer = threading.Timer(after, held.clear)
     timer.daemon = True
     timer.start()
+
+
+@contextmanager
+def passing(client: C) -> Iterator[C]:
+    """A client for one question: given up where that raises, and soon destroyed where it is answered."""
+    try:
+        yield client
+    except BaseException:
+        abandon(client)
+        raise
+    abandon(client, after=ANSWERED)
 
 
 def is_silence(error: KafkaException) -> bool:
@@ -116,9 +133,8 @@ def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:
 
 def ask_anew(settings: Settings, ask: Callable[[AdminClient], T]) -> T:
     """What a new admin client answers; it is not kept. Raises what `ask` raises."""
-    admin = make_admin(settings)
-    abandon(admin)
-    return ask(admin)
+    with passing(make_admin(settings)) as admin:
+        return ask(admin)
 
 
 def warn_if_not_configured(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from outbox.kafka import ANSWER_TIMEOUT, abandon, answer_to, code, librdkafka
+from outbox.kafka import ANSWER_TIMEOUT, answer_to, code, librdkafka, passing
 from outbox.registry import OWNER_TOPIC
 from outbox.settings import Settings
 from outbox.topic_names import TopicNames
@@ -59,21 +59,24 @@ def make_owner_topic(settings: Settings, admin: AdminClient, meanwhile: Callable
 
 def read_claims(settings: Settings, *, beyond: bytes | None = None) -> list[Claim]:
     """All claims up to the end, which is not reached before the record with the key `beyond`. Raises KafkaException."""
-    consumer = Consumer({**librdkafka(settings), **CONSUMER})
-    abandon(consumer)
-    consumer.assign([TopicNames(settings.topic_prefix).place(OWNER_TOPIC, 0, OFFSET_BEGINNING)])
+    with passing(Consumer({**librdkafka(settings), **CONSUMER})) as consumer:
+        consumer.assign([TopicNames(settings.topic_prefix).place(OWNER_TOPIC, 0, OFFSET_BEGINNING)])
+        try:
+            return _read(consumer, beyond)
+        finally:
+            consumer.unassign()
+
+
+def _read(consumer: Consumer, beyond: bytes | None) -> list[Claim]:
     claims: dict[bytes, Claim] = {}
     deadline = monotonic() + ANSWER_TIMEOUT
-    try:
-        while monotonic() < deadline:
-            message = consumer.poll(POLL)
-            if message is None:
-                continue
-            if _is_end(message) and (beyond is None or beyond in claims):
-                return list(claims.values())
-            _note(message, claims)
-    finally:
-        consumer.unassign()
+    while monotonic() < deadline:
+        message = consumer.poll(POLL)
+        if message is None:
+            continue
+        if _is_end(message) and (beyond is None or beyond in claims):
+            return list(claims.values())
+        _note(message, claims)
     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's name
 
 
@@ -111,10 +114,9 @@ def write_claims(settings: Settings, records: Mapping[bytes, bytes | None]) -> N
         if error is not None:
             failed.append(error)
 
-    producer = Producer({**librdkafka(settings), **PRODUCER})
-    abandon(producer)
-    for key, value in records.items():
-        producer.produce(TopicNames(settings.topic_prefix).on_kafka(OWNER_TOPIC), value, key, 0, on_delivery=note)
-    left = producer.flush(ANSWER_TIMEOUT)
-    if failed or left:
-        raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - as above
+    with passing(Producer({**librdkafka(settings), **PRODUCER})) as producer:
+        for key, value in records.items():
+            producer.produce(TopicNames(settings.topic_prefix).on_kafka(OWNER_TOPIC), value, key, 0, on_delivery=note)
+        left = producer.flush(ANSWER_TIMEOUT)
+        if failed or left:
+            raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - as above
