@@ -7,12 +7,14 @@ import io
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from outbox.cli import GROUP
 from tests.conftest import ROOT, migrate
 from tests.faults.course import endure
 from tests.faults.poolers import REFUSES
@@ -40,7 +42,19 @@ def release_before(tmp_path: Path) -> Path:
     folder = tmp_path / "before"
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
+    _name_its_commands(folder)
     return folder
+
+
+def _name_its_commands(release: Path) -> None:
+    """Its own commands, as an installed wheel names them: what is installed here names those of the next release."""
+    project = tomllib.loads((release / "pyproject.toml").read_text())["project"]
+    commands = project["entry-points"][GROUP]
+    information = release / f"{project['name']}-{project['version']}.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    lines = [f"[{GROUP}]", *(f"{name} = {where}" for name, where in commands.items())]
+    (information / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
 def _git(*arguments: str) -> bytes:
