@@ -6,9 +6,9 @@ import pytest
 
 from tests.api.conftest import Client, make_client
 from tests.outbox.connections import connected, execute, fetch
-from tests.pipeline.records import new_id
 
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
+NOBODY = "01a225ad-2a0b-739f-8c7b-f3bc79677ed0"  # no message and no job has it
 
 
 def post(herald: Client, **fields: Any) -> str:
@@ -205,10 +205,10 @@ def test_many_are_discarded_when_somebody_says_so(herald: Client, database: str)
         ("/dead-letters?since=yesterday", None, 400, "since"),
         ("/dead-letters?status=sent", None, 400, "status"),
         ("/dead-letters/x", None, 400, "id"),
-        (f"/dead-letters/{new_id()}", None, 404, "id"),
-        (f"/dead-letters/requeues/{new_id()}", None, 404, "id"),
-        (f"/dead-letters/requeues/{new_id()}/stop", {}, 404, "id"),
-        (f"/dead-letters/{new_id()}/requeue", {}, 404, "id"),
+        (f"/dead-letters/{NOBODY}", None, 404, "id"),
+        (f"/dead-letters/requeues/{NOBODY}", None, 404, "id"),
+        (f"/dead-letters/requeues/{NOBODY}/stop", {}, 404, "id"),
+        (f"/dead-letters/{NOBODY}/requeue", {}, 404, "id"),
         ("/dead-letters/requeues", {"filter": {"colour": "red"}}, 400, "filter.colour"),
         ("/dead-letters/requeues", {"rate": 0}, 400, "rate"),
         ("/dead-letters/discards", {"filter": {}}, 400, "reason"),
