@@ -17,7 +17,7 @@ from tests.faults.provider import Provider
 from tests.servers.herald import herald_environment
 
 TIMES = 10
-RATE = 150.0  # requests per second
+RATE = 50.0  # requests per second
 PATIENCE = 120.0  # seconds for one audit on a busy machine
 FOREIGN = {"user_id": "ada", "event": "greeting", "content": "from elsewhere"}
 

@@ -201,9 +201,15 @@ def _spoil_body(draw: Random, sketch: Sketch) -> None:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Every container with every place in it."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for name, one in pairs for place in [(value, name), *_places(one)]]
+    """Every container with every place in it; as deep as an earlier spoiler made it."""
+    places: list[tuple[Any, Any]] = []
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        inside = one if isinstance(one, dict) else dict(enumerate(one)) if isinstance(one, list) else {}
+        places += [(one, name) for name in inside]
+        waiting += inside.values()
+    return places
 
 
 def _odd(draw: Random, depth: int = 2) -> Any:
