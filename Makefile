@@ -18,6 +18,7 @@ ROWS ?= 2000
 CALL_KILLS ?= 100
 POSTS ?= 1000
 SEEDS ?= 100000
+WORKERS ?= 3
 
 # The first Python that is new enough and can make an environment (Debian ships venv apart).
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -35,8 +36,8 @@ install: $(STAMP) ## Make .venv with everything of uv.lock (again only when that
 run: $(STAMP) ## Start all of Herald on embedded servers, deliver DEMO=100 notifications, stay up
 	@$(BIN)/herald up --demo $(DEMO)
 
-test: lint types imports $(STAMP) ## Everything that CI checks
-	$(BIN)/pytest
+test: lint types imports $(STAMP) ## Everything that CI checks; the files of tests are shared among WORKERS=3 processes
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP) ## Check style and format
 	$(BIN)/ruff check .
