@@ -1,6 +1,6 @@
 """`python -m tests.mechanisms`: takes each mechanism out, one at a time, and shows its tests failing.
 
-It works in a copy of the tree with an environment of its own, because tests start processes from the code
+It works in copies of the tree, each with an environment of its own, because tests start processes from the code
 that is installed beside them. `--only TEXT` takes those whose mechanism, test or file has the text.
 """
 
@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from time import monotonic
 from xml.etree import ElementTree as ET
 
@@ -27,20 +29,31 @@ LOG = "removed.log"  # what pytest said, all of it
 
 @click.command()
 @click.option("--only", default="", help="Only those whose mechanism, test or file has this text.")
-@click.option("--copy", type=click.Path(path_type=Path), default=ROOT / ".cache" / "mechanisms", show_default=True)
-def main(only: str, copy: Path) -> None:
+@click.option("--workers", default=3, show_default=True, help="Copies at once, each with one of them taken out.")
+@click.option("--copies", type=click.Path(path_type=Path), default=ROOT / ".cache" / "mechanisms", show_default=True)
+def main(only: str, workers: int, copies: Path) -> None:
     """Take each mechanism out and run its tests; exit code 1 when one of them does not fail."""
     chosen = [removal for removal in REMOVALS if only in repr(removal)]
-    tree = make_copy(copy.resolve())
+    free: SimpleQueue[Path] = SimpleQueue()
+    for number in range(min(workers, len(chosen))):
+        free.put(make_copy(copies.resolve() / str(number)))
     console, held = Console(soft_wrap=True), 0
-    table = Table("mechanism", "test", "without it")
-    for removal in chosen:
-        began = monotonic()
-        verdicts = judge(tree, removal)
-        for test, verdict in verdicts.items():
-            held += verdict == "fails"
-            table.add_row(removal.mechanism, test, verdict)
+
+    def judge_one(removal: Removal) -> dict[str, str]:
+        tree, began = free.get(), monotonic()
+        try:
+            verdicts = judge(tree, removal)
+        finally:
+            free.put(tree)
         console.print(f"{removal.mechanism}: {', '.join(verdicts.values())} ({monotonic() - began:.0f} s)")
+        return verdicts
+
+    table = Table("mechanism", "test", "without it")
+    with ThreadPoolExecutor(workers) as pool:
+        for removal, verdicts in zip(chosen, pool.map(judge_one, chosen), strict=True):
+            for test, verdict in verdicts.items():
+                held += verdict == "fails"
+                table.add_row(removal.mechanism, test, verdict)
     console.print(table)
     total = sum(len(removal.tests) for removal in chosen)
     console.print(f"{len(chosen)} mechanisms taken out, {held} of {total} tests fail without theirs")
