@@ -73,10 +73,9 @@ class Scheduler:
         """It ends soon."""
         self._stop.set()
 
-    def stop(self) -> None:
-        """End after the duty at hand; waits 3 seconds at most, what a duty does may be done by two."""
-        self._stop.set()
-        self._thread.join(STOP_TIMEOUT)
+    def wait(self, seconds: float) -> None:
+        """Until the duty at hand has ended, or for so long: what a duty does may be done by two."""
+        self._thread.join(max(0.0, seconds))
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -142,7 +141,7 @@ class Scheduler:
 
 @contextlib.contextmanager
 def running(schedulers: Sequence[Scheduler]) -> Iterator[None]:
-    """They run while the block does."""
+    """They run while the block does; all together are waited for 3 seconds at most."""
     for scheduler in schedulers:
         scheduler.start()
     try:
@@ -150,8 +149,9 @@ def running(schedulers: Sequence[Scheduler]) -> Iterator[None]:
     finally:
         for scheduler in schedulers:
             scheduler.ask_to_stop()
+        deadline = time.monotonic() + STOP_TIMEOUT
         for scheduler in schedulers:
-            scheduler.stop()
+            scheduler.wait(deadline - time.monotonic())
 
 
 def make_duties(settings: Settings) -> list[Duty]:

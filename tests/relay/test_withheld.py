@@ -28,7 +28,7 @@ from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 from tests.servers.troubled_broker import TroubledBroker
 
-LEADS = 20.0  # seconds
+LEADS = 40.0  # seconds
 PARTITIONS = 4
 DEAD = 1  # the partition without a leader
 KEYS = [f"user-{number}" for number in range(40)]

@@ -17,7 +17,7 @@ from outbox.scheduler.expiry import expire
 from outbox.scheduler.leases import settle_leases
 from outbox.scheduler.requests import Choice, pending_that, request_again
 from outbox.scheduler.requeues import requeue_step
-from outbox.scheduler.schedule import Duty, Scheduler
+from outbox.scheduler.schedule import Duty, Scheduler, running
 from tests.outbox.connections import accepted as accept_and_commit
 from tests.outbox.connections import compared, connected, execute, fetch, make_settings, notification, status_of
 from tests.servers.eventually import eventually
@@ -229,9 +229,8 @@ def test_a_duty_that_goes_on_failing_is_logged_once_with_its_trace(
         raise KeyError(message)
 
     scheduler = Scheduler(make_settings(database), [Duty(0.01, fail, name="bad")], name="test")
-    scheduler.start()
-    eventually(lambda: len(turns) > 3)
-    scheduler.stop()
+    with running([scheduler]):
+        eventually(lambda: len(turns) > 3)
 
     told = capsys.readouterr().out
     assert told.count("duty_failed") == 1

@@ -3,12 +3,13 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from outbox import registry
-from outbox.scheduler.schedule import Duty, Scheduler
+from outbox.scheduler.schedule import Duty, Scheduler, running
 from outbox.scheduler.tasks import load_tasks
 from outbox.tasks import remind_of_dead_letters, report_backlog
 from tests.outbox.connections import accepted, connected, execute, make_settings, notification
@@ -18,16 +19,12 @@ Start = Callable[..., None]
 
 @pytest.fixture
 def start(database: str) -> Iterator[Start]:
-    started: list[Scheduler] = []
+    with ExitStack() as started:
 
-    def run(*duties: Duty) -> None:
-        scheduler = Scheduler(make_settings(database), duties, name="test")
-        started.append(scheduler)
-        scheduler.start()
+        def run(*duties: Duty) -> None:
+            started.enter_context(running([Scheduler(make_settings(database), duties, name="test")]))
 
-    yield run
-    for scheduler in started:
-        scheduler.stop()
+        yield run
 
 
 @pytest.fixture
