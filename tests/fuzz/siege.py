@@ -6,7 +6,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -26,7 +26,7 @@ ALONE = 20.0  # seconds that the good client is measured by itself first
 ATTACKS = 200.0  # requests per second of all attackers: what is measured is what one costs others, not full processors
 PATIENCE = 1.0  # seconds that an attacker waits for its answer
 HALF_OPEN = 20  # connections that each attacker leaves unfinished
-WARM = 0.2  # of the requests, after which memory is looked at first
+FIFTHS = 5  # of the requests, after each of which memory is looked at
 NO_HELP = 503
 LEAST_ACCEPTED = 0.1  # of the requests: else they break at the door, and nothing behind it is tried
 MOST_FAILED = 0.01  # of the good client's
@@ -53,20 +53,20 @@ class Answers:
 
 @dataclass
 class Found:
-    """What came of it; memory in MB, when warm and at the end."""
+    """What came of it; memory in MB, after each fifth of the requests."""
 
     seed: int
     answers: Answers
     alone: Met
     beside: Met
-    memory: tuple[int, int]
+    memory: list[int]
 
     def assert_clean(self) -> None:
         """Raises AssertionError; says nothing of how fast it was."""
         assert not self.answers.wrong, f"seed {self.seed}: {self.answers.wrong[:5]}"
         assert self.beside.failed.total() < MOST_FAILED * len(self.beside.seconds), self.beside.failed
         assert self.answers.accepted.total() >= LEAST_ACCEPTED * self.answers.sent.total(), self.answers.accepted
-        warm, end = self.memory
+        warm, end = self.memory[0], self.memory[-1]
         assert end - warm <= max(MOST_GROWN, warm // 5), f"{warm} MB became {end} MB"
 
     def assert_quick(self) -> None:
@@ -89,15 +89,12 @@ def besiege(database: str, folder: Path, *, requests: int, seed: int, alone: flo
                 pool.submit(_attack, port, draw, requests // ATTACKERS, models, ids, answers)
                 for draw in attackers_of(seed)
             ]
-            eventually(
-                lambda: answers.statuses.total() >= requests * WARM or any(attack.done() for attack in attacks),
-                3600.0,
-                what="a fifth is answered",
-            )
-            warm = _memory(api.pid)
+            memory = [
+                _memory_after(requests * fifth // FIFTHS, answers, attacks, api.pid) for fifth in range(1, FIFTHS)
+            ]
             for attack in attacks:
                 attack.result()
-        memory = (warm, _memory(api.pid))
+        memory.append(_memory(api.pid))
         if not api.running:
             answers.wrong.append("the API ended")
         if '"request_failed"' in api.log.read_text():
@@ -121,7 +118,7 @@ def describe(found: Found) -> str:
         "**5xx but 503 with Retry-After**": len(answers.wrong),
         "good requests, **failed**": f"{len(found.beside.seconds)}, {found.beside.failed.total()}",
         "**p99 of the good client** alone, beside": f"{found.alone.p99:.1f} ms, {found.beside.p99:.1f} ms",
-        "memory after a fifth, at the end": f"{found.memory[0]} MB, {found.memory[1]} MB",
+        "memory after each fifth": ", ".join(f"{memory} MB" for memory in found.memory),
     }
     head = f"{machine()}. Seed {found.seed}, {ATTACKERS} attackers with {ATTACKS:g} requests per second in all;"
     head += f" a good client with {RATE:g}."
@@ -195,6 +192,16 @@ def _answer(connection: socket.socket, forged: Forged) -> bytes:
 def _pieces(forged: Forged) -> Iterator[bytes]:
     for start in range(0, len(forged.sent), forged.piece):
         yield forged.sent[start : start + forged.piece]
+
+
+def _memory_after(requests: int, answers: Answers, attacks: Sequence[Future[None]], pid: int) -> int:
+    """Once so many are answered, or an attacker has ended, which its result then tells."""
+    eventually(
+        lambda: answers.statuses.total() >= requests or any(attack.done() for attack in attacks),
+        3600.0,
+        what=f"{requests} are answered",
+    )
+    return _memory(pid)
 
 
 def _memory(pid: int) -> int:
