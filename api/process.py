@@ -23,6 +23,7 @@ from outbox.fitness import UnfitError
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database
+from outbox.stopping import end_where_no_thread_begins
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
 _log = structlog.get_logger()
@@ -65,6 +66,7 @@ def command(host: str | None, port: int | None) -> None:
     except SettingsError as error:
         click.echo(error, err=True)
         sys.exit(2)
+    end_where_no_thread_begins()
     configure_logs("api")
     serve(settings, host=host or settings.host, port=port or settings.port)
 

@@ -56,7 +56,9 @@ def read_stream(connection: Connection, stream_id: UUID) -> list[Recorded]:
 def read_log(connection: Connection) -> Iterator[Recorded]:
     """Every event, stream by stream, oldest first within each; fetched in batches on the server's side."""
     with connection.cursor(name="log") as cursor:
-        cursor.execute(f"SELECT {COLUMNS} FROM outbox ORDER BY stream_id, version")
+        # sorted as they are stored: as text, the large ones of a log would be written to temporary files
+        stored = "SELECT * FROM outbox ORDER BY stream_id, version OFFSET 0"
+        cursor.execute(f"SELECT {COLUMNS} FROM ({stored}) AS stored")
         for row in cursor:
             yield decode(row)
 

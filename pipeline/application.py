@@ -54,10 +54,17 @@ class PipelineApplication(Application):
 
     hand_over: Callable[[], None]
     drop: Callable[[Iterable[TopicPartition]], None]
+    on_failure: Callable[[], None]
 
     def pass_over(self, message: SuccessfulConfluentKafkaMessageProto) -> None:
         """Let the next checkpoint commit a record that Quix could not read."""
         self._processing_context.store_offset(message.topic(), message.partition(), message.offset())
+
+    def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's own
+        """What Quix closes after a failure may hang like anything else: whoever ends the process hard is told first."""
+        if fail:
+            self.on_failure()
+        super().stop(fail=fail)
 
     def _setup_signal_handlers(self) -> None:
         """Quix would lose a SIGTERM that comes while it starts."""
@@ -88,12 +95,12 @@ def make_application(
     *,
     connection: Connection,
     folder: Path,
-) -> Application:
+) -> PipelineApplication:
     """One dataframe per topic, all into the same sink; the window is the checkpoint.
 
     `connection` watches whether the consumer has a broker. `hand_over` is called when partitions are about to go to
-    another process. A record that cannot even be read goes to the sink as well, to be a dead letter: Quix would end,
-    and end again at the same record.
+    another process; the caller sets `on_failure`, which is called when Quix begins to end by itself. A record that
+    cannot even be read goes to the sink as well, to be a dead letter: Quix would end, and end again at the same record.
 
     The topics must exist. Quix makes a subfolder of `folder`, though nothing here keeps state in files.
     Raises KafkaException when the broker does not answer.

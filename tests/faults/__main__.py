@@ -17,7 +17,7 @@ from tests.faults import leaderless as brokers
 from tests.faults import outage as outages
 from tests.faults import poolers as pools
 from tests.faults import two_heralds as neighbours
-from tests.faults.court import opened_court
+from tests.faults.court import DISK, opened_court
 from tests.faults.fleet import HURRIED
 from tests.faults.kills import PACE, RATE, describe, kill_at_random
 from tests.faults.points import describe as describe_points
@@ -131,7 +131,7 @@ def transaction(seconds: float, *, is_recorded: bool) -> None:
 def convictions(seconds: float, only: str | None, *, is_recorded: bool) -> None:
     """Take away what everybody needs, and count whose messages were ended for it."""
     found = []
-    with opened_court() as court:
+    with opened_court(disk=4 * DISK) as court:  # for what all faults together leave on it
         for held in courts.hold_all(court, courts.chosen(only, court), seconds):
             click.echo(
                 f"{held.fault}: convicted {held.convicted} {held.in_words()}; over {held.over_after:.1f} s after"

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +13,14 @@ from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError
 from quixstreams.processing import ProcessingContext
 
 from outbox.topic_names import TopicNames
-from pipeline.application import QUIET, OncePerKind, make_application, run_until, survive_failed_commits
+from pipeline.application import (
+    QUIET,
+    OncePerKind,
+    PipelineApplication,
+    make_application,
+    run_until,
+    survive_failed_commits,
+)
 from pipeline.connection import Connection
 from pipeline.doorbell import Doorbell
 from pipeline.inbox import Inbox
@@ -103,17 +111,30 @@ def test_a_commit_without_a_coordinator_is_tried_again_unless_the_partitions_go(
     assert context.checkpoints == 1
 
 
-def test_what_is_not_claimed_of_a_lost_partition_is_left_to_whoever_has_it_next(tmp_path: Path) -> None:
-    inbox, handed_over = Inbox(Doorbell()), []
+def made(
+    inbox: Inbox, folder: Path, hand_over: Callable[[], None] = lambda: None
+) -> tuple[PipelineApplication, DeliverySink]:
     sink = DeliverySink(inbox, TopicNames("a."))
-    application = make_application(
-        make_settings("postgresql://localhost/none", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"),
-        sink,
-        (),
-        lambda: handed_over.append(len(inbox)),
-        connection=Connection(1.0, lambda _error: True),
-        folder=tmp_path,
-    )
+    settings = make_settings("postgresql://localhost/none", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    connection = Connection(1.0, lambda _error: True)
+    return make_application(settings, sink, (), hand_over, connection=connection, folder=folder), sink
+
+
+def test_a_pipeline_that_fails_says_so_before_quix_closes_anything(tmp_path: Path) -> None:
+    told: list[str] = []
+    application, _ = made(Inbox(Doorbell()), tmp_path)
+    application.on_failure = lambda: told.append("fails")
+
+    application.stop()
+    assert not told
+    application.stop(fail=True)
+    assert told == ["fails"]
+
+
+def test_what_is_not_claimed_of_a_lost_partition_is_left_to_whoever_has_it_next(tmp_path: Path) -> None:
+    inbox = Inbox(Doorbell())
+    handed_over: list[int] = []
+    application, sink = made(inbox, tmp_path, lambda: handed_over.append(len(inbox)))
     for partition in (0, 1, 0):
         sink.add(b"{}", None, 0, [], "a.notifications", partition, 0)
 
