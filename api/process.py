@@ -23,7 +23,7 @@ from outbox.fitness import UnfitError
 from outbox.logs import configure_logs
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database
-from outbox.stopping import end_where_no_thread_begins
+from outbox.threads import Thread
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
 _log = structlog.get_logger()
@@ -35,7 +35,7 @@ class FirstLook:
     def __init__(self, settings: Settings) -> None:
         self.exit_code = 0
         self._settings = settings
-        self._thread = threading.Thread(target=self._look, name="first-look", daemon=True)
+        self._thread = Thread(self._look, "first-look")
 
     def begin(self) -> None:
         """Wait a moment for it, so that normally no request comes before it; a database that is away delays nobody."""
@@ -66,7 +66,6 @@ def command(host: str | None, port: int | None) -> None:
     except SettingsError as error:
         click.echo(error, err=True)
         sys.exit(2)
-    end_where_no_thread_begins()
     configure_logs("api")
     serve(settings, host=host or settings.host, port=port or settings.port)
 

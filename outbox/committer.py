@@ -8,7 +8,6 @@ come again. What repeats the idempotency key of another command is settled after
 
 import asyncio
 import queue
-import threading
 from collections.abc import Sequence
 
 import structlog
@@ -21,6 +20,7 @@ from outbox.database import connect_watched, reason
 from outbox.idempotency import Receipt, RequestKey
 from outbox.notifier import Notifier
 from outbox.settings import Settings
+from outbox.threads import Thread
 from outbox.writer import Writer
 
 MAX_COMMANDS = 500  # in one transaction
@@ -45,7 +45,7 @@ class Committer:
         self._writer = Writer(lambda: connect_watched(settings, "herald-committer"), ttl=settings.idempotency_ttl)
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._notifier = Notifier(lambda: connect_watched(settings, "herald-notifier"))
-        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._thread = Thread(self._run, "committer")
         self._stopping = False
         self._convictions = Convictions()
 

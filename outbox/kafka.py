@@ -13,6 +13,7 @@ from quixstreams.kafka import ConnectionConfig
 
 from outbox.settings import LOCAL_KAFKA, Settings
 from outbox.startup import wait_until
+from outbox.threads import Thread
 from outbox.topic_names import Admin, TopicNames
 
 # Some questions go to the controller, and with KRaft a broker names any broker that lives as such: a client waits for
@@ -88,9 +89,12 @@ def abandon(client: object, *, after: float = DESTROY_AFTER) -> None:
     Destroying one that is stuck may block for ever (librdkafka 2.12).
     """
     held = [client]
-    timer = threading.Timer(after, held.clear)
-    timer.daemon = True
-    timer.start()
+
+    def let_go() -> None:
+        threading.Event().wait(after)
+        held.clear()
+
+    Thread(let_go, "abandoned").start()
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import psycopg2
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from outbox.threads import Thread
+
 CHANNEL = "outbox"
 DEBOUNCE = 0.002  # seconds between two notifications at least
 STOP_TIMEOUT = 2.0  # seconds
@@ -26,7 +28,7 @@ class Notifier:
         self._connection: Connection | None = None
         self._owed = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
+        self._thread = Thread(self._run, "notifier")
 
     def start(self) -> None:
         """Start the thread."""

@@ -2,7 +2,7 @@
 
 A client of Kafka that is stuck can block whoever destroys it, for ever, and the interpreter destroys all of them at
 its end. So a process that has done its work leaves without that, and one that hangs is ended from outside the
-interpreter, after so many seconds. One in which a thread cannot begin is ended at once.
+interpreter, after so many seconds.
 """
 
 import faulthandler
@@ -14,24 +14,10 @@ import sys
 import threading
 from typing import NoReturn
 
+from outbox.threads import Thread
+
 LEAVE = 10.0  # seconds after SIGTERM, or after what is open has ended, until a process is ended hard
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-NO_THREAD = b"no memory for a thread to begin: the process ends, for its supervisor to start it anew\n"
-
-
-def end_where_no_thread_begins() -> None:
-    """End the process, with exit code 1, when memory lacks for the first step of a thread; from now on.
-
-    Whoever has started the thread waits until it has begun, and has no deadline for that (CPython 3.11 to 3.14).
-    """
-    sys.unraisablehook = _end_or_tell
-
-
-def _end_or_tell(ignored: "sys.UnraisableHookArgs") -> None:
-    if ignored.exc_type is MemoryError and "thread started by" in (ignored.err_msg or ""):
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, NO_THREAD)
-        os._exit(1)
-    sys.__unraisablehook__(ignored)
 
 
 def stop_on_signals(stop: threading.Event, *, leave_within: float | None = None) -> None:
@@ -45,7 +31,7 @@ def stop_on_signals(stop: threading.Event, *, leave_within: float | None = None)
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
-    threading.Thread(target=_listen, args=(heard, stop, leave_within), name="stop", daemon=True).start()
+    Thread(_listen, "stop", args=(heard, stop, leave_within)).start()
 
 
 def _listen(heard: socket.socket, stop: threading.Event, leave_within: float | None) -> None:

@@ -22,6 +22,8 @@ import psycopg2
 import structlog
 from psycopg2.extensions import connection, cursor
 
+from outbox.threads import Thread
+
 MARGIN = 1.0  # seconds beyond the server's own limit, for its answer to arrive
 GRACE = 2.0  # seconds for a cancel to have an effect
 LOOK = 0.5  # seconds between two looks
@@ -90,7 +92,7 @@ class WatchedConnection(connection):
         if late > 0 and not self._is_cancelled:
             with contextlib.suppress(RuntimeError):  # no thread can be started now: the next look tries again
                 # a thread of its own: in a network that swallows everything it is never answered either
-                threading.Thread(target=self._ask_to_cancel, name="cancel", daemon=True).start()
+                Thread(self._ask_to_cancel, "cancel").start()
                 self._is_cancelled = True
         return silent_since
 
@@ -123,7 +125,7 @@ def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], co
         _watched.add(opened)
     if _started.acquire(blocking=False):  # for good: one thread, with the first connection
         try:
-            threading.Thread(target=_run, name="watch", daemon=True).start()
+            Thread(_run, "watch").start()
         except RuntimeError:  # no thread can be started now: the next connection tries again
             _started.release()
             raise

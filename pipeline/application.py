@@ -17,6 +17,7 @@ from quixstreams.processing import ProcessingContext
 
 from outbox.kafka import kafka_connection
 from outbox.settings import Settings
+from outbox.threads import Thread
 from outbox.topic_names import TopicNames
 from pipeline.connection import STATISTICS, Connection
 from pipeline.sink import DeliverySink
@@ -183,7 +184,7 @@ def _limits(settings: Settings) -> dict[str, int]:
 def run_until(application: Application, stop: threading.Event) -> None:
     """Run it; returns after `stop` was set, and raises what Quix raises."""
     ended = threading.Event()
-    watcher = threading.Thread(target=_stop_it, args=(application, stop, ended), name="stop", daemon=True)
+    watcher = Thread(_stop_it, "stop", args=(application, stop, ended))
     watcher.start()
     try:
         application.run()

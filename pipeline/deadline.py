@@ -1,10 +1,11 @@
 """Until when a delivery may take."""
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from time import monotonic
 from typing import TypeVar
+
+from outbox.threads import Thread
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ def within(deadline: Deadline, work: Callable[[], T]) -> T:
     """
     future: Future[T] = Future()
     seconds = deadline.left()
-    threading.Thread(target=_run, args=(work, future), name="within", daemon=True).start()
+    Thread(_run, "within", args=(work, future)).start()
     return future.result(seconds)
 
 

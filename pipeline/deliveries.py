@@ -16,6 +16,7 @@ import structlog
 
 from outbox.outcomes import Outcome
 from outbox.policies import Policy
+from outbox.threads import Thread
 from pipeline.attempt import Attempt
 from pipeline.destinations import Destinations
 from pipeline.lanes import Lanes
@@ -175,7 +176,7 @@ class Deliveries:
 
     def _begin_thread(self) -> None:
         # a daemon: a destination that hangs must not keep a stopped process alive
-        thread = threading.Thread(target=self._serve, name=f"delivery-{self._threads + 1}", daemon=True)
+        thread = Thread(self._serve, f"delivery-{self._threads + 1}")
         try:
             thread.start()
         except RuntimeError:  # the machine has no more of them; those that there are go on

@@ -26,7 +26,7 @@ from outbox.owner import OwnedElsewhereError, refuse_others
 from outbox.registry import DEAD_LETTERS
 from outbox.settings import Settings, SettingsError, load_settings
 from outbox.startup import UnreadableLogError, wait_for_database, wait_until
-from outbox.stopping import LEAVE, end_hard_in, end_where_no_thread_begins, leave, stop_on_signals
+from outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
 from outbox.topic_names import TopicNames
 from outbox.topics import names, read_topic_ids
 from pipeline.application import make_application, quieten_quix, run_until
@@ -67,7 +67,6 @@ def command() -> None:
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    end_where_no_thread_begins()
     stop = threading.Event()
     leave_within = longest_delivery(settings) + LEAVE
     stop_on_signals(stop, leave_within=leave_within)

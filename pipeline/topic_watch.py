@@ -12,6 +12,8 @@ from typing import Self
 import structlog
 from confluent_kafka import KafkaException
 
+from outbox.threads import Thread
+
 LOOK = 2.0  # seconds between two looks at the topics' ids
 
 _log = structlog.get_logger()
@@ -40,7 +42,7 @@ class TopicWatch:
         self._interval = interval
         self._known = read()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="topics", daemon=True)
+        self._thread = Thread(self._run, "topics")
 
     def __enter__(self) -> Self:
         self._thread.start()

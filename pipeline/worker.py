@@ -21,6 +21,7 @@ import structlog
 
 from outbox.crash_points import reach
 from outbox.outcomes import Outcome
+from outbox.threads import Thread
 from pipeline.attempt import COPIES, Attempt
 from pipeline.claiming import Claiming
 from pipeline.dead_letters import Bury
@@ -96,7 +97,7 @@ class Worker:
         self._closing = False
         self._lease = lease
         self._ends_at = float("inf")
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._thread = Thread(self._run, "worker")
 
     def start(self) -> None:
         """Begin to claim."""

@@ -12,6 +12,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from outbox.advisory_locks import BOOKS, UPGRADE, try_lock
 from outbox.database import connect
 from outbox.settings import Settings
+from outbox.threads import Thread
 
 LONGEST_STATEMENT = 3600.0  # seconds: an index, or the comparison, of a large partition
 LOCK_PATIENCE = 10.0  # seconds that another rebuild, the closing of the books or an upgrade may still take
@@ -99,7 +100,7 @@ def run_stoppable(session: Session, work: Callable[[], None]) -> None:
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             failures.append(error)
 
-    thread = threading.Thread(target=run, name="rebuild", daemon=True)
+    thread = Thread(run, "rebuild")
     thread.start()
     while thread.is_alive():
         thread.join(CANCEL_INTERVAL)

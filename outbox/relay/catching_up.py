@@ -29,6 +29,7 @@ from outbox.relay.session import open_session, speak
 from outbox.relay.settling import settle_page
 from outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, release, save_withheld
 from outbox.settings import Settings
+from outbox.threads import Thread
 
 LOOK = 1.0  # seconds between two looks whether Kafka takes a part again
 TRIED = 5.0  # seconds after which a part that Kafka did not take is tried again
@@ -59,7 +60,7 @@ class CatchingUp:
         self._careful: set[Part] = set()  # Kafka refused a batch of these
         self._not_before = dict.fromkeys(self._withheld, 0.0)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="catching-up", daemon=True)
+        self._thread = Thread(self._run, "catching-up")
         self.caught_up: Part | None = None
 
     def start(self) -> None:

@@ -17,7 +17,7 @@ from outbox.owner import OwnedElsewhereError, take_over
 from outbox.relay.process import run
 from outbox.relay.rebase import rebase
 from outbox.settings import Settings, SettingsError, load_settings
-from outbox.stopping import LEAVE, end_where_no_thread_begins, leave, stop_on_signals
+from outbox.stopping import LEAVE, leave, stop_on_signals
 
 
 @click.command("relay")
@@ -47,7 +47,6 @@ def command(*, is_rebase: bool, says: str | None, replaced: str | None) -> None:
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    end_where_no_thread_begins()
     stop = threading.Event()
     stop_on_signals(stop, leave_within=LEAVE)
     if replaced is not None:

@@ -25,6 +25,7 @@ from outbox.relay.reading import read_next
 from outbox.relay.session import speak, wait_for_news
 from outbox.relay.settling import settle_page
 from outbox.relay.withheld import Part, count_waiting
+from outbox.threads import Thread
 
 PAGES_AHEAD = 8  # read or in flight at once: one page at a time reaches 83 % of the throughput
 SLOW = 0.2  # seconds in flight after which a page is stuck
@@ -74,7 +75,7 @@ class Term:
         Raises psycopg2.Error, LostLeadError, PublishError, FatalProducerError.
         """
         self._reading.set()
-        thread = threading.Thread(target=self._read, name="relay-reader", daemon=True)
+        thread = Thread(self._read, "relay-reader")
         thread.start()
         try:
             while self._goes_on(stop) and self._publish_next():

@@ -26,6 +26,7 @@ from outbox.scheduler.pages import Pages
 from outbox.scheduler.partitions import make_partitions
 from outbox.scheduler.requeues import requeue_step
 from outbox.settings import Settings
+from outbox.threads import Thread
 
 STOP_TIMEOUT = 3.0  # seconds
 TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond
@@ -63,7 +64,7 @@ class Scheduler:
         self._name = f"herald-{name}"
         self._stop = threading.Event()
         self._connection: Connection | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = Thread(self._run, name=name)
 
     def start(self) -> None:
         """Start the thread."""

@@ -8,7 +8,9 @@ a mail that finds its connection closed there goes over a new one, once.
 """
 
 import threading
+from contextlib import suppress
 
+from outbox.threads import Thread
 from pipeline.deadline import Deadline
 from pipeline.smtp.mail import Mail
 from pipeline.smtp.server import Server
@@ -22,8 +24,8 @@ class Pool:
         self._server = server
         self._idle: list[Session] = []
         self._lock = threading.Lock()
-        self._reaper: threading.Timer | None = None
-        self._is_closed = False
+        self._has_reaper = False
+        self._closed = threading.Event()
 
     def send(self, mail: Mail, deadline: Deadline) -> None:
         """Return when the server has taken the mail; raises what `Session.send` and `Server.open` raise."""
@@ -38,9 +40,7 @@ class Pool:
     def close(self) -> None:
         """Close the idle connections; those in use are closed when their mail is answered."""
         with self._lock:
-            self._is_closed = True
-            if self._reaper:
-                self._reaper.cancel()
+            self._closed.set()
             idle, self._idle = self._idle, []
         _close(idle)
 
@@ -59,27 +59,28 @@ class Pool:
 
     def _give_back(self, session: Session) -> None:
         with self._lock:
-            is_kept = session.is_usable and not self._is_closed
+            is_kept = session.is_usable and not self._closed.is_set()
             if is_kept:
                 self._idle.append(session)
-                self._watch()
+                self._begin_reaper()
         if not is_kept:
             _close([session])
 
-    def _watch(self) -> None:
-        if self._reaper is None:
-            self._reaper = threading.Timer(MAX_IDLE, self._close_idle)
-            self._reaper.daemon = True
-            self._reaper.start()
+    def _begin_reaper(self) -> None:
+        if not self._has_reaper:
+            with suppress(RuntimeError):  # no thread can be started now: the next mail tries again, this one is sent
+                Thread(self._reap, "reaper").start()
+                self._has_reaper = True
 
-    def _close_idle(self) -> None:
-        with self._lock:
-            expired = [session for session in self._idle if not session.is_usable]
-            self._idle = [session for session in self._idle if session not in expired]
-            self._reaper = None
-            if self._idle and not self._is_closed:
-                self._watch()
-        _close(expired)
+    def _reap(self) -> None:
+        while not self._closed.wait(MAX_IDLE):
+            with self._lock:
+                expired = [session for session in self._idle if not session.is_usable]
+                self._idle = [session for session in self._idle if session not in expired]
+                self._has_reaper = goes_on = bool(self._idle)
+            _close(expired)
+            if not goes_on:
+                return
 
 
 def _close(sessions: list[Session]) -> None:

@@ -121,19 +121,19 @@ def test_an_idle_connection_is_closed(
 
 
 def test_a_closed_channel_leaves_no_connection_and_no_thread(server: SmtpServer, channel: EmailChannel) -> None:
-    before = timers()
+    before = reapers()
     channel.deliver(letter(ADA), delivery())
     assert server.open_connections == 1
-    assert timers() > before
+    assert reapers() > before
 
     channel.close()
 
     eventually(lambda: server.open_connections == 0, what="the connection is closed")
-    eventually(lambda: timers() <= before, what="the timer ends")
+    eventually(lambda: reapers() <= before, what="the reaper ends")
 
 
-def timers() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)}
+def reapers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "reaper"}
 
 
 def test_a_mail_survives_the_restart_of_the_server_before_it(server: SmtpServer, channel: EmailChannel) -> None:

@@ -28,18 +28,6 @@ signal.raise_signal(signal.SIGTERM)
 ctypes.CDLL(None).sleep(30)  # a call that never returns
 """
 
-WITHOUT_MEMORY = """
-import threading
-from outbox.stopping import end_where_no_thread_begins
-
-def bootstrap(self):
-    raise MemoryError
-
-end_where_no_thread_begins()
-threading.Thread._bootstrap = bootstrap  # its first step
-threading.Thread(target=print).start()
-"""
-
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_that_interrupts_the_wait_for_it_stops_the_process(name: str) -> None:
@@ -55,14 +43,3 @@ def test_a_process_that_hangs_is_ended_in_time() -> None:
 
     assert done.returncode == 1
     assert monotonic() - began < 10
-
-
-def test_a_process_in_which_no_thread_can_begin_ends_at_once() -> None:
-    command = [sys.executable, "-c", WITHOUT_MEMORY]
-
-    done = subprocess.run(
-        command, env={"PYTHONPATH": str(ROOT)}, timeout=30, check=False, capture_output=True, text=True
-    )
-
-    assert done.returncode == 1
-    assert "no memory for a thread to begin" in done.stderr

@@ -1,0 +1,33 @@
+"""Whoever starts a thread learns that it cannot begin."""
+
+import threading
+
+import pytest
+
+from outbox import threads
+
+
+def lack_memory(_thread: threading.Thread) -> None:
+    raise MemoryError
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_thread_without_memory_for_its_first_step_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "BEGIN_TIMEOUT", 0.1)
+    monkeypatch.setattr(threading.Thread, "_bootstrap", lack_memory)
+
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        threads.Thread(print, "never").start()
+
+
+def test_a_thread_begins_and_is_joined() -> None:
+    done = threading.Event()
+    thread = threads.Thread(done.set, "short")
+
+    thread.start()
+    thread.join(10)
+
+    assert done.is_set()
+    assert not thread.is_alive()
