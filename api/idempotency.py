@@ -1,10 +1,10 @@
 """The header `Idempotency-Key`: what it may be, and what it becomes."""
 
-import asyncio
 import re
 from typing import Any
 
 from litestar import Request
+from litestar.concurrency import sync_to_thread
 
 from api.bodies import AT_ONCE
 from api.problems import IDEMPOTENCY_KEY, field_problem
@@ -28,7 +28,7 @@ async def request_key_of(request: Request[Any, Any, Any], body: bytes) -> Reques
         raise field_problem(IDEMPOTENCY_KEY, f"is given {len(sent)} times, the limit is 1")
     key, method, path = _parse(sent[0]), request.scope["method"], request.scope["path"]
     if len(body) > AT_ONCE:
-        return await asyncio.to_thread(make_request_key, key, method=method, path=path, body=body)
+        return await sync_to_thread(make_request_key, key, method=method, path=path, body=body)
     return make_request_key(key, method=method, path=path, body=body)
 
 

@@ -70,6 +70,14 @@ def command(host: str | None, port: int | None) -> None:
     serve(settings, host=host or settings.host, port=port or settings.port)
 
 
+def make_executor(size: int) -> ThreadPoolExecutor:
+    """Has all its threads from the start: where memory lacks later, whoever began one would wait without end."""
+    executor, met = ThreadPoolExecutor(size, thread_name_prefix="reads"), threading.Barrier(size)
+    for begun in [executor.submit(met.wait) for _ in range(size)]:
+        begun.result()
+    return executor
+
+
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; exits with 3 when the address cannot be had, with 1 when the log is unreadable."""
     look = FirstLook(settings)
@@ -80,7 +88,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     signal.signal(signal.SIGTERM, end)  # uvicorn raises the signal again when it has shut down: this makes it exit 0
     signal.signal(signal.SIGINT, end)
     look.begin()
-    set_asyncio_executor(ThreadPoolExecutor(settings.pool_size, thread_name_prefix="reads"))
+    set_asyncio_executor(make_executor(settings.pool_size))
     budget = Budget(settings.memory // 2)  # the other half is for what becomes of the bodies: texts, statements
     resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"), budget)
     _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")

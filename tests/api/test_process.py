@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from api.process import make_executor
 from tests.conftest import StartHerald
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
@@ -25,6 +27,13 @@ def _run(*arguments: str, folder: Path, **settings: str) -> subprocess.Completed
     return subprocess.run(
         command, cwd=folder, env=herald_environment(settings), capture_output=True, text=True, check=False, timeout=30
     )
+
+
+def test_all_threads_that_read_are_there_from_the_start() -> None:
+    executor = make_executor(3)
+
+    assert len([one for one in threading.enumerate() if one.name.startswith("reads")]) == 3
+    executor.shutdown()
 
 
 def test_help_explains_itself(tmp_path: Path) -> None:
