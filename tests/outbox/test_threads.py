@@ -1,10 +1,14 @@
 """Whoever starts a thread learns that it cannot begin."""
 
+import re
 import threading
 
 import pytest
 
 from outbox import threads
+from tests.conftest import ROOT
+
+FOR_DEVELOPERS = ("outbox/up/", "pipeline/testing/")
 
 
 def lack_memory(_thread: threading.Thread) -> None:
@@ -31,3 +35,16 @@ def test_a_thread_begins_and_is_joined() -> None:
 
     assert done.is_set()
     assert not thread.is_alive()
+
+
+def test_what_runs_in_production_begins_no_thread_of_pythons_own() -> None:
+    files = [file for room in ("api", "outbox", "pipeline") for file in (ROOT / room).rglob("*.py")]
+    own = [
+        name
+        for name in (str(file.relative_to(ROOT)) for file in files)
+        if not name.startswith(FOR_DEVELOPERS)
+        and re.search(r"threading\.(Thread|Timer)\(\w", (ROOT / name).read_text())
+    ]
+
+    assert files
+    assert not own
