@@ -10,6 +10,7 @@ RUN --mount=type=cache,target=/var/cache/uv \
     uv sync --locked --no-dev --compile-bytecode --no-install-project
 COPY README.md LICENSE ./
 COPY alembic ./alembic
+COPY src ./src
 COPY api ./api
 COPY outbox ./outbox
 COPY pipeline ./pipeline

@@ -54,34 +54,34 @@ imports: $(STAMP) ## Check that imports point one way
 	$(BIN)/lint-imports
 
 quick: $(STAMP) ## Run the tests that need neither Java nor the whole system
-	$(BIN)/pytest -m "not kafka" --ignore tests/end_to_end --ignore tests/faults/test_kills.py --ignore tests/faults/test_outage.py
+	$(BIN)/pytest -m "not kafka" --ignore tests/proof/end_to_end --ignore tests/proof/faults/test_kills.py --ignore tests/proof/faults/test_outage.py
 
 end-to-end: $(STAMP) ## Run all processes together, on the embedded broker and on Apache Kafka
-	$(BIN)/pytest tests/end_to_end
+	$(BIN)/pytest tests/proof/end_to_end
 
 mechanisms: $(STAMP) ## Take each mechanism out of the code, one at a time, and show its tests failing
-	$(BIN)/python -m tests.mechanisms
+	$(BIN)/python -m tests.proof.mechanisms
 
 proof: $(STAMP) ## The long search for what breaks Herald, four hours on Apache Kafka; prints the reports of docs/proof.md
-	$(BIN)/python -m tests.faults kills --kills $(KILLS)
-	$(BIN)/python -m tests.faults points
-	$(BIN)/python -m tests.faults takeover
-	$(BIN)/python -m tests.faults outage --seconds $(OUTAGE)
-	$(BIN)/python -m tests.faults transaction --seconds $(TRANSACTION)
-	$(BIN)/python -m tests.faults convictions --seconds $(CONVICTIONS)
-	$(BIN)/python -m tests.faults records --records $(RECORDS)
-	$(BIN)/python -m tests.faults schema --seconds $(SCHEMA)
-	$(BIN)/python -m tests.faults requests --requests $(REQUESTS)
-	$(BIN)/python -m tests.faults rows --rows $(ROWS)
-	$(BIN)/python -m tests.faults fenced
-	$(BIN)/python -m tests.faults leaderless --seconds $(LEADERLESS) --rate 10
-	$(BIN)/python -m tests.faults leaderless --seconds $(LEADERLESS) --rate 1000
-	$(BIN)/python -m tests.faults large
-	$(BIN)/python -m tests.faults poolers --posts $(POSTS)
-	$(BIN)/python -m tests.faults two-heralds
-	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.faults table
-	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/end_to_end/test_killed_calls.py
-	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/model/test_model.py -k whatever
+	$(BIN)/python -m tests.proof.faults kills --kills $(KILLS)
+	$(BIN)/python -m tests.proof.faults points
+	$(BIN)/python -m tests.proof.faults takeover
+	$(BIN)/python -m tests.proof.faults outage --seconds $(OUTAGE)
+	$(BIN)/python -m tests.proof.faults transaction --seconds $(TRANSACTION)
+	$(BIN)/python -m tests.proof.faults convictions --seconds $(CONVICTIONS)
+	$(BIN)/python -m tests.proof.faults records --records $(RECORDS)
+	$(BIN)/python -m tests.proof.faults schema --seconds $(SCHEMA)
+	$(BIN)/python -m tests.proof.faults requests --requests $(REQUESTS)
+	$(BIN)/python -m tests.proof.faults rows --rows $(ROWS)
+	$(BIN)/python -m tests.proof.faults fenced
+	$(BIN)/python -m tests.proof.faults leaderless --seconds $(LEADERLESS) --rate 10
+	$(BIN)/python -m tests.proof.faults leaderless --seconds $(LEADERLESS) --rate 1000
+	$(BIN)/python -m tests.proof.faults large
+	$(BIN)/python -m tests.proof.faults poolers --posts $(POSTS)
+	$(BIN)/python -m tests.proof.faults two-heralds
+	FROZEN=90 GONE=180 REBALANCES=50 $(BIN)/python -m tests.proof.faults table
+	CALL_KILLS=$(CALL_KILLS) $(BIN)/pytest -rP tests/proof/end_to_end/test_killed_calls.py
+	SEED_BASE=random SEEDS=$(SEEDS) $(BIN)/pytest -rP tests/proof/model/test_model.py -k whatever
 
 bench: $(STAMP) ## Measure against bare clients; prints ratios
 	$(BIN)/python -m benchmarks

@@ -8,11 +8,11 @@ from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812 - 
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
-from outbox.advisory_locks import UPGRADE
-from outbox.database import connect_anywhere
-from outbox.fitness import FOR_MIGRATIONS, UnfitError
-from outbox.schema import PgSnapshot, Xid8, metadata
-from outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.fitness import FOR_MIGRATIONS, UnfitError
+from herald.outbox.postgres.locks import UPGRADE
+from herald.outbox.postgres.schema import PgSnapshot, Xid8, metadata
+from herald.outbox.settings import Settings, SettingsError, load_settings
 
 LOCK_TIMEOUT = "5s"  # a DDL that is blocked for longer gives up instead of queueing every later query behind it
 

@@ -1,1 +1,4 @@
-"""HTTP in: Litestar handlers that turn requests into commands and queries."""
+"""HTTP in: handlers that turn requests into commands and queries.
+
+`routes`, `shapes` and `http` are its rooms; `process` and `app` put them together.
+"""

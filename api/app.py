@@ -10,12 +10,13 @@ from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.response import Redirect
 
-from api import dead_letters, docs, health, messages, notifications, pauses, readers
-from api.documents import RawJson
-from api.problems import HANDLERS
-from api.readers import make_readers
-from api.readiness import Readiness
-from api.resources import STATE, Resources
+from herald.api.http import readers
+from herald.api.http.openapi import RawJson
+from herald.api.http.problems import HANDLERS
+from herald.api.http.readers import make_readers
+from herald.api.http.readiness import Readiness
+from herald.api.http.resources import STATE, Resources
+from herald.api.routes import dead_letters, docs, health, messages, notifications, pauses
 
 _NO_METHOD = "NONE"
 _INSTEAD = {"HEAD": "GET", "OPTIONS": _NO_METHOD}

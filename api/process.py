@@ -11,19 +11,19 @@ import rich_click as click
 import structlog
 from litestar.concurrency import set_asyncio_executor
 
-from api.app import make_app
-from api.budget import Budget
-from api.door import Door
-from api.limits import limits_of
-from api.resources import Resources
-from api.server import make_server
-from outbox.committer import Committer
-from outbox.database import make_engine
-from outbox.fitness import UnfitError
-from outbox.logs import configure_logs
-from outbox.settings import Settings, SettingsError, load_settings
-from outbox.startup import UnreadableLogError, wait_for_database
-from outbox.threads import Thread
+from herald.api.app import make_app
+from herald.api.http.budget import Budget
+from herald.api.http.door import Door
+from herald.api.http.limits import limits_of
+from herald.api.http.resources import Resources
+from herald.api.http.server import make_server
+from herald.outbox.acceptance.committer import Committer
+from herald.outbox.logs import configure_logs
+from herald.outbox.postgres.connections import make_engine
+from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.startup import UnreadableLogError, wait_for_database
+from herald.outbox.threads import Thread
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
 _log = structlog.get_logger()

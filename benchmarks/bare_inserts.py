@@ -9,7 +9,7 @@ import psycopg2
 from uuid_utils.compat import uuid7
 
 from benchmarks.letters import letters
-from outbox.settings import load_settings
+from herald.outbox.settings import load_settings
 
 WARM_UP = 1.0  # seconds that do not count
 INSERT = """

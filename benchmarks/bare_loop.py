@@ -7,10 +7,10 @@ import psycopg2
 from confluent_kafka import Consumer, Message
 from psycopg2.extensions import connection as Connection  # noqa: N812  a class with a lower-case name
 
-from outbox.claims import Record, claim
-from outbox.outcomes import Outcome, record_outcomes
-from outbox.registry import DEAD_LETTERS, TOPICS
-from outbox.settings import load_settings
+from herald.outbox.moves.claim import Record, claim
+from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.registry import DEAD_LETTERS, TOPICS
+from herald.outbox.settings import load_settings
 
 
 @click.command()

@@ -13,7 +13,7 @@ import httpx2
 from benchmarks.figures import Bound, Result, Slowdown, percentile
 from benchmarks.relay import TOPICS
 from benchmarks.stage import Stage
-from tests.end_to_end.destinations import WEBHOOKS, letter, policies
+from tests.proof.end_to_end.destinations import WEBHOOKS, letter, policies
 from tests.servers.eventually import eventually
 from tests.servers.http_server import HttpServer
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from benchmarks.figures import Delay, Result, Slowdown, percentile
 from benchmarks.stage import Stage
-from tests.end_to_end.storm import CALLERS, Storm
+from tests.proof.end_to_end.storm import CALLERS, Storm
 
 CONNECTIONS = 32  # of the other clients
 RATE = 100  # requests per second of the other clients where they are few

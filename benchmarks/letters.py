@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import msgspec
 import psycopg2
 
-from outbox.acceptance import accept, make_acceptance
-from outbox.notification import TOPIC
+from herald.outbox.message.notification import TOPIC
+from herald.outbox.moves.accept import accept, make_acceptance
 
 SIZE = 1000  # bytes of one notification's JSON, about
 USERS = 10_000

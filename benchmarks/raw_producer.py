@@ -7,8 +7,8 @@ from typing import Any
 import click
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-from outbox.relay.publisher import PRODUCER
-from outbox.settings import load_settings
+from herald.outbox.relay.publisher import PRODUCER
+from herald.outbox.settings import load_settings
 
 Record = tuple[bytes | None, bytes | None, Any]
 UNHURRIED = {"linger.ms": 5}  # librdkafka's default: it has no latency to keep low, and is faster with it than without

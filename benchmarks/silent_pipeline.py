@@ -1,8 +1,8 @@
 """`herald pipeline` as it is, but for a channel without output: its rival prints nothing either."""
 
-from outbox import registry
-from outbox.settings import Settings
-from pipeline.delivery import Delivery, Letter
+from herald.outbox import registry
+from herald.outbox.settings import Settings
+from herald.pipeline.channel import Delivery, Letter
 
 
 class Silence:
@@ -27,6 +27,6 @@ def make_channel(_settings: Settings) -> Silence:
 
 if __name__ == "__main__":
     registry.CHANNELS[registry.DEFAULT_CHANNEL] = "benchmarks.silent_pipeline"
-    from pipeline.process import command
+    from herald.pipeline.process import command
 
     command()

@@ -18,7 +18,7 @@ import psycopg2
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from outbox.registry import OWNER_TOPIC
+from herald.outbox.registry import OWNER_TOPIC
 from tests.conftest import migrate
 from tests.servers.apache_kafka import ApacheKafka, missing_programs
 from tests.servers.child import Child

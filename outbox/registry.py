@@ -5,21 +5,21 @@ the API only needs the names. `docs/topics.md` shows a third topic being added.
 """
 
 TOPICS = {
-    "notifications": "pipeline.topics.notifications",
-    "generic_topic": "pipeline.topics.generic_topic",
+    "notifications": "herald.pipeline.topics.notifications",
+    "generic_topic": "herald.pipeline.topics.generic_topic",
 }
 
 CHANNELS = {
-    "log": "pipeline.channels.log",
-    "webhook": "pipeline.channels.webhook",
-    "email": "pipeline.channels.email",
-    "apprise": "pipeline.channels.apprise",
+    "log": "herald.pipeline.channels.log",
+    "webhook": "herald.pipeline.channels.webhook.channel",
+    "email": "herald.pipeline.channels.email.channel",
+    "apprise": "herald.pipeline.channels.apprise",
 }
 
 # seconds between two runs, in the relay that leads; each module has `run(connection)`
 TASKS = {
-    "outbox.tasks.report_backlog": 300.0,
-    "outbox.tasks.remind_of_dead_letters": 900.0,
+    "herald.outbox.scheduler.tasks.report_backlog": 300.0,
+    "herald.outbox.scheduler.tasks.remind_of_dead_letters": 900.0,
 }
 
 DEFAULT_CHANNEL = "log"

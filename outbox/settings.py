@@ -8,7 +8,9 @@ from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 from pydantic import (
     AliasChoices,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
@@ -20,17 +22,44 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
 
-from outbox.channel_settings import ChannelPolicy, Route, Seconds
-from outbox.registry import CHANNELS, DEAD_LETTERS, OWNER_TOPIC, TOPICS
+from herald.outbox.registry import CHANNELS, DEAD_LETTERS, OWNER_TOPIC, TOPICS
 
 LOCAL_KAFKA = "localhost:9092"
 LONGEST_NAME = 249  # characters of a topic's name
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
 # separated by commas in the environment
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _split(value))]  # noqa: PLW0108 - defined below
+
+
+class ChannelPolicy(BaseModel):
+    """What one channel does differently; what is not set comes from the settings of the same name.
+
+    `unknown`: what becomes of an attempt whose outcome is not known: `retry` it with the same
+    idempotency key, do so `once` and hold the message then, or `hold` it at once until a person decides.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout: Seconds | None = Field(None, description="seconds one delivery may take")
+    concurrency: int | None = Field(None, ge=1, le=1000, description="deliveries at once over this channel")
+    destination_concurrency: int | None = Field(None, ge=1, le=1000, description="deliveries at once to one host")
+    retry_base: Seconds | None = None
+    retry_cap: Seconds | None = None
+    max_attempts: int | None = Field(None, ge=1, le=100)
+    unknown: Literal["retry", "once", "hold"] | None = None
+
+
+class Route(BaseModel):
+    """Where a message goes that does not say it itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channel: str = Field(min_length=1, max_length=255)
+    address: str | None = Field(None, min_length=1, max_length=2048)
 
 
 class SettingsError(Exception):
@@ -159,7 +188,7 @@ class Settings(BaseSettings):
 
     @property
     def instance(self) -> str:
-        """Which Herald this is, once the database has told; see outbox.instance.identified."""
+        """Which Herald this is, once the database has told; see herald.outbox.postgres.instance.identified."""
         return self._instance
 
     def of_instance(self, instance: str, *, group: str) -> "Settings":

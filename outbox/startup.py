@@ -14,11 +14,11 @@ import structlog
 import tenacity
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect, is_outage, is_shared, reason
-from outbox.fitness import UnfitError, pooler, read_facts, refuse_unfit
-from outbox.instance import adopt_settings, stay_home
-from outbox.settings import Settings
-from outbox.upcasting import known_schemas
+from herald.outbox.message.upcasting import known_schemas
+from herald.outbox.postgres.connections import connect, is_outage, is_shared, reason
+from herald.outbox.postgres.fitness import UnfitError, pooler, read_facts, refuse_unfit
+from herald.outbox.postgres.instance import adopt_settings, stay_home
+from herald.outbox.settings import Settings
 
 FIRST_WAIT = 0.25  # seconds
 LONGEST_WAIT = 30.0  # seconds

@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from outbox.threads import Thread
+from herald.outbox.threads import Thread
 
 LEAVE = 10.0  # seconds after SIGTERM, or after what is open has ended, until a process is ended hard
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -14,36 +14,36 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from outbox.asking import Asking
-from outbox.breakers import policy_of
-from outbox.database import connect_watched
-from outbox.descriptors import affordable
-from outbox.fitness import UnfitError
-from outbox.instance import identified
-from outbox.kafka import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
-from outbox.logs import configure_logs
-from outbox.owner import OwnedElsewhereError, refuse_others
-from outbox.registry import DEAD_LETTERS
-from outbox.settings import Settings, SettingsError, load_settings
-from outbox.startup import UnreadableLogError, wait_for_database, wait_until
-from outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
-from outbox.topic_names import TopicNames
-from outbox.topics import names, read_topic_ids
-from pipeline.application import make_application, quieten_quix, run_until
-from pipeline.connection import Connection, SilentKafkaError
-from pipeline.dead_letters import DeadLetters
-from pipeline.decoding import Decoder
-from pipeline.deliverer import Deliverer
-from pipeline.handlers import load_channels, load_topics
-from pipeline.health import Health
-from pipeline.intake import Intake
-from pipeline.ledger import Ledger
-from pipeline.routing import Router
-from pipeline.sink import DeliverySink
-from pipeline.topic import Topic
-from pipeline.topic_ids import TopicIds
-from pipeline.topic_watch import TopicWatch
-from pipeline.worker import Worker
+from herald.outbox.destination.descriptors import affordable
+from herald.outbox.kafka.asking import Asking
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
+from herald.outbox.kafka.owner import OwnedElsewhereError, refuse_others
+from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.kafka.topics import names, read_topic_ids
+from herald.outbox.logs import configure_logs
+from herald.outbox.moves.breakers import policy_of
+from herald.outbox.postgres.connections import connect_watched
+from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.postgres.instance import identified
+from herald.outbox.registry import DEAD_LETTERS
+from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.startup import UnreadableLogError, wait_for_database, wait_until
+from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
+from herald.pipeline.consume.application import make_application, quieten_quix, run_until
+from herald.pipeline.consume.connection import Connection, SilentKafkaError
+from herald.pipeline.consume.dead_letters import DeadLetters
+from herald.pipeline.consume.decoding import Decoder
+from herald.pipeline.consume.intake import Intake
+from herald.pipeline.consume.sink import DeliverySink
+from herald.pipeline.consume.topic_ids import TopicIds
+from herald.pipeline.consume.topic_watch import TopicWatch
+from herald.pipeline.deliver.attempting import Deliverer
+from herald.pipeline.deliver.failing import Health
+from herald.pipeline.deliver.routing import Router
+from herald.pipeline.load import load_channels, load_topics
+from herald.pipeline.topic import Topic
+from herald.pipeline.work.ledger import Ledger
+from herald.pipeline.work.worker import Worker
 
 CLOSE_MARGIN = 2.0  # seconds to record the outcome of a delivery that took all its time
 PATIENCE = 10.0  # seconds a checkpoint may wait for memory; Kafka waits 300 (max.poll.interval.ms)

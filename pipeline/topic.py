@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from outbox.dates import ANY_TIME, Dates
-from pipeline.delivery import Delivery
+from herald.outbox.message.dates import ANY_TIME, Dates
+from herald.pipeline.channel import Delivery
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -21,7 +21,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """What each module named in `outbox.registry.TOPICS` exposes as `topic`.
+    """What each module named in `herald.outbox.registry.TOPICS` exposes as `topic`.
 
     `data` is the type that msgspec decodes a message into, usually a Struct. `handle(data, delivery)`
     delivers; it runs in one of many threads, messages of one key one after the other. A topic with

@@ -6,7 +6,8 @@ its own, run before the release that writes it:
     op.execute("SELECT outbox_allow_event('message.carried', 1, '0.1.0')")  # since which release it can be read
     with op.get_context().autocommit_block(): op.execute(VALIDATE)  # as below
 
-and its struct in outbox/events.py, its upcaster in outbox/upcasting.py, its literal in tests/outbox/literals/.
+and its struct in outbox/message/events.py, its upcaster in outbox/message/upcasting.py, its literal in
+tests/outbox/message/literals/.
 
 The constraint is added NOT VALID, which takes a lock for a moment only, and validated in a transaction of its own,
 which reads the whole log but lets everybody write meanwhile. What is interrupted in between is simply run again.

@@ -11,7 +11,7 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-# Since a person last decided to try again, as outbox/message.py counts.
+# Since a person last decided to try again, as outbox/message/state.py counts.
 COUNT = """
 UPDATE messages AS m SET unknowns = counted.number
 FROM (

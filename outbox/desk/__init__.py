@@ -1,5 +1,5 @@
 """The dead-letter desk: what was given up, or whose outcome nobody knows, and what a person decides about it.
 
-On the desk is what is `dead` or `unknown`. A person looks at it by error, requeues it as it is or edited,
-one or many, or discards it with a reason. Every decision is an event in the log.
+On the desk is what is `dead` or `unknown`: looked at by error, requeued as it is or edited, one or many, or discarded
+with a reason. Begin with `looking` and `jobs`; `aside`, the rows of the log that were set aside, may wait.
 """

@@ -10,8 +10,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from psycopg2.extras import RealDictCursor
 
-from outbox.database import reason
-from outbox.scheduler.requests import Choice, request_again
+from herald.outbox.moves.request_again import Choice, request_again
+from herald.outbox.postgres.connections import reason
 
 SHOWN = 2_000  # characters of a column
 

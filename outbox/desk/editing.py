@@ -2,10 +2,10 @@
 
 import msgspec
 
-from outbox.addresses import TargetError, check_target
-from outbox.notification import MAX_NAME, TOPIC, Notification
-from outbox.payload import PayloadError, check_json
-from outbox.settings import Settings
+from herald.outbox.destination.check import TargetError, check_target
+from herald.outbox.message.notification import MAX_NAME, TOPIC, Notification
+from herald.outbox.message.payload import PayloadError, check_json
+from herald.outbox.settings import Settings
 
 _decoder = msgspec.json.Decoder(Notification)
 

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from outbox.dates import in_utc
-from outbox.notification import Date, Name
+from herald.outbox.message.dates import in_utc
+from herald.outbox.message.notification import Date, Name
 
 ON_DESK = "m.status IN ('dead', 'unknown')"
 

@@ -17,11 +17,11 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extras import RealDictCursor
 from uuid_utils.compat import uuid7
 
-from outbox.conviction import narrow, text_of
-from outbox.desk.deciding import choose, requeue
-from outbox.desk.filters import Filter
-from outbox.desk.looking import count_dead_letters
-from outbox.scheduler.around import write_probe
+from herald.outbox.desk.filters import Filter
+from herald.outbox.desk.looking import choose, count_dead_letters
+from herald.outbox.moves.around import write_probe
+from herald.outbox.moves.decide import requeue
+from herald.outbox.postgres.conviction import narrow, text_of
 
 MOST_IN_A_STEP = 1_000  # messages
 CATCH_UP = 2.0  # seconds of its rate that a job makes up for after a pause

@@ -9,11 +9,12 @@ import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from psycopg2.extras import RealDictCursor
 
-from outbox.desk.filters import CHANNEL, ERROR, Filter
-from outbox.message import Status
-from outbox.paging import PIECE, bounded
+from herald.outbox.desk.filters import CHANNEL, ERROR, Filter
+from herald.outbox.message.state import Status
+from herald.outbox.postgres.paging import PIECE, bounded
 
 EVERYTHING = Filter()
+BEFORE_ALL = UUID(int=0)
 MOST_GROUPS = 200  # in one answer, the largest first
 
 
@@ -100,6 +101,19 @@ def count_dead_letters(connection: Connection, chosen: Filter) -> int:
     """How many fit."""
     ((row),) = _fetch(connection, f"SELECT count(*) FROM messages AS m WHERE {chosen.condition}", chosen.values)
     return int(row["count"])
+
+
+def choose(
+    connection: Connection, chosen: Filter, *, limit: int, before: str = "infinity", after: UUID = BEFORE_ALL
+) -> list[UUID]:
+    """At most `limit` that fit and came onto the desk before that date, the oldest message first, those `after` one."""
+    query = (
+        f"SELECT m.id::text FROM messages AS m WHERE {chosen.condition} AND m.updated_at <= %(before)s::timestamptz"
+        " AND m.id > %(after)s::uuid ORDER BY m.id LIMIT %(limit)s"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query, {**chosen.values, "limit": limit, "before": before, "after": str(after)})
+        return [UUID(message) for (message,) in cursor]
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:

@@ -18,18 +18,18 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, TopicMetadata
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.kafka import ANSWER_TIMEOUT, abandon, is_silence, make_admin
-from outbox.relay.cursor import LostLeadError
-from outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
-from outbox.relay.judging import Judge
-from outbox.relay.publisher import Publisher
-from outbox.relay.reader import Limits, Page
-from outbox.relay.reading import read_next
-from outbox.relay.session import open_session, speak
-from outbox.relay.settling import settle_page
-from outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, release, save_withheld
-from outbox.settings import Settings
-from outbox.threads import Thread
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, abandon, is_silence, make_admin
+from herald.outbox.relay.cursor import LostLeadError
+from herald.outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
+from herald.outbox.relay.judging import Judge
+from herald.outbox.relay.publisher import Publisher
+from herald.outbox.relay.reader import Limits, Page
+from herald.outbox.relay.reading import read_next
+from herald.outbox.relay.session import open_session, speak
+from herald.outbox.relay.settling import settle_page
+from herald.outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, release, save_withheld
+from herald.outbox.settings import Settings
+from herald.outbox.threads import Thread
 
 LOOK = 1.0  # seconds between two looks whether Kafka takes a part again
 TRIED = 5.0  # seconds after which a part that Kafka did not take is tried again

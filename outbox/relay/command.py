@@ -8,16 +8,16 @@ import psycopg2
 import rich_click as click
 from confluent_kafka import KafkaException
 
-from outbox.database import connect
-from outbox.fitness import UnfitError
-from outbox.instance import identified
-from outbox.kafka import explanation, make_admin
-from outbox.logs import configure_logs
-from outbox.owner import OwnedElsewhereError, take_over
-from outbox.relay.process import run
-from outbox.relay.rebase import rebase
-from outbox.settings import Settings, SettingsError, load_settings
-from outbox.stopping import LEAVE, leave, stop_on_signals
+from herald.outbox.kafka.clients import explanation, make_admin
+from herald.outbox.kafka.owner import OwnedElsewhereError, take_over
+from herald.outbox.logs import configure_logs
+from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.postgres.instance import identified
+from herald.outbox.relay.process import run
+from herald.outbox.relay.rebase import rebase
+from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.stopping import LEAVE, leave, stop_on_signals
 
 
 @click.command("relay")

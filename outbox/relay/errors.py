@@ -2,7 +2,7 @@
 
 from confluent_kafka import KafkaError
 
-from outbox.relay.withheld import Part
+from herald.outbox.relay.withheld import Part
 
 # What Kafka will refuse again at every try. Everything else is repeated: a right that is missing is no record's fault.
 REFUSED_FOR_GOOD = frozenset(

@@ -4,9 +4,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
-from outbox.relay.cursor import Cursor
-from outbox.relay.reader import Page, Row
-from outbox.relay.withheld import Part
+from herald.outbox.relay.cursor import Cursor
+from herald.outbox.relay.reader import Page, Row
+from herald.outbox.relay.withheld import Part
 
 NOTHING: Mapping[Part, int] = {}
 

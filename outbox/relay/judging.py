@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Literal
 
-from outbox.conviction import Convictions
+from herald.outbox.postgres.conviction import Convictions
 
 Sentence = Literal["ends", "set aside", "waits"]
 SCOUT = 60.0  # seconds for which a topic takes nothing, until one row of it is set aside; and between two such rows

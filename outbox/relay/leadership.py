@@ -11,16 +11,16 @@ import structlog
 from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.kafka import ANSWER_TIMEOUT, ask_anew
-from outbox.relay.catching_up import CatchingUp
-from outbox.relay.cursor import Cursor
-from outbox.relay.errors import PublishError, WithheldError
-from outbox.relay.judging import Judge
-from outbox.relay.publisher import Publisher
-from outbox.relay.reader import Limits
-from outbox.relay.term import PAGES_AHEAD, Term
-from outbox.relay.withheld import Withheld, find_shrunk, load_withheld, whole_topics, withhold
-from outbox.settings import Settings
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, ask_anew
+from herald.outbox.relay.catching_up import CatchingUp
+from herald.outbox.relay.cursor import Cursor
+from herald.outbox.relay.errors import PublishError, WithheldError
+from herald.outbox.relay.judging import Judge
+from herald.outbox.relay.publisher import Publisher
+from herald.outbox.relay.reader import Limits
+from herald.outbox.relay.term import PAGES_AHEAD, Term
+from herald.outbox.relay.withheld import Withheld, find_shrunk, load_withheld, whole_topics, withhold
+from herald.outbox.settings import Settings
 
 MEMORY_OF_A_PAGE = 4 * PAGES_AHEAD  # a part of HERALD_MEMORY: all pages that are ahead or in flight have a quarter
 

@@ -1,4 +1,13 @@
-"""`herald relay`: leads or stands by, term after term, until it is told to stop."""
+"""`herald relay`: leads or stands by, term after term, until it is told to stop.
+
+One relay is active, any number stand by. The active one holds a session advisory lock; lock,
+snapshots, reads and the cursor's saves happen in that one session, so losing the session loses
+all of them together, and the next term begins at the stored cursor.
+
+A page is a part of the difference between two snapshots, in the order of positions. It is settled
+when Kafka has acknowledged every record in it, or refused one for good; the cursor advances over
+settled pages only, in order. What a crash repeats is dropped by the claim.
+"""
 
 import threading
 import time
@@ -10,25 +19,31 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.asking import Asking
-from outbox.crash_points import reach
-from outbox.fitness import UnfitError
-from outbox.instance import identified, note_timeline
-from outbox.kafka import ANSWER_TIMEOUT, abandon, explanation, make_admin, warn_if_not_configured
-from outbox.owner import OwnedElsewhereError, claim
-from outbox.relay import cursor as cursors
-from outbox.relay import session as sessions
-from outbox.relay.cursor import Cursor, CursorError, LostLeadError
-from outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
-from outbox.relay.judging import Judge
-from outbox.relay.leadership import Leadership
-from outbox.relay.term import DEAF_POLL, POLL
-from outbox.scheduler.retention import CLOSE_BOOKS, Retention
-from outbox.scheduler.schedule import Duty, Scheduler, make_duties, make_kafka_duties, running
-from outbox.scheduler.tasks import load_tasks
-from outbox.settings import Settings
-from outbox.startup import UnreadableLogError, wait_for_database
-from outbox.topics import make_topics, read_cluster_id
+from herald.outbox.crash_points import reach
+from herald.outbox.kafka.asking import Asking
+from herald.outbox.kafka.clients import (
+    ANSWER_TIMEOUT,
+    abandon,
+    explanation,
+    make_admin,
+    warn_if_not_configured,
+)
+from herald.outbox.kafka.owner import OwnedElsewhereError, claim
+from herald.outbox.kafka.topics import make_topics, read_cluster_id
+from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.postgres.instance import identified, note_timeline
+from herald.outbox.relay import cursor as cursors
+from herald.outbox.relay import session as sessions
+from herald.outbox.relay.cursor import Cursor, CursorError, LostLeadError
+from herald.outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
+from herald.outbox.relay.judging import Judge
+from herald.outbox.relay.leadership import Leadership
+from herald.outbox.relay.term import DEAF_POLL, POLL
+from herald.outbox.scheduler.registered_tasks import load_tasks
+from herald.outbox.scheduler.retention import CLOSE_BOOKS, Retention
+from herald.outbox.scheduler.schedule import Duty, Scheduler, make_duties, make_kafka_duties, running
+from herald.outbox.settings import Settings
+from herald.outbox.startup import UnreadableLogError, wait_for_database
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
 PAUSE = 1.0  # seconds after a term that failed

@@ -11,10 +11,11 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import TopicMetadata
 
-from outbox.conviction import convicts_nobody
-from outbox.kafka import abandon, librdkafka
-from outbox.partitioner import partition_of
-from outbox.relay.errors import (
+from herald.outbox.kafka.clients import abandon, librdkafka
+from herald.outbox.kafka.partitioner import partition_of
+from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.postgres.conviction import convicts_nobody
+from herald.outbox.relay.errors import (
     NO_TOPIC_NOW,
     REFUSED_AS_BATCH,
     REFUSED_FOR_GOOD,
@@ -24,15 +25,14 @@ from outbox.relay.errors import (
     SilentKafkaError,
     WithheldError,
 )
-from outbox.relay.in_flight import NOTHING, InFlight
-from outbox.relay.judging import Judge
-from outbox.relay.reader import Page, Row
-from outbox.relay.records import make_headers
-from outbox.relay.sieve import ANYWHERE, Sieve
-from outbox.relay.unpublishable import why_unpublishable
-from outbox.relay.withheld import WHOLE, Part, Withheld, find_unavailable
-from outbox.settings import Settings
-from outbox.topic_names import TopicNames
+from herald.outbox.relay.in_flight import NOTHING, InFlight
+from herald.outbox.relay.judging import Judge
+from herald.outbox.relay.reader import Page, Row
+from herald.outbox.relay.records import make_headers
+from herald.outbox.relay.sieve import ANYWHERE, Sieve
+from herald.outbox.relay.unpublishable import why_unpublishable
+from herald.outbox.relay.withheld import WHOLE, Part, Withheld, find_unavailable
+from herald.outbox.settings import Settings
 
 FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer

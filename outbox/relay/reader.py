@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.relay.cursor import Cursor
+from herald.outbox.relay.cursor import Cursor
 
 # stream_id, version, type, topic, key, payload, recorded_at, request, traceparent, position
 Row = tuple[str, int, str, str, str | None, str, str, str | None, str | None, int]

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.conviction import is_away, text_of
-from outbox.relay.cursor import Cursor
-from outbox.relay.judging import Judge
-from outbox.relay.reader import Limits, Page, read_page
-from outbox.relay.unreadable import read_around
+from herald.outbox.postgres.conviction import is_away, text_of
+from herald.outbox.relay.cursor import Cursor
+from herald.outbox.relay.judging import Judge
+from herald.outbox.relay.reader import Limits, Page, read_page
+from herald.outbox.relay.unreadable import read_around
 
 _log = structlog.get_logger()
 

@@ -4,17 +4,17 @@ import contextlib
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect_anywhere
-from outbox.fitness import SERVER
-from outbox.instance import read_instance, take_place
-from outbox.kafka import make_admin
-from outbox.pauses import ALL, pause
-from outbox.relay.cursor import NAME, leap
-from outbox.relay.session import LEADER
-from outbox.scheduler.requests import WAITED_FOR, Choice, pending_that, request_again
-from outbox.settings import Settings
-from outbox.startup import check_migrated
-from outbox.topics import read_cluster_id
+from herald.outbox.kafka.clients import make_admin
+from herald.outbox.kafka.topics import read_cluster_id
+from herald.outbox.moves.pauses import ALL, pause
+from herald.outbox.moves.request_again import WAITED_FOR, Choice, pending_that, request_again
+from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.fitness import SERVER
+from herald.outbox.postgres.instance import read_instance, take_place
+from herald.outbox.relay.cursor import NAME, leap
+from herald.outbox.relay.session import LEADER
+from herald.outbox.settings import Settings
+from herald.outbox.startup import check_migrated
 
 PAUSED = "a copy: what the original has under way is pending here, too"
 BATCH = 5_000  # messages requested again in one statement

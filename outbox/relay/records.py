@@ -7,7 +7,7 @@ the request that a claim must match.
 
 from collections.abc import Callable
 
-from outbox.relay.reader import Row
+from herald.outbox.relay.reader import Row
 
 Headers = list[tuple[str, str | bytes]]
 _VERSION = ("ce_specversion", "1.0")

@@ -2,40 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
-import msgspec
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.conviction import insist, narrow
-from outbox.events import Requested
-from outbox.relay.reader import Row
-from outbox.relay.set_aside import Aside, set_aside
-from outbox.relay.unpublishable import is_request
+from herald.outbox.message.events import Requested
+from herald.outbox.moves.reject import Rejection, reject
+from herald.outbox.postgres.conviction import insist, narrow
+from herald.outbox.relay.reader import Row
+from herald.outbox.relay.set_aside import Aside, set_aside
+from herald.outbox.relay.unpublishable import is_request
 
 Refused = tuple[Row, str]  # and why
 _log = structlog.get_logger()
-_REJECT = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-refused AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, version integer, request integer, reason text)
-),
-locked AS MATERIALIZED (
-    SELECT m.id, r.reason
-    FROM refused AS r JOIN messages AS m ON m.id = r.id
-    WHERE m.status = 'pending' AND m.request = r.request AND r.version <= m.version
-    ORDER BY m.id
-    FOR NO KEY UPDATE OF m
-),
-moved AS (
-    UPDATE messages AS m
-    SET status = 'dead', version = m.version + 1, reason = l.reason, due_at = NULL, updated_at = clock.at
-    FROM locked AS l, clock
-    WHERE m.id = l.id
-    RETURNING m.id, m.version, m.reason, m.updated_at
-)
-INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-SELECT id, version, 'message.rejected', jsonb_build_object('reason', reason), updated_at FROM moved
-"""
 
 
 # A message knows every version up to its own: what stands beyond was written by somebody else.
@@ -68,15 +46,15 @@ def _asks(row: Row) -> bool:
 def _reject_all(connection: Connection, requests: list[Refused], pause: Callable[[float], object]) -> list[Aside]:
     """Those that cannot be recorded, and those that no message has made."""
 
-    def reject(some: Sequence[Refused]) -> None:
-        _reject(connection, some)
+    def act(some: Sequence[Refused]) -> None:
+        reject(connection, [_rejection(one) for one in some])
 
     def probe() -> None:
-        _reject(connection, [])
+        reject(connection, [])
 
-    found = narrow(requests, reject, probe)
+    found = narrow(requests, act, probe)
     if found.excused:
-        found = insist(found, reject, probe, pause)
+        found = insist(found, act, probe, pause)
     with connection.cursor() as cursor:
         cursor.execute(_FOREIGN, ([row[0] for row, _ in requests], [row[1] for row, _ in requests]))
         foreign = set(cursor)
@@ -84,18 +62,9 @@ def _reject_all(connection: Connection, requests: list[Refused], pause: Callable
     return nobodys + [_aside(one.item, one.error) for one in found.convicted if one.item[0][:2] not in foreign]
 
 
-def _reject(connection: Connection, some: Sequence[Refused]) -> None:
-    requests = [
-        {
-            "id": row[0],
-            "version": row[1],
-            "request": int(row[7] or 0),
-            "reason": f"Kafka refused the record: {reason}",
-        }
-        for row, reason in some
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(_REJECT, (msgspec.json.encode(requests).decode(),))
+def _rejection(one: Refused) -> Rejection:
+    row, reason = one
+    return Rejection(row[0], row[1], int(row[7] or 0), f"Kafka refused the record: {reason}")
 
 
 def _aside(one: Refused, error: Exception | str) -> Aside:

@@ -13,11 +13,11 @@ import psycopg2
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect_watched
-from outbox.fitness import UnfitError
-from outbox.notifier import CHANNEL
-from outbox.relay.reader import PLAN
-from outbox.settings import Settings
+from herald.outbox.postgres.connections import connect_watched
+from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.relay.reader import PLAN
+from herald.outbox.settings import Settings
 
 LEADER = 4_840_212  # advisory lock
 SILENCE = "9s"  # until the server takes the lock from a session that says nothing

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.conviction import text_of
+from herald.outbox.postgres.conviction import text_of
 
 Reason = Literal["unreadable", "unpublishable", "refused"]
 MOST_TEXT = 1_000  # characters of an error that are kept

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.relay.in_flight import InFlight
-from outbox.relay.refusals import record_refusals
-from outbox.relay.set_aside import Aside, set_aside
+from herald.outbox.relay.in_flight import InFlight
+from herald.outbox.relay.refusals import record_refusals
+from herald.outbox.relay.set_aside import Aside, set_aside
 
 
 def settle_page(connection: Connection, page: InFlight, pause: Callable[[float], object]) -> None:

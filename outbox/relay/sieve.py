@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from outbox.partitioner import partition_of
-from outbox.relay.reader import Row
-from outbox.relay.withheld import WHOLE, Part, Withheld
+from herald.outbox.kafka.partitioner import partition_of
+from herald.outbox.relay.reader import Row
+from herald.outbox.relay.withheld import WHOLE, Part, Withheld
 
 ANYWHERE = -1  # the producer chooses the partition by the key
 Sent = list[tuple[Row, int]]

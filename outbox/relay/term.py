@@ -13,19 +13,19 @@ from collections import Counter
 import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.crash_points import reach
-from outbox.relay import cursor as cursors
-from outbox.relay.cursor import Cursor
-from outbox.relay.errors import SilentKafkaError
-from outbox.relay.in_flight import InFlight
-from outbox.relay.judging import Judge
-from outbox.relay.publisher import Publisher
-from outbox.relay.reader import Limits, Page, with_epoch
-from outbox.relay.reading import read_next
-from outbox.relay.session import speak, wait_for_news
-from outbox.relay.settling import settle_page
-from outbox.relay.withheld import Part, count_waiting
-from outbox.threads import Thread
+from herald.outbox.crash_points import reach
+from herald.outbox.relay import cursor as cursors
+from herald.outbox.relay.cursor import Cursor
+from herald.outbox.relay.errors import SilentKafkaError
+from herald.outbox.relay.in_flight import InFlight
+from herald.outbox.relay.judging import Judge
+from herald.outbox.relay.publisher import Publisher
+from herald.outbox.relay.reader import Limits, Page, with_epoch
+from herald.outbox.relay.reading import read_next
+from herald.outbox.relay.session import speak, wait_for_news
+from herald.outbox.relay.settling import settle_page
+from herald.outbox.relay.withheld import Part, count_waiting
+from herald.outbox.threads import Thread
 
 PAGES_AHEAD = 8  # read or in flight at once: one page at a time reaches 83 % of the throughput
 SLOW = 0.2  # seconds in flight after which a page is stuck

@@ -3,8 +3,8 @@
 import re
 from functools import lru_cache
 
-from outbox.events import Requested
-from outbox.relay.reader import Row
+from herald.outbox.message.events import Requested
+from herald.outbox.relay.reader import Row
 
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")  # https://kafka.apache.org/documentation/#topicconfigs
 _MOST_REQUESTS = 2**31 - 1  # `messages.request` is an integer

@@ -5,10 +5,18 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.conviction import Convictions, Narrowed, Suspect, convicts_nobody, insist, is_away, narrow
-from outbox.relay.cursor import Cursor
-from outbox.relay.reader import Limits, Page, Place, list_page, read_places, split_large
-from outbox.relay.set_aside import Aside, set_aside
+from herald.outbox.postgres.conviction import (
+    Convictions,
+    Narrowed,
+    Suspect,
+    convicts_nobody,
+    insist,
+    is_away,
+    narrow,
+)
+from herald.outbox.relay.cursor import Cursor
+from herald.outbox.relay.reader import Limits, Page, Place, list_page, read_places, split_large
+from herald.outbox.relay.set_aside import Aside, set_aside
 
 Sized = tuple[Any, ...]  # a row behind its size
 Found = Narrowed[Place, list[Sized]]

@@ -12,9 +12,9 @@ import structlog
 from confluent_kafka.admin import TopicMetadata
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.partitioner import partition_of
-from outbox.relay.cursor import NAME, Cursor, LostLeadError
-from outbox.relay.reader import Row
+from herald.outbox.kafka.partitioner import partition_of
+from herald.outbox.relay.cursor import NAME, Cursor, LostLeadError
+from herald.outbox.relay.reader import Row
 
 WHOLE = -1  # every partition of a topic
 _log = structlog.get_logger()

@@ -8,10 +8,10 @@ itself: one that is idle, without a leader or not told holds up nobody else's se
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from outbox.offsets import Offsets
-from outbox.partitioner import partition_of
-from outbox.scheduler.widths import Widths
-from outbox.snapshot import NOTHING, Snapshot
+from herald.outbox.kafka.offsets import Offsets
+from herald.outbox.kafka.partitioner import partition_of
+from herald.outbox.postgres.snapshot import NOTHING, Snapshot
+from herald.outbox.scheduler.widths import Widths
 
 
 class Page(NamedTuple):

@@ -9,11 +9,11 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.breakers import RAMP_SECONDS
-from outbox.message import DELAYED
-from outbox.pauses import IS_PAUSED
-from outbox.scheduler.requests import Choice, request_again
-from outbox.settings import Settings
+from herald.outbox.message.state import DELAYED
+from herald.outbox.moves.breakers import RAMP_SECONDS
+from herald.outbox.moves.pauses import IS_PAUSED
+from herald.outbox.moves.request_again import Choice, request_again
+from herald.outbox.settings import Settings
 
 BATCH = 1_000  # messages requested in one statement
 MOST = 10  # statements in a row; then the other duties have their turn

@@ -12,10 +12,10 @@ from time import monotonic
 
 from confluent_kafka import Consumer, KafkaError, Message
 
-from outbox.kafka import abandon, librdkafka
-from outbox.offsets import Offsets
-from outbox.settings import Settings
-from outbox.topic_names import TopicNames
+from herald.outbox.kafka.clients import abandon, librdkafka
+from herald.outbox.kafka.offsets import Offsets
+from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.settings import Settings
 
 PATIENCE = 5.0  # seconds for all of a look; what has not answered by then is asked at the next one
 POLL = 0.2  # seconds

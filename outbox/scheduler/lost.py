@@ -12,15 +12,15 @@ import structlog
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.kafka import ANSWER_TIMEOUT
-from outbox.offsets import partitions_of, read_committed_told, read_ends_told, read_first_told
-from outbox.registry import TOPICS
-from outbox.scheduler.behind import Behind, Page, Standing, standing_of
-from outbox.scheduler.gaps import Gaps, Place
-from outbox.scheduler.pages import forget_pages, load_pages
-from outbox.scheduler.requests import NOT_ASIDE, Choice, request_again
-from outbox.scheduler.widths import Widths, follow, read_widths, widths_of
-from outbox.settings import Settings
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT
+from herald.outbox.kafka.offsets import partitions_of, read_committed_told, read_ends_told, read_first_told
+from herald.outbox.moves.request_again import NOT_ASIDE, Choice, request_again
+from herald.outbox.registry import TOPICS
+from herald.outbox.scheduler.behind import Behind, Page, Standing, standing_of
+from herald.outbox.scheduler.gaps import Gaps, Place
+from herald.outbox.scheduler.pages import forget_pages, load_pages
+from herald.outbox.scheduler.widths import Widths, follow, read_widths, widths_of
+from herald.outbox.settings import Settings
 
 BATCH = 1_000  # pending messages looked at, and requested again, in one statement
 MOST = 100_000  # pending messages looked at in one sweep; the next one goes on behind them

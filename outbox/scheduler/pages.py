@@ -9,11 +9,11 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.kafka import ANSWER_TIMEOUT
-from outbox.offsets import Offsets, partitions_of, read_ends_told
-from outbox.registry import TOPICS
-from outbox.scheduler.behind import Page
-from outbox.scheduler.widths import Widths, follow, read_widths, save_widths, widths_of
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT
+from herald.outbox.kafka.offsets import Offsets, partitions_of, read_ends_told
+from herald.outbox.registry import TOPICS
+from herald.outbox.scheduler.behind import Page
+from herald.outbox.scheduler.widths import Widths, follow, read_widths, save_widths, widths_of
 
 LOOK_AGAIN = 10.0  # seconds after which a page that lacked nothing is compared with the partitions there are now
 MOST_PAGES = 256  # more are thinned out: then what was lost is found up to some pages later

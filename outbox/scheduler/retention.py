@@ -14,8 +14,8 @@ import structlog
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.advisory_locks import BOOKS, try_lock, unlock
-from outbox.database import is_outage, read_clock
+from herald.outbox.postgres.connections import is_outage, read_clock
+from herald.outbox.postgres.locks import BOOKS, try_lock, unlock
 
 CLOSE_BOOKS = 10.0  # seconds between two turns
 SPELL = 2.0  # seconds of copying in one turn: a relay that is told to stop waits for it

@@ -12,21 +12,21 @@ import structlog
 from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.asking import Asking
-from outbox.crash_points import reach
-from outbox.database import connect_watched, read_clock
-from outbox.notifier import CHANNEL
-from outbox.scheduler.deleted import watch_topics
-from outbox.scheduler.due import request_due
-from outbox.scheduler.expiry import expire
-from outbox.scheduler.keys import EMPTY_KEYS, empty_expired_keys
-from outbox.scheduler.leases import settle_leases
-from outbox.scheduler.lost import Sweep
-from outbox.scheduler.pages import Pages
-from outbox.scheduler.partitions import make_partitions
-from outbox.scheduler.requeues import requeue_step
-from outbox.settings import Settings
-from outbox.threads import Thread
+from herald.outbox.acceptance.expired_keys import EMPTY_KEYS, empty_expired_keys
+from herald.outbox.crash_points import reach
+from herald.outbox.kafka.asking import Asking
+from herald.outbox.moves.expire import expire
+from herald.outbox.moves.settle import settle_leases
+from herald.outbox.postgres.connections import connect_watched, read_clock
+from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.scheduler.deleted import watch_topics
+from herald.outbox.scheduler.due import request_due
+from herald.outbox.scheduler.lost import Sweep
+from herald.outbox.scheduler.pages import Pages
+from herald.outbox.scheduler.partitions import make_partitions
+from herald.outbox.scheduler.requeue import requeue_step
+from herald.outbox.settings import Settings
+from herald.outbox.threads import Thread
 
 STOP_TIMEOUT = 3.0  # seconds
 TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond

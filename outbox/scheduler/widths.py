@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.snapshot import Snapshot
+from herald.outbox.postgres.snapshot import Snapshot
 
 KNOWN_WITHIN = 30.0  # seconds in which every producer has learnt of new partitions: it asks every 10
 

@@ -1,1 +1,4 @@
-"""`herald up`: every process of Herald on one machine, on embedded servers where none are named."""
+"""`herald up`: every process of Herald on one machine, on embedded servers where none are named.
+
+All of it may wait; begin with `start`, then `supervisor`, `servers`, `demo`.
+"""

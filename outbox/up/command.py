@@ -6,17 +6,17 @@ from threading import Event, Thread
 import rich_click as click
 from pydantic import ValidationError
 
-from outbox.up.data_folder import InUseError, held, make_data_folder
-from outbox.up.environment import Given
-from outbox.up.placement import PlacementError
-from outbox.up.port import base_url, require_free
-from outbox.up.postgres import PostgresError
-from outbox.up.signals import Signals, StopRequested
-from outbox.up.start import REPORT, Start, StartError
-from outbox.up.supervisor import Supervisor
-from outbox.up.terminal import Terminal
-from outbox.up.visitor import visit
-from outbox.up.wheels import NotInstalledError
+from herald.outbox.up.demo.visitor import visit
+from herald.outbox.up.environment import Given
+from herald.outbox.up.servers.data_folder import InUseError, held, make_data_folder
+from herald.outbox.up.servers.placement import PlacementError
+from herald.outbox.up.servers.port import base_url, require_free
+from herald.outbox.up.servers.postgres import PostgresError
+from herald.outbox.up.servers.wheels import NotInstalledError
+from herald.outbox.up.start import REPORT, Start, StartError
+from herald.outbox.up.supervisor.signals import Signals, StopRequested
+from herald.outbox.up.supervisor.supervise import Supervisor
+from herald.outbox.up.supervisor.terminal import Terminal
 
 EXPECTED = (InUseError, NotInstalledError, PlacementError, PostgresError, StartError, OSError)
 KILLED = 130  # the exit code of a program that ended by Ctrl-C

@@ -7,13 +7,13 @@ from pathlib import Path
 from shutil import which
 from time import monotonic
 
-from outbox.up import broker, postgres
-from outbox.up.child import Child, Role
-from outbox.up.environment import Given, child_environment, for_libpq, shell_file, write_private
-from outbox.up.signals import Signals
-from outbox.up.supervisor import LAST_LINES, Member, Supervisor, describe
-from outbox.up.terminal import Terminal
-from outbox.up.wheels import postgres_programs
+from herald.outbox.up.environment import Given, child_environment, for_libpq, shell_file, write_private
+from herald.outbox.up.servers import broker, postgres
+from herald.outbox.up.servers.wheels import postgres_programs
+from herald.outbox.up.supervisor.child import Child, Role
+from herald.outbox.up.supervisor.signals import Signals
+from herald.outbox.up.supervisor.supervise import LAST_LINES, Member, Supervisor, describe
+from herald.outbox.up.supervisor.terminal import Terminal
 
 REPORT = "troubled"  # the file below DATA that names processes which keep ending
 START_TIMEOUT = 60.0  # seconds a server may take to answer; recovery after a crash is part of it
@@ -117,5 +117,5 @@ class Start:
 
 def herald(name: str, env: Mapping[str, str]) -> Role:
     """Describe one process of Herald."""
-    command = [sys.executable, "-m", "outbox.cli", name]
+    command = [sys.executable, "-P", "-m", "herald.outbox.cli", name]
     return Role(name=name, command=command, env=env, stop_by=STOP_BY[name], ready=READY.get(name, frozenset()))

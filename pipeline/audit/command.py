@@ -14,25 +14,25 @@ from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from rich.console import Console
 
-from outbox.adoption import is_known, read_reach
-from outbox.audit.findings import is_wrong
-from outbox.audit.ledger import LedgerError
-from outbox.audit.looking import rows
-from outbox.audit.order import audit
-from outbox.audit.repair import plan, repair
-from outbox.audit.report import Audit, machine_form, table
-from outbox.audit.scope import STATEMENT_TIMEOUT, Scope
-from outbox.database import connect
-from outbox.date_option import Date
-from outbox.instance import identified
-from outbox.kafka import explanation, make_admin
-from outbox.offsets import Offsets
-from outbox.settings import Settings, SettingsError, load_settings
-from outbox.topics import read_topic_ids
-from pipeline.audit.foreign import Foreign
-from pipeline.decoding import Decoder
-from pipeline.handlers import load_topics
-from pipeline.topic_ids import TopicIds
+from herald.outbox.kafka.clients import explanation, make_admin
+from herald.outbox.kafka.offsets import Offsets
+from herald.outbox.kafka.topics import read_topic_ids
+from herald.outbox.moves.adopt import is_known, read_reach
+from herald.outbox.operate.audit.findings import is_wrong
+from herald.outbox.operate.audit.ledger import LedgerError
+from herald.outbox.operate.audit.looking import rows
+from herald.outbox.operate.audit.order import audit
+from herald.outbox.operate.audit.repair import plan, repair
+from herald.outbox.operate.audit.report import Audit, machine_form, table
+from herald.outbox.operate.audit.scope import STATEMENT_TIMEOUT, Scope
+from herald.outbox.operate.date_option import Date
+from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.instance import identified
+from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.pipeline.audit.foreign import Foreign
+from herald.pipeline.consume.decoding import Decoder
+from herald.pipeline.consume.topic_ids import TopicIds
+from herald.pipeline.load import load_topics
 
 UNUSABLE = 2  # exit code: settings, options, or a server that does not answer
 LONGEST = 86_400.0  # seconds

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.audit.findings import Checked, Suspects
-from outbox.audit.looking import rows
-from outbox.audit.records import Record
-from outbox.audit.scope import Scope
-from outbox.offsets import Offsets
-from outbox.registry import DEAD_LETTERS
-from pipeline.decoding import Decoder
-from pipeline.records import UNREADABLE, Arrival, ElsewhereError, SourceError
+from herald.outbox.kafka.offsets import Offsets
+from herald.outbox.operate.audit.findings import Checked, Suspects
+from herald.outbox.operate.audit.looking import rows
+from herald.outbox.operate.audit.records import Record
+from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.registry import DEAD_LETTERS
+from herald.pipeline.consume.decoding import Decoder
+from herald.pipeline.consume.record import UNREADABLE, Arrival, ElsewhereError, SourceError
 
 NOT_ADOPTED = "foreign-not-adopted"
 BROKEN_CLOCK = (1 << 80) - 1  # what remains of an id where the record's time was refused

@@ -1,1 +1,4 @@
-"""The ways to deliver: one module each, named in `outbox.registry.CHANNELS`."""
+"""The ways to deliver: one module or folder each, named in `herald.outbox.registry.CHANNELS`.
+
+They do not know each other.
+"""

@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import SecretStr
 
-from outbox.destination_names import check_destination
-from outbox.notification import AddressError
-from outbox.settings import Settings, SettingsError
-from pipeline.deadline import Deadline, within
-from pipeline.delivery import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError
-from pipeline.lack import shortage
+from herald.outbox.destination.names import check_destination
+from herald.outbox.message.notification import AddressError
+from herald.outbox.settings import Settings, SettingsError
+from herald.pipeline.channel import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError
+from herald.pipeline.deliver.deadline import Deadline, within
+from herald.pipeline.deliver.lack import shortage
 
 if TYPE_CHECKING:
     from apprise import NotifyBase

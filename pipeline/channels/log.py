@@ -2,8 +2,8 @@
 
 import structlog
 
-from outbox.settings import Settings
-from pipeline.delivery import Delivery, Letter
+from herald.outbox.settings import Settings
+from herald.pipeline.channel import Delivery, Letter
 
 SHOWN = 80  # characters of the content in the line
 _log = structlog.get_logger()

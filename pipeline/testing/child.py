@@ -1,17 +1,17 @@
-"""`python -m pipeline.testing.child FILE`: the pipeline of a test, in a process that may be killed."""
+"""`python -m herald.pipeline.testing.child FILE`: the pipeline of a test, in a process that may be killed."""
 
 import json
 import sys
 import threading
 from pathlib import Path
 
-from outbox.logs import configure_logs
-from outbox.stopping import stop_on_signals
-from pipeline.application import quieten_quix
-from pipeline.testing.consumers import Consumers
-from pipeline.testing.journal import Journal
-from pipeline.testing.parts import run_pipeline
-from pipeline.testing.settings import make_settings
+from herald.outbox.logs import configure_logs
+from herald.outbox.stopping import stop_on_signals
+from herald.pipeline.consume.application import quieten_quix
+from herald.pipeline.testing.consumers import Consumers
+from herald.pipeline.testing.journal import Journal
+from herald.pipeline.testing.parts import run_pipeline
+from herald.pipeline.testing.settings import make_settings
 
 
 def main(path: Path) -> None:

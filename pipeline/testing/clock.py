@@ -15,7 +15,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import read_clock
+from herald.outbox.postgres.connections import read_clock
 
 CONNECT_TIMEOUT = 5  # seconds
 _INSTALL = """

@@ -1,14 +1,14 @@
-"""The consumers under test: registered for as long as a test runs, as lines in `outbox.registry` would."""
+"""The consumers under test: registered for as long as a test runs, as lines in `herald.outbox.registry` would."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from outbox import registry
-from outbox.settings import Settings
-from pipeline.delivery import Channel
-from pipeline.topic import Topic
+from herald.outbox import registry
+from herald.outbox.settings import Settings
+from herald.pipeline.channel import Channel
+from herald.pipeline.topic import Topic
 
 
 class Consumers:

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.message import FINAL
-from pipeline.decoding import Decoder
-from pipeline.testing import losses
-from pipeline.testing.journal import Journal
-from pipeline.testing.losses import Streams, history
-from pipeline.testing.records import Place, Records
+from herald.outbox.message.state import FINAL
+from herald.pipeline.consume.decoding import Decoder
+from herald.pipeline.testing import losses
+from herald.pipeline.testing.journal import Journal
+from herald.pipeline.testing.losses import Streams, history
+from herald.pipeline.testing.records import Place, Records
 
 SHOWN = 10  # messages with their histories in one report
 _OPEN = """

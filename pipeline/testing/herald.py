@@ -12,24 +12,24 @@ import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from sqlalchemy import Engine
 
-from outbox.acceptance import Acceptance
-from outbox.adoption import is_known, read_reach
-from outbox.database import connect, make_engine
-from outbox.kafka import make_admin
-from outbox.queries import EventState, MessageState, events_of, find_message
-from outbox.settings import Settings
-from outbox.topics import make_topics, read_topic_ids
-from pipeline.decoding import Decoder
-from pipeline.testing import posting
-from pipeline.testing.clock import VirtualClock
-from pipeline.testing.consumers import Consumers
-from pipeline.testing.evidence import Evidence
-from pipeline.testing.journal import Call, Journal
-from pipeline.testing.records import Place, publish, reading
-from pipeline.testing.settings import make_settings
-from pipeline.testing.system import System
-from pipeline.testing.waiting import until
-from pipeline.topic_ids import TopicIds
+from herald.outbox.kafka.clients import make_admin
+from herald.outbox.kafka.topics import make_topics, read_topic_ids
+from herald.outbox.moves.accept import Acceptance
+from herald.outbox.moves.adopt import is_known, read_reach
+from herald.outbox.postgres.connections import connect, make_engine
+from herald.outbox.postgres.queries import EventState, MessageState, events_of, find_message
+from herald.outbox.settings import Settings
+from herald.pipeline.consume.decoding import Decoder
+from herald.pipeline.consume.topic_ids import TopicIds
+from herald.pipeline.testing import posting
+from herald.pipeline.testing.clock import VirtualClock
+from herald.pipeline.testing.consumers import Consumers
+from herald.pipeline.testing.evidence import Evidence
+from herald.pipeline.testing.journal import Call, Journal
+from herald.pipeline.testing.records import Place, publish, reading
+from herald.pipeline.testing.settings import make_settings
+from herald.pipeline.testing.system import System
+from herald.pipeline.testing.waiting import until
 
 DEADLINE = 30.0  # seconds, on a busy machine too
 CRASH_DEADLINE = 60.0  # seconds; a process has to start and to come to its crash point

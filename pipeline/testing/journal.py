@@ -7,11 +7,11 @@ from uuid import UUID
 
 import msgspec
 
-from outbox.settings import Settings
-from pipeline.delivery import Channel, Delivery
-from pipeline.records import Request
-from pipeline.routing import Router
-from pipeline.topic import Topic
+from herald.outbox.settings import Settings
+from herald.pipeline.channel import Channel, Delivery
+from herald.pipeline.consume.record import Request
+from herald.pipeline.deliver.routing import Router
+from herald.pipeline.topic import Topic
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,15 +11,15 @@ from uuid import UUID
 import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.audit.streams import ROW, Row, as_row, columns_of, differences, has_gap
-from outbox.events import Recorded, Started
-from outbox.log import read_log
-from outbox.message import FINAL, Message, fold
-from outbox.registry import DEAD_LETTERS
-from pipeline.decoding import Decoder
-from pipeline.records import Arrival, Undecodable
-from pipeline.testing.journal import Call
-from pipeline.testing.records import Place, origin
+from herald.outbox.message.events import Recorded, Started
+from herald.outbox.message.state import FINAL, Message, fold
+from herald.outbox.operate.audit.streams import ROW, Row, as_row, columns_of, differences, has_gap
+from herald.outbox.postgres.log import read_log
+from herald.outbox.registry import DEAD_LETTERS
+from herald.pipeline.consume.decoding import Decoder
+from herald.pipeline.consume.record import Arrival, Undecodable
+from herald.pipeline.testing.journal import Call
+from herald.pipeline.testing.records import Place, origin
 
 SHOWN = ("cause", "attempt", "reason", "due_at", "lease_until")  # of an event in a history
 _PUBLISHED = "SELECT stream_id || '.' || version FROM outbox WHERE topic IS NOT NULL"

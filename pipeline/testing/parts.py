@@ -8,15 +8,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from outbox.crash_points import VARIABLE
-from outbox.relay import process as relay
-from outbox.settings import Settings
-from outbox.up.child import Child, Role
-from outbox.up.environment import child_environment
-from outbox.up.terminal import Terminal
-from pipeline.process import consume
-from pipeline.testing.consumers import Consumers
-from pipeline.testing.journal import Journal, JournalledRouter
+from herald.outbox.crash_points import VARIABLE
+from herald.outbox.relay import process as relay
+from herald.outbox.settings import Settings
+from herald.outbox.up.environment import child_environment
+from herald.outbox.up.supervisor.child import Child, Role
+from herald.outbox.up.supervisor.terminal import Terminal
+from herald.pipeline.process import consume
+from herald.pipeline.testing.consumers import Consumers
+from herald.pipeline.testing.journal import Journal, JournalledRouter
 
 POLL = 0.05  # seconds the relay rests without a notification: it also ends as soon
 STOP_TIMEOUT = 10.0  # seconds for a part to end; a handler that hangs is left behind
@@ -99,7 +99,7 @@ class DoomedPipeline:
         ours = {"PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)}
         role = Role(
             name="pipeline",
-            command=[sys.executable, "-m", "pipeline.testing.child", str(path)],
+            command=[sys.executable, "-P", "-m", "herald.pipeline.testing.child", str(path)],
             env=child_environment({**ours, VARIABLE: f"{crash_at}:1:KILL"}),
             stop_by=STOP_TIMEOUT,
         )

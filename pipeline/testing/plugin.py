@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pipeline.testing.clock import VirtualClock
-    from pipeline.testing.herald import Herald
-    from pipeline.testing.servers import Databases
+    from herald.pipeline.testing.clock import VirtualClock
+    from herald.pipeline.testing.herald import Herald
+    from herald.pipeline.testing.servers import Databases
 
 MARKER = "herald(topics={}, channels={}, settings={}): consumers by name (a module's name, or the object), and settings"
 OFFERED = ("topics", "channels", "settings")
@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def herald_databases() -> Iterator["Databases"]:
     """PostgreSQL for the whole run, started when the first test needs it."""
-    from pipeline.testing.servers import postgres_server
+    from herald.pipeline.testing.servers import postgres_server
 
     with postgres_server() as databases:
         yield databases
@@ -49,7 +49,7 @@ def herald_database(herald_databases: "Databases") -> Iterator[str]:
 @pytest.fixture
 def herald_clock(herald_database: str) -> "VirtualClock":
     """The clock of that database: `advance(hours=3)`, `set(date)`; it also tells the time."""
-    from pipeline.testing.clock import VirtualClock
+    from herald.pipeline.testing.clock import VirtualClock
 
     return VirtualClock(herald_database)
 
@@ -57,7 +57,7 @@ def herald_clock(herald_database: str) -> "VirtualClock":
 @pytest.fixture
 def herald_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The bootstrap servers of an empty broker of the test's own; it speaks Kafka's protocol."""
-    from pipeline.testing.servers import kafka_broker
+    from herald.pipeline.testing.servers import kafka_broker
 
     with kafka_broker(tmp_path_factory.mktemp("herald")) as servers:
         yield servers
@@ -73,8 +73,8 @@ def herald(
 ) -> Iterator["Herald"]:
     """Herald running: post messages, wait until they are settled, assert that nothing is lost."""
     marked = _marked(request.node)
-    from pipeline.testing.consumers import Consumers
-    from pipeline.testing.herald import running
+    from herald.pipeline.testing.consumers import Consumers
+    from herald.pipeline.testing.herald import running
 
     servers = {"DATABASE_URL": herald_database, "KAFKA_BOOTSTRAP_SERVERS": herald_broker}
     said = {**QUICK, **marked["settings"], **servers}
@@ -99,7 +99,7 @@ def _marked(item: pytest.Item) -> dict[str, dict[str, Any]]:
 
 
 def _check_settings(said: dict[str, Any]) -> None:
-    from outbox.settings import Settings
+    from herald.outbox.settings import Settings
 
     if unknown := sorted(said.keys() - Settings.model_fields.keys()):
         message = f"the marker herald: settings: no such setting: {', '.join(unknown)}; HERALD_LEASE is `lease`"

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.acceptance import Acceptance, accept, make_acceptance
-from outbox.addresses import TargetError, check_target
-from outbox.dates import DateError, Dates, check_dates
-from outbox.notification import TOPIC, Date, Name, Notification, Priority
-from outbox.notifier import CHANNEL
-from outbox.payload import PayloadError, check_json
-from outbox.registry import TOPICS
-from outbox.settings import Settings
+from herald.outbox.destination.check import TargetError, check_target
+from herald.outbox.message.dates import DateError, Dates, check_dates
+from herald.outbox.message.notification import TOPIC, Date, Name, Notification, Priority
+from herald.outbox.message.payload import PayloadError, check_json
+from herald.outbox.moves.accept import Acceptance, accept, make_acceptance
+from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.registry import TOPICS
+from herald.outbox.settings import Settings
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from outbox.kafka import ANSWER_TIMEOUT, librdkafka
-from outbox.settings import Settings
-from outbox.topic_names import TopicNames
-from outbox.topics import names
-from pipeline.records import Arrival
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, librdkafka
+from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.kafka.topics import names
+from herald.outbox.settings import Settings
+from herald.pipeline.consume.record import Arrival
 
 BATCH = 1_000  # records at once
 PAUSE = 0.02  # seconds to wait for more

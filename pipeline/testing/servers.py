@@ -14,17 +14,17 @@ import psycopg2
 from alembic import command as alembic
 from rich.console import Console
 
-from outbox.database import make_engine
-from outbox.migrate import make_config
-from outbox.up import broker, postgres
-from outbox.up.child import Child, Role, show_every_line
-from outbox.up.environment import child_environment
-from outbox.up.postgres import Cluster
-from outbox.up.signals import Signals
-from outbox.up.terminal import Terminal
-from pipeline.testing.clock import VirtualClock
-from pipeline.testing.settings import make_settings
-from pipeline.testing.waiting import until
+from herald.outbox.operate.migrate import make_config
+from herald.outbox.postgres.connections import make_engine
+from herald.outbox.up.environment import child_environment
+from herald.outbox.up.servers import broker, postgres
+from herald.outbox.up.servers.postgres import Cluster
+from herald.outbox.up.supervisor.child import Child, Role, show_every_line
+from herald.outbox.up.supervisor.signals import Signals
+from herald.outbox.up.supervisor.terminal import Terminal
+from herald.pipeline.testing.clock import VirtualClock
+from herald.pipeline.testing.settings import make_settings
+from herald.pipeline.testing.waiting import until
 
 START_TIMEOUT = 60.0  # seconds until a server has to answer
 STOP_TIMEOUT = 5.0  # seconds until one that was asked to end is killed

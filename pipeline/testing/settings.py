@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from outbox.settings import Settings
+from herald.outbox.settings import Settings
 
 
 class _Given(Settings):

@@ -5,11 +5,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from outbox.crash_points import POINTS
-from outbox.settings import Settings
-from pipeline.testing.consumers import Consumers
-from pipeline.testing.journal import Journal
-from pipeline.testing.parts import DoomedPipeline, Part, start_pipeline, start_relay
+from herald.outbox.crash_points import POINTS
+from herald.outbox.settings import Settings
+from herald.pipeline.testing.consumers import Consumers
+from herald.pipeline.testing.journal import Journal
+from herald.pipeline.testing.parts import DoomedPipeline, Part, start_pipeline, start_relay
 
 CRASHABLE = tuple(point for point in POINTS if point.startswith("pipeline."))
 

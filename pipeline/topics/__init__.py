@@ -1,1 +1,1 @@
-"""The topics with a consumer: one module each, named in `outbox.registry.TOPICS`."""
+"""The topics with a consumer: one module each, named in `herald.outbox.registry.TOPICS`."""

@@ -3,9 +3,9 @@
 import msgspec
 import structlog
 
-from pipeline.channels.log import shortened
-from pipeline.delivery import Delivery
-from pipeline.topic import Topic
+from herald.pipeline.channel import Delivery
+from herald.pipeline.channels.log import shortened
+from herald.pipeline.topic import Topic
 
 _log = structlog.get_logger()
 

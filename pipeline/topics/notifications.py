@@ -1,8 +1,8 @@
 """The topic `notifications`: each message goes to a user over a channel."""
 
-from outbox.addresses import check_subject
-from outbox.notification import Notification
-from pipeline.topic import Draft, Topic
+from herald.outbox.destination.check import check_subject
+from herald.outbox.message.notification import Notification
+from herald.pipeline.topic import Draft, Topic
 
 
 def draft(notification: Notification) -> Draft:

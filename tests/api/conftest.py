@@ -7,11 +7,11 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from api.app import make_app
-from api.resources import Resources
-from outbox.committer import Committer
-from outbox.database import make_engine
-from outbox.settings import Settings
+from herald.api.app import make_app
+from herald.api.http.resources import Resources
+from herald.outbox.acceptance.committer import Committer
+from herald.outbox.postgres.connections import make_engine
+from herald.outbox.settings import Settings
 from tests.api.fakes import FakeCommitter
 
 NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from outbox.acceptance import Acceptance
-from outbox.committer import Committer, UnavailableError
-from outbox.idempotency import KeyReusedError, Receipt, RequestKey
+from herald.outbox.acceptance.committer import Committer, UnavailableError
+from herald.outbox.acceptance.idempotency import KeyReusedError, Receipt, RequestKey
+from herald.outbox.moves.accept import Acceptance
 
 KEPT_UNTIL = datetime(2026, 11, 25, 12, 30, 15, 999999, tzinfo=UTC)
 

@@ -5,15 +5,15 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from api.app import make_app
-from api.budget import Budget
-from api.door import Door
-from api.limits import limits_of
-from api.resources import Resources
-from api.server import make_server
-from outbox.committer import Committer
-from outbox.database import make_engine
-from outbox.settings import Settings
+from herald.api.app import make_app
+from herald.api.http.budget import Budget
+from herald.api.http.door import Door
+from herald.api.http.limits import limits_of
+from herald.api.http.resources import Resources
+from herald.api.http.server import make_server
+from herald.outbox.acceptance.committer import Committer
+from herald.outbox.postgres.connections import make_engine
+from herald.outbox.settings import Settings
 from tests.servers.eventually import eventually
 from tests.servers.ports import accepts, free_port
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from outbox.acceptance import make_acceptance
-from outbox.committer import Committer, UnavailableError
-from outbox.idempotency import KeyReusedError, Receipt, RequestKey, make_request_key
+from herald.outbox.acceptance.committer import Committer, UnavailableError
+from herald.outbox.acceptance.idempotency import KeyReusedError, Receipt, RequestKey, make_request_key
+from herald.outbox.moves.accept import make_acceptance
 from tests.api.conftest import make_settings
 from tests.api.fakes import FakeCommitter
 

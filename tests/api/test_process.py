@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from api.process import make_executor
+from herald.api.process import make_executor
 from tests.conftest import StartHerald
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
@@ -23,7 +23,7 @@ NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"
 
 
 def _run(*arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "outbox.cli", "api", *arguments]
+    command = [sys.executable, "-m", "herald.outbox.cli", "api", *arguments]
     return subprocess.run(
         command, cwd=folder, env=herald_environment(settings), capture_output=True, text=True, check=False, timeout=30
     )

@@ -10,7 +10,7 @@ from threading import Thread
 import psycopg2
 import pytest
 
-from outbox.settings import load_settings
+from herald.outbox.settings import load_settings
 from tests.compose.compose_file import environment, ours, services
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.herald import herald_environment

@@ -38,7 +38,7 @@ def reader() -> Iterator[tuple[Path, int]]:
     folder.chmod(0o711)
     for name in CHECKOUT:
         (folder / name).symlink_to(ROOT / name)
-    command = [sys.executable, "-m", "outbox.cli", "up", "--port", str(port)]
+    command = [sys.executable, "-m", "herald.outbox.cli", "up", "--port", str(port)]
     herald = Child(command, log=folder / "up.log", env=herald_environment({}), cwd=folder)
     herald.start()
     try:

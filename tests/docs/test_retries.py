@@ -2,8 +2,8 @@
 
 import pytest
 
-from outbox.policies import policy
-from outbox.retries import Retries
+from herald.outbox.destination.policies import policy
+from herald.outbox.destination.retries import Retries
 from tests.docs.pages import ROOT
 from tests.outbox.connections import make_settings
 

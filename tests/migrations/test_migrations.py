@@ -20,11 +20,11 @@ from pytest_alembic.tests import (
     test_up_down_consistency as check_up_and_down,
 )
 
-from outbox.claims import Record, claim
-from outbox.database import make_engine
-from outbox.desk.deciding import requeue
-from outbox.message import STATUSES
-from outbox.outcomes import Outcome, record_outcomes
+from herald.outbox.message.state import STATUSES
+from herald.outbox.moves.claim import Record, claim
+from herald.outbox.moves.decide import requeue
+from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.postgres.connections import make_engine
 from tests.conftest import ROOT
 from tests.outbox.connections import (
     accepted,
@@ -185,7 +185,7 @@ def test_the_view_shows_typed_columns(database: str) -> None:
 
 
 def test_the_configuration_of_the_wheel_names_the_migrations() -> None:
-    from outbox.migrate import make_config  # noqa: PLC0415 - beside what it tests
+    from herald.outbox.operate.migrate import make_config  # noqa: PLC0415 - beside what it tests
 
     config: Config = make_config()
 

@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.acceptance import Acceptance, accept, make_acceptance
-from outbox.database import connect
-from outbox.log import read_log
-from outbox.message import Message, evolve
-from outbox.settings import Settings
+from herald.outbox.message.state import Message, evolve
+from herald.outbox.moves.accept import Acceptance, accept, make_acceptance
+from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.log import read_log
+from herald.outbox.settings import Settings
 
 
 def make_settings(url: str, **others: Any) -> Settings:

@@ -7,16 +7,17 @@ from collections import Counter
 
 import pytest
 
-from outbox import crash_points
-from outbox.asking import Asking
-from outbox.crash_points import DUTIES, POINTS, armed
-from outbox.kafka import make_admin
-from outbox.scheduler.schedule import make_duties, make_kafka_duties
+from herald.outbox import crash_points
+from herald.outbox.crash_points import DUTIES, POINTS, armed
+from herald.outbox.kafka.asking import Asking
+from herald.outbox.kafka.clients import make_admin
+from herald.outbox.scheduler.schedule import make_duties, make_kafka_duties
 from tests.conftest import ROOT
 from tests.outbox.connections import make_settings
 
 PROGRAM = (
-    "from outbox.crash_points import reach\nfor number in range(5): reach('relay.read'); print(number, flush=True)"
+    "from herald.outbox.crash_points import reach\n"
+    "for number in range(5): reach('relay.read'); print(number, flush=True)"
 )
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from outbox.settings import Settings, SettingsError, load_settings, variable
+from herald.outbox.settings import Settings, SettingsError, load_settings, variable
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from unittest.mock import Mock
 import psycopg2
 import pytest
 
-from outbox import startup
-from outbox.instance import adopt_settings, read_instance
-from outbox.startup import NotMigratedError, wait_until
+from herald.outbox import startup
+from herald.outbox.postgres.instance import adopt_settings, read_instance
+from herald.outbox.startup import NotMigratedError, wait_until
 from tests.outbox.connections import make_settings
 
 

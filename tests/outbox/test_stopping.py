@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 PROGRAM = """
 import signal, sys, threading
-from outbox.stopping import stop_on_signals
+from herald.outbox.stopping import stop_on_signals
 
 stop = threading.Event()
 stop_on_signals(stop)
@@ -21,7 +21,7 @@ sys.exit(0 if stop.wait(10) else 1)
 
 STUCK = """
 import ctypes, signal, threading
-from outbox.stopping import stop_on_signals
+from herald.outbox.stopping import stop_on_signals
 
 stop_on_signals(threading.Event(), leave_within=0.5)
 signal.raise_signal(signal.SIGTERM)

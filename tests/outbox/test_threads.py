@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from outbox import threads
+from herald.outbox import threads
 from tests.conftest import ROOT
 
 FOR_DEVELOPERS = ("outbox/up/", "pipeline/testing/")

@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Sequence
 
-from outbox.outcomes import Outcome
-from pipeline.attempt import Attempt
-from pipeline.delivery import Delivery, Letter
-from pipeline.records import Arrival
+from herald.outbox.moves.record import Outcome
+from herald.pipeline.channel import Delivery, Letter
+from herald.pipeline.consume.record import Arrival
+from herald.pipeline.deliver.attempt import Attempt
 
 
 class FakeChannel:

@@ -4,21 +4,21 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from outbox.breakers import policy_of
-from outbox.database import connect
-from outbox.settings import Settings
-from pipeline.dead_letters import Bury
-from pipeline.decoding import Decoder
-from pipeline.deliverer import Deliverer
-from pipeline.delivery import Channel
-from pipeline.health import Health
-from pipeline.intake import Intake
-from pipeline.ledger import Ledger
-from pipeline.routing import Router
-from pipeline.topic import Topic
-from pipeline.topic_ids import TopicIds
-from pipeline.topics import notifications
-from pipeline.worker import Worker
+from herald.outbox.moves.breakers import policy_of
+from herald.outbox.postgres.connections import connect
+from herald.outbox.settings import Settings
+from herald.pipeline.channel import Channel
+from herald.pipeline.consume.dead_letters import Bury
+from herald.pipeline.consume.decoding import Decoder
+from herald.pipeline.consume.intake import Intake
+from herald.pipeline.consume.topic_ids import TopicIds
+from herald.pipeline.deliver.attempting import Deliverer
+from herald.pipeline.deliver.failing import Health
+from herald.pipeline.deliver.routing import Router
+from herald.pipeline.topic import Topic
+from herald.pipeline.topics import notifications
+from herald.pipeline.work.ledger import Ledger
+from herald.pipeline.work.worker import Worker
 from tests.pipeline.records import REACH, SOURCE, settings_for
 
 TOPICS = {"notifications": notifications.topic}

@@ -9,8 +9,8 @@ import psycopg2
 import uuid_utils.compat
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.settings import Settings
-from pipeline.records import Arrival, Headers
+from herald.outbox.settings import Settings
+from herald.pipeline.consume.record import Arrival, Headers
 
 SOURCE = "/herald"
 NOTIFICATION = {"user_id": "7", "event": "welcome", "content": "hello"}

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
-import pipeline.topics
-from outbox import registry
-from pipeline.handlers import load_channels, load_topics
-from pipeline.worker import Worker
+import herald.pipeline.topics
+from herald.outbox import registry
+from herald.pipeline.load import load_channels, load_topics
+from herald.pipeline.work.worker import Worker
 from tests.pipeline.fakes import FakeDeadLetters
 from tests.pipeline.parts import make_router, make_worker, settings
 from tests.pipeline.records import arrival, rows
@@ -28,7 +28,7 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     source, line = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     ((name, module),) = _LINE.findall(line)
     (tmp_path / f"{module.rpartition('.')[2]}.py").write_text(source, encoding="utf-8")
-    monkeypatch.setattr(pipeline.topics, "__path__", [*pipeline.topics.__path__, str(tmp_path)])
+    monkeypatch.setattr(herald.pipeline.topics, "__path__", [*herald.pipeline.topics.__path__, str(tmp_path)])
     monkeypatch.setitem(registry.TOPICS, name, module)
     yield name
     sys.modules.pop(module, ModuleType(module))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from pipeline.records import UNREADABLE
+from herald.pipeline.consume.record import UNREADABLE
 from tests.conftest import StartHerald, migrate
-from tests.end_to_end.topic import ANSWER, delete_topics
 from tests.pipeline.records import accept, arrival, new_id, opened, own, own_headers, rows, statuses
 from tests.pipeline.topics import committed, first_record, make_topics, publish
+from tests.proof.end_to_end.topic import ANSWER, delete_topics
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
 from tests.servers.foreign_header import publish_with_header

@@ -6,8 +6,8 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from outbox.registry import DEAD_LETTERS, TOPICS
-from pipeline.records import Arrival
+from herald.outbox.registry import DEAD_LETTERS, TOPICS
+from herald.pipeline.consume.record import Arrival
 
 SESSION = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 200}  # the embedded broker waits half a session
 

@@ -10,8 +10,8 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from outbox.offsets import read_committed
-from pipeline.testing.settings import make_settings
+from herald.outbox.kafka.offsets import read_committed
+from herald.pipeline.testing.settings import make_settings
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.kafka_jars import kafka_folder

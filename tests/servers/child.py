@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from pwd import getpwnam
 
-from outbox.up import leash
+from herald.outbox.up.supervisor import leash
 from tests.servers.eventually import eventually
 
 STOP_TIMEOUT = 15.0  # seconds a server may take to stop before it is killed

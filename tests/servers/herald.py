@@ -22,7 +22,7 @@ class HeraldProcess(Child):
     def __init__(self, role: str, *arguments: str, folder: Path, settings: Mapping[str, str]) -> None:
         self.role = role
         super().__init__(
-            [sys.executable, "-m", "outbox.cli", role, *arguments],
+            [sys.executable, "-m", "herald.outbox.cli", role, *arguments],
             log=folder / f"{role}-{len(list(folder.glob('*.log')))}.log",
             env=herald_environment(settings),
             cwd=folder,

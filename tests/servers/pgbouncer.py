@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from outbox.up.placement import UNPRIVILEGED
+from herald.outbox.up.servers.placement import UNPRIVILEGED
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.ports import free_port

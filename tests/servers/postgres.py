@@ -14,8 +14,8 @@ from typing import Any, Self
 import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class with a lower-case name
 
-from outbox.up.placement import UNPRIVILEGED, account_for
-from outbox.up.wheels import postgres_programs, reachable
+from herald.outbox.up.servers.placement import UNPRIVILEGED, account_for
+from herald.outbox.up.servers.wheels import postgres_programs, reachable
 from tests.servers.child import Child
 from tests.servers.disk import Disk
 from tests.servers.eventually import eventually

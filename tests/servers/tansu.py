@@ -4,7 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from outbox.up.wheels import broker_program
+from herald.outbox.up.servers.wheels import broker_program
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.ports import accepts, free_port

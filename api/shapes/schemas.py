@@ -1,0 +1,97 @@
+"""The JSON schemas of bodies in the OpenAPI document: those by which msgspec validates, and what they cannot say.
+
+A channel that is not set up here is in none of them, so they are made by each process from its settings.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar.openapi.spec import OpenAPI
+
+from herald.api.shapes.requests import EXAMPLES, BulkItem, MessageRequest, Requeue
+from herald.outbox.destination.check import missing_settings, needs_address
+from herald.outbox.message.notification import TOPIC, Notification
+from herald.outbox.message.payload import WITHOUT_NUL
+from herald.outbox.registry import CHANNELS, TOPICS
+from herald.outbox.settings import Settings
+
+Schema = dict[str, Any]
+PLACE = "#/components/schemas/{name}"
+JSON, JSON_OBJECT = "Json", "JsonObject"
+_TEXT: Schema = {"type": "string", "pattern": WITHOUT_NUL}
+
+
+class Document(OpenAPI):
+    """The document with these beside Litestar's own, which would take their place in it."""
+
+    bodies: Schema
+
+    def to_schema(self) -> dict[str, Any]:
+        """As it is served."""
+        document = super().to_schema()
+        document["components"]["schemas"] |= self.bodies
+        return document
+
+
+def body_schemas(settings: Settings) -> Schema:
+    """By the names of the structs; `reference` leads to them."""
+    _, schemas = msgspec.json.schema_components(list(EXAMPLES), ref_template=PLACE)
+    channels = [name for name in CHANNELS if not missing_settings(name, settings)]
+    for targeted in (Notification, BulkItem):
+        _narrow_target(schemas[targeted.__name__], channels)
+    schemas[BulkItem.__name__]["oneOf"] = [{"required": ["user_id"]}, {"required": ["user_ids"]}]
+    for handed_through in (MessageRequest, Requeue):
+        schemas[handed_through.__name__]["properties"]["data"] = reference(JSON_OBJECT)
+    _narrow_message(schemas[MessageRequest.__name__])
+    return {**schemas, **_json_schemas()}
+
+
+def reference(name: str) -> Schema:
+    """Where the schema of that name stands in the document."""
+    return {"$ref": PLACE.format(name=name)}
+
+
+def query_schemas(struct: type[msgspec.Struct]) -> dict[str, Schema]:
+    """By field; a query has no null."""
+    _, schemas = msgspec.json.schema_components([struct], ref_template=PLACE)
+    return {name: _without_null(one) for name, one in schemas[struct.__name__]["properties"].items()}
+
+
+def _narrow_target(schema: Schema, channels: Sequence[str]) -> None:
+    schema["properties"]["channel"] = {"enum": [*channels, None], "description": "one that is set up here"}
+    addressed = [name for name in channels if needs_address(name)]
+    if addressed:
+        schema["if"] = _given("channel", addressed)
+        schema["then"] = {"required": ["address"], "properties": {"address": {"type": "string"}}}
+
+
+def _narrow_message(schema: Schema) -> None:
+    """What `request_message` checks."""
+    schema["properties"]["topic"] = {"enum": list(TOPICS)}
+    schema["if"] = _given("topic", [TOPIC])
+    here = {name: {"type": "null"} for name in ("deliver_at", "deliver_by", "priority")}
+    schema["then"] = {"properties": {"data": reference(Notification.__name__), **here}}
+
+
+def _given(field: str, values: Sequence[str]) -> Schema:
+    return {"required": [field], "properties": {field: {"enum": list(values)}}}
+
+
+def _json_schemas() -> Schema:
+    """What `check_json` lets through, but for its depth and the size of numbers."""
+    whole = {"type": "object", "propertyNames": _TEXT, "additionalProperties": reference(JSON)}
+    simple = {"type": ["null", "boolean", "number"]}
+    return {
+        JSON: {"anyOf": [simple, _TEXT, {"type": "array", "items": reference(JSON)}, reference(JSON_OBJECT)]},
+        JSON_OBJECT: {**whole, "description": "kept as it came, at most 32 levels deep"},
+    }
+
+
+def _without_null(schema: Schema) -> Schema:
+    """Of the alternatives the one that is not null."""
+    if "anyOf" in schema:
+        (schema,) = [one for one in schema["anyOf"] if one != {"type": "null"}]
+    if "enum" in schema:
+        schema = {**schema, "enum": [one for one in schema["enum"] if one is not None]}
+    return {name: value for name, value in schema.items() if name != "default"}

@@ -1,0 +1,147 @@
+"""How every process reaches Kafka."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from quixstreams.kafka import ConnectionConfig
+
+from herald.outbox.kafka.topic_names import Admin, TopicNames
+from herald.outbox.settings import LOCAL_KAFKA, Settings
+from herald.outbox.startup import wait_until
+from herald.outbox.threads import Thread
+
+# Some questions go to the controller, and with KRaft a broker names any broker that lives as such: a client waits for
+# one that has died until it learns anew who lives, by default after five minutes (librdkafka 2.12).
+ADMIN = {"topic.metadata.refresh.interval.ms": 1_000}
+ANSWER_TIMEOUT = 5.0  # seconds until a broker that does not answer counts as away
+_log = structlog.get_logger()
+ANSWERED = 0.5  # seconds until one that is of no more use is destroyed: it holds a dozen descriptors
+DESTROY_AFTER = 60.0  # seconds; by then nobody, and no error that was raised, refers to a client that was given up
+C = TypeVar("C")
+T = TypeVar("T")
+
+# what says that nobody answered; everything else is an answer
+SILENT = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's names, here and below
+        KafkaError._DESTROY,  # noqa: SLF001
+        KafkaError._FAIL,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+
+
+def kafka_connection(settings: Settings) -> ConnectionConfig:
+    """Broker and security, for a Quix Application."""
+    return ConnectionConfig(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        sasl_username=settings.kafka_sasl_username,
+        sasl_password=settings.kafka_sasl_password,
+        ssl_ca_location=_text(settings.kafka_ssl_ca_location),
+        ssl_certificate_location=_text(settings.kafka_ssl_certificate_location),
+        ssl_key_location=_text(settings.kafka_ssl_key_location),
+    )
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)
+
+
+def librdkafka(settings: Settings) -> dict[str, Any]:
+    """The same for confluent_kafka's own clients; what troubles them comes by callbacks, not on standard error."""
+    return {**kafka_connection(settings).as_librdkafka_dict(), "log_level": 0}
+
+
+def code(error: KafkaException) -> int | None:
+    """Which of KafkaError's codes it carries; None where it carries a text only."""
+    cause = error.args[0]
+    return cause.code() if isinstance(cause, KafkaError) else None
+
+
+def explanation(error: KafkaException) -> str:
+    """Its text, without codes around it."""
+    cause = error.args[0]
+    return cause.str() if isinstance(cause, KafkaError) else str(cause)
+
+
+def make_admin(settings: Settings) -> AdminClient:
+    """An admin client that knows topics by Herald's names; keep it referenced until its futures resolve."""
+    return Admin({**librdkafka(settings), **ADMIN}, TopicNames(settings.topic_prefix))
+
+
+def abandon(client: object, *, after: float = DESTROY_AFTER) -> None:
+    """Let go of a client, to be destroyed so many seconds later by a thread that nobody waits for.
+
+    Destroying one that is stuck may block for ever (librdkafka 2.12).
+    """
+    held = [client]
+
+    def let_go() -> None:
+        threading.Event().wait(after)
+        held.clear()
+
+    Thread(let_go, "abandoned").start()
+
+
+@contextmanager
+def passing(client: C) -> Iterator[C]:
+    """A client for one question: given up where that raises, and soon destroyed where it is answered."""
+    try:
+        yield client
+    except BaseException:
+        abandon(client)
+        raise
+    abandon(client, after=ANSWERED)
+
+
+def is_silence(error: KafkaException) -> bool:
+    """Whether it says that no broker answered, rather than what one answered."""
+    return code(error) in SILENT
+
+
+def answer_to(asked: Future[T]) -> T:
+    """What a broker answers. Raises KafkaException, also where there is no answer in time."""
+    try:
+        return asked.result(ANSWER_TIMEOUT)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001 - librdkafka's name
+
+
+def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:
+    """Return once a broker answers, or once `stop` is set; retries with backoff, 30 s at most.
+
+    Each time with a new client: one that met a broker in trouble may never connect again.
+    """
+    warn_if_not_configured(settings)
+    wait_until(
+        lambda: ask_anew(settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT)),
+        what=f"Kafka at {settings.kafka_bootstrap_servers}",
+        on=KafkaException,
+        stop=stop,
+    )
+
+
+def ask_anew(settings: Settings, ask: Callable[[AdminClient], T]) -> T:
+    """What a new admin client answers; it is not kept. Raises what `ask` raises."""
+    with passing(make_admin(settings)) as admin:
+        return ask(admin)
+
+
+def warn_if_not_configured(settings: Settings) -> None:
+    """Say which broker is meant where nobody said it."""
+    if "kafka_bootstrap_servers" not in settings.model_fields_set:
+        _log.warning("kafka_not_configured", setting="KAFKA_BOOTSTRAP_SERVERS", using=LOCAL_KAFKA)

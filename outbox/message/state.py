@@ -1,0 +1,183 @@
+"""The state of a message, and how each event changes it.
+
+`evolve` folded over a stream equals the row in `messages`, column by column: that is what
+makes the table a projection that can be dropped and rebuilt.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+import msgspec
+
+from herald.outbox.message.events import (
+    Adopted,
+    Cancelled,
+    Carried,
+    DeadLettered,
+    Discarded,
+    Edited,
+    Event,
+    Expired,
+    Failed,
+    Late,
+    OutcomeUnknown,
+    Postponed,
+    Recorded,
+    Recovered,
+    Rejected,
+    Requested,
+    Scheduled,
+    Sent,
+    Started,
+)
+
+Status = Literal[
+    "scheduled", "pending", "sending", "sent", "failed", "unknown", "dead", "cancelled", "expired", "discarded"
+]
+STATUSES: tuple[Status, ...] = get_args(Status)
+FINAL: frozenset[Status] = frozenset({"sent", "unknown", "dead", "cancelled", "expired", "discarded"})  # but for people
+# What was requested before and is not over: later messages of its key may have to wait for it. SQL, as an index has it.
+DELAYED = "status IN ('scheduled', 'failed') OR request > 1 AND status IN ('pending', 'sending')"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `messages`; `request` and `attempts` are counts, dates are the database's.
+
+    `uncounted` of the attempts do not count against the limit: given back untried, or before a person's requeue.
+    `unknowns` of the outcomes since then were not known. `destination` is channel and host of the newest claim.
+    """
+
+    id: UUID
+    topic: str
+    key: str | None
+    data: msgspec.Raw
+    traceparent: str | None
+    status: Status
+    version: int
+    request: int
+    attempts: int
+    reason: str | None
+    due_at: datetime | None
+    requested_in: int
+    accepted_at: datetime
+    updated_at: datetime
+    sent_at: datetime | None
+    priority: int
+    deliver_by: datetime | None
+    destination: str | None
+    uncounted: int
+    unknowns: int
+
+
+Opening = Requested | Scheduled | Adopted | Recovered
+
+
+def fold(stream: Iterable[Recorded]) -> Message:
+    """Rebuild a message from its events, oldest first. Raises ValueError for an empty stream."""
+    state: Message | None = None
+    for recorded in stream:
+        state = evolve(state, recorded)
+    if state is None:
+        message = "a stream has at least one event"
+        raise ValueError(message)
+    return state
+
+
+def evolve(state: Message | None, recorded: Recorded) -> Message:
+    """The state after one more event. Raises ValueError when a stream does not begin with a request."""
+    event = recorded.event
+    if isinstance(event, Carried):
+        return _carried(event, recorded)
+    if isinstance(event, Opening) and state is None:
+        return _opened(event, recorded)
+    if state is None:
+        message = f"{event.TYPE} cannot be the first event of stream {recorded.stream_id}"
+        raise ValueError(message)
+    return msgspec.structs.replace(
+        state, version=recorded.version, updated_at=recorded.recorded_at, **_changes(state, recorded)
+    )
+
+
+def _opened(event: Opening, recorded: Recorded) -> Message:
+    due_at = event.due_at if isinstance(event, Scheduled | Adopted) else None
+    return Message(
+        id=recorded.stream_id,
+        topic=event.topic,
+        key=event.key,
+        data=event.data,
+        traceparent=event.traceparent,
+        status="pending" if due_at is None else "scheduled",
+        version=recorded.version,
+        request=event.request if isinstance(event, Requested | Recovered) else int(due_at is None),
+        attempts=0,
+        reason=None,
+        due_at=due_at,
+        requested_in=recorded.transaction_id,
+        accepted_at=recorded.recorded_at,
+        updated_at=recorded.recorded_at,
+        sent_at=None,
+        priority=event.priority,
+        deliver_by=event.deliver_by,
+        destination=None,
+        uncounted=0,
+        unknowns=0,
+    )
+
+
+def _carried(event: Carried, recorded: Recorded) -> Message:
+    place = {"id": recorded.stream_id, "version": recorded.version}
+    return msgspec.convert({**msgspec.structs.asdict(event), **place}, Message)
+
+
+def _changes(state: Message, recorded: Recorded) -> dict[str, Any]:
+    match recorded.event:
+        case Requested() | Started() | Postponed() as event:
+            return _moved(state, event, recorded)
+        case Edited() as event:
+            return {"data": event.data, "key": event.key}
+        case Late():
+            return {}
+        case event:
+            return _ended(state, event, recorded)
+
+
+def _moved(state: Message, event: Requested | Started | Postponed, recorded: Recorded) -> dict[str, Any]:
+    match event:
+        case Requested():
+            asked = {"request": event.request, "requested_in": recorded.transaction_id}
+            forgiven = (
+                {"uncounted": state.attempts, "unknowns": 0, "deliver_by": None} if event.cause == "requeued" else {}
+            )
+            return {"status": "pending", "due_at": None, **asked, **forgiven}
+        case Started():
+            to = {"destination": event.destination}
+            return {"status": "sending", "attempts": event.attempt, "due_at": event.lease_until, **to}
+        case Postponed():
+            to = {"destination": event.destination} if event.attempt is None else {}
+            uncounted = state.uncounted + (event.attempt is not None)
+            waits = {"status": "scheduled", "reason": event.reason, "due_at": event.due_at}
+            return {**waits, "uncounted": uncounted, **to}
+
+
+def _ended(state: Message, event: Event, recorded: Recorded) -> dict[str, Any]:
+    """What an attempt, Kafka, the clock or a person ends; some of it is tried again."""
+    match event:
+        case Sent():
+            return {"status": "sent", "reason": None, "due_at": None, "sent_at": recorded.recorded_at}
+        case Failed():
+            return {"status": "failed", "reason": event.reason, "due_at": event.due_at}
+        case OutcomeUnknown():
+            status = "unknown" if event.due_at is None else "failed"
+            counted = {"unknowns": state.unknowns + 1}
+            return {"status": status, "reason": event.reason, "due_at": event.due_at, **counted}
+        case DeadLettered() | Rejected():
+            return {"status": "dead", "reason": event.reason, "due_at": None}
+        case Cancelled() | Expired():
+            return {"status": "cancelled" if isinstance(event, Cancelled) else "expired", "due_at": None}
+        case Discarded():
+            return {"status": "discarded", "reason": event.reason}
+        case _:
+            message = f"{event.TYPE} cannot follow another event"
+            raise ValueError(message)

@@ -1,0 +1,96 @@
+"""The statement that accepts: an event in the log and a row in its projection, for many commands at once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from uuid_utils.compat import uuid7
+
+from herald.outbox.message.dates import ANY_TIME, Dates, in_utc
+
+
+class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message to be accepted; `data` is JSON, stored as it came."""
+
+    id: UUID
+    topic: str
+    key: str | None
+    data: msgspec.Raw
+    traceparent: str | None = None
+    deliver_at: datetime | None = None
+    deliver_by: datetime | None = None
+    priority: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its data."""
+        return memoryview(self.data).nbytes
+
+
+# One clock reading for the batch: the event and its projection carry the same date, so a rebuild equals the table.
+_ACCEPT = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+accepted AS MATERIALIZED (
+    SELECT r.*, coalesce(deliver_at > at, false) AS is_later, at
+    FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, topic text, key text, data jsonb, traceparent text,
+        deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
+),
+logged AS (
+    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
+    SELECT id, 1,
+           CASE WHEN is_later THEN 'message.scheduled' ELSE 'message.requested' END,
+           CASE WHEN NOT is_later THEN topic END,
+           CASE WHEN NOT is_later THEN key END,
+           CASE WHEN is_later THEN jsonb_strip_nulls(jsonb_build_object('topic', topic, 'key', key))
+               || jsonb_build_object('data', data) ELSE data END,
+           jsonb_strip_nulls(jsonb_build_object(
+               'request', CASE WHEN NOT is_later THEN 1 END, 'cause', CASE WHEN NOT is_later THEN 'accepted' END,
+               'due_at', CASE WHEN is_later THEN deliver_at END, 'deliver_by', deliver_by, 'priority', priority,
+               'traceparent', traceparent)),
+           at
+    FROM accepted
+),
+projected AS (
+    INSERT INTO messages (id, topic, key, data, traceparent, status, version, request, attempts,
+                          due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
+    SELECT id, topic, key, data, traceparent, CASE WHEN is_later THEN 'scheduled' ELSE 'pending' END, 1,
+           (NOT is_later)::integer, 0, CASE WHEN is_later THEN deliver_at END, deliver_by, coalesce(priority, 5),
+           pg_current_xact_id(), at, at
+    FROM accepted
+)
+SELECT pg_current_xact_id()::text, at FROM clock
+"""
+_encode = msgspec.json.Encoder().encode
+
+
+def make_acceptance(
+    topic: str, key: str | None, data: bytes, *, traceparent: str | None = None, dates: Dates = ANY_TIME
+) -> Acceptance:
+    """Give a message its id, a UUIDv7; its time comes from this process's clock and decides nothing.
+
+    Raises DateError for dates that were not checked.
+    """
+    at, by = dates.deliver_at, dates.deliver_by
+    when = (at and in_utc("deliver_at", at), by and in_utc("deliver_by", by), dates.priority)
+    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when)
+
+
+class Written(NamedTuple):
+    """In which transaction (its xid8), and when by the database's clock, which decides what is `scheduled`."""
+
+    transaction_id: int
+    at: datetime
+
+
+def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> Written:
+    """Write all of them in the caller's transaction.
+
+    Raises psycopg2.Error; one bad value fails all of them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_ACCEPT, (_encode(acceptances).decode(),))
+        transaction_id, at = cursor.fetchone()  # type: ignore[misc]
+    return Written(int(transaction_id), at)

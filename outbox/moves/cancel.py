@@ -1,0 +1,53 @@
+"""Cancelling: a caller takes a message back, as long as no attempt to deliver it has begun."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.message.events import Carried, DeadLettered, Failed, Late, OutcomeUnknown, Sent
+from herald.outbox.message.state import Status
+
+# After one of these an attempt may have reached somebody, also where a person's requeue counts anew. What was carried
+# over has lost its history.
+TRIED = (Sent, Failed, OutcomeUnknown, DeadLettered, Late, Carried)
+TRIED_TYPES = ", ".join(f"'{event.TYPE}'" for event in TRIED)
+
+_CANCEL = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+found AS MATERIALIZED (
+    SELECT id, status, attempts, uncounted FROM messages WHERE id = %(id)s AND topic = coalesce(%(topic)s, topic)
+    FOR NO KEY UPDATE
+),
+moved AS (
+    UPDATE messages AS m
+    SET version = m.version + 1, status = 'cancelled', due_at = NULL, updated_at = clock.at
+    FROM found, clock
+    WHERE m.id = found.id AND found.status IN ('scheduled', 'pending')
+        AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT EXISTS (
+            SELECT FROM outbox AS o WHERE o.stream_id = found.id AND o.type IN ({TRIED_TYPES})
+        ))
+    RETURNING m.id, m.version, m.updated_at
+),
+logged AS (
+    INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
+    SELECT id, version, 'message.cancelled', '{{}}', updated_at FROM moved
+    RETURNING 1
+)
+SELECT CASE WHEN EXISTS (SELECT FROM logged) THEN 'cancelled' ELSE status END, attempts FROM found
+"""
+
+
+class Standing(NamedTuple):
+    """Where a message stands: `cancelled`, now or before, or what kept it from being cancelled."""
+
+    status: Status
+    attempts: int
+
+
+def cancel(connection: Connection, message_id: UUID, *, topic: str | None = None) -> Standing | None:
+    """Take it back, in the caller's transaction; None when there is no such message (on that topic)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CANCEL, {"id": str(message_id), "topic": topic})
+        row = cursor.fetchone()
+    return Standing(*row) if row else None

@@ -1,0 +1,183 @@
+"""The claim: one statement that starts attempts, or postpones what cannot be tried now.
+
+A claim moves a message only where its state and its request number are those of the record, so a
+record that comes twice, late or superseded starts nothing. What fits but is paused, has a failing or
+busy destination, or has to wait for one before it of its key gets a date instead of an attempt:
+either way the record has done its work, and its offset may be committed. What waits for one before
+it takes that one's date: they are requested together and claimed together. With a later date of its
+own it would hold up what comes next, that what comes after it, and so on for as long as any come.
+
+Rows are locked in the order of their ids: two workers with overlapping batches cannot deadlock.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.message.state import DELAYED
+from herald.outbox.moves.pauses import IS_PAUSED
+
+BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date
+ELSEWHERE_WAIT = 1.0  # seconds until one is looked at again whose key another worker has under way
+_encode = msgspec.json.Encoder().encode
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A request as it came from Kafka, and what its worker knows.
+
+    `destination` is `channel` or `channel:host`, None where a handler of its own delivers. `wait` is
+    the seconds after which a busy destination may have room. Of a `is_strict` topic one key waits for
+    its failed predecessor; `is_here`: this worker has its lane, and keeps the order itself.
+    """
+
+    id: UUID
+    request: int
+    destination: str | None = None
+    wait: float | None = None
+    is_strict: bool = False
+    is_here: bool = False
+
+
+class Claim(NamedTuple):
+    """An attempt that was won: its number, how many of them do not count, whether it probes its destination.
+
+    `unknowns`: how many of the outcomes before it are not known.
+    """
+
+    attempt: int
+    uncounted: int
+    is_probe: bool
+    unknowns: int = 0
+
+
+# The date of a less urgent one says nothing: behind others that are more urgent it may be over for long.
+# Rows are found by their ids and one at a time (ARRAY, LIMIT): a join would let the planner read all that is pending.
+_CLAIM = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+record AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%(records)s::jsonb) AS r(id uuid, request integer, destination text,
+        wait double precision, is_strict boolean, is_here boolean)
+),
+locked AS MATERIALIZED (
+    SELECT id, topic, key, request, accepted_at, deliver_by, priority FROM messages
+    WHERE id = ANY (ARRAY(SELECT id FROM record)) AND status = 'pending'
+    ORDER BY id
+    FOR NO KEY UPDATE
+),
+fitting AS MATERIALIZED (
+    SELECT l.id, l.topic, l.key, l.accepted_at, l.priority, r.destination, r.wait,
+           coalesce(r.is_strict, false) AS is_strict, coalesce(r.is_here, false) AS is_here
+    FROM locked AS l JOIN record AS r ON r.id = l.id AND r.request = l.request CROSS JOIN clock
+    WHERE l.deliver_by IS NULL OR l.deliver_by > clock.at
+),
+failing AS MATERIALIZED (
+    SELECT destination, probe_at, probe_until, probe_id FROM breakers
+    WHERE opened_at IS NOT NULL AND destination IN (SELECT destination FROM fitting)
+    ORDER BY destination
+    FOR NO KEY UPDATE
+),
+hindered AS MATERIALIZED (
+    SELECT f.*, behind.until, CASE
+        WHEN {IS_PAUSED.format(message="f")} THEN 'paused'
+        WHEN f.wait IS NOT NULL THEN 'its destination is busy'
+        WHEN behind.found {{or_elsewhere}} THEN 'waits for the one before it'
+    END AS hindrance
+    FROM fitting AS f CROSS JOIN clock
+    LEFT JOIN LATERAL (
+        SELECT true AS found, CASE WHEN p.status = 'scheduled' AND p.priority >= f.priority
+            THEN greatest(p.due_at + interval '1 microsecond', clock.at)
+            ELSE clock.at + make_interval(secs => {BEHIND_WAIT}) END AS until
+        FROM messages AS p
+        WHERE p.topic = f.topic AND p.key = f.key AND ({DELAYED})
+          AND p.request > 0 AND (p.accepted_at, p.id) < (f.accepted_at, f.id)
+          AND (f.is_strict AND NOT f.is_here
+               OR p.destination IS NOT DISTINCT FROM f.destination AND p.attempts = p.uncounted)
+          AND NOT EXISTS (SELECT FROM fitting AS beside WHERE beside.id = p.id)
+        ORDER BY p.accepted_at DESC, p.id DESC
+        LIMIT 1
+    ) AS behind ON true
+    {{elsewhere}}
+),
+probe AS MATERIALIZED (
+    SELECT DISTINCT ON (h.destination) h.id
+    FROM hindered AS h JOIN failing AS b ON b.destination = h.destination CROSS JOIN clock
+    WHERE h.hindrance IS NULL AND b.probe_at <= clock.at
+      AND (b.probe_until IS NULL OR b.probe_until <= clock.at OR b.probe_id = h.id)
+    ORDER BY h.destination, h.accepted_at, h.id
+),
+judged AS MATERIALIZED (
+    SELECT h.*, b.probe_at, probe.id IS NOT NULL AS is_probe, coalesce(h.hindrance,
+        CASE WHEN b.destination IS NOT NULL AND probe.id IS NULL THEN 'its destination fails' END) AS verdict
+    FROM hindered AS h LEFT JOIN failing AS b ON b.destination = h.destination LEFT JOIN probe ON probe.id = h.id
+),
+dated AS MATERIALIZED (
+    SELECT j.*, CASE verdict
+        WHEN 'paused' THEN clock.at
+        WHEN 'its destination is busy' THEN clock.at + make_interval(secs => wait)
+        WHEN 'its destination fails' THEN greatest(probe_at, clock.at)
+        WHEN 'waits for the one before it' THEN coalesce(until, clock.at + make_interval(secs => {ELSEWHERE_WAIT}))
+    END AS due_at
+    FROM judged AS j, clock
+),
+lined_up AS MATERIALIZED (
+    SELECT d.id, d.destination, d.is_probe, coalesce(verdict, CASE WHEN key IS NOT NULL
+               AND bool_or(verdict IS NOT NULL) OVER before THEN 'waits for the one before it' END) AS obstacle,
+           coalesce(due_at, max(due_at) OVER before + interval '1 microsecond') AS due_at
+    FROM dated AS d
+    WINDOW before AS (PARTITION BY topic, key, CASE WHEN NOT is_strict THEN destination END
+        ORDER BY accepted_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+),
+moved AS (
+    UPDATE messages AS m
+    SET status = CASE WHEN obstacle IS NULL THEN 'sending' ELSE 'scheduled' END,
+        version = m.version + 1,
+        attempts = m.attempts + (obstacle IS NULL)::integer,
+        reason = coalesce(obstacle, m.reason),
+        destination = l.destination,
+        due_at = CASE WHEN obstacle IS NULL THEN clock.at + make_interval(secs => %(lease)s) ELSE l.due_at END,
+        updated_at = clock.at
+    FROM lined_up AS l, clock
+    WHERE m.id = l.id
+    RETURNING m.id, m.version, m.attempts, m.uncounted, m.unknowns, m.due_at, m.updated_at, m.accepted_at,
+        m.destination, obstacle, l.is_probe
+),
+probing AS (
+    UPDATE breakers AS b SET probe_id = moved.id, probe_until = moved.due_at
+    FROM moved WHERE moved.is_probe AND moved.obstacle IS NULL AND b.destination = moved.destination
+),
+logged AS (
+    INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
+    SELECT id, version, CASE WHEN obstacle IS NULL THEN 'message.started' ELSE 'message.postponed' END,
+           CASE WHEN obstacle IS NULL
+               THEN jsonb_build_object('attempt', attempts, 'lease_until', due_at)
+               ELSE jsonb_build_object('reason', obstacle, 'due_at', due_at) END
+               || CASE WHEN destination IS NULL THEN '{{{{}}}}'::jsonb
+                       ELSE jsonb_build_object('destination', destination) END,
+           updated_at
+    FROM moved
+)
+SELECT id::text, attempts, uncounted, is_probe, unknowns FROM moved WHERE obstacle IS NULL ORDER BY accepted_at, id
+"""
+
+# Only a strict topic asks whether another worker has one of the key: every table costs planning time.
+_ELSEWHERE = """LEFT JOIN LATERAL (
+        SELECT true AS found FROM messages AS p
+        WHERE f.is_strict AND p.status = 'sending' AND p.topic = f.topic AND p.key = f.key
+        LIMIT 1 OFFSET 0
+    ) AS elsewhere ON true"""
+_RELAXED = _CLAIM.format(or_elsewhere="", elsewhere="")
+_STRICT = _CLAIM.format(or_elsewhere="OR f.is_strict AND NOT f.is_here AND elsewhere.found", elsewhere=_ELSEWHERE)
+
+
+def claim(connection: Connection, records: Sequence[Record], *, lease: float) -> dict[UUID, Claim]:
+    """Start an attempt for each record that still fits and may be tried now; the winners in order of acceptance.
+
+    The lease is in seconds, by the database's clock; until it ends nobody else settles the attempt.
+    """
+    with connection.cursor() as cursor:
+        statement = _STRICT if any(record.is_strict for record in records) else _RELAXED
+        cursor.execute(statement, {"records": _encode(records).decode(), "lease": lease})
+        return {UUID(stream): Claim(*won) for stream, *won in cursor}

@@ -1,0 +1,45 @@
+"""Messages whose `deliver_by` passed before they were delivered: reported as expired, never silently gone."""
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.moves.around import AROUND, Batch, chosen
+from herald.outbox.moves.request_again import LOCKED
+
+BATCH = 1_000  # messages in one statement
+_FOUND = chosen("""
+    SELECT id FROM messages
+    WHERE deliver_by <= (SELECT clock_timestamp()) AND status IN ('scheduled', 'pending', 'failed')
+    LIMIT %(limit)s
+""")
+_EXPIRE = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+found AS MATERIALIZED ({_FOUND}),
+locked AS MATERIALIZED ({LOCKED}),
+moved AS (
+    UPDATE messages AS m
+    SET version = m.version + 1, status = 'expired', due_at = NULL, updated_at = clock.at
+    FROM locked AS l, clock
+    WHERE m.id = l.id AND l.status IN ('scheduled', 'pending', 'failed')
+    RETURNING m.id, m.version, m.deliver_by, m.updated_at
+)
+INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
+SELECT id, version, 'message.expired', jsonb_build_object('deliver_by', deliver_by), updated_at FROM moved
+"""
+
+
+def expire(connection: Connection) -> None:
+    """Expire one batch, in the caller's transaction; what is being attempted is left to its outcome.
+
+    In autocommit around those for whose sake it fails. Raises psycopg2.Error.
+    """
+    with connection.cursor() as cursor:
+
+        def find(batch: Batch) -> list[str]:
+            cursor.execute(f"SELECT id::text FROM ({_FOUND}) AS batch", {"limit": BATCH, **batch.values})
+            return [message for (message,) in cursor]
+
+        def act(batch: Batch) -> int:
+            cursor.execute(_EXPIRE, {"limit": BATCH, **batch.values})
+            return cursor.rowcount
+
+        AROUND.act(connection, find, act)

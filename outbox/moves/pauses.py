@@ -1,0 +1,70 @@
+"""Pauses: deliveries held back at run time, everywhere, for a topic or for a channel, without a restart.
+
+A pause is a row that every claim looks at, so it holds from its commit on, for every worker and
+across restarts. What it holds back stays due; attempts that are under way end as they would.
+"""
+
+from datetime import datetime
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.registry import CHANNELS, TOPICS
+
+ALL = "all"
+# SQL: whether a message (a table's alias) is held back
+IS_PAUSED = """EXISTS (SELECT FROM pauses WHERE scope = 'all' OR scope = 'topic:' || {message}.topic
+    OR scope = 'channel:' || split_part({message}.destination, ':', 1))"""
+
+
+class ScopeError(ValueError):
+    """Not a scope that can be paused; the text names those that can."""
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """One row: `scope` is `all`, `topic:<name>` or `channel:<name>`."""
+
+    scope: str
+    reason: str | None
+    paused_at: datetime
+
+
+def scopes() -> list[str]:
+    """Everything that can be paused."""
+    return [ALL, *(f"topic:{name}" for name in TOPICS), *(f"channel:{name}" for name in CHANNELS)]
+
+
+def check_scope(scope: str) -> str:
+    """Return it. Raises ScopeError."""
+    known = scopes()
+    if scope not in known:
+        message = f"no such scope: {scope}; there are: {', '.join(known)}"
+        raise ScopeError(message)
+    return scope
+
+
+def pause(connection: Connection, scope: str, *, reason: str | None = None) -> Pause:
+    """Hold back, in the caller's transaction; an earlier pause of the scope stays as it is. Raises ScopeError."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO pauses (scope, reason) VALUES (%s, %s)"
+            " ON CONFLICT (scope) DO UPDATE SET reason = coalesce(excluded.reason, pauses.reason)"
+            " RETURNING scope, reason, paused_at",
+            (check_scope(scope), reason),
+        )
+        scope, reason, paused_at = cursor.fetchone()  # type: ignore[misc]
+    return Pause(scope=scope, reason=reason, paused_at=paused_at)
+
+
+def resume(connection: Connection, scope: str) -> bool:
+    """Let go again, in the caller's transaction; False when it was not paused. Raises ScopeError."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM pauses WHERE scope = %s", (check_scope(scope),))
+        return cursor.rowcount == 1
+
+
+def list_pauses(connection: Connection) -> list[Pause]:
+    """What is paused now, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT scope, reason, paused_at FROM pauses ORDER BY paused_at, scope")
+        return [Pause(scope=scope, reason=reason, paused_at=paused_at) for scope, reason, paused_at in cursor]

@@ -1,0 +1,101 @@
+"""Requests a message again: a new `requested` event, published like the first one.
+
+The request number grows, so that records of earlier requests start nothing any more.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.moves.around import AROUND, Batch, chosen
+
+# Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
+# between is no longer the one that was found.
+WAITED_FOR = """
+    SELECT id, version, status, request, attempts, uncounted, unknowns, topic, destination, priority, due_at,
+        accepted_at FROM messages
+    WHERE id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR NO KEY UPDATE
+"""
+LOCKED = f"{WAITED_FOR} SKIP LOCKED"
+NOT_ASIDE = """NOT EXISTS (
+    SELECT FROM set_aside AS s WHERE s.stream_id = messages.id AND s.version = messages.version AND s.decision IS NULL
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which messages: a query for `id` and `version`, its values by name.
+
+    `cause` is SQL for the cause to record, over the message `m`. What another transaction holds is left to the
+    next time, unless `locked` waits for it.
+    """
+
+    query: str
+    values: dict[str, Any]
+    cause: str
+    locked: str = LOCKED
+
+
+_REQUEST = """
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+found AS MATERIALIZED ({chosen}),
+locked AS MATERIALIZED ({locked}),
+listed AS MATERIALIZED (
+    SELECT m.id, {cause} AS cause, row_number() OVER (ORDER BY m.priority DESC, m.due_at, m.accepted_at, m.id) AS place
+    FROM locked AS m JOIN found USING (id, version)
+    WHERE NOT EXISTS (
+        SELECT FROM set_aside AS s WHERE s.stream_id = m.id AND s.version = m.version AND s.decision IS NULL)
+),
+moved AS (
+    UPDATE messages AS m
+    SET version = m.version + 1, status = 'pending', request = m.request + 1, requested_in = pg_current_xact_id(),
+        due_at = NULL, updated_at = clock.at
+    FROM listed AS l, clock
+    WHERE m.id = l.id
+    RETURNING m.*, l.cause, l.place
+),
+logged AS (
+    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
+    SELECT id, version, 'message.requested', topic, key, data,
+           jsonb_strip_nulls(jsonb_build_object('request', request, 'cause', cause, 'traceparent', traceparent)),
+           updated_at
+    FROM moved
+    ORDER BY place
+    RETURNING 1
+)
+SELECT id::text, destination FROM moved WHERE EXISTS (SELECT FROM logged)
+"""
+
+
+def pending_that(condition: str) -> str:
+    """The query of a choice among pending messages: they were published, and are published again.
+
+    One whose request was set aside waits for an operator: published again, it would be set aside again.
+    """
+    return f"SELECT id, version FROM messages WHERE status = 'pending' AND {NOT_ASIDE} AND {condition} LIMIT %(limit)s"
+
+
+def request_again(connection: Connection, choice: Choice, *, limit: int) -> list[tuple[str, str | None]]:
+    """Request up to `limit` of the chosen messages again; returns ids and destinations.
+
+    In the caller's transaction, or in autocommit around those for whose sake it fails. Raises psycopg2.Error.
+    """
+    values = {**choice.values, "limit": limit}
+    within = chosen(choice.query)
+    statement = _REQUEST.format(chosen=within, cause=choice.cause, locked=choice.locked)
+
+    def find(batch: Batch) -> list[str]:
+        found = _fetch(connection, f"SELECT id::text FROM ({within}) AS batch", values | batch.values)
+        return [message for (message,) in found]
+
+    def act(batch: Batch) -> list[tuple[str, str | None]]:
+        return _fetch(connection, statement, values | batch.values)
+
+    return [one for part in AROUND.act(connection, find, act) for one in part]
+
+
+def _fetch(connection: Connection, statement: str, values: dict[str, Any]) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall()

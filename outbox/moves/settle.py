@@ -1,0 +1,122 @@
+"""Attempts whose lease ended without an outcome: unknown, and settled as their channel's policy says."""
+
+from collections import Counter
+
+import msgspec
+import structlog
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.destination.policies import Policy, policy
+from herald.outbox.moves.around import AROUND, Batch, chosen
+from herald.outbox.moves.request_again import LOCKED
+from herald.outbox.registry import CHANNELS, DEAD_LETTERS
+from herald.outbox.settings import Settings
+
+BATCH = 1_000  # attempts settled in one statement
+_log = structlog.get_logger()
+
+_FOUND = chosen("""
+    SELECT ended.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
+        SELECT m.id FROM messages AS m
+        WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())
+        ORDER BY m.due_at LIMIT %(limit)s
+    ) AS ended LIMIT %(limit)s
+""")
+
+# Repeated at once, held for a person, or dead after the last attempt. `policy` has a row for each channel and for none,
+# on strict topics and on others. What is held is what `Policy.is_held` says.
+_SETTLE = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+policy AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%(policies)s::jsonb) AS p(channel text, is_strict boolean,
+        max_attempts integer, unknown text)
+),
+found AS MATERIALIZED ({_FOUND}),
+locked AS MATERIALIZED ({LOCKED}),
+judged AS MATERIALIZED (
+    SELECT m.id, max_attempts, m.attempts - m.uncounted AS tries,
+           CASE unknown WHEN 'hold' THEN true
+               WHEN 'once' THEN m.unknowns > 0 OR m.attempts - m.uncounted >= max_attempts ELSE false END AS is_held
+    FROM locked AS m JOIN policy AS p ON p.is_strict = (m.topic = ANY (%(strict_topics)s))
+        AND p.channel IS NOT DISTINCT FROM  -- no longer registered: that of none
+            (SELECT DISTINCT channel FROM policy WHERE channel = split_part(m.destination, ':', 1))
+    WHERE m.status = 'sending' AND m.due_at <= (SELECT at FROM clock)
+),
+settled AS MATERIALIZED (
+    SELECT id, CASE WHEN is_held THEN 'unknown' WHEN tries >= max_attempts THEN 'dead' ELSE 'failed' END AS status,
+           'no outcome before the lease ended' || CASE WHEN is_held OR tries < max_attempts THEN ''
+               ELSE format(' (attempt %%s of %%s)', tries, max_attempts) END AS reason
+    FROM judged
+),
+moved AS (
+    UPDATE messages AS m
+    SET version = m.version + 1, status = s.status, reason = s.reason, updated_at = clock.at,
+        due_at = CASE WHEN s.status = 'failed' THEN clock.at END,
+        unknowns = m.unknowns + (s.status <> 'dead')::integer
+    FROM settled AS s, clock
+    WHERE m.id = s.id
+    RETURNING m.*
+),
+logged AS (
+    INSERT INTO outbox (stream_id, version, type, topic, key, payload, recorded_at)
+    SELECT id, version,
+           CASE status WHEN 'dead' THEN 'message.dead_lettered' ELSE 'message.unknown' END,
+           CASE status WHEN 'dead' THEN %(dead_letters)s END,
+           CASE status WHEN 'dead' THEN key END,
+           jsonb_build_object('attempt', attempts, 'reason', reason)
+               || CASE WHEN status = 'dead' THEN jsonb_build_object('id', id, 'topic', topic)
+                       ELSE jsonb_build_object('due_at', due_at) END,
+           updated_at
+    FROM moved
+    ORDER BY id
+)
+SELECT status, count(*) FROM moved GROUP BY status
+"""
+
+
+def settle_leases(connection: Connection, settings: Settings) -> int:
+    """Settle one batch, in the caller's transaction; returns how many died: those are published."""
+    settled = settle_batch(connection, settings)
+    if settled:
+        _log.warning(
+            "outcomes_unknown",
+            repeated=settled.get("failed", 0),
+            held=settled.get("unknown", 0),
+            dead=settled.get("dead", 0),
+        )
+    return settled.get("dead", 0)
+
+
+def settle_batch(connection: Connection, settings: Settings) -> dict[str, int]:
+    """The same without a word; returns how many are in which status now."""
+    known = [None, *CHANNELS, *settings.channels]
+    policies = [
+        _terms(channel, policy(settings, channel, topic=topic), is_strict=topic is not None)
+        for channel in dict.fromkeys(known)
+        for topic in (None, *settings.strict_topics[:1])
+    ]
+    values = {
+        "policies": msgspec.json.encode(policies).decode(),
+        "strict_topics": list(settings.strict_topics),
+        "limit": BATCH,
+        "dead_letters": DEAD_LETTERS,
+    }
+    settled: Counter[str] = Counter()
+    with connection.cursor() as cursor:
+
+        def find(batch: Batch) -> list[str]:
+            cursor.execute(f"SELECT id::text FROM ({_FOUND}) AS batch", values | batch.values)
+            return [message for (message,) in cursor]
+
+        def act(batch: Batch) -> dict[str, int]:
+            cursor.execute(_SETTLE, values | batch.values)
+            return dict(cursor.fetchall())
+
+        for part in AROUND.act(connection, find, act):
+            settled.update(part)
+    return dict(settled)
+
+
+def _terms(channel: str | None, found: Policy, *, is_strict: bool) -> dict[str, object]:
+    attempts, unknown = found.retries.attempts, found.unknown
+    return {"channel": channel, "is_strict": is_strict, "max_attempts": attempts, "unknown": unknown}

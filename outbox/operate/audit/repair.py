@@ -1,0 +1,112 @@
+"""What can be repaired without a decision: everything else is for a person, and its finding says for which."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from uuid import UUID
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.message.state import Message, fold
+from herald.outbox.moves.request_again import Choice, request_again
+from herald.outbox.moves.settle import settle_batch
+from herald.outbox.operate.audit.findings import Checked, Repair
+from herald.outbox.operate.audit.looking import rows
+from herald.outbox.operate.audit.streams import ROW, Row, columns_of, differences, has_gap
+from herald.outbox.postgres.log import read_stream
+from herald.outbox.settings import Settings
+
+SAYS: dict[Repair, str] = {
+    "request": "requested again",
+    "project": "rows written from the log",
+    "settle": "leases settled",
+}
+_CHOSEN = """
+SELECT id, version FROM messages
+WHERE id = ANY (%(ids)s::uuid[]) AND status = 'pending' AND updated_at < %(before)s LIMIT %(limit)s
+"""
+_LOCKED = f"SELECT {ROW} FROM messages WHERE id = %(id)s FOR NO KEY UPDATE"
+_TYPES = {"id": "uuid", "data": "jsonb", "requested_in": "xid8"}
+
+
+def plan(checked: Sequence[Checked]) -> list[str]:
+    """What a repair would do, a line for each kind; at most as many as there are ids."""
+    counts = {kind: len(_ids(checked, kind)) for kind in SAYS}
+    return [f"to be repaired: {SAYS[kind]}: {count:,}" for kind, count in counts.items() if count]
+
+
+def repair(connection: Connection, settings: Settings, checked: Sequence[Checked], *, before: str) -> dict[str, int]:
+    """Do it; returns how many of each kind. Commits after each step, so that it can end anywhere.
+
+    What moved since the audit began (`before`, a date of the database) is not touched. Raises psycopg2.Error.
+    """
+    done: dict[str, int] = {}
+    if lost := _ids(checked, "request"):
+        done[SAYS["request"]] = _request(connection, lost, before)
+    if wrong := _ids(checked, "project"):
+        done[SAYS["project"]] = sum(project(connection, UUID(one)) for one in wrong)
+    if _ids(checked, "settle"):
+        done[SAYS["settle"]] = _settle(connection, settings)
+    return done
+
+
+def project(connection: Connection, message_id: UUID) -> bool:
+    """Write a row from the fold of its events, where they differ; owns its transaction.
+
+    Whoever appends to a stream holds its row, so under its lock the log stands still. A stream with a gap, and
+    a row that knows of later events than the log, are left alone: there the log is not the whole truth.
+    """
+    connection.autocommit = False
+    try:
+        row = next(iter(rows(connection, _LOCKED, {"id": str(message_id)})), None)
+        is_written = _write(connection, message_id, row)
+        connection.commit()
+    finally:
+        connection.rollback()
+        connection.autocommit = True
+    return is_written
+
+
+def _write(connection: Connection, message_id: UUID, row: Row | None) -> bool:
+    stream = read_stream(connection, message_id)
+    if not stream or has_gap(stream):
+        return False
+    message = fold(stream)
+    if row is None:
+        return _insert(connection, message)
+    if row["version"] > message.version or not (wrong := differences(message, row)):
+        return False
+    changes = ", ".join(f"{name} = {_placeholder(name)}" for name in wrong)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE messages SET {changes} WHERE id = %(id)s", columns_of(message))
+    return True
+
+
+def _insert(connection: Connection, message: Message) -> bool:
+    names = Message.__struct_fields__
+    placeholders = ", ".join(_placeholder(name) for name in names)
+    with connection.cursor() as cursor:
+        statement = f"INSERT INTO messages ({', '.join(names)}) VALUES ({placeholders}) ON CONFLICT DO NOTHING"
+        cursor.execute(statement, columns_of(message))
+        return cursor.rowcount == 1
+
+
+def _placeholder(name: str) -> str:
+    return f"%({name})s::{_TYPES[name]}" if name in _TYPES else f"%({name})s"
+
+
+def _request(connection: Connection, ids: Sequence[str], before: str) -> int:
+    chosen = Choice(_CHOSEN, {"ids": list(ids), "before": before}, "'lost'")
+    return len(request_again(connection, chosen, limit=len(ids)))
+
+
+def _settle(connection: Connection, settings: Settings) -> int:
+    """As the scheduler does, until there is nothing left that nobody else holds."""
+    settled = 0
+    while batch := sum(settle_batch(connection, settings).values()):
+        settled += batch
+    return settled
+
+
+def _ids(checked: Iterable[Checked], kind: Repair) -> list[str]:
+    found = chain.from_iterable(check.findings for check in checked)
+    return list(dict.fromkeys(one for finding in found if finding.repair == kind for one in finding.ids))

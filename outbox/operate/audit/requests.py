@@ -1,0 +1,107 @@
+"""Requests and their records: published and not on Kafka, or read by the group and not claimed."""
+
+from collections.abc import Sequence
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.kafka.offsets import Offsets
+from herald.outbox.operate.audit.findings import Checked, Suspects
+from herald.outbox.operate.audit.looking import rows
+from herald.outbox.operate.audit.records import Record
+from herald.outbox.operate.audit.scope import Scope
+
+NOT_ON_KAFKA = "not-on-kafka"
+READ_PAST = "read-past"
+MOST = 500_000  # pending messages looked for, the oldest first; some 200 bytes of memory each
+
+# Published: an event that asks for this very request, above the floor and within the cursor's snapshot, and not set
+# aside. (What was adopted or recovered has its record from elsewhere.)
+_PENDING = """
+SELECT m.id::text, m.request, pg_visible_in_snapshot(m.requested_in, %(previous)s::pg_snapshot) AND EXISTS (
+    SELECT FROM outbox AS o
+    WHERE o.stream_id = m.id AND o.type = 'message.requested' AND o.topic IS NOT NULL AND o.position > %(floor)s
+      AND o.headers ->> 'request' = m.request::text
+      AND NOT EXISTS (SELECT FROM set_aside AS s WHERE s.stream_id = o.stream_id AND s.version = o.version)
+) AS is_published
+FROM messages AS m WHERE m.status = 'pending' AND m.id >= %(first_id)s::uuid ORDER BY m.id LIMIT %(most)s
+"""
+_STILL = """
+SELECT m.id::text FROM unnest(%(ids)s::uuid[], %(requests)s::integer[]) AS asked(id, request)
+JOIN messages AS m ON m.id = asked.id
+WHERE m.status = 'pending' AND m.request = asked.request
+  AND (m.deliver_by IS NULL OR m.deliver_by > clock_timestamp())
+  AND m.updated_at <= clock_timestamp() - make_interval(secs => %(grace)s)
+ORDER BY m.id
+"""
+
+
+class Pending(msgspec.Struct):
+    """A message that waits for its claim, and what is known of the record that asks for it."""
+
+    request: int
+    is_published: bool
+    is_there: bool = False
+    is_read: bool = False
+
+
+class Requests:
+    """What is pending, looked for on Kafka.
+
+    Published and gone: the cursor is read first, and the relay saves it only over pages that Kafka has
+    acknowledged; then every partition is read to its end. A request that the cursor had passed has its record
+    before it. Whoever is still pending after that, with the same request, waits for a
+    record that does not exist.
+
+    Read and not claimed: the committed offsets are read before the database, and they are committed only
+    after the claims. A message that is pending though its record stands below them was passed by. (One
+    whose deliver_by is over is left by the claim to expire.)
+
+    Both are found by the scheduler as well, behind the consumer: only what is older than `grace` counts.
+    """
+
+    def __init__(self, connection: Connection, scope: Scope, *, previous: str, floor: int, committed: Offsets) -> None:
+        self._connection = connection
+        self._scope = scope
+        self._committed = committed
+        values = {**scope.values, "previous": previous, "floor": floor, "most": MOST}
+        found = rows(connection, _PENDING, values)
+        self._pending = {row["id"]: Pending(row["request"], row["is_published"]) for row in found}
+
+    def see(self, records: Sequence[Record]) -> None:
+        """Strike off what is there."""
+        for record in records:
+            own = record.own
+            if own is None or (pending := self._pending.get(own.stream)) is None or pending.request != own.request:
+                continue
+            pending.is_there = True
+            if record.offset < self._committed.get(record.topic, {}).get(str(record.partition), 0):
+                pending.is_read = True
+
+    def checked(self) -> list[Checked]:
+        """Look again at what is suspect, now that Kafka was read."""
+        pending = self._pending.items()
+        gone = self._still([one for one, its in pending if its.is_published and not its.is_there])
+        passed = self._still([one for one, its in pending if its.is_read])
+        published = sum(its.is_published for its in self._pending.values())
+        again = "`herald audit --repair --yes` requests them again; a running relay does so behind the consumer"
+        lost = "{count} pending requests were published and are not on Kafka"
+        past = "{count} pending requests whose record the group has read, without an attempt"
+        return [
+            Checked(
+                check=NOT_ON_KAFKA,
+                looked_at=f"{published:,} pending and published",
+                findings=gone.finding(NOT_ON_KAFKA, "loss", lost, again, repair="request"),
+            ),
+            Checked(
+                check=READ_PAST,
+                looked_at=f"{len(self._pending):,} pending",
+                findings=passed.finding(READ_PAST, "loss", past, again, repair="request"),
+            ),
+        ]
+
+    def _still(self, ids: list[str]) -> Suspects:
+        """Those of them that are pending with the same request, for longer than the grace."""
+        requests = [self._pending[one].request for one in ids]
+        found = rows(self._connection, _STILL, {**self._scope.values, "ids": ids, "requests": requests}) if ids else []
+        return Suspects(self._scope.limit, (row["id"] for row in found))

@@ -1,0 +1,1 @@
+"""`herald dead-letters`: the desk on the command line."""

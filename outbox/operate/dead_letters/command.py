@@ -1,0 +1,190 @@
+"""`herald dead-letters`: the desk on the command line, directly on the database."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from uuid import UUID
+
+import msgspec
+import psycopg2
+import rich_click as click
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from herald.outbox.desk.editing import EditError, checked_edit
+from herald.outbox.desk.filters import Filter
+from herald.outbox.desk.jobs import Job, find_job, make_job
+from herald.outbox.desk.looking import choose, count_dead_letters, find_dead_letter, list_dead_letters, list_groups
+from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
+from herald.outbox.operate.dead_letters.options import Reason, filtered
+from herald.outbox.operate.dead_letters.tables import groups_table, letter_text, letters_table, print_table
+from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.log import read_stream
+from herald.outbox.settings import Settings, SettingsError, load_settings
+
+POLL = 0.5  # seconds between two looks at a job
+RATE = click.FloatRange(0, 10_000, min_open=True)
+
+
+@contextmanager
+def desk() -> Iterator[tuple[Settings, Connection]]:
+    """The settings and a connection; commits at the end. Ends the process with 2 for settings, 1 for the database."""
+    try:
+        settings = load_settings()
+        with closing(connect(settings, "herald-dead-letters")) as connection:
+            yield settings, connection
+            connection.commit()
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except psycopg2.Error as error:
+        click.echo(f"the database does not answer: {str(error).strip()}", err=True)
+        sys.exit(1)
+
+
+@click.group("dead-letters")
+def command() -> None:
+    """Look at what was given up, and decide: try again, edit, or discard.
+
+    Reads DATABASE_URL. Decisions about many change nothing until --yes is given.
+    """
+
+
+@command.command("list")
+@filtered
+@click.option("--all", "is_single", is_flag=True, help="One line for each, instead of groups by error.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Lines with --all.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def list_command(chosen: Filter, *, is_single: bool, limit: int, as_json: bool) -> None:
+    """List dead letters, grouped by error."""
+    with desk() as (_, connection):
+        letters, _ = list_dead_letters(connection, chosen, limit=limit) if is_single else ([], False)
+        groups = [] if is_single else list_groups(connection, chosen)
+    if as_json:
+        click.echo(msgspec.json.encode(letters or groups).decode())
+        return
+    print_table(letters_table(letters) if is_single else groups_table(groups))
+
+
+@command.command("show")
+@click.argument("message", type=click.UUID)
+def show_command(message: UUID) -> None:
+    """Show one, with its history."""
+    with desk() as (_, connection):
+        found = find_dead_letter(connection, message)
+        history = read_stream(connection, message)
+    if found is None:
+        _not_there(message)
+        return
+    click.echo(letter_text(found, history))
+
+
+@command.command("requeue")
+@click.argument("messages", type=click.UUID, nargs=-1)
+@filtered
+@click.option(
+    "--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Per second.  [default: HERALD_REQUEUE_RATE]"
+)
+@click.option("--yes", "is_meant", is_flag=True, help="Do it; without this, many are only counted.")
+@click.option("--wait", "is_waiting", is_flag=True, help="Show the progress until it is done.")
+def requeue_command(
+    chosen: Filter, *, messages: tuple[UUID, ...], rate: float | None, is_meant: bool, is_waiting: bool
+) -> None:
+    """Try again: the MESSAGES named, or all that fit the options.
+
+    The relay that leads works many off, at a rate.
+    """
+    with desk() as (settings, connection):
+        if messages:
+            _tell(connection, "requeued", messages, requeue(connection, messages))
+            return
+        if not is_meant:
+            _dry_run(connection, chosen, "requeued")
+            return
+        job = make_job(connection, chosen, rate=rate or settings.requeue_rate)
+        connection.commit()
+        click.echo(f"job {job.id}: {job.total} messages at {job.rate:g} per second")
+        if is_waiting:
+            _watch(connection, job)
+
+
+@command.command("edit")
+@click.argument("message", type=click.UUID)
+@click.option("--data", required=True, help="The new data, as JSON; - reads it from standard input.")
+def edit_command(message: UUID, data: str) -> None:
+    """Try one again with other data; it is checked like any input, and the edit is in the log."""
+    raw = sys.stdin.buffer.read() if data == "-" else data.encode()
+    with desk() as (settings, connection):
+        found = find_dead_letter(connection, message)
+        if found is None:
+            _not_there(message)
+            return
+        try:
+            new, key = checked_edit(found.topic, found.key, raw, settings)
+        except EditError as error:
+            click.echo(str(error), err=True)
+            sys.exit(2)
+        done = requeue(connection, [message], edit=Edit(msgspec.Raw(new), key))
+        _tell(connection, "requeued", (message,), done)
+
+
+@command.command("discard")
+@click.argument("messages", type=click.UUID, nargs=-1)
+@filtered
+@click.option("--reason", type=Reason(), required=True, help="Why; it is in the log.")
+@click.option("--yes", "is_meant", is_flag=True, help="Do it; without this, many are only counted.")
+def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, is_meant: bool) -> None:
+    """Give up for good: the MESSAGES named, or all that fit the options."""
+    with desk() as (_, connection):
+        if messages:
+            _tell(connection, "discarded", messages, discard(connection, messages, reason=reason))
+            return
+        if not is_meant:
+            _dry_run(connection, chosen, "discarded")
+            return
+        gone, begin = 0, _now(connection)  # what dies meanwhile, nobody has looked at
+        while batch := discard(connection, choose(connection, chosen, limit=MOST_AT_ONCE, before=begin), reason=reason):
+            connection.commit()
+            gone += len(batch)
+        click.echo(f"{gone} discarded")
+
+
+def _now(connection: Connection) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()::text")
+        (now,) = cursor.fetchone()  # type: ignore[misc]
+    return str(now)
+
+
+def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:
+    print_table(groups_table(list_groups(connection, chosen)))
+    click.echo(f"{count_dead_letters(connection, chosen)} would be {what}; nothing was changed. --yes does it")
+
+
+def _tell(connection: Connection, what: str, messages: tuple[UUID, ...], done: list[UUID]) -> None:
+    connection.commit()  # first: the exit below would roll back what was just said to be done
+    click.echo(f"{len(done)} {what}")
+    missing = [str(one) for one in messages if one not in done]
+    if missing:
+        click.echo(f"not on the desk: {', '.join(missing)}", err=True)
+        sys.exit(1)
+
+
+def _not_there(message: UUID) -> None:
+    click.echo(f"not on the desk: {message}", err=True)
+    sys.exit(1)
+
+
+def _watch(connection: Connection, job: Job) -> None:
+    columns = (TextColumn("requeued"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        bar = progress.add_task("requeued", total=job.total)
+        found: Job | None = job
+        pause = threading.Event()
+        while found is not None and found.status == "running":
+            pause.wait(POLL)
+            found = find_job(connection, job.id)
+            connection.commit()
+            progress.update(bar, completed=found.done if found else job.total)
+    click.echo(f"{found.done if found else 0} requeued, {found.status if found else 'gone'}")

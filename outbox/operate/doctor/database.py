@@ -1,0 +1,65 @@
+"""The database as a subject: asked in statements of their own, each with a timeout."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cached_property
+from typing import Any
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from psycopg2.extras import RealDictCursor
+
+from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.fitness import NOTHING
+from herald.outbox.settings import Settings
+
+TIMEOUT = 5.0  # seconds to connect, and for each question
+Row = dict[str, Any]
+
+
+class Database:
+    """An open connection in autocommit, and how old something may be before it is a finding, in seconds."""
+
+    def __init__(self, settings: Settings, connection: Connection, patience: float) -> None:
+        self.settings = settings
+        self.connection = connection
+        self.patience = patience
+
+    def ask(self, query: str, **values: object) -> list[Row]:
+        """Rows by their columns' names. Raises psycopg2.Error."""
+        with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            cursor.execute(query, values)
+            return [dict(row) for row in cursor.fetchall()]
+
+    def row(self, query: str, **values: object) -> Row:
+        """The only row. Raises psycopg2.Error."""
+        (found,) = self.ask(query, **values)
+        return found
+
+    @contextmanager
+    def another(self) -> Iterator[Connection]:
+        """A second connection beside the first."""
+        with closing(open_connection(self.settings)) as connection:
+            yield connection
+
+    @cached_property
+    def role(self) -> str:
+        """Quoted, as it stands in a GRANT."""
+        return str(self.row("SELECT quote_ident(current_user) AS role")["role"])
+
+    @cached_property
+    def sees_everybody(self) -> bool:
+        """Whether what other roles do is shown to this one."""
+        return bool(self.row("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees")["sees"])
+
+    @property
+    def to_see_everybody(self) -> str:
+        """The statement that shows this role what others do."""
+        return f"GRANT pg_read_all_stats TO {self.role};"
+
+
+def open_connection(settings: Settings) -> Connection:
+    """Like Herald's own, but in autocommit and with the doctor's timeouts. Raises psycopg2.OperationalError."""
+    patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
+    connection = connect_anywhere(patient, "herald-doctor", checks=NOTHING)
+    connection.autocommit = True
+    return connection

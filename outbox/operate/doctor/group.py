@@ -1,0 +1,172 @@
+"""The pipeline's consumer group: somebody reads, in time, and its place is remembered."""
+
+import time
+from collections.abc import Iterator
+
+from confluent_kafka import ConsumerGroupState
+
+from herald.outbox.kafka.offsets import Partitions, read_first_offsets, read_offsets_since
+from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from herald.outbox.operate.doctor.kafka import OFFSETS, Kafka
+from herald.outbox.operate.status.report import duration
+from herald.outbox.registry import TOPICS
+
+LATE = 0.8  # of the retention
+WEEK = 604_800_000  # milliseconds, as Kafka keeps records by default
+AWAY = 86_400_000  # milliseconds for which all pipelines may be away, at least
+FORGOTTEN = 24 * 60  # minutes without a member until the group's place is forgotten
+NOBODY = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+UNTOLD_BROKER = "this broker does not tell its settings"
+
+
+def consumes(kafka: Kafka) -> Iterator[Finding]:
+    """Members that share all partitions."""
+    if not kafka.has_coordinator:
+        yield _nobody_coordinates(kafka)
+        return
+    group, members = kafka.settings.group, len(kafka.group.members)
+    if kafka.group.state in NOBODY:
+        yield warning(f"no pipeline is in the group {group}: nothing is delivered", "herald pipeline")
+    elif kafka.group.state != ConsumerGroupState.STABLE or not members:
+        yield note(f"the group {group} is sharing out its partitions, or this broker does not tell")
+    else:
+        yield from _assigned(kafka, f"{count(members, 'member')} in the group {group}")
+
+
+def _nobody_coordinates(kafka: Kafka) -> Finding:
+    if OFFSETS not in kafka.metadata.topics:
+        return warning("no group has ever read from this Kafka: nothing is delivered", "herald pipeline")
+    return problem(
+        f"{OFFSETS} has a partition without a leader: no pipeline can join or commit",
+        "Start the broker that has it. With offsets.topic.replication.factor=3 one broker may be away.",
+    )
+
+
+def _assigned(kafka: Kafka, text: str) -> Iterator[Finding]:
+    partitions = {(name, number) for name, places in kafka.ends.items() if name in TOPICS for number in places}
+    assigned = {
+        (kafka.names.here(place.topic), str(place.partition))
+        for member in kafka.group.members
+        for place in (member.assignment.topic_partitions if member.assignment else [])
+    }
+    idle = len(kafka.group.members) - max((len(places) for places in kafka.ends.values()), default=0)
+    if unread := sorted(partitions - assigned):
+        shown = ", ".join(f"{topic} {number}" for topic, number in unread[:8])
+        yield warning(f"{text}, none of which reads {shown}", "Restart the pipelines, one after the other.")
+    elif idle > 0:
+        yield note(f"{text}, {idle} of them idle: no topic has as many partitions")
+    else:
+        yield ok(f"{text}, which read all {len(partitions)} partitions")
+
+
+def in_time(kafka: Kafka) -> Iterator[Finding]:
+    """What is unread must not grow older than the topic keeps it."""
+    if OFFSETS in kafka.metadata.topics and not kafka.has_coordinator:
+        yield note("not told: the group has no broker")
+        return
+    for name in (name for name in TOPICS if name in kafka.ends):
+        yield from _topic_in_time(kafka, name)
+
+
+def _topic_in_time(kafka: Kafka, name: str) -> Iterator[Finding]:
+    begins = read_first_offsets(kafka.admin, _partitions(kafka, name))[name]
+    committed = kafka.committed.get(name, {})
+    removed = sum(max(0, begin - committed.get(number, begin)) for number, begin in begins.items())
+    read = {number: max(begin, committed.get(number, begin)) for number, begin in begins.items()}
+    unread = sum(max(0, end - read[number]) for number, end in kafka.ends[name].items())
+    kept = int(kafka.configs[name].get("retention.ms", 0))
+    text = f"{name}: {count(unread, 'record')} unread, kept {_shown(kept)}"
+    old = _older_than(kafka, name, read, LATE * kept) if unread and kept > 0 else 0
+    if removed:
+        yield warning(
+            f"{text}; {removed:,} were removed unread: Herald requests its own again, others are lost",
+            kafka.set_topic(name, f"retention.ms={max(kept, WEEK) * 2}"),
+        )
+    if old:
+        yield warning(
+            f"{text}; {old:,} of them are older than {LATE:.0%} of that",
+            f"More pipelines, or more time: {kafka.set_topic(name, f'retention.ms={kept * 2}')}",
+        )
+    if 0 < kept < AWAY:
+        yield warning(
+            f"{text}: where all pipelines are away for longer, what waits is removed unread; Herald requests its own"
+            " again, others are lost",
+            kafka.set_topic(name, f"retention.ms={WEEK}"),
+        )
+    elif not removed and not old:
+        yield ok(text)
+
+
+def _shown(milliseconds: int) -> str:
+    if milliseconds < 0:
+        return "without a limit"
+    return f"for {duration(milliseconds / 1000)}" if milliseconds else "for as long as this broker does not tell"
+
+
+def _older_than(kafka: Kafka, name: str, read: dict[str, int], milliseconds: float) -> int:
+    """How many unread records are that old; no offset means that no record is younger."""
+    timestamp = round(time.time() * 1000 - milliseconds)
+    young = read_offsets_since(kafka.admin, _partitions(kafka, name), timestamp)[name]
+    ends = kafka.ends[name]
+    return sum(max(0, (ends[number] if place < 0 else place) - read[number]) for number, place in young.items())
+
+
+def _partitions(kafka: Kafka, name: str) -> Partitions:
+    return {name: [int(number) for number in kafka.ends[name]]}
+
+
+def remembered(kafka: Kafka) -> Iterator[Finding]:
+    """For how long the group's place outlives its last member."""
+    minutes = kafka.broker_config.get("offsets.retention.minutes")
+    if minutes is None:
+        yield note(UNTOLD_BROKER)
+    elif int(minutes) < FORGOTTEN:
+        yield warning(
+            f"the group's place is forgotten {duration(int(minutes) * 60)} after its last member left: then everything"
+            " that is kept is read again",
+            "Set offsets.retention.minutes=10080 on the brokers.",
+        )
+    else:
+        yield ok(f"the group's place is kept for {duration(int(minutes) * 60)} after its last member left")
+
+
+def admitted(kafka: Kafka) -> Iterator[Finding]:
+    """A session timeout that the brokers refuse keeps every pipeline out."""
+    config, wanted = kafka.broker_config, round(kafka.settings.session_timeout * 1000)
+    low, high = config.get("group.min.session.timeout.ms"), config.get("group.max.session.timeout.ms")
+    if low is None or high is None:
+        yield note(UNTOLD_BROKER)
+    elif int(low) <= wanted <= int(high):
+        yield ok(f"HERALD_SESSION_TIMEOUT {wanted / 1000:g} s is within what the brokers allow")
+    else:
+        yield problem(
+            f"HERALD_SESSION_TIMEOUT is {wanted / 1000:g} s, the brokers allow {int(low) / 1000:g} to"
+            f" {int(high) / 1000:g}: no pipeline is let in",
+            f"Set HERALD_SESSION_TIMEOUT to at least {int(low) / 1000:g}"
+            if wanted < int(low)
+            else f"Set HERALD_SESSION_TIMEOUT to {int(high) / 1000:g} at most",
+        )
+
+
+def made_by_hand(kafka: Kafka) -> Iterator[Finding]:
+    """A broker that makes topics by itself makes them with its own number of partitions."""
+    automatic = kafka.broker_config.get("auto.create.topics.enable")
+    if automatic is None:
+        yield note(UNTOLD_BROKER)
+    elif automatic == "true":
+        partitions = kafka.broker_config.get("num.partitions", "its own number of")
+        yield note(
+            f"auto.create.topics.enable is on: whoever is first may make a topic, with {partitions} partition(s)",
+            "Set auto.create.topics.enable=false on the brokers; the relay makes the topics.",
+        )
+    else:
+        yield ok("topics are made by the relay only")
+
+
+CHECKS = (
+    Check("group", consumes),
+    Check("retention", in_time),
+    Check("offsets", remembered),
+    Check("session timeout", admitted),
+    Check("automatic topics", made_by_hand),
+)

@@ -1,0 +1,156 @@
+"""The relay: who leads, where the cursor stands, and to which clusters it belongs."""
+
+from collections.abc import Iterator
+
+from herald.outbox.operate.doctor.database import Database
+from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from herald.outbox.operate.status.database import BACKLOG, UNCONSUMED, UNTRIED, WITHHELD
+from herald.outbox.operate.status.report import duration
+from herald.outbox.registry import TOPICS
+from herald.outbox.relay.session import LEADER
+
+STALE = 30.0  # seconds without a save, while there is something to publish
+
+# A session lock on one bigint: its halves stand in classid and objid, objsubid is 1.
+_HOLDERS = """
+SELECT l.pid, a.application_name, a.client_addr::text AS address,
+    extract(epoch FROM clock_timestamp() - a.backend_start)::float8 AS seconds
+FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.classid = %(key)s::bigint >> 32 AND l.objid = %(key)s::bigint & 4294967295
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+_SESSIONS = """
+SELECT count(*) AS sessions FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'herald-relay'
+"""
+
+_CLUSTERS = """
+SELECT c.system_identifier AS stored, (SELECT system_identifier::text FROM pg_control_system()) AS found
+FROM relay_cursor AS c WHERE c.name = 'relay'
+"""
+
+_ASIDE = """
+SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER BY since DESC))[1] AS newest,
+    left((array_agg(error ORDER BY since DESC))[1], 200) AS error
+FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
+"""
+
+
+def leads(database: Database) -> Iterator[Finding]:
+    """Whoever holds the leader's lock should be a relay."""
+    holders = database.ask(_HOLDERS, key=LEADER)
+    sessions = database.row(_SESSIONS)["sessions"]
+    if not holders:
+        waiting = f", though {count(sessions, 'session')} of relays are open" if sessions else ""
+        yield warning(f"no relay leads{waiting}: nothing is published, no retry comes due", "herald relay")
+    for row in holders:
+        since = "" if row["seconds"] is None else f", connected since {duration(row['seconds'])}"
+        text = f"{row['application_name']!r}, pid {row['pid']} from {row['address'] or 'this host'}{since}"
+        if row["application_name"] == "herald-relay":
+            yield ok(f"led by {text}; {max(sessions - 1, 0)} standing by")
+        else:
+            yield problem(
+                f"the leader's lock is held by {text}, which is no relay: none can lead",
+                f"Look at what it does, then end it: SELECT pg_terminate_backend({row['pid']});",
+            )
+
+
+def belongs(database: Database) -> Iterator[Finding]:
+    """The cursor belongs to this PostgreSQL cluster: transaction ids mean nothing in another."""
+    rows = database.ask(_CLUSTERS)
+    if not rows:
+        yield note("no relay has led yet")
+        return
+    stored, found = rows[0]["stored"], rows[0]["found"]
+    if stored == found:
+        yield ok(f"the cursor belongs to this PostgreSQL cluster, {found}")
+        return
+    yield problem(
+        f"the cursor belongs to the PostgreSQL cluster {stored}, this one is {found}: no relay will lead",
+        "If this one continues the other (restored), stop every relay and run once: herald relay --rebase --moved",
+    )
+
+
+def advances(database: Database) -> Iterator[Finding]:
+    """Something to publish, and a cursor that does not move."""
+    rows = database.ask(BACKLOG)
+    if not rows:
+        return
+    row = rows[0]
+    saved = duration(row["saved_seconds_ago"])
+    text = f"{row['backlog']:,} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
+    if row["backlog"] and row["saved_seconds_ago"] > STALE:
+        yield problem(
+            f"{text}: the relay publishes nothing",
+            "Look at the relay's log for term_ended, kafka_trouble or relay_cannot_lead, and at Kafka below.",
+        )
+    else:
+        yield ok(text)
+
+
+def passed_by(database: Database) -> Iterator[Finding]:
+    """Rows that the relay could not publish: they wait for a person."""
+    rows = database.ask(_ASIDE)
+    for row in rows:
+        several = "1 row of the log is" if row["count"] == 1 else f"{row['count']:,} rows of the log are"
+        yield problem(
+            f"{several} set aside as {row['reason']}, the newest {row['newest']}: {row['error']}",
+            f"Look at it: herald set-aside show {row['newest']}; then herald set-aside publish, or discard",
+        )
+    if not rows:
+        yield ok("no row of the log is set aside")
+
+
+def consumed(database: Database) -> Iterator[Finding]:
+    """Messages on topics that are not registered (any more, or not yet): they wait for a consumer."""
+    rows = database.ask(UNCONSUMED, topics=list(TOPICS), limit=1)
+    for row in rows:
+        yield warning(
+            f"topic {row['topic']} has {count(row['count'], 'message')} waiting and no consumer, the oldest for"
+            f" {duration(row['oldest_seconds'])}",
+            "Register the topic again, in relay and pipeline, and they are delivered; or cancel them, one by one.",
+        )
+    if not rows:
+        yield ok("nothing waits on a topic without a consumer")
+
+
+def tried(database: Database) -> Iterator[Finding]:
+    """Messages that pipelines give back again and again: what those lack is in the reason."""
+    rows = database.ask(UNTRIED)
+    for row in rows:
+        yield warning(
+            f"{count(row['count'], 'message')} given back untried more than once, the oldest for"
+            f" {duration(row['oldest_seconds'])}: {row['reason']}",
+            "Give every pipeline what it lacks, and start it again; a channel that none has must be registered in all."
+            f" What nobody will ever deliver can be cancelled. One of them: herald history {row['oldest']}",
+        )
+    if not rows:
+        yield ok("no message is given back again and again")
+
+
+def withholds(database: Database) -> Iterator[Finding]:
+    """What Kafka does not take, though it takes the rest."""
+    rows = database.ask(WITHHELD)
+    for row in rows:
+        part = row["topic"] if row["partition"] < 0 else f"{row['topic']}, partition {row['partition']}"
+        since = duration(row["withheld_seconds"])
+        yield problem(
+            f"{part} is withheld ({row['reason']}) since {since}: {row['waiting']:,} records wait",
+            "Start the broker that has it, make the topic (a relay that knows it does), or grant Herald the right to"
+            " write there; the rest is published meanwhile.",
+        )
+    if not rows:
+        yield ok("nothing is withheld")
+
+
+CHECKS = (
+    Check("leader", leads),
+    Check("cursor's PostgreSQL", belongs),
+    Check("backlog", advances),
+    Check("set aside", passed_by),
+    Check("consumers", consumed),
+    Check("withheld", withholds),
+    Check("untried", tried),
+)

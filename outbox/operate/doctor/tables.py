@@ -1,0 +1,160 @@
+"""Herald's tables: migrated, partitioned ahead, guarded, with whole indexes and a sequence that is above them."""
+
+from collections.abc import Iterator
+
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from herald.outbox.operate.doctor.database import Database
+from herald.outbox.operate.doctor.finding import Check, Finding, ok, problem, warning
+from herald.outbox.operate.migrate import make_config
+from herald.outbox.operate.status.report import duration
+from herald.outbox.scheduler.partitions import width_for
+from herald.outbox.settings import Settings
+
+PARTITIONED = ("outbox", "messages")
+AHEAD = 22 * 3600.0  # seconds; a relay, which makes them each minute, leaves a day
+
+# The sequence is read last: what is drawn meanwhile can only make it look higher.
+_POSITIONS = """
+SELECT highest, coalesce((SELECT last_value FROM pg_sequences WHERE sequencename = 'outbox_position'
+    AND schemaname = (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = 'outbox'::regclass)), 0)
+    AS drawn
+FROM (SELECT greatest((SELECT max(position) FROM outbox WHERE topic IS NOT NULL),
+                      (SELECT max(greatest(floor, last_position)) FROM relay_cursor), 0) AS highest OFFSET 0) AS found
+"""
+_SET_POSITION = (
+    "SELECT setval('outbox_position',"
+    " greatest((SELECT max(position) FROM outbox), (SELECT max(greatest(floor, last_position)) FROM relay_cursor)));"
+)
+
+# Without an id for the present there is no partition to put it in.
+_PARTITIONS = """
+SELECT parent, max(ends_at) AS newest, extract(epoch FROM max(ends_at) - clock_timestamp())::float8 AS left,
+    count(*) FILTER (WHERE coalesce(begins_at <= clock_timestamp(), true) AND ends_at > clock_timestamp()) AS present
+FROM unnest(%(parents)s) AS whole(parent) LEFT JOIN partitions USING (parent)
+GROUP BY parent ORDER BY parent
+"""
+
+_CLOSING = "SELECT waits_for, closed_at::text AS closed_at FROM closing"
+
+_INVALID = """
+SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS parent, c.relkind = 'I' AS is_partitioned
+FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'outbox'::regclass)
+ORDER BY 1
+"""
+
+_GUARDS = """
+SELECT wanted.name, t.tgenabled IN ('O', 'A') AS is_on
+FROM unnest('{outbox_is_append_only,outbox_is_not_truncated}'::text[]) AS wanted(name)
+LEFT JOIN pg_trigger AS t ON t.tgrelid = 'outbox'::regclass AND t.tgname = wanted.name
+"""
+
+
+def revision_of(database: Database) -> str | None:
+    """The database's revision; None before the first migration. Raises psycopg2.Error."""
+    if database.row("SELECT to_regclass('alembic_version') IS NULL AS is_new")["is_new"]:
+        return None
+    found = database.ask("SELECT version_num FROM alembic_version")
+    return str(found[0]["version_num"]) if found else None
+
+
+def migrated(database: Database) -> Iterator[Finding]:
+    """The database's revision is the newest that this release knows."""
+    scripts, revision = ScriptDirectory.from_config(make_config()), revision_of(database)
+    newest = scripts.get_current_head()
+    if revision == newest:
+        yield ok(f"at {revision}, the newest")
+    elif revision is None:
+        yield problem("the tables are missing", "herald migrate")
+    elif _is_known(scripts, revision):
+        yield problem(f"at {revision}, this release needs {newest}", "herald migrate")
+    else:
+        yield warning(
+            f"at {revision}, which this release does not know (it knows {newest})",
+            "Install the release that migrated it.",
+        )
+
+
+def _is_known(scripts: ScriptDirectory, revision: str) -> bool:
+    try:
+        return scripts.get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
+def positions(database: Database) -> Iterator[Finding]:
+    """The sequence is above every position: what comes below the cursor is never published."""
+    found = database.row(_POSITIONS)
+    text = f"the sequence has drawn {found['drawn']:,}, the highest position is {found['highest']:,}"
+    if found["drawn"] < found["highest"]:
+        yield problem(f"{text}: what is accepted next may never be published", _SET_POSITION)
+    else:
+        yield ok(text)
+
+
+def make_statement(settings: Settings) -> str:
+    """The SQL that makes the partitions ahead, as wide as the relay makes them."""
+    return f"SELECT outbox_make_partitions(interval '{width_for(settings.retention)}', clock_timestamp());"
+
+
+def partitions(database: Database) -> Iterator[Finding]:
+    """The relay makes them each minute, a day ahead at least; where the present has none, accepting fails."""
+    make = f"{make_statement(database.settings)} The relay does it each minute, if its role owns the tables."
+    for row in database.ask(_PARTITIONS, parents=list(PARTITIONED)):
+        if not row["present"]:
+            yield problem(f"{row['parent']} has no partition for the present: accepting fails", make)
+        elif row["left"] < AHEAD:
+            text = f"{row['parent']} has partitions for {duration(row['left'])} only: then accepting fails"
+            yield warning(text, make)
+        else:
+            yield ok(f"{row['parent']} has partitions until {row['newest']:%Y-%m-%d %H:%M}")
+
+
+def old_data(database: Database) -> Iterator[Finding]:
+    """What a closing of the books waits for; nothing leaves meanwhile."""
+    for row in database.ask(_CLOSING):
+        if row["waits_for"]:
+            yield warning(
+                f"old data cannot leave: it waits for {row['waits_for']}",
+                "See backlog, open transactions and lock waits.",
+            )
+        else:
+            yield ok(f"last left at {row['closed_at']}" if row["closed_at"] else "none has left so far")
+
+
+def indexes(database: Database) -> Iterator[Finding]:
+    """An index that was not finished is written and never read."""
+    invalid = database.ask(_INVALID)
+    for row in invalid:
+        text = f"{row['name']} on {row['parent']} is invalid: it costs every write and helps no read"
+        again = "DROP INDEX {name}; herald migrate" if row["is_partitioned"] else "REINDEX INDEX CONCURRENTLY {name};"
+        yield warning(text, again.format(name=row["name"]))
+    if not invalid:
+        yield ok("all are valid")
+
+
+def guards(database: Database) -> Iterator[Finding]:
+    """The triggers that keep the log append-only, whatever a role may do."""
+    for row in database.ask(_GUARDS):
+        if row["is_on"] is None:
+            yield problem(
+                f"the trigger {row['name']} is missing: events could be changed", "Restore it: migration 0001."
+            )
+        elif not row["is_on"]:
+            yield problem(
+                f"the trigger {row['name']} is disabled: events could be changed",
+                f"ALTER TABLE outbox ENABLE TRIGGER {row['name']};",
+            )
+        else:
+            yield ok(f"{row['name']} is enabled")
+
+
+CHECKS = (
+    Check("positions", positions),
+    Check("partitions", partitions),
+    Check("old data", old_data),
+    Check("indexes", indexes),
+    Check("append-only", guards),
+)

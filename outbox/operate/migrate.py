@@ -1,0 +1,50 @@
+"""`herald migrate`: bring the database to the newest revision."""
+
+import contextlib
+import sys
+import threading
+from importlib.resources import files
+from pathlib import Path
+
+import psycopg2
+import rich_click as click
+from alembic import command as alembic
+from alembic.config import Config
+
+from herald.outbox.logs import configure_logs
+from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.fitness import FOR_MIGRATIONS, UnfitError
+from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.startup import refuse_shared, wait_until
+
+
+@click.command("migrate")
+def command() -> None:
+    """Upgrade the database, as `alembic upgrade head` does; waits for it to answer first."""
+    configure_logs("migrate")
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    try:
+        wait_until(lambda: _look(settings), what="the database", on=psycopg2.OperationalError, stop=threading.Event())
+    except UnfitError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    alembic.upgrade(make_config(), "head")
+
+
+def _look(settings: Settings) -> None:
+    """Raises UnfitError, psycopg2.OperationalError."""
+    with contextlib.closing(connect_anywhere(settings, "herald-migrate", checks=FOR_MIGRATIONS)) as connection:
+        refuse_shared(connection, settings)
+
+
+def make_config() -> Config:
+    """Alembic's configuration: the migrations in the checkout, or the copy inside the installed wheel."""
+    inside = Path(str(files("herald.outbox"))) / "_alembic"
+    beside = Path(__file__).resolve().parent.parent.parent / "alembic"
+    config = Config()
+    config.set_main_option("script_location", str(inside if inside.is_dir() else beside))
+    return config

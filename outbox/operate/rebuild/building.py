@@ -1,0 +1,94 @@
+"""A table like the live partition, filled by folding the log's partition in one snapshot."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.message.state import Message
+from herald.outbox.operate.progress import Show
+from herald.outbox.operate.rebuild.folding import COLUMNS, Lines, copy_line, fold_streams
+from herald.outbox.operate.rebuild.partitions import Pair
+from herald.outbox.operate.rebuild.session import Session
+from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
+
+FETCH = 5_000  # rows of the log at once
+SHOW_EVERY = 1_000  # messages
+IN_BOUNDS = "rebuilt_in_bounds"  # lets ATTACH believe it without reading the table
+
+# In the order of the primary key, without sorting the whole log first.
+_PLAN = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
+
+_INDEXES = """
+SELECT c.relname, pg_get_indexdef(i.indexrelid), k.conname, pg_get_constraintdef(k.oid)
+FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid
+WHERE i.indrelid = %s::regclass ORDER BY c.relname
+"""
+
+
+def begin_snapshot(session: Session, pair: Pair) -> tuple[str, str, int]:
+    """Begin the reader's transaction; returns its snapshot, the name to share it by, and the live rows' number."""
+    session.reader.rollback()
+    with session.reader.cursor() as cursor:
+        cursor.execute(f"SELECT pg_current_snapshot()::text, pg_export_snapshot(), (SELECT count(*) FROM {pair.live})")
+        (snapshot, shared, rows) = cursor.fetchone()  # type: ignore[misc]
+    return snapshot, shared, rows
+
+
+def fill(session: Session, pair: Pair, table: str, show: Show, *, options: str = "") -> int:
+    """Fold the log's partition, as the reader's snapshot sees it, into `table`; returns how many messages."""
+    numbers = count()
+    with session.writer.cursor() as cursor:
+        messages = _counted(session, fold_streams(_read(session.reader, pair)), numbers, show)
+        copy = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN {options}"
+        Lines.copy(cursor, copy, (copy_line(message) for message in messages))
+    session.reader.rollback()
+    return next(numbers)
+
+
+def make_table(connection: Connection, pair: Pair) -> None:
+    """Make it without indexes, with the live partition's constraints and storage options."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (pair.live,))
+        (options,) = cursor.fetchone()  # type: ignore[misc]
+        storage = f" WITH ({', '.join(options)})" if options else ""
+        cursor.execute(f"CREATE TABLE {pair.fresh} (LIKE {pair.live} INCLUDING ALL EXCLUDING INDEXES){storage}")
+
+
+def make_indexes(session: Session, pair: Pair) -> dict[str, str]:
+    """Those of the live partition, and the constraint that ATTACH wants; returns their later names by their present."""
+    names: dict[str, str] = {}
+    with session.writer.cursor() as cursor:
+        cursor.execute(_INDEXES, (pair.live,))
+        for number, (name, definition, constraint, condition) in enumerate(cursor.fetchall()):
+            session.check()
+            made = f"{pair.name}_rebuilt_{number}"
+            if constraint is not None:
+                cursor.execute(f"ALTER TABLE {pair.fresh} ADD CONSTRAINT {made} {condition}")
+            else:
+                head, _, rest = definition.partition(" USING ")
+                unique = "UNIQUE " if head.startswith("CREATE UNIQUE") else ""
+                cursor.execute(f"CREATE {unique}INDEX {made} ON {pair.fresh} USING {rest}")
+            names[made] = name
+        cursor.execute(f"ALTER TABLE {pair.fresh} ADD CONSTRAINT {IN_BOUNDS} CHECK ({pair.constraint})")
+        cursor.execute(f"ANALYZE {pair.fresh}")
+    return names
+
+
+def _read(reader: Connection, pair: Pair) -> Iterator[tuple[Any, ...]]:
+    with reader.cursor() as plain:
+        plain.execute(_PLAN)
+    with reader.cursor(name="log") as cursor:
+        cursor.itersize = FETCH
+        cursor.execute(f"SELECT {LOG_COLUMNS} FROM {pair.log} ORDER BY stream_id, version")
+        yield from cursor
+
+
+def _counted(session: Session, messages: Iterator[Message], numbers: "count[int]", show: Show) -> Iterator[Message]:
+    for message in messages:
+        if (number := next(numbers)) % SHOW_EVERY == 0:
+            session.check()
+            show(number)
+        yield message

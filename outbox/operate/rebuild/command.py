@@ -1,0 +1,107 @@
+"""`herald rebuild`, as an operator runs it."""
+
+import sys
+import threading
+
+import msgspec
+import psycopg2
+import rich_click as click
+
+from herald.outbox.operate.progress import shown_steps
+from herald.outbox.operate.rebuild.catching_up import NeverCaughtUpError
+from herald.outbox.operate.rebuild.partitions import (
+    LayoutError,
+    abandon_closing,
+    find_pairs,
+    remove_leftovers,
+)
+from herald.outbox.operate.rebuild.rebuilding import Rebuilt, check_partition, rebuild_partition
+from herald.outbox.operate.rebuild.session import BusyError, Session, StoppedError, opened, run_stoppable
+from herald.outbox.operate.rebuild.swapping import NeverLockedError
+from herald.outbox.postgres.log import UnknownEventError
+from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.startup import NotMigratedError, UnreadableLogError, check_migrated
+from herald.outbox.stopping import stop_on_signals
+
+REFUSALS = (
+    BusyError,
+    LayoutError,
+    NeverCaughtUpError,
+    NeverLockedError,
+    NotMigratedError,
+    UnknownEventError,
+    UnreadableLogError,
+)
+
+
+@click.command("rebuild")
+@click.option("--check", "is_check", is_flag=True, help="Compare only; the exit code is 1 where something differs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of sentences.")
+def command(*, is_check: bool, as_json: bool) -> None:
+    """Rebuild the table `messages` from the event log while traffic goes on.
+
+    Each partition is built beside the live one, caught up, compared, and swapped under a short lock. What was wrong
+    is told. Interrupted at any time, it changes nothing in the partition at hand; run it again.
+    """
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    done: list[Rebuilt] = []
+    failure = _failure(settings, stop, done, is_check=is_check)
+    _tell(done, as_json=as_json)
+    if failure:
+        click.echo(failure, err=True)
+    differs = any(one.differences for one in done)
+    sys.exit(1 if failure or (is_check and differs) else 0)
+
+
+def _failure(settings: Settings, stop: threading.Event, done: list[Rebuilt], *, is_check: bool) -> str | None:
+    """Do it; returns a sentence about what went wrong. The partitions that were `done` before stay so."""
+    try:
+        with opened(settings, stop) as session:
+            run_stoppable(session, lambda: _work(session, done, is_check=is_check))
+    except StoppedError:
+        return "stopped: the partition at hand was not changed"
+    except REFUSALS as error:
+        return str(error)
+    except ValueError as error:
+        return f"the log cannot be folded: {error}"
+    except psycopg2.Error as error:
+        return f"the database ended it: {str(error).strip()}; see `herald rebuild --check`"
+    return None
+
+
+def _work(session: Session, done: list[Rebuilt], *, is_check: bool) -> None:
+    check_migrated(session.writer)
+    if not is_check:
+        abandon_closing(session.writer)
+        remove_leftovers(session.writer)
+    work = check_partition if is_check else rebuild_partition
+    with shown_steps() as steps:
+        done.extend(work(session, pair, steps) for pair in find_pairs(session.writer))
+
+
+def _tell(done: list[Rebuilt], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode({"partitions": done}).decode())
+        return
+    for one in done:
+        click.echo(_sentence(one))
+        for difference in one.differences:
+            click.echo(f"  {difference}")
+
+
+def _sentence(one: Rebuilt) -> str:
+    """How many, how fast, what was wrong."""
+    rate = one.messages / one.folding_seconds if one.folding_seconds else 0.0
+    wrong = sum(difference.messages for difference in one.differences)
+    found = f"{wrong:,} differed" if wrong else "none differed"
+    told = f"{one.partition}: {one.messages:,} messages folded at {rate:,.0f} per second, {found}"
+    if one.swap is None:
+        return told
+    tries = "" if one.swap.tries == 1 else f" at try {one.swap.tries}"
+    return f"{told}; swapped{tries} in {one.seconds:.1f} s, {one.swap.seconds * 1000:.0f} ms of it under the lock"

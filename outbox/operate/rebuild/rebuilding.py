@@ -1,0 +1,124 @@
+"""One partition from its log to its swap, and the comparison alone."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+import psycopg2
+
+from herald.outbox.operate.progress import Steps
+from herald.outbox.operate.rebuild.building import begin_snapshot, fill, make_indexes, make_table
+from herald.outbox.operate.rebuild.catching_up import Step, catch_up, fold_changes
+from herald.outbox.operate.rebuild.comparison import Difference, compare
+from herald.outbox.operate.rebuild.partitions import Pair, remove_leftovers
+from herald.outbox.operate.rebuild.session import Session
+from herald.outbox.operate.rebuild.swapping import Swap, swap
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one partition; times in seconds. `swap` is null where only the comparison was asked for."""
+
+    partition: str
+    messages: int
+    differences: list[Difference]
+    seconds: float
+    folding_seconds: float
+    swap: Swap | None = None
+
+
+def check_partition(session: Session, pair: Pair, steps: Steps) -> Rebuilt:
+    """Compare with a temporary table, in one snapshot; changes nothing."""
+    began = time.monotonic()
+    _, shared, rows = begin_snapshot(session, pair)
+    with session.writer.cursor() as cursor:
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SET TRANSACTION SNAPSHOT %s", (shared,))
+        cursor.execute(f"CREATE TEMPORARY TABLE folded (LIKE {pair.live} INCLUDING CONSTRAINTS) ON COMMIT DROP")
+        show = steps(f"{pair.name}: folding the log", total=rows)
+        messages = fill(session, pair, "folded", show)
+        folded = time.monotonic()
+        cursor.execute("ANALYZE folded")
+        steps(f"{pair.name}: comparing")
+        differences = compare(session.writer, "folded", pair.live)
+        cursor.execute("ROLLBACK")
+    return Rebuilt(
+        partition=pair.name,
+        messages=messages,
+        differences=differences,
+        seconds=time.monotonic() - began,
+        folding_seconds=folded - began,
+    )
+
+
+def rebuild_partition(session: Session, pair: Pair, steps: Steps) -> Rebuilt:
+    """Build, catch up, compare, swap. Raises what ends a rebuild; nothing is changed then."""
+    with _tidied(session):
+        began = time.monotonic()
+        steps(f"{pair.name}: an index on the log for the time being")
+        with session.writer.cursor() as cursor:
+            # before the snapshot: it waits for every transaction that is older
+            cursor.execute(f"CREATE INDEX CONCURRENTLY {_bare(pair.log_index)} ON {pair.log} (transaction_id)")
+        snapshot, messages, folding_seconds = _fold(session, pair, steps)
+        steps(f"{pair.name}: making indexes")
+        names = make_indexes(session, pair)
+        steps(f"{pair.name}: catching up")
+        step = catch_up(session, pair, snapshot)
+        steps(f"{pair.name}: comparing")
+        step, differences = _compare(session, pair, step.snapshot)
+        steps(f"{pair.name}: swapping")
+        step = catch_up(session, pair, step.snapshot)
+        swapped = swap(session, pair, step.snapshot, names)
+    return Rebuilt(
+        partition=pair.name,
+        messages=messages,
+        differences=differences,
+        seconds=time.monotonic() - began,
+        folding_seconds=folding_seconds,
+        swap=swapped,
+    )
+
+
+def _fold(session: Session, pair: Pair, steps: Steps) -> tuple[str, int, float]:
+    began = time.monotonic()
+    snapshot, _, rows = begin_snapshot(session, pair)
+    show = steps(f"{pair.name}: folding the log", total=rows)
+    with session.writer.cursor() as cursor:
+        cursor.execute("BEGIN")
+        make_table(session.writer, pair)
+        # frozen, which a table made in the same transaction may be: nothing has to be written again by a vacuum
+        messages = fill(session, pair, pair.fresh, show, options="WITH (FREEZE)")
+        cursor.execute("COMMIT")
+    return snapshot, messages, time.monotonic() - began
+
+
+def _compare(session: Session, pair: Pair, previous: str) -> tuple[Step, list[Difference]]:
+    """Both tables in one snapshot, after a last look at the log in the same one."""
+    session.check()
+    with session.writer.cursor() as cursor:
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        step = fold_changes(session.writer, pair, previous)
+        cursor.execute("SET LOCAL enable_seqscan = on")
+        differences = compare(session.writer, pair.fresh, pair.live)
+        cursor.execute("COMMIT")
+    return step, differences
+
+
+@contextmanager
+def _tidied(session: Session) -> Iterator[None]:
+    """Whatever happens, nothing is left behind; where the connection is lost, the next rebuild sees to that."""
+    try:
+        yield
+    finally:
+        session.is_cleaning.set()
+        with suppress(psycopg2.Error):
+            session.reader.rollback()
+        with suppress(psycopg2.Error), session.writer.cursor() as cursor:
+            cursor.execute("ROLLBACK")
+            remove_leftovers(session.writer)
+        session.is_cleaning.clear()
+
+
+def _bare(name: str) -> str:
+    """An index comes into the schema of its table, whose name must not stand before its own."""
+    return name.rpartition(".")[2]

@@ -1,0 +1,113 @@
+"""The two connections of a rebuild, the locks it holds, and how it is stopped in the middle of a long statement."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.locks import BOOKS, UPGRADE, try_lock
+from herald.outbox.settings import Settings
+from herald.outbox.threads import Thread
+
+LONGEST_STATEMENT = 3600.0  # seconds: an index, or the comparison, of a large partition
+LOCK_PATIENCE = 10.0  # seconds that another rebuild, the closing of the books or an upgrade may still take
+LOCK_POLL = 0.2  # seconds
+CANCEL_INTERVAL = 0.5  # seconds
+_NAMES = {BOOKS: "another rebuild or the closing of the books", UPGRADE: "an upgrade of the database"}
+
+
+class BusyError(Exception):
+    """Somebody else moves partitions."""
+
+
+class StoppedError(Exception):
+    """It was told to stop."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """`writer` holds the locks and makes every change, so that whoever loses it can change nothing any more."""
+
+    writer: Connection
+    reader: Connection
+    stop: threading.Event
+    is_cleaning: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Between two steps. Raises StoppedError."""
+        if self.stop.is_set() and not self.is_cleaning.is_set():
+            raise StoppedError
+
+    def wait(self, seconds: float) -> None:
+        """Raises StoppedError."""
+        self.stop.wait(seconds)
+        self.check()
+
+
+@contextmanager
+def opened(settings: Settings, stop: threading.Event) -> Iterator[Session]:
+    """Both connections, with the locks. Raises psycopg2.Error, BusyError, StoppedError."""
+    with (
+        closing(connect(settings, "herald-rebuild")) as writer,
+        closing(connect(settings, "herald-rebuild-reader")) as reader,
+    ):
+        for connection in (writer, reader):
+            connection.set_client_encoding("UTF8")  # in which lines are made for COPY
+            _allow_long_statements(connection)
+        reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        writer.autocommit = True
+        session = Session(writer, reader, stop)
+        for key in (BOOKS, UPGRADE):
+            _lock(session, key)
+        yield session
+
+
+def _allow_long_statements(connection: Connection) -> None:
+    milliseconds = str(round(LONGEST_STATEMENT * 1000))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('statement_timeout', %s, false),"
+            " set_config('idle_in_transaction_session_timeout', %s, false), set_config('jit', 'off', false)",
+            (milliseconds, milliseconds),
+        )
+    connection.commit()
+
+
+def _lock(session: Session, key: int) -> None:
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while not try_lock(session.writer, key):
+        if time.monotonic() > deadline:
+            message = f"{_NAMES[key]} is under way: try again when it is done"
+            raise BusyError(message)
+        session.wait(LOCK_POLL)
+
+
+def run_stoppable(session: Session, work: Callable[[], None]) -> None:
+    """Do it in a thread, so that this one answers signals: once `stop` is set, what the server is at is cancelled.
+
+    Raises whatever `work` raises, and StoppedError instead of the cancelled statement's error.
+    """
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            failures.append(error)
+
+    thread = Thread(run, "rebuild")
+    thread.start()
+    while thread.is_alive():
+        thread.join(CANCEL_INTERVAL)
+        if session.stop.is_set() and not session.is_cleaning.is_set():
+            session.writer.cancel()
+            session.reader.cancel()
+    if failures:
+        if session.stop.is_set() and isinstance(failures[0], psycopg2.errors.QueryCanceled):
+            raise StoppedError from failures[0]
+        raise failures[0]

@@ -1,0 +1,1 @@
+"""`herald set-aside`: rows of the log that could not be published."""

@@ -1,0 +1,162 @@
+"""What the database knows: its version, the migration, the messages and the relay's cursor."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from psycopg2.extras import RealDictCursor
+
+from herald.outbox.moves.cancel import TRIED_TYPES
+from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.fitness import NOTHING
+from herald.outbox.registry import TOPICS
+from herald.outbox.settings import Settings
+
+TIMEOUT = 5.0  # seconds to connect, and for each question
+
+_SERVER = """
+SELECT current_setting('server_version') AS version, current_database() AS name, pg_is_in_recovery() AS is_standby
+"""
+
+_MESSAGES = """
+SELECT status, count(*) AS count,
+    extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds
+FROM messages GROUP BY status ORDER BY status
+"""
+
+# The difference that the relay reads: visible to us, and not yet covered by its snapshots.
+BACKLOG = """
+SELECT c.epoch, c.last_position, extract(epoch FROM clock_timestamp() - c.saved_at)::float8 AS saved_seconds_ago,
+    (SELECT count(*) FROM outbox AS o
+     WHERE o.topic IS NOT NULL AND o.position > c.floor
+       AND o.transaction_id >= pg_snapshot_xmin(c.previous)
+       AND NOT pg_visible_in_snapshot(o.transaction_id, c.previous)
+       AND NOT (c.target IS NOT NULL AND o.position <= c.last_position
+                AND pg_visible_in_snapshot(o.transaction_id, c.target))) AS backlog
+FROM relay_cursor AS c WHERE c.name = 'relay'
+"""
+
+_PAUSES = "SELECT scope, reason, paused_at FROM pauses ORDER BY paused_at, scope"
+
+_BREAKERS = """
+SELECT destination, reason, opened_at, probe_at, failures,
+    extract(epoch FROM probe_at - clock_timestamp())::float8 AS probe_in_seconds
+FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at
+"""
+
+_ASIDE = """
+SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER BY since DESC))[1] AS newest,
+    (array_agg(error ORDER BY since DESC))[1] AS error
+FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
+"""
+
+# Messages that pipelines took and gave back untried, more than once, by what the last one said.
+UNTRIED = f"""
+SELECT reason, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
+    (array_agg(id::text ORDER BY id))[1] AS oldest
+FROM messages WHERE status = 'scheduled' AND attempts = uncounted AND uncounted > 1
+    AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.stream_id = messages.id AND o.type IN ({TRIED_TYPES}))
+GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 5
+"""
+
+# Messages that wait on topics for which this release has no consumer.
+UNCONSUMED = """
+SELECT topic, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
+    (array_agg(id::text ORDER BY id))[:%(limit)s] AS ids
+FROM messages WHERE status IN ('scheduled', 'pending', 'failed') AND topic <> ALL (%(topics)s)
+GROUP BY topic ORDER BY topic
+"""
+
+# `retention` in seconds, or null: then nothing is ever due.
+_PARTITIONS = """
+SELECT (count(*) FILTER (WHERE parent = 'messages'))::integer AS count, min(ends_at) AS oldest_until,
+    coalesce(sum(pg_total_relation_size(name::regclass)) FILTER (WHERE parent = 'outbox'), 0)::bigint AS outbox_bytes,
+    coalesce(sum(pg_total_relation_size(name::regclass)) FILTER (WHERE parent = 'messages'), 0)::bigint
+        AS messages_bytes,
+    (count(*) FILTER (WHERE parent = 'messages' AND upper > horizon
+        AND ends_at <= clock_timestamp() - make_interval(secs => {retention})))::integer AS due,
+    waits_for, closed_at
+FROM partitions CROSS JOIN closing GROUP BY waits_for, closed_at
+"""
+
+# What the relay's cursor passes and does not publish; `waiting` is counted by the relay.
+WITHHELD = """
+SELECT topic, partition, reason, since, waiting,
+    extract(epoch FROM clock_timestamp() - since)::float8 AS withheld_seconds
+FROM relay_withheld ORDER BY topic, partition
+"""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows, or the reason why there are none."""
+
+    rows: list[Row]
+    error: str | None = None
+
+    @property
+    def row(self) -> Row:
+        """The first row; empty when there is none."""
+        return self.rows[0] if self.rows else {}
+
+
+@dataclass(frozen=True)
+class DatabaseStatus:
+    """Each part stands alone: what one question cannot learn does not hide the others."""
+
+    server: Answer
+    migration: Answer
+    messages: Answer
+    partitions: Answer
+    relay: Answer
+    pauses: Answer
+    breakers: Answer
+    aside: Answer
+    instance: Answer
+    unconsumed: Answer
+    withheld: Answer
+    untried: Answer
+
+
+def read_database(settings: Settings) -> DatabaseStatus:
+    """Ask the database; raises nothing that it answers."""
+    patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
+    try:
+        connection = connect_anywhere(patient, "herald-status", checks=NOTHING)
+    except psycopg2.Error as error:
+        away = Answer([], reason(error))
+        return DatabaseStatus(*[away] * len(fields(DatabaseStatus)))
+    with contextlib.closing(connection):
+        connection.autocommit = True
+        ask = _asker(connection)
+        revision = ask("SELECT version_num AS revision FROM alembic_version")
+        partitions = _PARTITIONS.format(retention="NULL" if settings.retention is None else settings.retention)
+        instance = "SELECT id::text AS id FROM instance"
+        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE, instance)
+        answers = [ask(_SERVER), revision, *(ask(query) for query in queries)]
+        answers.append(ask(UNCONSUMED, {"topics": list(TOPICS), "limit": 1}))
+        answers += [ask(WITHHELD), ask(UNTRIED)]
+        return DatabaseStatus(*answers)
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of what went wrong, without the driver's decoration."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].removeprefix("ERROR:").strip()
+
+
+def _asker(connection: Connection) -> Callable[..., Answer]:
+    def ask(query: str, values: Row | None = None) -> Answer:
+        try:
+            with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+                cursor.execute(query, values)
+                return Answer([dict(row) for row in cursor.fetchall()])
+        except psycopg2.Error as error:
+            return Answer([], reason(error))
+
+    return ask

@@ -1,0 +1,198 @@
+"""Connections to PostgreSQL, and what its errors mean."""
+
+import contextlib
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from psycopg2.extensions import parse_dsn
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from herald.outbox.postgres.fitness import FOR_WORK, Check, Facts, read_facts, refuse_unfit
+from herald.outbox.postgres.instance import stay_home
+from herald.outbox.postgres.pooler import session_of, shares_sessions
+from herald.outbox.postgres.session_settings import set_up
+from herald.outbox.postgres.watch import MARGIN, WatchedConnection, watch
+from herald.outbox.settings import Settings
+
+# SQLSTATE classes, https://www.postgresql.org/docs/current/errcodes-appendix.html
+DATA = ("22", "23", "54")  # the data is at fault: it will be refused again
+OUTAGE = ("08", "25", "40", "53", "55", "57", "58", "XX")  # the server is away, read-only, full or busy: try again
+KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 4}  # seconds, seconds, probes
+PROVED_FOR = 60.0  # seconds in which a pooler that was found to be in session mode is not tried again
+_proved: dict[str, float] = {}  # URLs, and when by the monotonic clock
+C = TypeVar("C", bound=Connection)
+
+
+def connect(settings: Settings, application_name: str) -> Connection:
+    """Open a connection of one's own.
+
+    Raises psycopg2.OperationalError within `connect_timeout` seconds; of its kind are StandbyError and, where Herald
+    cannot work, or in a copy of its database, UnfitError.
+    """
+    return _at_home(connect_anywhere(settings, application_name, checks=FOR_WORK), settings)
+
+
+def connect_anywhere(settings: Settings, application_name: str, *, checks: Iterable[Check]) -> Connection:
+    """The same wherever it leads, for those who look and those who say where it belongs.
+
+    Raises psycopg2.OperationalError, and UnfitError for what `checks` say of it.
+    """
+    return _prepare(_open(settings, application_name, Connection), settings, checks)
+
+
+def connect_watched(settings: Settings, application_name: str) -> WatchedConnection:
+    """The same for a process that goes on for ever: no call takes longer than `statement_timeout` and 3 seconds.
+
+    What sets a longer `statement_timeout` raises the connection's `limit`, too.
+    """
+    opened = _open(settings, application_name, WatchedConnection)
+    _watch(opened, settings)
+    return _at_home(_prepare(opened, settings, FOR_WORK), settings)
+
+
+def make_engine(settings: Settings, application_name: str) -> Engine:
+    """A pool of `pool_size` connections for reads; a checkout waits `connect_timeout` seconds at most."""
+    return create_engine(
+        "postgresql+psycopg2://",
+        creator=lambda: connect_watched(settings, application_name),
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=settings.connect_timeout,
+    )
+
+
+def _open(settings: Settings, application_name: str, kind: type[C]) -> C:
+    """What `options` in DATABASE_URL say holds; the strings' syntax is the driver's, which learns it from the start."""
+    asked = {
+        "application_name": application_name,
+        "client_encoding": "UTF8",
+        "connection_factory": kind,
+        **_limits(settings),
+    }
+    opened: C = psycopg2.connect(settings.database_url, **asked)
+    if opened.get_parameter_status("standard_conforming_strings") != "off":
+        return opened
+    opened.close()
+    options = f"{parse_dsn(settings.database_url).get('options', '')} -c standard_conforming_strings=on"
+    again: C = psycopg2.connect(settings.database_url, options=options, **asked)
+    return again
+
+
+def _prepare(opened: C, settings: Settings, checks: Iterable[Check]) -> C:
+    """Prove it, then set what must hold; what is shared with others is left as it is, whoever wanted it anyway."""
+    opened.autocommit = True  # until here nothing but questions, each a transaction of its own
+    try:
+        facts = _look(opened, settings)
+        refuse_unfit(facts, checks)
+        if not facts.is_shared:
+            set_up(opened, statement_timeout=settings.statement_timeout)
+        opened.autocommit = False
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _at_home(opened: C, settings: Settings) -> C:
+    opened.autocommit = True
+    try:
+        stay_home(opened, settings)
+        opened.autocommit = False
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _look(opened: Connection, settings: Settings) -> Facts:
+    facts = read_facts(opened)
+    if isinstance(opened, WatchedConnection):
+        opened.backend = facts.session  # a pooler in session mode gave us a number of its own
+    if not facts.is_pooled or time.monotonic() - _proved.get(settings.database_url, float("-inf")) < PROVED_FOR:
+        return facts
+    if is_shared(opened, settings):
+        return replace(facts, is_shared=True)
+    _proved[settings.database_url] = time.monotonic()
+    return facts
+
+
+def is_shared(opened: Connection, settings: Settings) -> bool:
+    """Whether its session is not its own, tried with a second connection.
+
+    `opened` is in autocommit. Raises psycopg2.Error.
+    """
+    second = _open(settings, "herald-probe", WatchedConnection)
+    with contextlib.closing(second):
+        _watch(second, settings)  # a pool that has no session left lets it wait
+        second.autocommit = True
+        session_of(second)
+        second.autocommit = False
+        try:
+            return shares_sessions(opened, second)
+        except psycopg2.OperationalError:
+            if not second.closed:
+                raise
+            session_of(opened)  # only the second ended, at its first BEGIN: a pooler in statement mode does that
+            return True
+
+
+def _watch(opened: WatchedConnection, settings: Settings) -> None:
+    def open_another() -> Connection:
+        another: Connection = psycopg2.connect(settings.database_url, **_limits(settings))
+        return another
+
+    watch(opened, settings.statement_timeout + MARGIN, open_another)
+
+
+def _limits(settings: Settings) -> dict[str, Any]:
+    # libpq raises a connect_timeout below 2 seconds to 2
+    return {"connect_timeout": max(2, round(settings.connect_timeout)), **KEEPALIVES}
+
+
+def read_clock(connection: Connection) -> datetime:
+    """The database's time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (at,) = cursor.fetchone()  # type: ignore[misc]
+    return at  # type: ignore[no-any-return]
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database, not the data, is at fault, so that the same statement may succeed later."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, PoolTimeoutError | psycopg2.InterfaceError):
+        return True
+    if not isinstance(original, psycopg2.Error):
+        return False
+    if original.pgcode is None:
+        return isinstance(original, psycopg2.OperationalError | psycopg2.DatabaseError)
+    return original.pgcode.startswith(OUTAGE) or _lacks_partition(original)
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Whether PostgreSQL refuses the data itself, now and at every later try."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(original, psycopg2.Error) or original.pgcode is None:
+        return False
+    return original.pgcode.startswith(DATA) and not _lacks_partition(original)
+
+
+def reason(error: BaseException) -> str:
+    """What PostgreSQL says was wrong, without the statement that it quotes."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, psycopg2.Error) and original.diag.message_primary:
+        return original.diag.message_primary
+    return str(original).strip()
+
+
+def _lacks_partition(error: psycopg2.Error) -> bool:
+    # "no partition of relation … found for row" shares its SQLSTATE with violated CHECKs, but names no constraint
+    return error.pgcode == "23514" and error.diag.constraint_name is None

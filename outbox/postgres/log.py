@@ -1,0 +1,109 @@
+"""The log, read back as typed events."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.message.events import TYPES, Event, Recorded, Requested
+from herald.outbox.message.upcasting import Fields, upcast
+
+COLUMNS = (
+    "stream_id::text, version, type, schema, topic, key, payload::text, headers::text, transaction_id::text,"
+    " CASE WHEN recorded_at BETWEEN '0001-01-02 UTC' AND '9999-12-30 UTC' THEN recorded_at END AS recorded_at"
+)
+
+
+class UnknownEventError(Exception):
+    """The log holds a type or a schema of events that this release does not know."""
+
+
+class Stored(NamedTuple):
+    """A row of the log as COLUMNS reads it; JSON is text, so that no number is rounded.
+
+    `recorded_at` is None where Python has no such date: somebody else wrote the row.
+    """
+
+    stream_id: str
+    version: int
+    type: str
+    schema: int
+    topic: str | None
+    key: str | None
+    payload: str
+    headers: str
+    transaction_id: str
+    recorded_at: Any
+
+
+class _WithData(msgspec.Struct):
+    data: msgspec.Raw
+
+
+_decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_data = msgspec.json.Decoder(_WithData).decode
+
+
+def read_stream(connection: Connection, stream_id: UUID) -> list[Recorded]:
+    """The events of one message, oldest first; empty when there are none. Raises UnknownEventError."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {COLUMNS} FROM outbox WHERE stream_id = %s ORDER BY version", (str(stream_id),))
+        return [decode(row) for row in cursor]
+
+
+def read_log(connection: Connection) -> Iterator[Recorded]:
+    """Every event, stream by stream, oldest first within each; fetched in batches on the server's side."""
+    with connection.cursor(name="log") as cursor:
+        # sorted as they are stored: as text, the large ones of a log would be written to temporary files
+        stored = "SELECT * FROM outbox ORDER BY stream_id, version OFFSET 0"
+        cursor.execute(f"SELECT {COLUMNS} FROM ({stored}) AS stored")
+        for row in cursor:
+            yield decode(row)
+
+
+def decode(row: tuple[Any, ...]) -> Recorded:
+    """A stored row as an event of the present schema. Raises UnknownEventError."""
+    stored = Stored(*row)
+    kind = TYPES.get(stored.type)
+    if kind is None or stored.schema > kind.SCHEMA:
+        raise _unknown(stored)
+    if stored.recorded_at is None:
+        message = f"{stored.stream_id}.{stored.version} has a date that no event has"
+        raise UnknownEventError(message)
+    return Recorded(
+        stream_id=UUID(stored.stream_id),
+        version=stored.version,
+        event=msgspec.convert(_present_fields(stored, kind), kind),
+        transaction_id=int(stored.transaction_id),
+        recorded_at=stored.recorded_at,
+    )
+
+
+def _present_fields(stored: Stored, kind: type[Event]) -> Fields:
+    fields = _stored_fields(stored, kind)
+    if stored.headers != "{}":
+        fields.update(_decode_fields(stored.headers))
+    try:
+        return upcast(stored.type, stored.schema, fields)
+    except KeyError:
+        raise _unknown(stored) from None
+
+
+def _stored_fields(stored: Stored, kind: type[Event]) -> Fields:
+    """A request's payload is its data, for that is what Kafka gets; everything else is an object of fields."""
+    if kind is Requested:
+        return {"topic": stored.topic, "key": stored.key, "data": msgspec.Raw(stored.payload)}
+    fields: Fields = _decode_fields(stored.payload)
+    if "data" in fields:
+        fields["data"] = _decode_data(stored.payload).data
+    return fields
+
+
+def _unknown(stored: Stored) -> UnknownEventError:
+    message = (
+        f"{stored.stream_id}.{stored.version} is a {stored.type} of schema {stored.schema},"
+        " which this release does not know"
+    )
+    return UnknownEventError(message)

@@ -1,0 +1,1 @@
+"""The embedded servers: where their files lie, as whom they run, what they leave behind."""

@@ -1,0 +1,1 @@
+"""Children of `herald up`: started on a leash, restarted, stopped in order, their output in one log."""

@@ -1,0 +1,105 @@
+"""Where mail goes, and how a connection to it is opened: encrypted as it must be, and logged in."""
+
+import contextlib
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from herald.pipeline.channel import TemporaryError
+from herald.pipeline.channels.email.client import Client
+from herald.pipeline.channels.email.dialling import dial
+from herald.pipeline.channels.email.replies import describe
+from herald.pipeline.deliver.deadline import Deadline
+
+GREETING = 220
+
+
+class Login(msgspec.Struct, frozen=True):
+    """The password stays out of logs."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.username!r})"
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """`local_name` is what the client calls itself; `starttls` is required, never a mere offer."""
+
+    host: str
+    port: int
+    security: Literal["starttls", "tls", "none"]
+    certificates: ssl.SSLContext
+    local_name: str
+    login: Login | None = None
+
+    def open(self, deadline: Deadline) -> Client:
+        """A connection that is ready for mail.
+
+        Raises TemporaryError that blames the destination, also for a login that it refuses: that is
+        for an operator to repair, and no message's fault.
+        """
+        with _as_temporary(deadline):
+            client = Client(self._dial(deadline), local_name=self.local_name, deadline=deadline)
+            try:
+                self._introduce(client)
+            except BaseException:
+                client.close()
+                raise
+            return client
+
+    def _dial(self, deadline: Deadline) -> socket.socket:
+        connection = dial(self.host, self.port, deadline)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._encrypted(connection, deadline) if self.security == "tls" else connection
+
+    def _encrypted(self, connection: socket.socket, deadline: Deadline) -> ssl.SSLSocket:
+        try:
+            connection.settimeout(deadline.left())
+            return self.certificates.wrap_socket(connection, server_hostname=self.host)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _introduce(self, client: Client) -> None:
+        code, text = client.getreply()
+        if code != GREETING:
+            raise smtplib.SMTPConnectError(code, text)
+        client.ehlo_or_helo_if_needed()
+        if self.security == "starttls":
+            self._start_tls(client)
+        if self.login:
+            client.login(self.login.username, self.login.password)
+
+    def _start_tls(self, client: Client) -> None:
+        if not client.has_extn("starttls"):
+            raise smtplib.SMTPNotSupportedError("it does not offer STARTTLS")
+        code, text = client.docmd("STARTTLS")
+        if code != GREETING or client.sock is None:
+            raise smtplib.SMTPResponseException(code, text)
+        client.use(self._encrypted(client.sock, client.deadline))
+        # RFC 3207: what the server said of itself before does not count
+        client.ehlo_resp = client.helo_resp = None
+        client.ehlo_or_helo_if_needed()
+
+
+@contextlib.contextmanager
+def _as_temporary(deadline: Deadline) -> Iterator[None]:
+    try:
+        yield
+    except smtplib.SMTPResponseException as error:
+        text = error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode()
+        raise TemporaryError(describe(error.smtp_code, text)) from None
+    except ssl.SSLCertVerificationError as error:
+        message = f"the SMTP server's certificate is not trusted: {error.verify_message}"
+        raise TemporaryError(message) from None
+    except OSError as error:  # every error of smtplib is one as well
+        if deadline.is_over:
+            raise TemporaryError("the SMTP server did not answer in time") from None
+        message = f"the SMTP server cannot be used: {error.strerror or error}"
+        raise TemporaryError(message) from None

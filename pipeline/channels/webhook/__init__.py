@@ -1,0 +1,1 @@
+"""The channel `webhook`: signatures, answers, and connections that lead only to public addresses."""

@@ -1,0 +1,238 @@
+"""The Quix Application: which topics, how often a checkpoint, and when it stops."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from time import monotonic
+from typing import cast
+
+import structlog
+from confluent_kafka import KafkaError, TopicPartition
+from quixstreams import Application
+from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError
+from quixstreams.error_callbacks import default_on_consumer_error
+from quixstreams.models import RawConfluentKafkaMessageProto, SuccessfulConfluentKafkaMessageProto
+from quixstreams.processing import ProcessingContext
+
+from herald.outbox.kafka.clients import kafka_connection
+from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.settings import Settings
+from herald.outbox.threads import Thread
+from herald.pipeline.consume.connection import STATISTICS, Connection
+from herald.pipeline.consume.sink import DeliverySink
+
+POLL_TIMEOUT = 0.2  # seconds; a record ends the wait at once, the window's end comes this much late at most
+STOP_AGAIN = 0.1  # seconds between two calls of stop()
+QUIET = 10.0  # seconds in which one kind of Quix's warnings is shown once
+QUEUE_SHARE, FETCH_SHARE = 4, 8  # parts of HERALD_MEMORY: what is fetched ahead, and one answer to a fetch
+LEAST_FETCH = 1_000_000  # bytes; librdkafka takes no less than its own message.max.bytes
+CONSUMER = {
+    "client.id": "herald-pipeline",
+    "topic.metadata.refresh.interval.ms": 10_000,  # new partitions would be seen after 5 minutes
+    "reconnect.backoff.max.ms": 1_000,
+    "socket.timeout.ms": 10_000,  # an answer that the network has swallowed would be waited for a minute
+}
+# What a commit is answered once the partitions have gone to whoever the group gives them to now.
+NO_MEMBER = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
+# That the group has no broker to say anything now: one died, and another takes over.
+NO_COORDINATOR = frozenset(
+    {
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's names, here and below
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+_log = structlog.get_logger()
+
+
+class PipelineApplication(Application):
+    """Leaves signals to the process, which may be told to stop before Quix runs, and hands partitions over."""
+
+    hand_over: Callable[[], None]
+    drop: Callable[[Iterable[TopicPartition]], None]
+    on_failure: Callable[[], None]
+
+    def pass_over(self, message: SuccessfulConfluentKafkaMessageProto) -> None:
+        """Let the next checkpoint commit a record that Quix could not read."""
+        self._processing_context.store_offset(message.topic(), message.partition(), message.offset())
+
+    def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's own
+        """What Quix closes after a failure may hang like anything else: whoever ends the process hard is told first."""
+        if fail:
+            self.on_failure()
+        super().stop(fail=fail)
+
+    def _setup_signal_handlers(self) -> None:
+        """Quix would lose a SIGTERM that comes while it starts."""
+
+    def _on_revoke(self, consumer: object, topic_partitions: list[TopicPartition]) -> None:
+        """The group waits for this: whoever gets the partitions begins once it has returned."""
+        try:
+            super()._on_revoke(consumer, topic_partitions)
+        finally:
+            self.hand_over()
+
+    def _on_lost(self, consumer: object, topic_partitions: list[TopicPartition]) -> None:
+        """What was not committed of them is not this process's to commit any more, nor what is not claimed to claim.
+
+        Another may have begun already. Where they come back to this one, what it has claimed goes first.
+        """
+        super()._on_lost(consumer, topic_partitions)
+        self._processing_context.init_checkpoint()  # type: ignore[no-untyped-call]
+        self.drop(topic_partitions)
+        self.hand_over()
+
+
+def make_application(
+    settings: Settings,
+    sink: DeliverySink,
+    topics: Iterable[str],
+    hand_over: Callable[[], None],
+    *,
+    connection: Connection,
+    folder: Path,
+) -> PipelineApplication:
+    """One dataframe per topic, all into the same sink; the window is the checkpoint.
+
+    `connection` watches whether the consumer has a broker. `hand_over` is called when partitions are about to go to
+    another process; the caller sets `on_failure`, which is called when Quix begins to end by itself. A record that
+    cannot even be read goes to the sink as well, to be a dead letter: Quix would end, and end again at the same record.
+
+    The topics must exist. Quix makes a subfolder of `folder`, though nothing here keeps state in files.
+    Raises KafkaException when the broker does not answer.
+    """
+
+    def take_unreadable(
+        error: Exception, message: RawConfluentKafkaMessageProto | None, logger: logging.Logger
+    ) -> bool:
+        if message is None:
+            return bool(default_on_consumer_error(error, message, logger))
+        record = cast("SuccessfulConfluentKafkaMessageProto", message)
+        sink.add_unreadable(record, error)
+        application.pass_over(record)
+        return True
+
+    application = PipelineApplication(
+        broker_address=kafka_connection(settings),
+        consumer_group=settings.group,
+        auto_offset_reset="earliest",
+        auto_create_topics=False,
+        commit_every=settings.window_size,
+        commit_interval=settings.window_seconds,
+        consumer_poll_timeout=POLL_TIMEOUT,
+        use_changelog_topics=False,
+        state_dir=folder,
+        loglevel=None,
+        on_consumer_error=take_unreadable,
+        broker_availability_timeout=settings.kafka_patience,
+        consumer_extra_config={
+            **CONSUMER,
+            **_limits(settings),
+            "statistics.interval.ms": STATISTICS,
+            "stats_cb": connection.note,
+        },
+    )
+    application.hand_over = hand_over
+    application.drop = sink.drop
+    survive_failed_commits(application._processing_context)  # noqa: SLF001 - Quix has no place for it
+    on_kafka = TopicNames(settings.topic_prefix).on_kafka
+    for name in topics:
+        topic = application.topic(on_kafka(name), value_deserializer="bytes", key_deserializer="bytes")
+        application.dataframe(topic).sink(sink)
+    return application
+
+
+def survive_failed_commits(context: ProcessingContext) -> None:
+    """Let a commit fail as it does when the broker that coordinates the group dies; Quix would end the process.
+
+    Without a coordinator it is tried again at the next turn. Where the group has taken the partitions away the
+    checkpoint is dropped: what was handled is recorded, whoever has them next reads it again, and the claims drop it.
+    """
+    commit = context.commit_checkpoint
+
+    def commit_or_go_on(force: bool = False, revoking: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's own
+        try:
+            commit(force=force, revoking=revoking)
+        except CheckpointConsumerCommitError as error:
+            if error.code not in NO_MEMBER | NO_COORDINATOR:
+                raise
+            is_dropped = revoking or error.code in NO_MEMBER
+            _log.warning("offsets_not_committed", reason=str(error.description), is_dropped=is_dropped)
+            if is_dropped:
+                context.init_checkpoint()  # type: ignore[no-untyped-call]
+
+    context.commit_checkpoint = commit_or_go_on  # type: ignore[method-assign]
+
+
+def _limits(settings: Settings) -> dict[str, int]:
+    """Times in milliseconds, and memory. Ten heartbeats in a session: soon enough to be told of a rebalance."""
+    session = round(settings.session_timeout * 1000)
+    return {
+        "session.timeout.ms": session,
+        "heartbeat.interval.ms": session // 10,
+        "fetch.wait.max.ms": max(1, round(settings.fetch_wait * 1000)),
+        "queued.max.messages.kbytes": settings.memory // QUEUE_SHARE // 1024,
+        "fetch.max.bytes": max(settings.memory // FETCH_SHARE, LEAST_FETCH),
+    }
+
+
+def run_until(application: Application, stop: threading.Event) -> None:
+    """Run it; returns after `stop` was set, and raises what Quix raises."""
+    ended = threading.Event()
+    watcher = Thread(_stop_it, "stop", args=(application, stop, ended))
+    watcher.start()
+    try:
+        application.run()
+    finally:
+        ended.set()
+
+
+def _stop_it(application: Application, stop: threading.Event, ended: threading.Event) -> None:
+    """Again and again: Quix forgets a stop that comes before its loop has begun."""
+    stop.wait()
+    while not ended.wait(STOP_AGAIN):
+        application.stop()
+
+
+class OncePerKind(logging.Filter):
+    """Lets a kind of line pass once per `QUIET` seconds: a dead broker makes dozens a second.
+
+    A kind is its level and its first words: the rest holds addresses and times.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._shown: dict[tuple[int, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to show it."""
+        kind = (record.levelno, record.getMessage()[:40])
+        now = self._clock()
+        if now - self._shown.get(kind, -QUIET) < QUIET:
+            return False
+        self._shown[kind] = now
+        return True
+
+
+def quieten_quix() -> None:
+    """Show warnings and errors only, each kind once in 10 s; call it after the handlers are there."""
+    logging.getLogger("quixstreams").setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_OnlyQuix(OncePerKind()))
+
+
+class _OnlyQuix(logging.Filter):
+    """A filter on a logger does not see its children's lines, one on a handler sees everybody's."""
+
+    def __init__(self, inner: logging.Filter) -> None:
+        super().__init__("quixstreams")
+        self._inner = inner
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not super().filter(record) or bool(self._inner.filter(record))

@@ -1,0 +1,140 @@
+"""Records between Quix and the worker: added one by one, taken in batches, waited for in `flush`."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from time import monotonic
+
+from herald.pipeline.consume.doorbell import Doorbell
+from herald.pipeline.consume.record import Arrival
+
+MOST_BYTES = 1 << 62  # no limit
+ROOM_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
+
+
+class WorkerError(Exception):
+    """The pipeline ends, or its worker hangs: what was added may not be claimed, and no offset may be committed."""
+
+
+class Inbox:
+    """Add and flush from any thread, take from the worker's.
+
+    It holds `most_bytes` of values, and a single larger one: whoever adds more waits, as in a flush.
+
+    A flush waits for what was added before it, by anybody. Quix may orphan one in a thread of its
+    own when partitions are revoked: it only waits, so nothing depends on it.
+    """
+
+    def __init__(self, doorbell: Doorbell, *, most_bytes: int = MOST_BYTES) -> None:
+        self._doorbell = doorbell
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._arrivals: deque[Arrival] = deque()
+        self._changed = threading.Condition()
+        self._added = self._settled = 0
+        self._flushes: dict[int, float] = {}
+        self._error: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    @property
+    def flushing_for(self) -> float:
+        """Seconds the longest waiting flush, or addition, has waited; 0 when there is none."""
+        with self._changed:
+            return monotonic() - min(self._flushes.values()) if self._flushes else 0.0
+
+    def add(self, arrival: Arrival) -> None:
+        """Hand over a record. Raises WorkerError when the worker has ended, or makes no room for it."""
+        self._raise_error()
+        with self._changed:
+            if self._bytes and self._bytes + size_of(arrival) > self._most_bytes:
+                self._wait(lambda: not self._bytes or self._bytes + size_of(arrival) <= self._most_bytes, ROOM_TIMEOUT)
+            self._added += 1
+            self._bytes += size_of(arrival)
+            self._arrivals.append(arrival)
+        self._doorbell.ring()
+
+    def flush(self, timeout: float) -> int:
+        """Wait until everything added so far is settled; returns how many there are since the start.
+
+        Raises WorkerError when the worker has ended, or did not get there within `timeout` seconds.
+        """
+        with self._changed:
+            target = self._added
+            self._wait(lambda: self._settled >= target, timeout)
+        return target
+
+    def take(self, most: int, *, most_bytes: int = MOST_BYTES) -> list[Arrival]:
+        """The oldest records, `most` of them, of so many bytes together; one at least."""
+        taken: list[Arrival] = []
+        size = 0
+        with self._changed:
+            while self._arrivals and len(taken) < most:
+                size += size_of(self._arrivals[0])
+                if taken and size > most_bytes:
+                    break
+                taken.append(self._arrivals.popleft())
+            self._changed_by(-sum(map(size_of, taken)))
+        return taken
+
+    def put_back(self, arrivals: Sequence[Arrival]) -> None:
+        """Back to the front, in their order."""
+        with self._changed:
+            self._arrivals.extendleft(reversed(arrivals))
+            self._changed_by(sum(map(size_of, arrivals)))
+
+    def drop(self, partitions: Collection[tuple[str, int]]) -> None:
+        """Forget the records of these, by topic and number, that are not taken: whoever has them next reads them.
+
+        Claimed here as well, the next of a key could begin in two processes at once.
+        """
+        with self._changed:
+            kept = [one for one in self._arrivals if (one.topic, one.partition) not in partitions]
+            dropped = len(self._arrivals) - len(kept)
+            self._arrivals = deque(kept)
+            self._bytes = sum(map(size_of, kept))
+            self.settle(dropped)
+
+    def settle(self, count: int) -> None:
+        """The oldest so many are claimed, dropped or dead-lettered: their offsets may be committed."""
+        with self._changed:
+            self._settled += count
+            if self._flushes:
+                self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Whoever adds or flushes from now on is told why that is over."""
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+
+    def _wait(self, is_done: Callable[[], bool], timeout: float) -> None:
+        """With the lock held. Raises WorkerError when the worker has ended, or is not done within so many seconds."""
+        waiter = threading.get_ident()
+        self._flushes[waiter] = monotonic()
+        self._doorbell.ring()
+        try:
+            done = self._changed.wait_for(lambda: self._error or is_done(), timeout)
+        finally:
+            del self._flushes[waiter]
+        self._raise_error()
+        if not done:
+            message = f"{self._added - self._settled} records are not claimed after {timeout:g} s"
+            raise WorkerError(message)
+
+    def _changed_by(self, size: int) -> None:
+        with self._changed:
+            self._bytes += size
+            if self._flushes:
+                self._changed.notify_all()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            message = f"the pipeline takes nothing more: {self._error}"
+            raise WorkerError(message) from self._error
+
+
+def size_of(arrival: Arrival) -> int:
+    """Bytes of its value."""
+    return len(arrival.value or b"")

@@ -1,0 +1,67 @@
+"""What stands on a topic: as it arrived, and as what it turned out to be."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from herald.outbox.message.dates import ANY_TIME, Dates
+
+UNREADABLE = "its headers cannot be read"
+
+Headers = Sequence[tuple[str, bytes | None]] | None
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """A Kafka record as Quix hands it over; `timestamp` in milliseconds since 1970, by the producer or the broker.
+
+    `defect` says what of it could not even be read.
+    """
+
+    value: bytes | None
+    key: bytes | None
+    timestamp: int
+    headers: Headers
+    topic: str
+    partition: int
+    offset: int
+    defect: str | None = None
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A record that asks for a delivery, decoded.
+
+    `version` is None where another producer wrote it. `defect` tells why Herald's own record does
+    not fit its topic, or can be delivered nowhere: it is claimed all the same, to die with that reason.
+    `error` is what nobody foresaw when it was decoded or routed: its attempt fails of it, as if its handler had
+    raised it. `raw` is JSON that can be stored, or None where a defect makes it unfit even for that.
+    `destination` is `channel` or `channel:host`, None where the topic's own handler delivers.
+    """
+
+    id: UUID
+    request: int
+    version: int | None
+    topic: str
+    key: str | None
+    data: Any
+    raw: bytes | None
+    source: str
+    arrival: Arrival
+    traceparent: str | None = None
+    defect: str | None = None
+    error: BaseException | None = None
+    dates: Dates = ANY_TIME
+    destination: str | None = None
+
+
+class Undecodable(Exception):  # noqa: N818 - a verdict on a record, not a failure of the program
+    """The record asks for nothing that can be delivered; the text is the reason for the dead-letter topic."""
+
+
+class ElsewhereError(Exception):
+    """The record is another Herald's, on topics that both use: it is delivered there, and here it is nobody's."""
+
+
+class SourceError(Exception):
+    """What decoding asks, Kafka or the database, does not answer: no record's fault."""

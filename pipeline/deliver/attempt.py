@@ -1,0 +1,40 @@
+"""One claimed attempt."""
+
+import msgspec
+
+from herald.pipeline.consume.record import Request
+
+COPIES = 3  # of a record's value, while its attempt is under way
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """A request that was claimed; `deadline` by the monotonic clock: no call may begin after it.
+
+    `uncounted` of the attempts so far do not count, `unknowns` of their outcomes are not known. `generation` tells
+    claims apart: see `Health`.
+    """
+
+    request: Request
+    number: int
+    deadline: float
+    destination: str | None = None
+    uncounted: int = 0
+    unknowns: int = 0
+    is_probe: bool = False
+    generation: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, about: the value as it came, as its topic reads it, and as it is sent."""
+        return COPIES * len(self.request.arrival.value or b"")
+
+    @property
+    def lane(self) -> tuple[str, str] | None:
+        """What it must keep its order in: its topic and key."""
+        request = self.request
+        return None if request.key is None else (request.topic, request.key)
+
+    @property
+    def counted(self) -> str | None:
+        """The destination whose breaker counts this attempt; None where nothing is outside."""
+        return self.destination if self.destination is not None and ":" in self.destination else None

@@ -1,0 +1,83 @@
+"""Making an attempt: the handler or the channel is called, what it does becomes an outcome."""
+
+from collections.abc import Callable
+from time import monotonic
+
+from herald.outbox.crash_points import reach
+from herald.outbox.moves.record import Outcome
+from herald.pipeline.channel import Delivery
+from herald.pipeline.deliver.attempt import Attempt
+from herald.pipeline.deliver.blame import Blame, is_foreseen
+from herald.pipeline.deliver.failing import Health
+from herald.pipeline.deliver.lack import Lacks, lack_in
+from herald.pipeline.deliver.retry import RetryPolicy, dead, postponed, reason_of
+from herald.pipeline.deliver.routing import Router
+
+OUT_OF_TIME = "not tried: it waited for the one before it, or for its turn, until its lease was nearly over"
+LONGEST_WAIT = 60.0  # seconds between two tries while nothing of its kind succeeds
+FAILING = "its destination fails"
+
+
+class Deliverer:
+    """Makes attempts, in many threads at once."""
+
+    def __init__(
+        self, router: Router, health: Health, *, blame: Blame | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._router = router
+        self._health = health
+        self._blame = blame or Blame()
+        self._clock = clock
+        self._lacks = Lacks(clock=clock)
+
+    def __call__(self, attempt: Attempt) -> Outcome:
+        """Call once, unless the lease is nearly over, the destination fails, or the data does not fit."""
+        outcome = self._judged(attempt) or self._call(attempt)
+        self._health.note(outcome)
+        return outcome
+
+    def _judged(self, attempt: Attempt) -> Outcome | None:
+        request = attempt.request
+        if request.defect is not None:
+            return dead(attempt, request.defect)
+        if self._clock() > attempt.deadline:
+            return postponed(attempt, OUT_OF_TIME, wait=1.0)
+        if not attempt.is_probe and self._health.is_barred(attempt.counted, attempt.generation):
+            return postponed(attempt, FAILING, wait=0.0)
+        return None
+
+    def _call(self, attempt: Attempt) -> Outcome:
+        request = attempt.request
+        policy = self._router.policy(attempt.destination, request.topic)
+        delivery = Delivery(
+            id=request.id,
+            topic=request.topic,
+            key=request.key,
+            attempt=attempt.number,
+            timeout=policy.timeout,
+            traceparent=request.traceparent,
+        )
+        try:
+            reach("pipeline.delivering")
+            self._router.deliver(request, delivery)
+            reach("pipeline.delivered")
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit included, is its outcome
+            return self._failed(error, attempt, RetryPolicy(policy))
+        self._blame.delivered(attempt)
+        return Outcome(id=request.id, attempt=attempt.number, outcome="sent", destination=attempt.counted)
+
+    def _failed(self, error: BaseException, attempt: Attempt, retries: RetryPolicy) -> Outcome:
+        try:
+            outcome = retries.after(error, attempt)
+            if outcome.outcome == "postponed" and (lack := lack_in(error)):
+                self._lacks.note(lack)
+                return outcome
+            if is_foreseen(error):
+                return outcome
+            if self._blame.is_the_messages(error, attempt) and (
+                outcome.outcome != "dead" or self._blame.may_end(error)
+            ):
+                return outcome
+        except Exception as again:  # noqa: BLE001 - an error may carry anything, and a thread must not die of it
+            error = again
+        return postponed(attempt, reason_of(error), wait=min(retries.wait(attempt.number), LONGEST_WAIT))

@@ -1,0 +1,89 @@
+"""From a request to its channel: which one, to which destination, by which policy, and the call itself."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import msgspec
+
+from herald.outbox.destination.policies import Policy, channel_of, policy
+from herald.outbox.destination.routes import Target, choose
+from herald.outbox.settings import Settings
+from herald.pipeline.channel import Channel, Delivery, Letter, NotSetUpError
+from herald.pipeline.consume.record import Request
+from herald.pipeline.topic import Draft, Topic
+
+
+class Router:
+    """Knows topics, channels and settings; called from the worker and from every delivery thread."""
+
+    def __init__(self, settings: Settings, topics: Mapping[str, Topic], channels: Mapping[str, Channel]) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._channels = channels
+        self._routed = frozenset(settings.routes)
+        self._policy = cache(lambda channel, topic: policy(settings, channel, topic=topic))
+
+    def policy(self, destination: str | None, topic: str | None = None) -> Policy:
+        """What holds for attempts to this destination; a strict topic has retries of its own."""
+        return self._policy(channel_of(destination), topic)
+
+    def destination(self, request: Request) -> str | None:
+        """`channel` or `channel:host`; None where the topic's own handler delivers.
+
+        Raises NotSetUpError where this process has no such channel or no settings for it, PermanentError when the
+        address is none of it.
+        """
+        draft = self._draft(request)
+        if draft is None:
+            return None
+        target = self._target(request, draft)
+        host = self._channel(target.channel).host(target.address)
+        return f"{target.channel}:{host}" if host else target.channel
+
+    def deliver(self, request: Request, delivery: Delivery) -> None:
+        """Call the handler or the channel; raises what they raise, or what the topic's own code raised before."""
+        if request.error is not None:
+            raise request.error
+        draft = self._draft(request)
+        if draft is None:
+            self._topics[request.topic].handle(request.data, delivery)  # type: ignore[misc]  # has no draft: has a handler
+            return
+        target = self._target(request, draft)
+        letter = Letter(
+            address=target.address,
+            user_id=draft.user_id,
+            event=draft.event,
+            subject=draft.subject,
+            content=draft.content,
+            data=request.raw or b"null",
+        )
+        self._channel(target.channel).deliver(letter, delivery)
+
+    def close(self) -> None:
+        """Close every channel."""
+        for channel in self._channels.values():
+            channel.close()
+
+    def _draft(self, request: Request) -> Draft | None:
+        topic = self._topics[request.topic]
+        if topic.draft is not None:
+            return topic.draft(request.data)
+        if topic.handle is None or request.topic in self._routed:
+            return Draft(event=request.topic, content=_text(request))
+        return None
+
+    def _target(self, request: Request, draft: Draft) -> Target:
+        return choose(
+            self._settings, topic=request.topic, event=draft.event, channel=draft.channel, address=draft.address
+        )
+
+    def _channel(self, name: str) -> Channel:
+        found = self._channels.get(name)
+        if found is None:
+            message = f"no channel is named {name!r}; there are: {', '.join(self._channels)}"
+            raise NotSetUpError(message)
+        return found
+
+
+def _text(request: Request) -> str:
+    return msgspec.json.format(request.raw or b"null", indent=2).decode()

@@ -1,0 +1,106 @@
+"""What a claim has to know of a request, and what becomes of those that were won."""
+
+from collections import defaultdict, deque
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+
+from herald.outbox.moves.claim import Claim, Record
+from herald.pipeline.channel import NotSetUpError, PermanentError
+from herald.pipeline.consume.record import Request
+from herald.pipeline.deliver.attempt import Attempt
+from herald.pipeline.deliver.retry import reason_of
+from herald.pipeline.deliver.routing import Router
+from herald.pipeline.deliver.threads import Deliveries
+
+NO_MEMORY_WAIT = 5.0  # seconds
+
+
+class Claiming:
+    """Knows where requests go and how busy it is there; `lease` in seconds, as the ledger claims by it."""
+
+    def __init__(self, router: Router, deliveries: Deliveries, *, lease: float, strict_topics: Collection[str]) -> None:
+        self._router = router
+        self._deliveries = deliveries
+        self._lease = lease
+        self._strict_topics = strict_topics
+
+    def routed(self, request: Request) -> Request:
+        """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it.
+
+        So is one whose topic's own code fails, or whose channel is not set up here: its attempt does then. A channel
+        that is not registered may come with another release, unless another producer names it: nobody checked that.
+        """
+        if request.defect is not None or request.error is not None:
+            return request
+        try:
+            destination = self._router.destination(request)
+        except PermanentError as error:
+            return msgspec.structs.replace(request, defect=reason_of(error))
+        except NotSetUpError as error:
+            if error.channel is None and request.version is None:
+                return msgspec.structs.replace(request, defect=str(error))
+            return msgspec.structs.replace(request, error=error)
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a topic's draft is anybody's code
+            return msgspec.structs.replace(request, error=error)
+        return msgspec.structs.replace(request, destination=destination) if destination is not None else request
+
+    def terms(self, request: Request) -> Record:
+        """Asked just before the claim: whether it could begin in time, and whether its key's order is kept here."""
+        lane = None if request.key is None else (request.topic, request.key)
+        is_strict = request.topic in self._strict_topics
+        return Record(
+            request.id,
+            request.request,
+            destination=request.destination,
+            wait=self._wait(request, lane),
+            is_strict=is_strict,
+            is_here=is_strict and self._deliveries.is_here(lane),
+        )
+
+    def attempts(
+        self, requests: Sequence[Request], won: Mapping[UUID, Claim], *, asked_at: float, generation: int
+    ) -> list[Attempt]:
+        """The winners, of a key as they were accepted; `asked_at` by the monotonic clock, before the claim.
+
+        The record of one that was requested again stands behind those of later messages.
+        """
+        return [
+            Attempt(
+                one,
+                won[one.id].attempt,
+                asked_at + self._hold(one),
+                destination=one.destination,
+                uncounted=won[one.id].uncounted,
+                unknowns=won[one.id].unknowns,
+                is_probe=won[one.id].is_probe,
+                generation=generation,
+            )
+            for one in _lined_up(requests, won)
+        ]
+
+    def _wait(self, request: Request, lane: tuple[str, str] | None) -> float | None:
+        """What finds no memory is put off like what finds its destination busy."""
+        if self._deliveries.room_bytes <= 0:
+            return NO_MEMORY_WAIT
+        return self._deliveries.wait(request.destination, lane, within=self._hold(request) / 2)
+
+    def _hold(self, request: Request) -> float:
+        """Seconds after its claim within which an attempt may begin: the lease less one delivery."""
+        return self._lease - self._router.policy(request.destination).timeout
+
+
+def _lined_up(requests: Sequence[Request], won: Mapping[UUID, Claim]) -> list[Request]:
+    """The winners in the order of their records, but those of a key and a priority in the order of `won`."""
+    winners = {one.id: one for one in requests if one.id in won}
+    lines: defaultdict[Hashable, deque[Request]] = defaultdict(deque)
+    for message in won:
+        lines[_line(winners[message])].append(winners[message])
+    return [lines[_line(one)].popleft() for one in winners.values()]
+
+
+def _line(request: Request) -> Hashable:
+    return request.id if request.key is None else (request.topic, request.key, request.dates.priority)

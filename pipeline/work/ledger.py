@@ -1,0 +1,228 @@
+"""What the pipeline writes: outcomes and claims, in one transaction, over one connection.
+
+A transaction that fails for the sake of one outcome or one request is narrowed down to it
+(outbox/postgres/conviction.py), and that one ends alone. One that fails because the database is away, full, locked, or
+not as Herald left it is repeated, on a new connection, for a while: an outage is never a record's fault.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+import psycopg2
+import structlog
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.message.dates import ANY_TIME
+from herald.outbox.message.payload import storable
+from herald.outbox.moves.adopt import is_known, read_reach
+from herald.outbox.moves.breakers import BreakerPolicy
+from herald.outbox.moves.claim import Claim, Record
+from herald.outbox.moves.record import Outcome
+from herald.outbox.postgres.conviction import Convictions, convicts_nobody, insist, narrow, text_of
+from herald.pipeline.consume.record import Request
+from herald.pipeline.work.transaction import Refused, Terms, Transaction
+
+PATIENCE = 60.0  # seconds an outage may last before the process ends and its supervisor takes over
+FIRST_WAIT = 0.1  # seconds until the first repetition; doubled up to LONGEST_WAIT
+LONGEST_WAIT = 5.0  # seconds
+# SQLSTATE classes of what passes by itself, as a lock, a full disk or a server that restarts: nothing is narrowed down
+PASSES = ("08", "25", "26", "40", "53", "55", "57", "58")
+
+T = TypeVar("T")
+Item = Outcome | Request
+
+_log = structlog.get_logger()
+
+
+class OutageError(Exception):
+    """The database stayed away."""
+
+
+class Written(msgspec.Struct):
+    """`won`: attempts by message id; `refused`: what cannot be stored, and why.
+
+    `replaced`: requests that were claimed only to end with the reason they now have. `unrecorded`: outcomes that are
+    still to be recorded.
+    """
+
+    won: dict[UUID, Claim] = {}
+    refused: Refused = []
+    replaced: dict[UUID, Request] = {}
+    unrecorded: list[Outcome] = []
+
+
+class _Batch:
+    """What is to be written, and what of it is: an outage in between must cost nobody its attempt."""
+
+    def __init__(self, outcomes: Sequence[Outcome], requests: Sequence[Request], written: Written) -> None:
+        self.requests = list(requests)
+        self.written = written
+        written.unrecorded = list(outcomes)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return self.written.unrecorded
+
+    def done(self, items: Sequence[Item]) -> None:
+        over = {id(item) for item in items}
+        self.written.unrecorded = [one for one in self.written.unrecorded if id(one) not in over]
+        self.requests = [one for one in self.requests if id(one) not in over]
+
+
+class Ledger:
+    """One connection, opened when it is needed, used by one thread.
+
+    `lease` in seconds; an outage may last `patience` seconds, or until `stop` is set. `terms` says of a
+    request, just before its claim, what a claim has to know.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        breakers: BreakerPolicy,
+        *,
+        lease: float,
+        stop: threading.Event,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._transaction = Transaction(breakers, lease=lease)
+        self._convictions, self._tracebacks = Convictions(), Convictions()
+        self._stop = stop
+        self._patience = patience
+
+    def write(
+        self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms, written: Written | None = None
+    ) -> Written:
+        """Record the outcomes, claim the requests by their terms; at most one of either per message.
+
+        Raises OutageError when the database stays away, and what fails for all and is no error of the database; what
+        was done by then is in `written`, if the caller has one.
+        """
+        batch = _Batch(outcomes, requests, Written() if written is None else written)
+        self._patiently(lambda connection: self._write(connection, batch, terms))
+        return batch.written
+
+    def read_reach(self) -> int:
+        """As herald.outbox.moves.adopt has it. Raises OutageError when the database stays away."""
+        return self._patiently(read_reach)
+
+    def is_known(self, message: UUID) -> bool:
+        """As herald.outbox.moves.adopt has it. Raises OutageError when the database stays away."""
+        return self._patiently(lambda connection: is_known(connection, message))
+
+    def close(self) -> None:
+        """Close the connection; the next write opens another."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _patiently(self, act: Callable[[Connection], T]) -> T:
+        deadline, wait = monotonic() + self._patience, FIRST_WAIT
+        while True:
+            try:
+                self._connection = self._connection or self._connect()
+                return act(self._connection)
+            except psycopg2.Error as error:
+                self.close()
+                if not convicts_nobody(error):
+                    raise
+                if self._stop.is_set() or monotonic() > deadline:
+                    raise OutageError(str(error).strip()) from error
+                _log.warning("database_away", reason=str(error).strip(), next_try_seconds=wait)
+            self._stop.wait(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def _write(self, connection: Connection, batch: _Batch, terms: Terms) -> None:
+        """Together where that works, else the outcomes and the requests each for themselves, narrowed down."""
+        try:
+            self._act(connection, batch, [*batch.outcomes, *batch.requests], terms)
+        except Exception as error:
+            if _passes(error):
+                raise
+            self._narrow(connection, batch, batch.outcomes, terms)
+            self._narrow(connection, batch, batch.requests, terms)
+
+    def _act(self, connection: Connection, batch: _Batch, items: Sequence[Item], terms: Terms) -> None:
+        outcomes = [item for item in items if isinstance(item, Outcome)]
+        requests = [item for item in items if isinstance(item, Request)]
+        won, refused = self._transaction.write(connection, outcomes, requests, terms)
+        batch.written.won |= won
+        batch.written.refused += refused
+        batch.done(items)
+
+    def _narrow(self, connection: Connection, batch: _Batch, items: Sequence[Item], terms: Terms) -> None:
+        if not items:
+            return
+
+        def act(some: Sequence[Item]) -> None:
+            self._act(connection, batch, some, terms)
+
+        def probe() -> None:
+            self._transaction.probe(connection)
+
+        found = insist(narrow(items, act, probe), act, probe, self._stop.wait)
+        for suspect in found.convicted:
+            if isinstance(suspect.item, Outcome):
+                self._record_plainly(connection, batch, suspect.item, suspect.error)
+            else:
+                self._refuse(connection, batch, suspect.item, suspect.error)
+            batch.done([suspect.item])
+
+    def _record_plainly(self, connection: Connection, batch: _Batch, outcome: Outcome, error: Exception) -> None:
+        """What became of the attempt, without the words; if not even that, the end of its lease brings it back."""
+        self._tell("outcome_refused", outcome.id, error)
+        plain = Outcome(
+            id=outcome.id,
+            attempt=outcome.attempt,
+            outcome=outcome.outcome,
+            reason="its reason could not be stored",
+            retry_in=outcome.retry_in,
+        )
+        self._try(connection, batch, plain, lambda request: Record(request.id, request.request))
+
+    def _refuse(self, connection: Connection, batch: _Batch, request: Request, error: Exception) -> None:
+        """A dead letter, or the end of Herald's own message, which stays pending where an error ends too many."""
+        reason = storable(text_of(error))
+        self._tell("request_refused", request.id, error)
+        if request.version is None:
+            batch.written.refused.append((request, reason))
+            return
+        if convicts_nobody(error) or not self._convictions.allows(error):
+            _log.error("request_left", id=str(request.id), next="it is requested again")
+            return
+        ended = msgspec.structs.replace(
+            request, defect=reason, raw=None, data=None, error=None, destination=None, dates=ANY_TIME
+        )
+        if self._try(connection, batch, ended, lambda one: Record(one.id, one.request)):
+            batch.written.replaced[request.id] = ended
+        else:
+            batch.written.refused.append((request, reason))
+
+    def _tell(self, event: str, message: UUID, error: Exception) -> None:
+        """With a traceback, for the first of a kind in a minute."""
+        traceback = error if self._tracebacks.allows(error) else None
+        _log.error(event, id=str(message), reason=text_of(error), exc_info=traceback)
+
+    def _try(self, connection: Connection, batch: _Batch, item: Item, terms: Terms) -> bool:
+        try:
+            self._act(connection, batch, [item], terms)
+        except Exception as error:
+            if _passes(error):
+                raise
+            return False
+        return True
+
+
+def _passes(error: Exception) -> bool:
+    """Whether to wait instead of asking whose fault it is: halves would each wait for the same lock."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, psycopg2.Error) and (error.pgcode is None or error.pgcode.startswith(PASSES))
+    )

@@ -1,0 +1,101 @@
+"""Records taken out of the inbox and read, as far as reading is possible at all.
+
+Reading asks Kafka and the database. Where they do not answer, or where this machine lacks the memory, no record is at
+fault: those not read go back to the front of the inbox, and are read again after a rest, which grows. An outage that
+lasts ends the process.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+
+from herald.pipeline.consume.inbox import Inbox
+from herald.pipeline.consume.intake import Intake
+from herald.pipeline.consume.record import Arrival, Request, Undecodable
+from herald.pipeline.work.claiming import Claiming
+
+PATIENCE = 60.0  # seconds in which no record could be read, until the process ends and its supervisor takes over
+FIRST_REST = 0.1  # seconds; doubled up to LONGEST_REST
+LONGEST_REST = 5.0  # seconds
+
+Letters = list[tuple[Arrival, str]]
+
+_log = structlog.get_logger()
+
+
+class Taken(NamedTuple):
+    """`arrivals`: how many records; `requests`: what they ask for, once per message; `letters`: what asks for none."""
+
+    arrivals: int
+    requests: list[Request]
+    letters: Letters
+
+
+class Taking:
+    """Used by one thread; `patience` and what `clock` gives are seconds."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        intake: Intake,
+        claiming: Claiming,
+        *,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._inbox = inbox
+        self._intake = intake
+        self._claiming = claiming
+        self._patience = patience
+        self._clock = clock
+        self._failing_since: float | None = None
+        self._rest = FIRST_REST
+        self._rests_until = float("-inf")
+
+    @property
+    def rest(self) -> float:
+        """Seconds until records may be taken; 0 where nothing is in the way."""
+        return max(0.0, self._rests_until - self._clock())
+
+    def take(self, most: int, *, most_bytes: int) -> Taken:
+        """The oldest records, `most` of them, of so many bytes together; none in a rest.
+
+        Raises what has kept records from being read for as long as the patience lasts: then none is taken.
+        """
+        taken = Taken(0, [], [])
+        if not len(self._inbox) or self.rest:
+            return taken
+        arrivals = self._inbox.take(most, most_bytes=most_bytes)
+        known: set[UUID] = set()
+        for index, arrival in enumerate(arrivals):
+            try:
+                request = self._intake.read(arrival)
+                is_again = request is not None and request.id in known
+                if request is not None and not is_again:
+                    taken.requests.append(self._claiming.routed(request))
+                    known.add(request.id)
+            except Undecodable as verdict:
+                taken.letters.append((arrival, str(verdict)))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the intake says: an outage
+                self._inbox.put_back(arrivals[index:])
+                self._fail(error, has_read=index > 0)
+                return taken._replace(arrivals=index)
+            else:
+                if is_again:
+                    self._inbox.put_back(arrivals[index:])
+                    return taken._replace(arrivals=index)
+            self._failing_since, self._rest = None, FIRST_REST
+        return taken._replace(arrivals=len(arrivals))
+
+    def _fail(self, error: BaseException, *, has_read: bool) -> None:
+        now = self._clock()
+        if has_read or self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since >= self._patience:
+            raise error
+        _log.warning("records_cannot_be_read", reason=str(error) or type(error).__name__, next_try_seconds=self._rest)
+        self._rests_until = now + self._rest
+        self._rest = min(2 * self._rest, LONGEST_REST)

@@ -1,0 +1,153 @@
+import threading
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.moves.accept import make_acceptance
+from herald.outbox.moves.adopt import Foreign, Lost, adopt, recover, unknown
+from herald.outbox.moves.cancel import cancel
+from herald.outbox.moves.claim import Claim, Record, claim
+from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.registry import DEAD_LETTERS
+from tests.outbox.connections import accepted, compared, connected, fetch, notification, status_of, types_of
+from tests.servers.eventually import eventually
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    with compared(database) as connection:
+        yield connection
+
+
+def test_a_claim_starts_an_attempt_with_a_lease(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+
+    winners = claim(connection, [Record(message, 1)], lease=60)
+
+    assert winners == {message: Claim(1, 0, is_probe=False)}
+    assert types_of(connection, message) == ["requested", "started"]
+    ((seconds,),) = fetch(connection, "SELECT extract(epoch FROM due_at - updated_at)::float FROM messages")
+    assert seconds == 60
+
+
+@pytest.mark.parametrize("request_number", [0, 2])
+def test_a_record_of_another_request_starts_nothing(connection: Connection, request_number: int) -> None:
+    (message,) = accepted(connection, notification())
+
+    assert claim(connection, [Record(message, request_number)], lease=60) == {}
+    assert status_of(connection, message) == "pending"
+
+
+def test_a_record_that_comes_twice_starts_one_attempt(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+
+    assert claim(connection, [Record(message, 1), Record(message, 1)], lease=60) == {
+        message: Claim(1, 0, is_probe=False)
+    }
+    assert claim(connection, [Record(message, 1)], lease=60) == {}
+
+
+def test_of_two_workers_one_wins_each_message(connection: Connection, database: str) -> None:
+    messages = accepted(connection, *(notification(f"user {number}") for number in range(50)))
+    won: list[dict[UUID, Claim]] = []
+
+    def work(records: list[Record]) -> None:
+        with connected(database) as own:
+            won.append(claim(own, records, lease=60))
+            own.commit()
+
+    records = [Record(message, 1) for message in messages]
+    workers = [threading.Thread(target=work, args=(order,)) for order in (records, records[::-1])]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert sorted(len(part) for part in won) == [0, 50] or not won[0].keys() & won[1].keys()
+    assert won[0].keys() | won[1].keys() == set(messages)
+
+
+def test_a_claim_that_waited_for_a_cancel_leaves_that_one_and_takes_the_others(
+    connection: Connection, database: str
+) -> None:
+    """A row that changed under a claim's lock is looked at again; PostgreSQL 18.4 can crash over that."""
+    messages = accepted(connection, *(notification(f"user {number}") for number in range(50)))
+    won: list[dict[UUID, Claim]] = []
+
+    def claim_all() -> None:
+        with connected(database) as own:
+            won.append(claim(own, [Record(message, 1) for message in messages], lease=60))
+            own.commit()
+
+    cancel(connection, messages[0])
+    claimer = threading.Thread(target=claim_all)
+    claimer.start()
+    eventually(lambda: fetch(connection, "SELECT FROM pg_locks WHERE NOT granted"))
+    connection.commit()
+    claimer.join()
+
+    assert won[0].keys() == set(messages[1:])
+
+
+def test_outcomes_settle_their_attempts(connection: Connection) -> None:
+    sent, failed, dead = accepted(connection, notification(), notification(), notification())
+    claim(connection, [Record(message, 1) for message in (sent, failed, dead)], lease=60)
+
+    record_outcomes(
+        connection,
+        [
+            Outcome(id=sent, attempt=1, outcome="sent"),
+            Outcome(id=failed, attempt=1, outcome="failed", reason="busy", retry_in=5.0),
+            Outcome(id=dead, attempt=1, outcome="dead", reason="gone"),
+        ],
+        dead_letters=DEAD_LETTERS,
+    )
+
+    assert [status_of(connection, message) for message in (sent, failed, dead)] == ["sent", "failed", "dead"]
+    ((topic, payload),) = fetch(connection, "SELECT topic, payload FROM outbox WHERE type = 'message.dead_lettered'")
+    assert topic == DEAD_LETTERS
+    assert payload == {"id": str(dead), "topic": "notifications", "attempt": 1, "reason": "gone"}
+
+
+def test_an_outcome_after_the_end_is_late_and_changes_nothing(connection: Connection) -> None:
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1)], lease=60)
+    record_outcomes(connection, [Outcome(id=message, attempt=1, outcome="sent")], dead_letters=DEAD_LETTERS)
+
+    late = Outcome(id=message, attempt=1, outcome="failed", reason="timeout", retry_in=1.0)
+    record_outcomes(connection, [late], dead_letters=DEAD_LETTERS)
+
+    assert status_of(connection, message) == "sent"
+    assert types_of(connection, message) == ["requested", "started", "sent", "late"]
+
+
+def test_adoption_happens_once(connection: Connection) -> None:
+    foreign = Foreign(
+        id=notification().id, topic="notifications", key="bob", data=msgspec.Raw(b'{"a": 1}'), source="kafka:x/0/7"
+    )
+
+    adopt(connection, [foreign])
+    adopt(connection, [foreign])
+
+    assert types_of(connection, foreign.id) == ["adopted"]
+    assert claim(connection, [Record(foreign.id, 1)], lease=60) == {foreign.id: Claim(1, 0, is_probe=False)}
+
+
+def test_what_the_database_lost_comes_back_under_its_own_ids(connection: Connection) -> None:
+    (known,) = accepted(connection, notification())
+    gone = make_acceptance("notifications", "eve", b"{}").id
+    lost = Lost(id=gone, version=4, topic="notifications", key="eve", data=msgspec.Raw(b"{}"), request=2)
+
+    assert unknown(connection, [known, gone]) == {gone}
+    recover(connection, [lost])
+    recover(connection, [lost])
+
+    assert claim(connection, [Record(gone, 1), Record(gone, 2)], lease=60) == {gone: Claim(1, 0, is_probe=False)}
+    assert types_of(connection, gone) == ["recovered", "started"]
+
+
+def test_an_unknown_message_cannot_be_claimed(connection: Connection) -> None:
+    assert claim(connection, [Record(uuid4(), 1)], lease=60) == {}

@@ -1,0 +1,71 @@
+"""Findings of one check, and what their advice says."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg2
+
+from herald.outbox.operate.doctor.database import Database, open_connection
+from herald.outbox.operate.doctor.examination import KAFKA, SERVER, TABLES, load_stored, run
+from herald.outbox.operate.doctor.finding import TROUBLE, Finding, Result
+from herald.outbox.operate.doctor.kafka import Kafka
+from tests.outbox.connections import make_settings
+
+NOBODY = "127.0.0.1:1"  # a port without a listener
+NO_DATABASE = f"postgresql://nobody@{NOBODY}/x"
+_STATEMENT = re.compile(r"\b((?:ALTER|DROP|GRANT|REINDEX|ROLLBACK|SELECT|SET|VACUUM)\b [^;]*);")
+
+
+@contextmanager
+def subject(url: str, *, patience: float = 60.0, **settings: Any) -> Iterator[Database]:
+    made = make_settings(url, **settings)
+    with closing(open_connection(made)) as connection:
+        yield Database(made, connection, patience)
+
+
+def look(url: str, check: str, *, patience: float = 60.0, **settings: Any) -> list[Finding]:
+    """What this check of the database finds."""
+    checks = (*SERVER, *(check for _, checks in TABLES for check in checks))
+    with subject(url, patience=patience, **settings) as database:
+        return [result.finding for result in run("", [one for one in checks if one.name == check], database)]
+
+
+def look_once(url: str, check: str, **settings: Any) -> Finding:
+    """The same, of a check that finds one thing."""
+    (found,) = look(url, check, **settings)
+    return found
+
+
+def look_at_kafka(
+    kafka: str, check: str, *, database: str = f"postgresql://nobody@{NOBODY}/x", **settings: Any
+) -> list[Finding]:
+    """What this check of Kafka finds."""
+    made, stored = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=kafka, **settings), None
+    if database != NO_DATABASE:
+        with subject(database) as known:
+            stored = load_stored(known)
+    asked = [one for one in KAFKA if one.name == check]
+    return [found.finding for found in run("kafka", asked, Kafka(made, stored))]
+
+
+def trouble(results: Iterable[Result]) -> list[tuple[str, str]]:
+    """Warnings and problems, by check."""
+    return [(result.check, result.finding.text) for result in results if result.finding.level in TROUBLE]
+
+
+def statements(advice: str | None) -> list[str]:
+    """The statements of SQL in an advice."""
+    assert advice
+    found = _STATEMENT.findall(advice)
+    assert found, advice
+    return [str(statement) for statement in found]
+
+
+def follow(url: str, finding: Finding) -> None:
+    """Do what it says, one statement after the other, as psql does."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        for statement in statements(finding.advice):
+            cursor.execute(statement)

@@ -1,0 +1,50 @@
+"""Log lines as a person sees them."""
+
+import io
+import json
+
+from rich.console import Console
+
+from herald.outbox.up.servers.postgres import worth_showing
+from herald.outbox.up.supervisor.reading import readable
+from herald.outbox.up.supervisor.terminal import Terminal
+
+
+def test_a_json_line_becomes_level_event_and_fields() -> None:
+    line = json.dumps({"event": "page_published", "level": "info", "role": "relay", "messages": 25, "topic": "a b"})
+
+    assert readable(line).plain.split() == ["info", "page_published", "messages=25", 'topic="a', 'b"']
+
+
+def test_a_line_that_is_not_ours_stays_as_it_is() -> None:
+    for line in ("Traceback (most recent call last):", "{not json", "[1, 2]", '{"no": "log line"}', "[bold]x[/]"):
+        assert readable(line).plain == line
+
+
+def test_a_traceback_keeps_its_lines_behind_the_role() -> None:
+    output = io.StringIO()
+
+    Terminal(Console(file=output)).line("api", json.dumps({"event": "failed", "exception": "one\ntwo"}))
+
+    assert [line.split("│ ")[1] for line in output.getvalue().splitlines()][1:] == ["one", "two"]
+
+
+def test_a_control_character_in_a_field_does_not_reach_the_terminal() -> None:
+    line = json.dumps({"event": "delivered", "content": "\x1b[2Jgone"})
+    event = json.dumps({"event": "\x1b[2Jdelivered"})
+
+    assert "\x1b" not in readable(line).plain
+    assert "\x1b" not in readable(event).plain
+
+
+def test_the_servers_ordinary_lines_are_left_out() -> None:
+    assert not worth_showing("LOG:  checkpoint starting: time")
+    assert worth_showing("FATAL:  could not open file")
+
+
+def test_no_escape_sequences_where_there_is_no_terminal() -> None:
+    output = io.StringIO()
+
+    Terminal(Console(file=output)).line("api", "\x1b[31mred\x1b[0m")
+
+    assert output.getvalue() == "api      │ red\n"

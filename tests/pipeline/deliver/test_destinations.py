@@ -1,0 +1,220 @@
+"""Destinations and lanes: whose turn it is, who waits, who goes back."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from herald.outbox.moves.record import Outcome
+from herald.outbox.settings import ChannelPolicy
+from herald.pipeline.consume.record import Request
+from herald.pipeline.deliver.attempt import Attempt
+from herald.pipeline.deliver.attempting import FAILING
+from herald.pipeline.deliver.destinations import Destinations
+from herald.pipeline.deliver.failing import Health
+from herald.pipeline.deliver.lanes import Lanes
+from tests.pipeline.fakes import FakeChannel
+from tests.pipeline.parts import make_deliverer, make_router, settings
+from tests.pipeline.records import arrival, new_id
+
+SLOW, LIVE = "webhook:slow", "webhook:live"
+FAR = float("inf")
+
+
+def attempt(destination: str | None = LIVE, *, key: str | None = None, number: int = 1, **fields: Any) -> Attempt:
+    record = arrival()
+    request = Request(
+        id=new_id(),
+        request=1,
+        version=1,
+        topic="orders",
+        key=key,
+        data=None,
+        raw=record.value,
+        source="/herald",
+        arrival=record,
+    )
+    return Attempt(request, number, FAR, destination=destination, **fields)
+
+
+def make_destinations(**own: Any) -> Destinations:
+    found = settings(concurrency=20, destination_concurrency=2, channels={"webhook": ChannelPolicy(**own)})
+    return Destinations(make_router(found=found).policy, assumed=0.05)
+
+
+def put(destinations: Destinations, *attempts: Attempt) -> None:
+    for one in attempts:
+        destinations.opened(one.destination)
+        destinations.put(one)
+
+
+def take_all(destinations: Destinations) -> list[Attempt]:
+    taken = []
+    while (found := destinations.take()) is not None:
+        taken.append(found[0])
+    return taken
+
+
+def outcome(one: Attempt, kind: Any, *, is_fault: bool = False) -> Outcome:
+    return Outcome(id=one.request.id, attempt=one.number, outcome=kind, destination=one.counted, is_fault=is_fault)
+
+
+def test_a_destination_has_its_limit_and_the_others_their_turn() -> None:
+    destinations = make_destinations()
+    put(destinations, *(attempt(SLOW) for _ in range(5)), attempt(LIVE))
+
+    taken = take_all(destinations)
+
+    assert sorted(str(one.destination) for one in taken) == [LIVE, SLOW, SLOW]
+    assert not destinations.has_ready
+
+
+def test_a_place_that_becomes_free_is_taken_again() -> None:
+    destinations = make_destinations()
+    put(destinations, *(attempt(SLOW) for _ in range(3)))
+    first, _ = take_all(destinations)
+
+    destinations.done(first, 0.1)
+
+    assert len(take_all(destinations)) == 1
+
+
+def test_a_channel_has_its_limit_over_all_its_destinations() -> None:
+    destinations = make_destinations(concurrency=3)
+    put(destinations, *(attempt(f"webhook:{number}") for number in range(5)), attempt(None))
+
+    taken = take_all(destinations)
+
+    assert sum(one.destination is not None for one in taken) == 3
+    assert len(taken) == 4
+
+
+def test_a_place_of_a_channel_that_becomes_free_is_taken_by_another_destination() -> None:
+    destinations = make_destinations(concurrency=1)
+    put(destinations, attempt("webhook:a"), attempt("webhook:b"))
+    (first,) = take_all(destinations)
+
+    destinations.done(first, 0.1)
+
+    assert [one.destination for one in take_all(destinations)] == ["webhook:b"]
+
+
+def test_a_busy_destination_says_when_to_come_again() -> None:
+    destinations = make_destinations()
+    put(destinations, *(attempt(SLOW) for _ in range(10)))
+    first = take_all(destinations)[0]
+    destinations.done(first, 4.0)
+
+    assert destinations.wait(SLOW, lane=0, within=15.0) == 15.0
+    assert destinations.wait(SLOW, lane=0, within=20.0) is None
+    assert destinations.wait(LIVE, lane=0, within=15.0) is None
+
+
+def test_a_long_lane_says_when_to_come_again() -> None:
+    destinations = make_destinations()
+    put(destinations, attempt(SLOW))
+    destinations.done(take_all(destinations)[0], 1.0)
+
+    assert destinations.wait(SLOW, lane=40, within=15.0) == 15.0
+
+
+def test_a_strict_lane_gives_back_what_waits_behind_a_failure() -> None:
+    lanes = Lanes({"orders"})
+    first, second, third = (attempt(key="7") for _ in range(3))
+    assert [lanes.enter(first), lanes.enter(second)] == [True, False]
+
+    following, back = lanes.leave(first, outcome(first, "failed"))
+
+    assert (following, back) == (None, [second])
+    assert lanes.enter(third) is None
+    assert not lanes.is_here(("orders", "7"))
+
+
+def test_a_strict_lane_is_in_order_again_once_the_database_has_its_outcomes() -> None:
+    lanes = Lanes({"orders"})
+    first, second = attempt(key="7"), attempt(key="7")
+    lanes.enter(first)
+    failed = outcome(first, "failed")
+    lanes.leave(first, failed)
+
+    lanes.recorded([failed])
+
+    assert lanes.enter(second) is True
+
+
+def test_a_strict_lane_goes_on_after_a_delivery_and_after_the_end_of_a_message() -> None:
+    lanes = Lanes({"orders"})
+    first, second, third = (attempt(key="7") for _ in range(3))
+    for one in (first, second, third):
+        lanes.enter(one)
+
+    assert lanes.leave(first, outcome(first, "sent")) == (second, [])
+    assert lanes.leave(second, outcome(second, "dead")) == (third, [])
+
+
+def test_any_other_lane_goes_on_after_a_failure() -> None:
+    lanes = Lanes(set())
+    first, second = attempt(key="7"), attempt(key="7")
+    lanes.enter(first)
+    lanes.enter(second)
+
+    assert lanes.leave(first, outcome(first, "failed")) == (second, [])
+
+
+def test_any_lane_gives_back_what_waits_behind_one_that_was_given_back() -> None:
+    lanes = Lanes(set())
+    first, second, third = (attempt(key="7") for _ in range(3))
+    for one in (first, second):
+        lanes.enter(one)
+
+    given_back = outcome(first, "postponed")
+    assert lanes.leave(first, given_back) == (None, [second])
+
+    assert lanes.enter(third) is None
+    lanes.recorded([given_back, outcome(second, "postponed")])
+    assert lanes.enter(attempt(key="7")) is None
+    lanes.recorded([outcome(third, "postponed")])
+
+
+@pytest.mark.parametrize("strict", [(), ("orders",)])
+@pytest.mark.parametrize("number", [1, 2])  # 1: a fail-over lost the first claim
+def test_a_lane_that_held_a_message_twice_is_in_order_again_once_the_database_has_both(
+    strict: tuple[str, ...], number: int
+) -> None:
+    lanes = Lanes(strict)
+    hung, waiting = attempt(key="7"), attempt(key="7")
+    claimed_again = msgspec.structs.replace(waiting, number=number)
+    for one in (hung, waiting, claimed_again):
+        lanes.enter(one)
+
+    assert lanes.leave(hung, outcome(hung, "sent")) == (waiting, [])
+    assert lanes.leave(waiting, outcome(waiting, "postponed")) == (None, [claimed_again])
+    for one in (hung, waiting, claimed_again):
+        lanes.recorded([outcome(one, "postponed")])
+
+    assert lanes.enter(attempt(key="7")) is True
+
+
+def test_what_was_claimed_before_a_destination_failed_is_given_back_untried() -> None:
+    channel, health = FakeChannel(), Health(2)
+    deliver = make_deliverer(make_router(channel), health=health)
+    health.generation = 7
+    for _ in range(2):
+        one = attempt(SLOW)
+        health.note(outcome(one, "failed", is_fault=True))
+
+    claimed_before = deliver(attempt(SLOW, generation=7))
+    probe = attempt(SLOW, generation=7, is_probe=True)
+    later = attempt(SLOW, generation=8)
+
+    assert (claimed_before.outcome, claimed_before.reason, claimed_before.retry_in) == ("postponed", FAILING, 0.0)
+    assert not any(health.is_barred(one.counted, one.generation) and not one.is_probe for one in (probe, later))
+
+
+def test_a_success_forgets_failures() -> None:
+    health = Health(2)
+    health.note(outcome(attempt(SLOW), "failed", is_fault=True))
+    health.note(outcome(attempt(SLOW), "sent"))
+    health.note(outcome(attempt(SLOW), "failed", is_fault=True))
+
+    assert not health.is_barred(SLOW, 0)

@@ -1,0 +1,180 @@
+"""At the door: what is refused before it costs anybody else."""
+
+from tests.proof.mechanisms.removal import Edit, Removal
+
+LIMITS = "tests/api/http/test_limits.py"
+COMMITTER = "tests/outbox/acceptance/test_committer.py"
+
+REMOVALS = (
+    Removal(
+        "a request that ends early is not accepted",
+        (Edit("api/http/bodies.py", 'if message["type"] == "http.disconnect":', "if False:"),),
+        ("tests/api/http/test_bodies.py::test_a_body_whose_sender_leaves_before_its_end_is_refused_whatever_came",),
+    ),
+    Removal(
+        "offsets that PostgreSQL refuses are refused with their field",
+        (Edit("outbox/message/dates.py", "if abs(date.utcoffset() or timedelta()) >= OFFSETS:", "if False:"),),
+        (
+            "tests/api/routes/test_targets.py::test_what_cannot_be_kept_is_refused_with_its_field",
+            "tests/api/routes/test_dead_letters.py::test_a_date_that_postgresql_would_refuse_is_refused_with_its_field",
+        ),
+    ),
+    Removal(
+        "a subject is checked when it is accepted, adopted and edited",
+        (
+            Edit(
+                "outbox/destination/check.py", "    if control := hidden_control(text):\n", "    if control := None:\n"
+            ),
+        ),
+        (
+            "tests/api/routes/test_targets.py::test_what_cannot_be_kept_is_refused_with_its_field",
+            "tests/api/routes/test_dead_letters.py::test_an_edited_subject_is_held_to_what_a_first_one_is",
+            (
+                "tests/pipeline/consume/test_decoding.py"
+                "::test_a_foreign_notification_with_a_subject_that_no_mail_can_have_is_not_adopted"
+            ),
+        ),
+    ),
+    Removal(
+        "what fails while a request is read is told apart from what is wrong with it",
+        (Edit("api/http/protocol.py", "    if is_ours and cause is not None", "    if False and cause is not None"),),
+        (f"{LIMITS}::test_what_cannot_be_read_for_lack_of_memory_is_not_its_clients_fault",),
+    ),
+    Removal(
+        "a header has a length",
+        (
+            Edit("api/http/protocol.py", "self._head_size() > self._limits.header_bytes", "False"),
+            Edit("api/http/protocol.py", "and self._reading in {HEAD, BODY}:\n", "and False:\n"),
+        ),
+        (f"{LIMITS}::test_a_header_beyond_the_limit_is_refused", f"{LIMITS}::test_trailers_are_bounded_too"),
+    ),
+    Removal(
+        "a request has a time",
+        (Edit("api/http/door.py", "                guest.end_if_late(now, since)\n", "                pass\n"),),
+        (
+            f"{LIMITS}::test_a_header_that_does_not_come_in_time_is_refused",
+            f"{LIMITS}::test_a_body_that_does_not_come_in_time_is_refused_and_not_accepted",
+            f"{LIMITS}::test_a_connection_that_rests_is_closed",
+        ),
+    ),
+    Removal(
+        "whoever waited longest makes room",
+        (Edit("api/http/door.py", "longest = next(iter(self.waiting), None)", "longest = None"),),
+        (
+            f"{LIMITS}::test_where_all_connections_are_taken_the_one_that_waited_longest_makes_room",
+            f"{LIMITS}::test_one_that_had_begun_is_told_why_it_has_to_go",
+        ),
+    ),
+    Removal(
+        "connections leave files for everything else",
+        (Edit("api/http/limits.py", "min(wanted, files - reserve)", "wanted"),),
+        (f"{LIMITS}::test_fewer_connections_are_taken_where_fewer_files_may_be_open",),
+    ),
+    Removal(
+        "bodies have a budget",
+        (
+            Edit(
+                "api/http/budget.py",
+                "        if others > 0 and self.held + count > self.size:\n",
+                "        if others < 0:\n",
+            ),
+        ),
+        (
+            f"{LIMITS}::test_bodies_beyond_the_budget_are_refused_until_there_is_room_again",
+            f"{LIMITS}::test_a_bulk_that_grows_beyond_the_budget_by_expansion_is_refused",
+        ),
+    ),
+    Removal(
+        "what a body held is given back",
+        (Edit("api/http/protocol.py", 'self._door.budget.give_back(cycle.scope["state"].pop(HELD, 0))', "pass"),),
+        (f"{LIMITS}::test_what_a_sender_that_left_had_sent_is_given_back",),
+    ),
+    Removal(
+        "a command that fails by an error nobody foresaw is refused alone",
+        (
+            Edit(
+                "outbox/acceptance/committer.py",
+                "answer([(one.item, self._judged(one.error)) for one in found.convicted])",
+                "answer([(one.item, UnavailableError(reason(one.error))) for one in found.convicted])",
+            ),
+        ),
+        (f"{COMMITTER}::test_an_error_that_nobody_foresaw_ends_the_command_at_fault_and_no_other",),
+    ),
+    Removal(
+        "a command is refused only with a witness",
+        (
+            Edit(
+                "outbox/acceptance/committer.py",
+                "narrow(commands, act, self._writer.probe)",
+                "narrow(commands, act, int)",
+            ),
+        ),
+        (f"{COMMITTER}::test_an_error_that_everything_meets_convicts_nobody",),
+    ),
+    Removal(
+        "more than 20 refused in a minute for one reason are no coincidence",
+        (Edit("outbox/acceptance/committer.py", "if not self._convictions.allows(error):", "if False:"),),
+        (f"{COMMITTER}::test_more_than_20_refused_in_a_minute_for_one_reason_are_no_coincidence",),
+    ),
+    Removal(
+        "what may be committed already is not written again",
+        (
+            Edit(
+                "outbox/postgres/conviction.py",
+                "if isinstance(error, CommitUnknownError | NotReplicatedError):",
+                "if False:",
+            ),
+        ),
+        (f"{COMMITTER}::test_what_may_be_committed_already_is_not_written_again",),
+    ),
+    Removal(
+        "a transaction of the committer has a size",
+        (Edit("outbox/acceptance/committer.py", " or size >= MAX_BYTES", ""),),
+        (f"{COMMITTER}::test_large_commands_are_written_a_few_at_a_time",),
+    ),
+    Removal(
+        "readiness has a connection of its own",
+        (
+            Edit(
+                "api/routes/health.py",
+                "lacking = await readiness.missing()",
+                'lacking = await readiness.missing() if resources.engine.pool.checkedout() == 0 else "busy"',
+            ),
+        ),
+        ("tests/api/routes/test_health.py::test_it_is_ready_though_every_connection_of_the_pool_is_in_use",),
+    ),
+    Removal(
+        "lists have a limit of their own",
+        (Edit("api/http/readers.py", "max(1, min(settings.readers, settings.pool_size - 1))", "500"),),
+        ("tests/api/routes/test_health.py::test_lists_have_a_limit_of_their_own_that_leaves_room_for_everything_else",),
+    ),
+    Removal(
+        "a page of a list is bounded by bytes",
+        (Edit("outbox/postgres/paging.py", " or size > PAGE_BYTES", ""),),
+        ("tests/api/routes/test_dead_letters.py::test_a_page_is_bounded_by_bytes_as_well",),
+    ),
+    Removal(
+        "OPTIONS names every method of a path",
+        (Edit("api/app.py", ', "OPTIONS": _NO_METHOD}', "}"),),
+        ("tests/api/http/test_addresses.py::test_options_names_every_method_of_a_path",),
+    ),
+    Removal(
+        "the document has only channels that are set up",
+        (Edit("api/shapes/schemas.py", "if not missing_settings(name, settings)]", "if name]"),),
+        (
+            "tests/api/http/test_documentation.py::test_schema_and_validator_refuse_alike",
+            "tests/api/http/test_documentation.py::test_a_channel_that_is_not_set_up_is_not_described",
+        ),
+    ),
+    Removal(
+        "a status that is null is none",
+        (
+            Edit(
+                "api/routes/notifications.py",
+                "among = None if status is None else parse_status(status)",
+                'among = None if status in {None, "null"} else parse_status(str(status))',
+            ),
+        ),
+        ("tests/api/http/test_documentation.py::test_a_query_is_described_as_it_is_checked",),
+    ),
+)

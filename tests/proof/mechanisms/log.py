@@ -1,0 +1,92 @@
+"""What the log is good for: it stays readable, the projection is made from it again, a topic is published again."""
+
+from tests.proof.mechanisms.removal import Edit, Removal
+
+UPCASTING = "tests/outbox/message/test_upcasting.py"
+INTERRUPTED = "tests/outbox/operate/rebuild/test_interrupted.py"
+WHOLE = "tests/proof/end_to_end/test_rebuild.py"
+
+REMOVALS = (
+    Removal(
+        "a page that is replayed is bounded by bytes",
+        (Edit("outbox/operate/replay/reading.py", "WHERE total <= %(bytes)s OR total = bytes ORDER", "ORDER"),),
+        ("tests/outbox/operate/replay/test_replay.py::test_a_page_is_bounded_by_bytes_as_well_as_rows",),
+    ),
+    Removal(
+        "what no record can hold is not replayed",
+        (Edit("outbox/operate/replay/reading.py", "AND coalesce(size, 0) <= {LARGEST} AND NOT", "AND NOT"),),
+        ("tests/outbox/operate/replay/test_replay.py::test_what_no_record_can_hold_is_not_read",),
+    ),
+    Removal(
+        "what changed meanwhile is folded again",
+        (Edit("outbox/operate/rebuild/catching_up.py", "in _in_parts(streams):", "in _in_parts(streams[:0]):"),),
+        (
+            f"{WHOLE}::test_a_rebuild_under_load_fails_no_request_and_equals_the_live_projection",
+            "tests/outbox/operate/rebuild/test_swap.py::test_what_was_in_progress_or_began_later_is_caught_up",
+        ),
+    ),
+    Removal(
+        "both tables are compared before the swap",
+        (Edit("outbox/operate/rebuild/comparison.py", "WHERE f.id IS NULL OR", "WHERE false AND"),),
+        ("tests/outbox/operate/rebuild/test_rebuild.py::test_wrong_rows_are_told_and_repaired",),
+    ),
+    Removal(
+        "a rebuild removes what an earlier one left",
+        (
+            Edit(
+                "outbox/operate/rebuild/partitions.py",
+                "for statement in statements:",
+                "for statement in statements[:0]:",
+            ),
+        ),
+        (f"{INTERRUPTED}::test_a_killed_rebuild_changes_nothing_and_the_next_one_removes_what_it_left",),
+    ),
+    Removal(
+        "events of earlier schemas are upcast",
+        (
+            Edit(
+                "outbox/message/upcasting.py",
+                "fields = UPCASTERS[event_type, step](fields)",
+                "UPCASTERS[event_type, step]",
+            ),
+        ),
+        (f"{UPCASTING}::test_an_event_of_the_first_schema_passes_every_step",),
+    ),
+    Removal(
+        "a stored event is its payload and its headers",
+        (Edit("outbox/postgres/log.py", "fields.update(_decode_fields(stored.headers))", "fields.update({})"),),
+        ("tests/outbox/message/test_literals.py::test_a_stored_event_means_today_what_it_meant_then",),
+    ),
+    Removal(
+        "every process looks for events that it cannot read",
+        (Edit("outbox/startup.py", "if (event_type, schema) not in known_schemas():", "if not known_schemas():"),),
+        (f"{UPCASTING}::test_no_process_starts_on_a_log_that_it_cannot_read",),
+    ),
+    Removal(
+        "a record whose request is settled starts nothing",
+        (
+            Edit(
+                "outbox/moves/claim.py",
+                "WHERE id = ANY (ARRAY(SELECT id FROM record)) AND status = 'pending'",
+                "WHERE id = ANY (ARRAY(SELECT id FROM record))",
+            ),
+            Edit(
+                "outbox/moves/claim.py",
+                "        updated_at = clock.at\n    FROM lined_up AS l",
+                "        updated_at = clock.at, sent_at = NULL\n    FROM lined_up AS l",
+            ),
+        ),
+        (f"{WHOLE}::test_what_is_replayed_is_delivered_to_nobody_again",),
+    ),
+    Removal(
+        "a replay keeps the order of the log",
+        (
+            Edit(
+                "outbox/operate/replay/publishing.py",
+                "publish(Page(rows, _NOWHERE))",
+                "publish(Page(rows[::-1], _NOWHERE))",
+            ),
+        ),
+        ("tests/outbox/operate/replay/test_replay.py::test_records_are_the_same_again_in_the_same_order",),
+    ),
+)

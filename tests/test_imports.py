@@ -1,0 +1,30 @@
+"""By which names Herald is imported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from herald.outbox.up.start import herald
+
+LOOK = (
+    "from importlib.util import find_spec; print([n for n in ('api', 'outbox', 'pipeline', 'tests') if find_spec(n)])"
+)
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_herald_is_installed_under_no_name_but_its_own(tmp_path: Path) -> None:
+    assert run([sys.executable, "-P", "-c", LOOK], tmp_path).stdout == "[]\n"
+
+
+def test_processes_of_herald_up_import_nothing_from_where_they_are_started(tmp_path: Path) -> None:
+    (tmp_path / "herald.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    (tmp_path / "structlog.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+
+    done = run([*herald("relay", {}).command, "--help"], tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
