@@ -49,7 +49,7 @@ class Stage:
         if template == "template1":
             migrate(self.server.url(name))
         else:
-            self.server.execute("SELECT instance_takes_place(true)", name)
+            self.server.execute("SELECT instance_takes_place(false)", name)
         self.server.execute("CHECKPOINT")  # what was written before is not the next measurement's to pay
         return name
 
