@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from threading import Event
+from typing import Any
 
 from benchmarks.figures import Delay, Result
 from benchmarks.relay import TOPICS
@@ -13,7 +14,10 @@ CONNECTIONS = 16
 IDLE = 6.0  # seconds without a message before a lone one: longer than a window
 SETTLE = 60.0  # seconds until everything must be sent
 Dates = tuple[float, float, float]  # POST began, accepted, sent; seconds since 1970
-DATES = "SELECT id::text, extract(epoch FROM accepted_at)::float, extract(epoch FROM sent_at)::float FROM messages"
+DATES = """
+SELECT id::text, extract(epoch FROM accepted_at)::float, extract(epoch FROM sent_at)::float
+FROM messages WHERE id = ANY (%(ids)s::uuid[])
+"""
 UNSENT = "SELECT count(*) FROM messages WHERE status <> 'sent'"
 
 
@@ -50,12 +54,18 @@ class Flow:
 
     def post(self, *, seconds: float, warm_up: float = 1.0, rate: float = RATE) -> list[Dates]:
         """The dates of what was posted after the warm-up, once all of it is sent."""
-        arguments = {"port": self.port, "connections": CONNECTIONS, "rate": rate}
-        load = self.stage.measure(
-            "benchmarks.load", self.settings, **arguments, seconds=seconds, **{"warm-up": warm_up}
-        )
+        return self.dates(self.load(seconds=seconds, warm_up=warm_up, rate=rate))
+
+    def load(self, *, seconds: float, warm_up: float = 1.0, rate: float = RATE) -> Any:
+        """What the load generator says."""
+        arguments = {"port": self.port, "connections": CONNECTIONS, "rate": rate, "warm-up": warm_up}
+        return self.stage.measure("benchmarks.load", self.settings, **arguments, seconds=seconds)
+
+    def dates(self, load: Any) -> list[Dates]:
+        """The dates of what it posted, once all of it is sent."""
         eventually(lambda: self.stage.fetch(self.database, UNSENT) == [(0,)], SETTLE, what="all is sent")
-        stored = {one: (accepted, sent) for one, accepted, sent in self.stage.fetch(self.database, DATES)}
+        ids = {"ids": [one for one, _ in load["posted"]]}
+        stored = {one: (accepted, sent) for one, accepted, sent in self.stage.fetch(self.database, DATES, ids)}
         return [(began, *stored[one]) for one, began in load["posted"]]
 
 

@@ -8,6 +8,7 @@ from benchmarks.relay import TOPICS
 from benchmarks.stage import Stage, until
 
 WINDOWS = {25: 0.5, 250: 0.7}  # messages: the least acceptable ratio
+SILENT = "benchmarks.silent_pipeline"
 DRAIN_TIMEOUT = 600.0  # seconds
 UNFINISHED = "SELECT EXISTS (SELECT FROM messages WHERE status IN ('pending', 'sending'))"
 PENDING = "SELECT EXISTS (SELECT FROM messages WHERE status = 'pending')"
@@ -22,7 +23,9 @@ FROM outbox WHERE type IN ('message.started', 'message.sent')
 def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
     """Messages per second that were claimed, delivered without output and recorded as sent."""
     count = 5_000 if is_quick else 50_000
-    published = _publish(stage, count)
+    published = stage.database()
+    fill(stage.server.url(published), count)
+    publish(stage, published, count)
     contests = [_contest(stage, published, window, target, rounds) for window, target in WINDOWS.items()]
     stage.drop(published)
     return list(contests)
@@ -31,23 +34,21 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
 def _contest(stage: Stage, published: str, window: int, target: float, rounds: int) -> Contest:
     contest = Contest(f"pipeline: windows of {window}", "messages/s", target, "bare consumer loop")
     for _ in range(rounds):
-        herald = _drain(stage, published, "benchmarks.silent_pipeline", window)
-        contest.add(herald, _drain(stage, published, "benchmarks.bare_loop", window))
+        herald = drain(stage, published, SILENT, window)
+        contest.add(herald, drain(stage, published, "benchmarks.bare_loop", window))
     return contest
 
 
-def _publish(stage: Stage, count: int) -> str:
-    """A database whose messages all stand on the topic, none of them attempted; every round gets a copy."""
-    database = stage.database()
-    fill(stage.server.url(database), count)
+def publish(stage: Stage, database: str, count: int) -> None:
+    """Put all messages onto the topic, none of them attempted; every round gets a copy of the database."""
     stage.make_topics(*TOPICS)
     with stage.herald("relay", stage.settings(database)) as relay:
         until(lambda: stage.count_records(TOPICS[0]) >= count, relay, DRAIN_TIMEOUT, what="all is published")
         relay.stop()
-    return database
 
 
-def _drain(stage: Stage, published: str, module: str, window: int) -> float:
+def drain(stage: Stage, published: str, module: str, window: int) -> float:
+    """Messages per second of one of them, on a copy of what was published, as a group of its own."""
     database = stage.database(template=published)
     group = f"bench-{uuid4().hex}"
     settings = stage.settings(database, HERALD_GROUP=group, HERALD_WINDOW_SIZE=str(window))

@@ -46,14 +46,14 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
             beside = threads.submit(
                 stage.measure, "benchmarks.load", settings, **load, seconds=LONGEST, beside=process.pid
             )
-            rebuilt = _await_result(process)
+            rebuilt = await_result(process)
             disturbed = beside.result()
     with stage.herald("rebuild", settings, "--check", "--json") as process:
-        checked = _await_result(process)
+        checked = await_result(process)
     stage.drop(database)
-    assert _differences(rebuilt) == WRONG, rebuilt
+    assert differences(rebuilt) == WRONG, rebuilt
     failed.add(disturbed["refused"])
-    wrong.add(_differences(checked))
+    wrong.add(differences(checked))
     lock.add(round(max(one["swap"]["seconds"] for one in rebuilt) * 1000))
     folded.add(rebuilt[0]["messages"] / rebuilt[0]["folding_seconds"])
     whole.add(rebuilt[0]["messages"] / rebuilt[0]["seconds"])
@@ -70,7 +70,7 @@ def _prepare(stage: Stage, database: str, count: int) -> None:
         cursor.execute("CHECKPOINT")
 
 
-def _await_result(process: HeraldProcess) -> list[dict[str, Any]]:
+def await_result(process: HeraldProcess) -> list[dict[str, Any]]:
     """Its partitions, once it has ended."""
     eventually(lambda: not process.running, LONGEST, what="the rebuild is done")
     told = [line for line in process.output().splitlines() if line.startswith('{"partitions"')]
@@ -80,5 +80,6 @@ def _await_result(process: HeraldProcess) -> list[dict[str, Any]]:
     return found
 
 
-def _differences(partitions: list[dict[str, Any]]) -> int:
+def differences(partitions: list[dict[str, Any]]) -> int:
+    """How many messages were not as the log says."""
     return sum(difference["messages"] for one in partitions for difference in one["differences"])

@@ -18,7 +18,7 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
     database = stage.database()
     fill(stage.server.url(database), count)
     for _ in range(rounds):
-        herald = _drain(stage, database, count)
+        herald = drain(stage, database, count)
         stage.make_topics(RAW_TOPIC)
         arguments = {"source": TOPICS[0], "target": RAW_TOPIC, "count": count}
         raw = stage.measure("benchmarks.raw_producer", stage.settings(database), **arguments)
@@ -27,7 +27,8 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
     return [contest]
 
 
-def _drain(stage: Stage, database: str, count: int) -> float:
+def drain(stage: Stage, database: str, count: int) -> float:
+    """Publish all that the log has, `count` records, from its beginning; returns records per second."""
     stage.make_topics(*TOPICS)
     stage.fetch(database, "TRUNCATE relay_cursor, relay_pages")  # it begins before everything there is
     stage.server.execute("CHECKPOINT")

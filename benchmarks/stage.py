@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +18,8 @@ import psycopg2
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.side import HERE, Side
 from herald.outbox.registry import OWNER_TOPIC
-from tests.conftest import migrate
 from tests.servers.apache_kafka import ApacheKafka, missing_programs
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
@@ -28,39 +28,47 @@ from tests.servers.ports import free_port
 from tests.servers.postgres import DURABLE, PostgresServer
 from tests.servers.tansu import Tansu
 
-ROOT = Path(__file__).parent.parent
 PARTITIONS = 4
+NO_BROKER = "127.0.0.1:1"  # nobody listens there
 ANSWER_TIMEOUT = 10.0  # seconds
+MIGRATE_TIMEOUT = 60.0  # seconds
+# A copy belongs where it is now and keeps its id: the topics that its origin made are its own.
+HOME = """
+DO $$ BEGIN
+    IF to_regproc('instance_takes_place') IS NOT NULL THEN PERFORM instance_takes_place(false); END IF;
+END $$
+"""
 
 
 @dataclass
 class Stage:
-    """PostgreSQL that forgets nothing, and a broker."""
+    """PostgreSQL that forgets nothing, a broker, and the checkout whose processes use them."""
 
     server: PostgresServer
     bootstrap_servers: str
     broker: str  # what it is called in the results
     folder: Path
+    side: Side = HERE
 
     def database(self, template: str = "template1") -> str:
         """A new database, migrated unless it is a copy; returns its name."""
         name = f"bench_{uuid4().hex}"
-        self.server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         if template == "template1":
-            migrate(self.server.url(name))
+            self._migrate(name)
         else:
-            self.server.execute("SELECT instance_takes_place(false)", name)
+            self.server.execute(HOME, name)
         self.server.execute("CHECKPOINT")  # what was written before is not the next measurement's to pay
         return name
 
     def drop(self, database: str) -> None:
         self.server.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
-    def fetch(self, database: str, query: str) -> list[Any]:
+    def fetch(self, database: str, query: str, values: Mapping[str, Any] | None = None) -> list[Any]:
         connection = psycopg2.connect(self.server.url(database))
         try:
             with connection.cursor() as cursor:
-                cursor.execute(query)
+                cursor.execute(query, values)
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.commit()
@@ -68,19 +76,21 @@ class Stage:
 
     def settings(self, database: str, **more: str) -> dict[str, str]:
         found = {"DATABASE_URL": self.server.url(database), "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
-        return {**found, "PYTHONPATH": str(ROOT), "HERALD_PARTITIONS": str(PARTITIONS), **more}
+        return {**found, "PYTHONPATH": str(self.side.root), "HERALD_PARTITIONS": str(PARTITIONS), **more}
 
     @contextmanager
     def herald(self, role: str, settings: dict[str, str], *arguments: str) -> Iterator[HeraldProcess]:
-        process = HeraldProcess(role, *arguments, folder=self.folder, settings=settings)
+        process = HeraldProcess(
+            role, *arguments, folder=self.folder, settings=settings, program=[str(self.side.herald)]
+        )
         process.start()
         yield from _until_done(process)
 
     @contextmanager
     def module(self, name: str, settings: dict[str, str]) -> Iterator[Child]:
-        """A process of the benchmarks' own."""
+        """A process of the benchmarks' own, as the side has it."""
         log = self.folder / f"{name}.log"
-        command = [sys.executable, "-m", name]
+        command = [str(self.side.python), "-m", name]
         process = Child(command, log=log, env=herald_environment(settings), cwd=self.folder)
         process.start()
         yield from _until_done(process)
@@ -96,7 +106,7 @@ class Stage:
     def measure(self, module: str, settings: dict[str, str], **arguments: object) -> Any:
         """Run a rival or a load generator to its end in a process of its own; returns what it printed as JSON."""
         command = [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in arguments.items())]
-        environment = herald_environment(settings)
+        environment = herald_environment({**settings, "PYTHONPATH": str(HERE.root)})
         done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
         if done.returncode:
             message = f"{module} failed\n{done.stderr}"
@@ -122,6 +132,11 @@ class Stage:
     def _counter(self) -> Consumer:
         return Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "counting", "log_level": 2})
 
+    def _migrate(self, database: str) -> None:
+        with self.herald("migrate", self.settings(database)) as process:
+            eventually(lambda: not process.running, MIGRATE_TIMEOUT, what="the database is migrated")
+            assert process.exit_code == 0
+
     def _is_empty(self, topic: str) -> bool:
         vars(self).pop("_counter", None)  # a client goes on asking for the topic that had this name before
         try:
@@ -131,10 +146,16 @@ class Stage:
 
 
 @contextmanager
-def staged() -> Iterator[Stage]:
-    """Apache Kafka where Java and Maven are installed, the embedded broker elsewhere."""
-    with tempfile.TemporaryDirectory(prefix="herald-bench-") as name, PostgresServer(DURABLE) as server:
+def staged(*, kept: Path | None = None, has_broker: bool = True) -> Iterator[Stage]:
+    """Apache Kafka where Java and Maven are installed, the embedded broker elsewhere.
+
+    `kept` is the folder of a cluster, as PostgresServer has it.
+    """
+    with tempfile.TemporaryDirectory(prefix="herald-bench-") as name, PostgresServer(DURABLE, kept=kept) as server:
         folder = Path(name)
+        if not has_broker:
+            yield Stage(server, NO_BROKER, "no broker", folder)
+            return
         if missing_programs():
             with Tansu(folder) as tansu:
                 yield Stage(server, tansu.bootstrap_servers, "the embedded broker (no Java or Maven here)", folder)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.servers.child import Child
@@ -17,12 +17,22 @@ def herald_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 class HeraldProcess(Child):
-    """`herald ROLE` in a folder of its own, so that no `.env` of the checkout is read."""
+    """`herald ROLE` in a folder of its own, so that no `.env` of the checkout is read.
 
-    def __init__(self, role: str, *arguments: str, folder: Path, settings: Mapping[str, str]) -> None:
+    `program` is that of another checkout.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        *arguments: str,
+        folder: Path,
+        settings: Mapping[str, str],
+        program: Sequence[str] = (sys.executable, "-m", "herald.outbox.cli"),
+    ) -> None:
         self.role = role
         super().__init__(
-            [sys.executable, "-m", "herald.outbox.cli", role, *arguments],
+            [*program, role, *arguments],
             log=folder / f"{role}-{len(list(folder.glob('*.log')))}.log",
             env=herald_environment(settings),
             cwd=folder,

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,18 +30,28 @@ class PostgresServer:
 
     `options` are server settings: FAST forgets on power loss (tests), DURABLE does not (benchmarks).
     `copy_of` is a running server whose cluster this one copies, its system identifier too. With `disk`
-    its folder is a file system of its own of so many bytes.
+    its folder is a file system of its own of so many bytes. `kept` is a folder whose cluster outlives the server: made
+    by the first, used by the next.
     """
 
     def __init__(
-        self, options: dict[str, str] | None = None, *, copy_of: "PostgresServer | None" = None, disk: int | None = None
+        self,
+        options: dict[str, str] | None = None,
+        *,
+        copy_of: "PostgresServer | None" = None,
+        disk: int | None = None,
+        kept: Path | None = None,
     ) -> None:
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="herald-pg-"))  # not pytest's folder: that one is private to root
         self.disk = Disk(self.folder, disk) if disk else None
         self._bin = reachable(postgres_programs(), account_for(self.folder), lambda: self.folder) / "bin"
-        self._data = self.folder / "data"
-        self._initialise(copy_of)
+        self._data = kept or self.folder / "data"
+        self._end_by = signal.SIGINT if kept else signal.SIGQUIT
+        if kept:
+            self._keep(kept)
+        else:
+            self._initialise(copy_of)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
@@ -61,7 +71,7 @@ class PostgresServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(AssertionError):  # it did not end, and was killed
-            self.child.stop(signal.SIGQUIT)  # at once, and unlike SIGKILL it leaves no shared memory behind
+            self.child.stop(self._end_by)  # SIGQUIT: at once, and unlike SIGKILL it leaves no shared memory behind
         if self.disk:
             self.disk.unmount()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -99,6 +109,12 @@ class PostgresServer:
     def thaw(self) -> None:
         for pid in self._pids():
             os.kill(pid, signal.SIGCONT)
+
+    def cpu_seconds(self) -> float:
+        """What all of its processes used since it started, those that have ended included."""
+        postmaster, *others = self._pids()
+        ticks = sum(_ticks(postmaster)) + sum(sum(_ticks(pid)[:2]) for pid in others)
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run one statement outside a transaction, as superuser."""
@@ -141,6 +157,14 @@ class PostgresServer:
         """End being a standby; returns when it takes writes."""
         self.execute("SELECT pg_promote()")
 
+    def read_wal(self, first: str, last: str, *options: str) -> Iterator[str]:
+        """What pg_waldump says of the records between two places (LSN), line by line."""
+        command = [str(self.tool("pg_waldump")), "-p", str(self._data / "pg_wal"), "-s", first, "-e", last, *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reading:
+            assert reading.stdout
+            yield from reading.stdout
+        assert reading.returncode == 0, command
+
     @contextmanager
     def _opened(self, database: str) -> Iterator[Cursor]:
         with closing(psycopg2.connect(self.url(database))) as connection:
@@ -157,10 +181,29 @@ class PostgresServer:
             shutil.chown(self.folder, self._user)
         if origin:
             command = [str(self._bin / "pg_basebackup"), "-d", origin.url(), "-D", str(self._data), "--no-sync"]
-            command += ["--checkpoint=fast"]
+            self._run([*command, "--checkpoint=fast"])
         else:
-            command = [str(self._bin / "initdb"), "-D", str(self._data), "-U", SUPERUSER, "--auth=trust", "--no-sync"]
-            command += ["--encoding=UTF8", "--locale=C"]
+            self._make_cluster(self._data)
+
+    def _keep(self, kept: Path) -> None:
+        """Make the cluster beside its place first: one that was not finished is never taken for one that is."""
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        if kept.exists():
+            return
+        unfinished = kept.with_name(f"{kept.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        if self._user:
+            shutil.chown(unfinished, self._user)
+        self._make_cluster(unfinished)
+        unfinished.rename(kept)
+
+    def _make_cluster(self, data: Path) -> None:
+        command = [str(self._bin / "initdb"), "-D", str(data), "-U", SUPERUSER, "--auth=trust", "--no-sync"]
+        self._run([*command, "--encoding=UTF8", "--locale=C"])
+
+    def _run(self, command: Sequence[str]) -> None:
         done = subprocess.run(command, user=self._user, capture_output=True, text=True, check=False, cwd=self.folder)
         assert done.returncode == 0, done.stderr
 
@@ -177,6 +220,15 @@ class PostgresServer:
         except psycopg2.OperationalError:
             return False
         return True
+
+
+def _ticks(pid: int) -> list[int]:
+    """User and system time, then those of children that ended; nothing of a process that is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return [0, 0, 0, 0]
+    return [int(field) for field in text.rpartition(")")[2].split()[11:15]]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The machinery that every other test stands on."""
 
+import tempfile
 from pathlib import Path
 
 import psycopg2
@@ -75,6 +76,25 @@ def test_a_killed_postgresql_keeps_what_was_committed(own_server: PostgresServer
     own_server.start()
 
     own_server.execute("SELECT * FROM kept")
+
+
+def test_a_kept_cluster_is_there_for_the_next_server() -> None:
+    with tempfile.TemporaryDirectory(prefix="herald-kept-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # for PostgreSQL's account
+        with PostgresServer(kept=folder / "cluster") as first:
+            first.execute("CREATE TABLE kept ()")
+
+        with PostgresServer(kept=folder / "cluster") as second:
+            second.execute("SELECT * FROM kept")
+
+
+def test_what_a_server_used_includes_its_ended_processes(server: PostgresServer) -> None:
+    before = server.cpu_seconds()
+
+    server.execute("SELECT count(*) FROM generate_series(1, 2000000)")  # on a connection that is closed after it
+
+    assert server.cpu_seconds() - before > 0.05
 
 
 def test_a_server_leaves_no_shared_memory_behind() -> None:

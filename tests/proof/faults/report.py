@@ -1,4 +1,4 @@
-"""Reports: shown when a command ends, and put into docs/proof.md where that is asked for."""
+"""Reports: shown when a command ends, and put into a page, docs/proof.md for most, where that is asked for."""
 
 import os
 import platform
@@ -30,23 +30,23 @@ def paragraphs(parts: Iterable[str]) -> str:
     return "\n\n".join(parts)
 
 
-def record(name: str, text: str) -> None:
+def record(name: str, text: str, *, page: Path = PAGE) -> None:
     """Put it into the page between the two marks of that name. Raises ValueError where the page has none."""
-    before, _, after = _parted(name)
-    PAGE.write_text(f"{before}{text}\n{after}", encoding="utf-8")
+    before, _, after = _parted(name, page)
+    page.write_text(f"{before}{text}\n{after}", encoding="utf-8")
 
 
 def recorded(name: str) -> str:
     """What the page has between the two marks of that name. Raises ValueError where it has none."""
-    return _parted(name)[1]
+    return _parted(name, PAGE)[1]
 
 
-def _parted(name: str) -> tuple[str, str, str]:
-    before, opening, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {name}: ")
+def _parted(name: str, page: Path) -> tuple[str, str, str]:
+    before, opening, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name}: ")
     comment, _, rest = rest.partition("\n")
     text, closing, after = rest.partition(f"<!-- /{name} -->")
     if not opening or not closing:
-        message = f"{PAGE.name} has no marks for {name}"
+        message = f"{page.name} has no marks for {name}"
         raise ValueError(message)
     return f"{before}{opening}{comment}\n", text, closing + after
 
