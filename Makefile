@@ -19,6 +19,7 @@ CALL_KILLS ?= 100
 POSTS ?= 1000
 SEEDS ?= 100000
 WORKERS ?= 3
+BESIDE ?= 8fa6f06
 
 # The first Python that is new enough and can make an environment (Debian ships venv apart).
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -26,7 +27,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 	&& { command -v $$python; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types imports quick end-to-end mechanisms proof bench clean
+.PHONY: help install run test lint format types imports quick end-to-end mechanisms proof bench costs clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +86,9 @@ proof: $(STAMP) ## The long search for what breaks Herald, four hours on Apache 
 
 bench: $(STAMP) ## Measure against bare clients; prints ratios
 	$(BIN)/python -m benchmarks
+
+costs: $(STAMP) ## Measure what a message costs here and in other commits, BESIDE=8fa6f06; prints a table
+	$(BIN)/python -m benchmarks costs $(addprefix --beside ,$(BESIDE))
 
 clean: ## Remove what can be made again; the data of `make run` stays in .herald
 	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ from typing import Protocol
 import click
 
 from benchmarks import api, desk, destinations, idempotency, latency, pipeline, rebuild, relay
+from benchmarks.costs.command import command as costs
 from benchmarks.figures import Result
 from benchmarks.stage import Stage, staged
 
@@ -44,7 +46,10 @@ PARTS: dict[str, Part] = {
     "--record", is_flag=True, help="Put the results into docs/benchmarks.md, over earlier ones of the same parts."
 )
 def main(parts: tuple[str, ...], quick: bool, rounds: int, record: bool) -> None:  # noqa: FBT001  click's way
-    """Measure Herald against its rivals on real servers; all parts unless some are named."""
+    """Measure Herald against its rivals on real servers; all parts unless some are named.
+
+    `python -m benchmarks costs` measures it against other commits: see its own --help.
+    """
     found: list[Result] = []
     with staged() as stage:
         title = f"PostgreSQL 18 and {stage.broker}, {os.cpu_count()} cores; median [smallest … largest]\n"
@@ -87,4 +92,6 @@ def _name(shown: str) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["costs"]:
+        costs(sys.argv[2:], prog_name="python -m benchmarks costs")
     main()

@@ -1,1 +1,1 @@
-"""The arithmetic of the benchmarks."""
+"""The arithmetic of the benchmarks, and that the table of costs can be made."""

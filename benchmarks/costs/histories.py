@@ -1,0 +1,94 @@
+"""Messages with their whole history, as rows for COPY: requested, started, sent, one a second until now.
+
+The columns are those of every side so far. A commit whose tables have others gets rows of its own here, chosen as
+`adapters` chooses.
+"""
+
+import io
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from benchmarks.letters import letters
+from herald.outbox.message.notification import TOPIC
+
+BATCH = 500  # messages of one transaction: as many as the committer writes at once
+APART = timedelta(seconds=1)
+STARTED, SENT, LEASE = timedelta(milliseconds=5), timedelta(milliseconds=8), timedelta(seconds=60)
+OUTBOX = "COPY outbox (stream_id, version, type, topic, key, payload, headers, recorded_at) FROM STDIN"
+MESSAGES = """
+COPY messages (id, topic, key, data, status, version, request, attempts, destination, requested_in, accepted_at,
+               updated_at, sent_at)
+FROM STDIN
+"""
+_RANDOM_BITS = 74  # of a UUIDv7
+Sent = tuple[UUID, str, str, datetime]  # id, key, data, when it was accepted
+Row = tuple[object, ...]
+
+
+def load(database: str, count: int) -> None:
+    """Fill the database of that URL, and leave it as a table that was vacuumed."""
+    with closing(psycopg2.connect(database)) as connection:
+        connection.cursor().execute("SET synchronous_commit = off")
+        sent = _sent(count)
+        while batch := list(islice(sent, BATCH)):
+            _copy(connection, batch)
+        connection.autocommit = True
+        connection.cursor().execute("VACUUM (ANALYZE)")
+
+
+def _sent(count: int) -> Iterator[Sent]:
+    choose, first = random.Random(count), datetime.now(UTC) - count * APART
+    for number, (user, data) in enumerate(letters(count)):
+        at = first + number * APART
+        yield _identity(at, choose.getrandbits(_RANDOM_BITS)), user, data.decode(), at
+
+
+def _identity(at: datetime, chance: int) -> UUID:
+    """A UUIDv7 of that time."""
+    milliseconds, (high, low) = int(at.timestamp() * 1000), divmod(chance, 1 << 62)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
+
+
+def _copy(connection: Connection, batch: list[Sent]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text")
+        (transaction,) = cursor.fetchone()  # type: ignore[misc]
+        for event in (_requested, _started, _ended):  # small rows find the room that large ones left on their pages
+            cursor.copy_expert(OUTBOX, _rows(map(event, batch)))
+        cursor.copy_expert(MESSAGES, _rows(_message(one, transaction) for one in batch))
+    connection.commit()
+
+
+def _requested(sent: Sent) -> Row:
+    identity, user, data, at = sent
+    return identity, 1, "message.requested", TOPIC, user, data, '{"request": 1, "cause": "accepted"}', at
+
+
+def _started(sent: Sent) -> Row:
+    identity, _, _, at = sent
+    until = (at + STARTED + LEASE).isoformat()
+    payload = f'{{"attempt": 1, "lease_until": "{until}", "destination": "log"}}'
+    return identity, 2, "message.started", None, None, payload, "{}", at + STARTED
+
+
+def _ended(sent: Sent) -> Row:
+    identity, _, _, at = sent
+    return identity, 3, "message.sent", None, None, '{"attempt": 1}', "{}", at + SENT
+
+
+def _message(sent: Sent, transaction: str) -> Row:
+    identity, user, data, at = sent
+    return identity, TOPIC, user, data, "sent", 3, 1, 1, "log", transaction, at, at + SENT, at + SENT
+
+
+def _rows(rows: Iterator[Row]) -> io.StringIO:
+    r"""COPY's text form. Nothing here has to be escaped: letters have neither tabs nor backslashes."""
+    lines = ["\t".join("\\N" if value is None else str(value) for value in row) for row in rows]
+    return io.StringIO("\n".join(lines) + "\n")
