@@ -277,13 +277,13 @@ def variable(field: str) -> str:
     return field.upper() if has_own_name else f"HERALD_{field.upper()}"
 
 
-def load_settings() -> Settings:
+def load_settings(kind: type[Settings] = Settings) -> Settings:
     """Read the settings, once per process start.
 
     Raises SettingsError with one line per wrong setting.
     """
     try:
-        return Settings()
+        return kind()
     except UnreadableError as error:
         field = re.search(r'field "(\w+)"', str(error))
         message = f"{variable(field[1]) if field else 'a setting'}: is not valid JSON: {error.__cause__}"

@@ -1,25 +1,35 @@
 """`herald up`: the composition root of everything on one machine."""
 
+import fcntl
+import os
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
 import rich_click as click
-from pydantic import ValidationError
 
-from herald.outbox.up.demo.visitor import visit
+from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.up.child import LOOK
+from herald.outbox.up.demo import visit
 from herald.outbox.up.environment import Given
-from herald.outbox.up.servers.data_folder import InUseError, held, make_data_folder
-from herald.outbox.up.servers.placement import PlacementError
-from herald.outbox.up.servers.port import base_url, require_free
-from herald.outbox.up.servers.postgres import PostgresError
-from herald.outbox.up.servers.wheels import NotInstalledError
+from herald.outbox.up.placement import NotInstalledError, PlacementError
+from herald.outbox.up.postgres import PostgresError
+from herald.outbox.up.signals import Signals, StopRequested
 from herald.outbox.up.start import REPORT, Start, StartError
-from herald.outbox.up.supervisor.signals import Signals, StopRequested
-from herald.outbox.up.supervisor.supervise import Supervisor
-from herald.outbox.up.supervisor.terminal import Terminal
+from herald.outbox.up.supervisor import Supervisor
+from herald.outbox.up.terminal import Terminal
 
-EXPECTED = (InUseError, NotInstalledError, PlacementError, PostgresError, StartError, OSError)
 KILLED = 130  # the exit code of a program that ended by Ctrl-C
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up, not bound
+
+
+class InUseError(Exception):
+    """Another `herald up` runs on the same folder, or on the same port; the text names the option to change."""
+
+
+EXPECTED = (InUseError, PlacementError, PostgresError, StartError, OSError)
 
 
 @click.command("up")
@@ -35,43 +45,44 @@ KILLED = 130  # the exit code of a program that ended by Ctrl-C
 def command(port: int | None, data: Path, demo: int | None) -> None:
     """Run all of Herald on this machine: servers, migration, api, relay, pipeline.
 
-    Brings its own PostgreSQL 18 and its own Kafka-compatible broker, unless DATABASE_URL or
+    Brings its own PostgreSQL 18 and its own Kafka-compatible broker (the extra `embedded`), unless DATABASE_URL or
     KAFKA_BOOTSTRAP_SERVERS name yours. The database stays in the data folder; the broker forgets at its end,
     and what was unfinished is requested again. What ends is restarted. Ctrl-C stops everything in order, a second
     Ctrl-C at once.
     """
     terminal = Terminal()
     try:
-        given = Given()
-    except ValidationError as error:
-        terminal.complain("; ".join(f"HERALD_{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors()))
+        given = load_settings(Given)
+    except SettingsError as error:
+        terminal.complain(str(error))
         raise SystemExit(2) from None
     raise SystemExit(up(given, port or given.port, data.absolute(), demo or 0, terminal))
 
 
-def up(given: Given, port: int, data: Path, demo: int, terminal: Terminal) -> int:
+def up(given: Settings, port: int, data: Path, demo: int, terminal: Terminal) -> int:
     """Run until a person asks to stop; returns the exit code."""
+    supervisor = Supervisor(terminal, report=data / REPORT)
     with Signals() as signals:
         try:
             make_data_folder(data)
             with held(data):
                 require_free(given.host, port)
-                return _run(
-                    Start(data, given, port, terminal, signals, Supervisor(terminal, report=data / REPORT)), demo
-                )
+                return _run(Start(data, given, port, terminal, signals, supervisor), demo)
+        except NotInstalledError as error:
+            terminal.complain(f"{error}, or name servers of your own with DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS")
         except EXPECTED as error:
             terminal.complain(str(error))
-            return 1
+    return 1
 
 
 def _run(start: Start, demo: int) -> int:
-    stop = Event()
+    stop, url = Event(), base_url(start.given.host, start.port)
     try:
-        start.everything()
-        url = base_url(start.given.host, start.port)
-        Thread(target=visit, args=(url, start.data, demo, start.terminal, stop), daemon=True).start()
+        settings = start.everything()
+        Thread(target=visit, args=(url, start.data, settings, demo, start.terminal, stop), daemon=True).start()
         while True:
-            start.signals.wait_unless_stopping(start.supervisor.watch())
+            start.signals.wait(LOOK)
+            start.supervisor.watch()
     except StopRequested:
         start.terminal.say("stopping: api, relay, pipeline, then the servers; Ctrl-C again kills them")
     finally:
@@ -79,3 +90,44 @@ def _run(start: Start, demo: int) -> int:
         start.supervisor.stop(start.signals)
     start.terminal.say("stopped")
     return KILLED if start.signals.hurry else 0
+
+
+def make_data_folder(data: Path) -> None:
+    """Make the folder unless it exists; for root passable, because the server runs as somebody else."""
+    if not data.is_dir():
+        data.mkdir(parents=True)
+        data.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+@contextmanager
+def held(data: Path) -> Generator[None]:
+    """Hold the folder; the kernel lets go when this process ends, however it ends. Raises InUseError."""
+    with (data / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            message = f"herald up already runs on {data} (process {file.read()}): choose another folder with --data"
+            raise InUseError(message) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise InUseError unless the API can listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the API will: TIME_WAIT is no obstacle
+            probe.bind(address)
+    except OSError as error:
+        message = f"the API cannot listen on {host}:{port} ({error.strerror}): choose another port with --port"
+        raise InUseError(message) from None
+
+
+def base_url(host: str, port: int) -> str:
+    """How a client on this machine reaches the API."""
+    reached = EVERYWHERE.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"

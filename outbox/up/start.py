@@ -2,22 +2,25 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from shutil import which
-from time import monotonic
 
-from herald.outbox.up.environment import Given, child_environment, for_libpq, shell_file, write_private
-from herald.outbox.up.servers import broker, postgres
-from herald.outbox.up.servers.wheels import postgres_programs
-from herald.outbox.up.supervisor.child import Child, Role
-from herald.outbox.up.supervisor.signals import Signals
-from herald.outbox.up.supervisor.supervise import LAST_LINES, Member, Supervisor, describe
-from herald.outbox.up.supervisor.terminal import Terminal
+from psycopg2.errors import DuplicateDatabase
+
+from herald.outbox.settings import Settings
+from herald.outbox.up import broker, postgres
+from herald.outbox.up.child import until
+from herald.outbox.up.environment import child_environment, shell_file, write_private
+from herald.outbox.up.placement import POSTGRES, wheel
+from herald.outbox.up.signals import Signals
+from herald.outbox.up.supervisor import Member, Player, Role, Supervisor, describe
+from herald.outbox.up.terminal import Terminal
 
 REPORT = "troubled"  # the file below DATA that names processes which keep ending
 START_TIMEOUT = 60.0  # seconds a server may take to answer; recovery after a crash is part of it
-LOOK = 0.05  # seconds between two looks at what is starting
 ENDS_AT_START = 3  # a server that ended so often before it ever answered will not answer
 STOP_BY = {"api": 3.0, "relay": 5.0, "pipeline": 7.0, "migrate": 7.0}  # seconds after the shutdown began
 STOPPED_LAST_FIRST = ("pipeline", "relay", "api")
@@ -37,41 +40,38 @@ class Start:
     """One start of everything on one data folder."""
 
     data: Path
-    given: Given
+    given: Settings
     port: int
     terminal: Terminal
     signals: Signals
     supervisor: Supervisor
 
-    def everything(self) -> None:
-        """Start it all; what fails is raised: StartError, StopRequested, and the errors of the embedded servers."""
+    def everything(self) -> Settings:
+        """Start it all; the settings that hold. Raises StartError, StopRequested, and the embedded servers' errors."""
         servers = {
-            "DATABASE_URL": self._database(),
+            "DATABASE_URL": self.given.database_url or self._database(),
             **self._kafka(),
             "HERALD_HOST": self.given.host,
             "HERALD_PORT": str(self.port),
-            "HERALD_SUPERVISION": str(self.data / REPORT),
         }
-        shown = {**servers, "DATABASE_URL": for_libpq(servers["DATABASE_URL"])}
-        del shown["HERALD_SUPERVISION"]
-        write_private(self.data / "env", shell_file(shown, self._psql()))
-        env = child_environment(servers)
+        write_private(self.data / "env", shell_file(servers, self._psql()))
+        env = child_environment({**servers, "HERALD_SUPERVISION": str(self.data / REPORT)})
         self._migrate(env)
         for name in STOPPED_LAST_FIRST:
             self.supervisor.start(herald(name, env))
+        return self.given.model_copy(update={"database_url": servers["DATABASE_URL"]})
 
     def _database(self) -> str:
-        if self.given.database_url:
-            return self.given.database_url
         self.terminal.say("starting the embedded PostgreSQL 18")
         cluster = postgres.prepare(self.data, self.signals)
-        if cluster.moved:
+        if cluster.data.parent != self.data:
             self.terminal.say(
                 f"{self.data} is closed to the user that PostgreSQL runs as: its data is in {cluster.data}", "yellow"
             )
         member = self.supervisor.start(postgres.role(cluster, child_environment({})))
-        self._until(member, lambda: postgres.answers(cluster))
-        postgres.make_database(cluster)
+        self._wait_for(member, cluster.answers)
+        with suppress(DuplicateDatabase):
+            cluster.execute(f"CREATE DATABASE {postgres.DATABASE}")
         return cluster.url()
 
     def _kafka(self) -> dict[str, str]:
@@ -79,7 +79,7 @@ class Start:
             return {"KAFKA_BOOTSTRAP_SERVERS": self.given.kafka_bootstrap_servers}
         port = broker.free_port()
         member = self.supervisor.start(broker.role(port, self.data, child_environment({})))
-        self._until(member, lambda: broker.answers(port))
+        self._wait_for(member, lambda: broker.accepts(port))
         return {
             "KAFKA_BOOTSTRAP_SERVERS": f"{broker.LOOPBACK}:{port}",
             "HERALD_FETCH_WAIT": broker.FETCH_WAIT,
@@ -87,35 +87,35 @@ class Start:
         }
 
     def _psql(self) -> Path | None:
-        """Return the folder of the wheel's psql for those who have none."""
-        if self.given.database_url or which("psql"):
-            return None
-        return postgres_programs() / "bin"
+        """The folder of the wheel's psql for those who have none."""
+        return None if self.given.database_url or which("psql") else wheel(POSTGRES) / "pginstall18" / "bin"
 
-    def _until(self, member: Member, answers: Callable[[], bool]) -> None:
-        deadline = monotonic() + START_TIMEOUT
-        while not (member.child and answers()):
+    def _wait_for(self, member: Member, answers: Callable[[], bool]) -> None:
+        def is_over() -> bool:
             self.supervisor.watch()
-            if member.ends >= ENDS_AT_START or monotonic() > deadline:
-                message = f"{member.role.name} does not start; its last lines are above"
-                raise StartError(message)
-            self.signals.wait_unless_stopping(LOOK)
+            return member.ends >= ENDS_AT_START or (member.child is not None and answers())
+
+        if not until(is_over, START_TIMEOUT, self.signals.wait) or member.ends >= ENDS_AT_START:
+            message = f"{member.role.name} does not start; its last lines are above"
+            raise StartError(message)
 
     def _migrate(self, env: Mapping[str, str]) -> None:
-        child = Child(herald("migrate", env), self.terminal)
+        child = Player(herald("migrate", env), self.terminal)
+
+        def is_over() -> bool:
+            self.supervisor.watch()
+            return child.code is not None
+
         try:
-            while (code := child.poll()) is None:
-                self.supervisor.watch()
-                self.signals.wait_unless_stopping(LOOK)
+            until(is_over, inf, self.signals.wait)
         finally:
-            child.kill()
-            child.finish_output(LAST_LINES)
-        if code:
-            message = f"the migration failed ({describe(code)}); nothing else was started"
+            child.end()
+        if child.code:
+            message = f"the migration failed ({describe(child.code)}); nothing else was started"
             raise StartError(message)
 
 
 def herald(name: str, env: Mapping[str, str]) -> Role:
-    """Describe one process of Herald."""
+    """One process of Herald."""
     command = [sys.executable, "-P", "-m", "herald.outbox.cli", name]
     return Role(name=name, command=command, env=env, stop_by=STOP_BY[name], ready=READY.get(name, frozenset()))

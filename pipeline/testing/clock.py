@@ -7,15 +7,12 @@ own: the true one plus what a table says. Two things do not follow the path: con
 before, and column defaults, which are bound to a function when their table is made.
 """
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
 import psycopg2
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
-from herald.outbox.postgres.connections import read_clock
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class with a lower-case name
 
 CONNECT_TIMEOUT = 5  # seconds
 _INSTALL = """
@@ -26,17 +23,19 @@ CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATI
     AS 'SELECT pg_catalog.clock_timestamp() + by FROM herald_clock.moved';
 GRANT USAGE ON SCHEMA herald_clock TO PUBLIC;
 GRANT SELECT ON herald_clock.moved TO PUBLIC;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$;
+SET search_path = public, pg_catalog;
 """
-_PATH = "SET search_path = public, pg_catalog"
+_DEFAULTS = """
+SELECT format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s',
+              adrelid::regclass, attname, pg_get_expr(adbin, adrelid))
+FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+WHERE pg_get_expr(adbin, adrelid) LIKE '%clock_timestamp()%'
+"""
 _MOVE = """
 UPDATE herald_clock.moved SET by = {moved}
 WHERE pg_catalog.clock_timestamp() + ({moved}) BETWEEN '1970-01-01Z' AND '9999-01-01Z'
 RETURNING pg_catalog.clock_timestamp() + by
-"""
-_DEFAULTS = """
-SELECT adrelid::regclass::text, quote_ident(attname), pg_get_expr(adbin, adrelid)
-FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
-WHERE pg_get_expr(adbin, adrelid) LIKE '%clock_timestamp()%'
 """
 
 
@@ -54,47 +53,43 @@ class VirtualClock:
 
         Needs the rights of the tables' owner. Raises psycopg2.Error, for example where it is installed already.
         """
-        with self._connected() as connection, connection.cursor() as cursor:
-            cursor.execute(_INSTALL)
-            database = sql.Identifier(connection.info.dbname).as_string(connection)
-            cursor.execute(f"ALTER DATABASE {database} {_PATH}")
+        with self._connected() as cursor:
             cursor.execute(_DEFAULTS)
-            found = cursor.fetchall()
-            cursor.execute(_PATH)
-            for table, column, expression in found:  # quoted by PostgreSQL itself
-                cursor.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {expression}")
+            defaults = [statement for (statement,) in cursor]  # as they read before the path is another
+            cursor.execute(_INSTALL)
+            for statement in defaults:
+                cursor.execute(statement)
 
     def now(self) -> datetime:
         """What time it is in the database."""
-        with self._connected() as connection:
-            return read_clock(connection)
+        return self._moment("SELECT clock_timestamp()")
 
     def advance(self, **by: float) -> datetime:
         """Let time pass: `advance(hours=3)`, with the names that `timedelta` takes; returns the new time.
 
         Raises ValueError when that lies outside the years 1970 to 9998.
         """
-        return self._move("by + %(value)s", timedelta(**by))
+        return self._moment(_MOVE.format(moved="by + %(value)s"), timedelta(**by))
 
     def set(self, when: datetime) -> datetime:
         """Go on from this moment; returns the time. Raises ValueError for a date without a time zone."""
         if when.tzinfo is None:
             message = f"when: {when} has no time zone"
             raise ValueError(message)
-        return self._move("%(value)s - pg_catalog.clock_timestamp()", when)
+        return self._moment(_MOVE.format(moved="%(value)s - pg_catalog.clock_timestamp()"), when)
 
-    def _move(self, moved: str, value: datetime | timedelta) -> datetime:
-        with self._connected() as connection, connection.cursor() as cursor:
-            cursor.execute(_MOVE.format(moved=moved), {"value": value})
+    def _moment(self, statement: str, value: datetime | timedelta | None = None) -> datetime:
+        with self._connected() as cursor:
+            cursor.execute(statement, {"value": value})
             row = cursor.fetchone()
         if row is None:
             message = f"{value} leads out of the years 1970 to 9998"
             raise ValueError(message)
         return row[0]  # type: ignore[no-any-return]  # a timestamptz is a datetime
 
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    @contextmanager
+    def _connected(self) -> Iterator[Cursor]:
         """Commits at its end."""
         connection = psycopg2.connect(self._url, connect_timeout=CONNECT_TIMEOUT)
-        with contextlib.closing(connection), connection:
-            yield connection
+        with closing(connection), connection, connection.cursor() as cursor:
+            yield cursor

@@ -1,14 +1,16 @@
 """The consumers under test: registered for as long as a test runs, as lines in `herald.outbox.registry` would."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
-from typing import Any
+from types import ModuleType
+from unittest.mock import patch
 
 from herald.outbox import registry
-from herald.outbox.settings import Settings
 from herald.pipeline.channel import Channel
 from herald.pipeline.topic import Topic
+
+OBJECT = "herald testing "  # begins the names of modules that hold an object, which nobody else can import
 
 
 class Consumers:
@@ -24,35 +26,32 @@ class Consumers:
     @contextmanager
     def registered(self) -> Iterator[None]:
         """Add them to the registry; at the end it is as it was."""
-        before = dict(registry.TOPICS), dict(registry.CHANNELS)
-        registry.TOPICS.update({name: str(topic) for name, topic in self._topics.items()})
-        registry.CHANNELS.update({name: str(channel) for name, channel in self._channels.items()})
+        topics = {name: _line(name, one, topic=one) for name, one in self._topics.items()}
+        channels = {name: _line(name, one, make_channel=lambda _, one=one: one) for name, one in self._channels.items()}
         try:
-            yield
+            with patch.dict(registry.TOPICS, topics), patch.dict(registry.CHANNELS, channels):
+                yield
         finally:
-            for current, earlier in zip((registry.TOPICS, registry.CHANNELS), before, strict=True):
-                current.clear()
-                current.update(earlier)
-
-    def load_topics(self) -> dict[str, Topic]:
-        """Every registered topic. Raises ImportError or AttributeError for a module that is none."""
-        found = {**registry.TOPICS, **self._topics}
-        return {name: import_module(one).topic if isinstance(one, str) else one for name, one in found.items()}
-
-    def load_channels(self, settings: Settings) -> dict[str, Channel]:
-        """Every registered channel. Raises as `load_topics` does, and SettingsError for one that is set up wrongly."""
-        found = {**registry.CHANNELS, **self._channels}
-        return {
-            name: import_module(one).make_channel(settings) if isinstance(one, str) else one
-            for name, one in found.items()
-        }
+            for name in {*topics.values(), *channels.values()}:
+                if name.startswith(OBJECT):
+                    del sys.modules[name]
 
     def modules(self) -> dict[str, dict[str, str]]:
         """The same for another process. Raises TypeError for what is not named as a module."""
-        named: dict[str, Mapping[str, Any]] = {"topics": self._topics, "channels": self._channels}
+        named: dict[str, Mapping[str, object]] = {"topics": self._topics, "channels": self._channels}
         for kind, found in named.items():
             for name, one in found.items():
                 if not isinstance(one, str):
                     message = f"{kind}: {name!r} is an object: name its module as text, or it cannot run in a process"
                     raise TypeError(message)
         return {kind: {name: str(one) for name, one in found.items()} for kind, found in named.items()}
+
+
+def _line(name: str, one: object, **members: object) -> str:
+    """What stands in the registry; an object is put into a module."""
+    if isinstance(one, str):
+        return one
+    module = ModuleType(f"{OBJECT}{name} {id(one)}")
+    vars(module).update(members)
+    sys.modules[module.__name__] = module
+    return module.__name__

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -14,13 +15,16 @@ from sqlalchemy import Engine
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics, read_topic_ids
-from herald.outbox.moves.accept import Acceptance
+from herald.outbox.moves.accept import Acceptance, accept
 from herald.outbox.moves.adopt import is_known, read_reach
 from herald.outbox.postgres.connections import connect, make_engine
+from herald.outbox.postgres.notify import CHANNEL
 from herald.outbox.postgres.queries import EventState, MessageState, events_of, find_message
 from herald.outbox.settings import Settings
+from herald.outbox.up.child import until
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.topic_ids import TopicIds
+from herald.pipeline.load import load_topics
 from herald.pipeline.testing import posting
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.consumers import Consumers
@@ -29,35 +33,24 @@ from herald.pipeline.testing.journal import Call, Journal
 from herald.pipeline.testing.records import Place, publish, reading
 from herald.pipeline.testing.settings import make_settings
 from herald.pipeline.testing.system import System
-from herald.pipeline.testing.waiting import until
 
 DEADLINE = 30.0  # seconds, on a busy machine too
 CRASH_DEADLINE = 60.0  # seconds; a process has to start and to come to its crash point
 
 
+@dataclass(frozen=True)
 class Herald:
     """A running system. Times in seconds; `clock` moves the database's time."""
 
-    def __init__(  # noqa: PLR0913 - called by one composition root
-        self,
-        settings: Settings,
-        *,
-        system: System,
-        connection: Connection,
-        engine: Engine,
-        evidence: Evidence,
-        journal: Journal,
-        clock: VirtualClock,
-    ) -> None:
-        self.settings = settings
-        self.clock = clock
-        self._system = system
-        self._connection = connection
-        self._engine = engine
-        self._evidence = evidence
-        self._journal = journal
-        self._accepted: list[UUID] = []
-        self._published: list[Place] = []
+    settings: Settings
+    clock: VirtualClock
+    _system: System
+    _connection: Connection
+    _engine: Engine
+    _evidence: Evidence
+    _journal: Journal
+    _accepted: dict[UUID, None] = field(default_factory=dict)
+    _published: list[Place] = field(default_factory=list)
 
     def post(
         self,
@@ -86,7 +79,7 @@ class Herald:
         Returns topic, partition and offset. Raises KafkaException.
         """
         raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
-        place = publish(self.settings, topic, (raw, key, dict(headers or {})))
+        place = publish(self.settings, topic, raw, key, headers or {})
         self._published.append(place)
         return place
 
@@ -170,8 +163,10 @@ class Herald:
         self._system.restart()
 
     def _accept(self, acceptance: Acceptance) -> UUID:
-        posting.write(self._connection, acceptance)
-        self._accepted.append(acceptance.id)
+        with self._connection, self._connection.cursor() as cursor:
+            accept(self._connection, [acceptance])
+            cursor.execute(f"NOTIFY {CHANNEL}")
+        self._accepted[acceptance.id] = None
         return acceptance.id
 
 
@@ -189,7 +184,7 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
         admin = make_admin(settings)
         make_topics(admin, settings)
         decoder = Decoder(
-            consumers.load_topics(),
+            load_topics(),
             source=settings.source,
             max_bytes=settings.max_body,
             topic_ids=TopicIds(lambda: read_topic_ids(admin)),
@@ -198,15 +193,7 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
             max_ahead=settings.max_ahead,
         )
         records = opened.enter_context(reading(settings))
-        evidence = Evidence(looking, records, decoder, journal, source=settings.source)
+        evidence = Evidence(looking, records, decoder, journal)
         system = System(settings, said, consumers, journal, folder=folder)
         opened.callback(system.stop)
-        yield Herald(
-            settings,
-            system=system,
-            connection=writing,
-            engine=engine,
-            evidence=evidence,
-            journal=journal,
-            clock=clock,
-        )
+        yield Herald(settings, clock, system, writing, engine, evidence, journal)

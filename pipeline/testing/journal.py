@@ -30,23 +30,20 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """Written by threads of several processes, one line at a time; read by the test."""
+    """Written by threads of several processes, one line at a time; the newest line about a call counts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def write(self, call: Call) -> None:
-        """Note how a call stands; the newest line about it counts."""
+        """Note how a call stands."""
         os.write(self._file, msgspec.json.encode(call) + b"\n")
 
     def calls(self) -> list[Call]:
         """Every call in the order in which they began."""
-        found: dict[tuple[UUID, int], Call] = {}
-        for line in self.path.read_bytes().splitlines():
-            call = msgspec.json.decode(line, type=Call)
-            found[call.id, call.attempt] = call
-        return list(found.values())
+        lines = (msgspec.json.decode(line, type=Call) for line in self.path.read_bytes().splitlines())
+        return list({(call.id, call.attempt): call for call in lines}.values())
 
     def close(self) -> None:
         """Write no more."""
@@ -64,13 +61,8 @@ class JournalledRouter(Router):
 
     def deliver(self, request: Request, delivery: Delivery) -> None:
         """Call the handler or the channel; raises what they raise."""
-        call = Call(
-            id=request.id,
-            topic=request.topic,
-            key=request.key,
-            attempt=delivery.attempt,
-            data=msgspec.Raw(request.raw or b"null"),
-        )
+        data, attempt = msgspec.Raw(request.raw or b"null"), delivery.attempt
+        call = Call(id=request.id, topic=request.topic, key=request.key, attempt=attempt, data=data)
         self._journal.write(call)
         try:
             super().deliver(request, delivery)

@@ -1,9 +1,8 @@
 """What stands on Kafka, all of it from the beginning, as the pipeline would read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, librdkafka
@@ -19,18 +18,33 @@ Place = tuple[str, int, int]  # topic, partition, offset
 
 
 class Records:
-    """Every record of every topic so far; `read` adds what has come since."""
+    """Every record of every topic so far, by its place; `read` adds what has come since."""
 
-    def __init__(self, consumer: Consumer, topics: TopicNames) -> None:
+    def __init__(self, consumer: Consumer, settings: Settings) -> None:
         self._consumer = consumer
-        self._topics = topics
-        self.arrivals: list[Arrival] = []
+        self._topics = TopicNames(settings.topic_prefix)
+        self._source = settings.source
+        self.arrivals: dict[Place, Arrival] = {}
+        self.events: set[str] = set()  # of Herald's own: `<stream>.<version>`
+        self.buried: set[Place] = set()  # where the dead letters stood
 
-    def read(self) -> list[Arrival]:
-        """Everything there is. Raises KafkaException."""
+    def read(self) -> None:
+        """Raises KafkaException."""
         while found := self._consumer.consume(BATCH, PAUSE):
-            self.arrivals.extend(_arrival(one, self._topics) for one in found)
-        return self.arrivals
+            for one in found:
+                if one.error() is not None:
+                    raise KafkaException(one.error())
+                self._take(one, _place(one, self._topics))
+
+    def _take(self, one: Message, place: Place) -> None:
+        written = one.headers()
+        self.arrivals[place] = Arrival(one.value(), one.key(), one.timestamp()[1], written, *place)
+        headers = {name: value.decode(errors="replace") for name, value in written or [] if value is not None}
+        if "herald_reason" in headers:
+            where = headers["herald_topic"], headers["herald_partition"], headers["herald_offset"]
+            self.buried.add((where[0], int(where[1]), int(where[2])))
+        elif headers.get("ce_source") == self._source and "ce_id" in headers:
+            self.events.add(headers["ce_id"])
 
 
 @contextmanager
@@ -42,53 +56,23 @@ def reading(settings: Settings) -> Iterator[Records]:
         topics = TopicNames(settings.topic_prefix)
         found = topics.own(consumer.list_topics(timeout=ANSWER_TIMEOUT).topics)
         consumer.assign([topics.place(name, number, 0) for name in names() for number in found[name].partitions])
-        yield Records(consumer, topics)
+        yield Records(consumer, settings)
     finally:
         consumer.close()
 
 
-def publish(settings: Settings, topic: str, arrival: tuple[bytes | None, str | None, dict[str, str]]) -> Place:
-    """Put a record on a topic: value, key and headers. Raises KafkaException when Kafka does not take it."""
-    value, key, headers = arrival
+def publish(settings: Settings, topic: str, value: bytes, key: str | None, headers: Mapping[str, str]) -> Place:
+    """Put a record on a topic. Raises KafkaException when Kafka does not take it."""
     told: list[tuple[KafkaError | None, Message]] = []
-    topics = TopicNames(settings.topic_prefix)
-    producer = Producer(librdkafka(settings))
-    producer.produce(
-        topics.on_kafka(topic),
-        value,
-        key,
-        headers=list(headers.items()),
-        on_delivery=lambda *report: told.append(report),
-    )
+    topics, producer = TopicNames(settings.topic_prefix), Producer(librdkafka(settings))
+    named = topics.on_kafka(topic)
+    producer.produce(named, value, key, headers=list(headers.items()), on_delivery=lambda *report: told.append(report))
     if producer.flush(ANSWER_TIMEOUT) or not told:
         raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001 - how librdkafka names its own errors
     error, taken = told[0]
     if error is not None:
         raise KafkaException(error)
     return _place(taken, topics)
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """What the headers of a record say about it: Herald's event, or the place of a record that was buried."""
-
-    event: str | None = None
-    buried: Place | None = None
-
-
-def origin(arrival: Arrival, source: str) -> Origin:
-    """An event's id is `<stream>.<version>`; another producer's record has neither."""
-    headers = {name: value.decode(errors="replace") for name, value in arrival.headers or [] if value is not None}
-    if "herald_reason" in headers:
-        place = headers["herald_topic"], int(headers["herald_partition"]), int(headers["herald_offset"])
-        return Origin(buried=place)
-    return Origin(event=headers["ce_id"] if headers.get("ce_source") == source and "ce_id" in headers else None)
-
-
-def _arrival(message: Message, topics: TopicNames) -> Arrival:
-    if message.error() is not None:
-        raise KafkaException(message.error())
-    _, timestamp = message.timestamp()
-    return Arrival(message.value(), message.key(), timestamp, message.headers(), *_place(message, topics))
 
 
 def _place(message: Message, topics: TopicNames) -> Place:

@@ -1,17 +1,86 @@
-"""Relay and pipeline of a test: started, crashed, started again, stopped."""
+"""Relay and pipeline of a test: threads of this process, or for a crash a process that runs this module."""
 
 import json
+import os
+import sys
+import threading
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
-from herald.outbox.crash_points import POINTS
+from herald.outbox.crash_points import POINTS, VARIABLE
+from herald.outbox.logs import configure_logs
+from herald.outbox.relay import process as relay
 from herald.outbox.settings import Settings
+from herald.outbox.stopping import stop_on_signals
+from herald.outbox.up.child import Child
+from herald.pipeline.consume.application import quieten_quix
+from herald.pipeline.load import load_channels, load_topics
+from herald.pipeline.process import consume
 from herald.pipeline.testing.consumers import Consumers
-from herald.pipeline.testing.journal import Journal
-from herald.pipeline.testing.parts import DoomedPipeline, Part, start_pipeline, start_relay
+from herald.pipeline.testing.journal import Journal, JournalledRouter
+from herald.pipeline.testing.settings import make_settings
 
+POLL = 0.05  # seconds the relay rests without a notification: it also ends as soon
+STOP_TIMEOUT = 10.0  # seconds for a part to end; a handler that hangs is left behind
 CRASHABLE = tuple(point for point in POINTS if point.startswith("pipeline."))
+
+
+class PartError(Exception):
+    """A part ended by itself; its log, which pytest shows, says more."""
+
+
+class Part(threading.Thread):
+    """A thread that works until it is told to stop; what it raises is kept."""
+
+    def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
+        super().__init__(name=f"herald-{name}", daemon=True)
+        self.told = threading.Event()
+        self.failure: BaseException | None = None
+        self._work = work
+        self.start()
+
+    def run(self) -> None:
+        """The thread."""
+        try:
+            self._work(self.told)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for something is told
+            self.failure = error
+
+    def end(self) -> None:
+        """Wait until it has ended, 10 seconds at most."""
+        self.told.set()
+        self.join(STOP_TIMEOUT)
+
+
+class Doomed(Child):
+    """A pipeline in a process that is killed when it comes to its crash point."""
+
+    def __init__(self, said: dict[str, Any], *, crash_at: str, folder: Path) -> None:
+        self._point, self._log, path = crash_at, folder / "pipeline.log", folder / "pipeline.json"
+        path.write_text(json.dumps(said, default=str), encoding="utf-8")
+        ours = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+        env = {**os.environ, "PYTHONPATH": ours, "HERALD_LOG_FORMAT": "console", VARIABLE: f"{crash_at}:1:KILL"}
+        with self._log.open("a", encoding="utf-8") as log:
+            super().__init__([sys.executable, "-P", "-m", __name__, str(path)], output=log, env=env)
+
+    @property
+    def is_crashed(self) -> bool:
+        """Raises PartError when it ended otherwise."""
+        if self.code not in {None, -SIGKILL}:
+            message = f"the pipeline ended with {self.code} before {self._point}:\n{self.log()}"
+            raise PartError(message)
+        return self.code is not None
+
+    def log(self) -> str:
+        """The end of what it printed."""
+        return self._log.read_text(encoding="utf-8")[-4000:]
+
+    def end(self) -> None:
+        """As at its crash point."""
+        self.kill()
 
 
 class System:
@@ -29,9 +98,9 @@ class System:
         self._consumers = consumers
         self._journal = journal
         self._folder = folder
-        self._relay = start_relay(settings)
         self._groups = (f"{settings.group or 'herald'}-{number}" for number in count(1))
-        self._pipeline: Part | DoomedPipeline = self._started()
+        self._relay = Part("relay", self._lead)
+        self._pipeline: Part | Doomed = self._in_a_thread()
 
     def crash_at(self, point: str) -> None:
         """From now on the pipeline is a process of its own, which is killed at this point.
@@ -43,48 +112,72 @@ class System:
             raise ValueError(message)
         settings = {**self._said, "group": next(self._groups)}
         said = {"settings": settings, "consumers": self._consumers.modules(), "journal": str(self._journal.path)}
-        specification = json.dumps(said, default=str)
-        self._end_pipeline()
-        self._pipeline = DoomedPipeline(specification, crash_at=point, folder=self._folder)
+        self._pipeline.end()
+        self._pipeline = Doomed(said, crash_at=point, folder=self._folder)
 
     def restart(self) -> None:
         """The pipeline runs in this process again; one that was to crash and has not is killed now."""
-        self._end_pipeline()
-        self._pipeline = self._started()
+        self._pipeline.end()
+        self._pipeline = self._in_a_thread()
 
     @property
     def log(self) -> str:
         """What a pipeline in a process of its own has printed lately."""
-        return self._pipeline.log() if isinstance(self._pipeline, DoomedPipeline) else ""
+        return self._pipeline.log() if isinstance(self._pipeline, Doomed) else ""
 
     @property
     def is_crashed(self) -> bool:
         """Whether the pipeline was killed at its point. Raises PartError."""
-        return isinstance(self._pipeline, DoomedPipeline) and not self._pipeline.is_running
+        return isinstance(self._pipeline, Doomed) and self._pipeline.is_crashed
 
     def check(self) -> None:
         """Raise AssertionError when nothing more can happen: a part ended, or was killed and not started again."""
         for name, part in (("relay", self._relay), ("pipeline", self._pipeline)):
-            failure = part.failure if isinstance(part, Part) else None
-            if failure is not None:
-                message = f"the {name} ended: {type(failure).__name__}: {failure}"
-                raise AssertionError(message) from failure
+            if isinstance(part, Part) and part.failure is not None:
+                message = f"the {name} ended: {type(part.failure).__name__}: {part.failure}"
+                raise AssertionError(message) from part.failure
         if self.is_crashed:
             message = "the pipeline was killed at its crash point and nobody has started it again: call restart()"
             raise AssertionError(message)
 
     def stop(self) -> None:
         """End both, side by side."""
-        self._relay.ask_to_stop()
-        self._end_pipeline()
-        self._relay.stop()
+        self._relay.told.set()
+        self._pipeline.end()
+        self._relay.end()
 
-    def _started(self) -> Part:
+    def _lead(self, stop: threading.Event) -> None:
+        if relay.run(self._settings, stop, poll=POLL):
+            raise PartError("the relay cannot lead")
+
+    def _in_a_thread(self) -> Part:
         settings = self._settings.model_copy(update={"group": next(self._groups)})
-        return start_pipeline(settings, self._consumers, self._journal)
+        return Part("pipeline", lambda stop: run_pipeline(settings, self._journal, stop))
 
-    def _end_pipeline(self) -> None:
-        if isinstance(self._pipeline, Part):
-            self._pipeline.stop()
-        else:
-            self._pipeline.kill()
+
+def run_pipeline(settings: Settings, journal: Journal, stop: threading.Event) -> None:
+    """Consume until `stop` is set. Raises PartError, and what Quix and the consumers' modules raise."""
+    topics, failed = load_topics(), threading.Event()
+
+    def fail() -> None:
+        failed.set()
+        stop.set()
+
+    router = JournalledRouter(settings, topics, load_channels(settings), journal)
+    consume(settings, topics, router, stop, on_error=fail)
+    if failed.is_set():
+        raise PartError("the pipeline's worker ended")
+
+
+def main(path: Path) -> None:
+    """Run what the file says: settings, consumers, the journal."""
+    stop, said = threading.Event(), json.loads(path.read_text(encoding="utf-8"))
+    stop_on_signals(stop)
+    configure_logs("pipeline")
+    quieten_quix()
+    with Consumers(**said["consumers"]).registered():
+        run_pipeline(make_settings(said["settings"]), Journal(Path(said["journal"])), stop)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

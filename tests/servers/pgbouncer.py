@@ -1,6 +1,5 @@
 """PgBouncer in front of a server of the tests, where the program is installed (Debian: apt-get install pgbouncer)."""
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,7 +10,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from herald.outbox.up.servers.placement import UNPRIVILEGED
+from herald.outbox.up.placement import account_for
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
@@ -46,11 +45,9 @@ class PgBouncer:
             host=at["host"], port=at["port"], user=self._user, listen=self.port, mode=mode, size=size
         )
         file.write_text(text, encoding="utf-8")
-        account = UNPRIVILEGED if os.geteuid() == 0 else None  # it refuses to run as root
-        if account:
-            self._folder.chmod(0o755)
-        command = [str(PROGRAM), str(file)]
-        self.child = Child(command, log=self._folder / "log", user=account, cwd=self._folder)
+        self._folder.chmod(0o755)
+        command, account = [str(PROGRAM), str(file)], account_for(self._folder)  # it refuses to run as root
+        self.child = Child(command, log=self._folder / "log", account=account, cwd=self._folder)
 
     @property
     def url(self) -> str:

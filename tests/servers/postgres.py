@@ -5,22 +5,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg2
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class with a lower-case name
 
-from herald.outbox.up.servers.placement import UNPRIVILEGED, account_for
-from herald.outbox.up.servers.wheels import postgres_programs, reachable
+from herald.outbox.up.placement import account_for
+from herald.outbox.up.postgres import PORT, SUPERUSER, Cluster, programs_for
 from tests.servers.child import Child
 from tests.servers.disk import Disk
 from tests.servers.eventually import eventually
 
-SUPERUSER = "postgres"
 FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 DURABLE = {"fsync": "on", "shared_buffers": "256MB", "max_wal_size": "4GB"}
 
@@ -42,26 +40,22 @@ class PostgresServer:
         disk: int | None = None,
         kept: Path | None = None,
     ) -> None:
-        self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="herald-pg-"))  # not pytest's folder: that one is private to root
         self.disk = Disk(self.folder, disk) if disk else None
-        self._bin = reachable(postgres_programs(), account_for(self.folder), lambda: self.folder) / "bin"
-        self._data = kept or self.folder / "data"
+        settings = {"max_connections": "200", **(FAST if options is None else options)}
+        account = account_for(self.folder)
+        programs, port = programs_for(account, self.folder), int(settings.pop("port", PORT))
+        self._cluster = Cluster(programs, kept or self.folder / "data", self.folder, account, port)
         self._end_by = signal.SIGINT if kept else signal.SIGQUIT
-        if kept:
-            self._keep(kept)
-        else:
-            self._initialise(copy_of)
-        settings = {
-            "listen_addresses": "",
-            "unix_socket_directories": str(self.folder),
-            "max_connections": "200",
-            **(FAST if options is None else options),
-        }
-        self._port = settings.get("port", "5432")
-        command = [str(self._bin / "postgres"), "-D", str(self._data)]
-        command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.child = Child(command, log=self.folder / "postgres.log", user=self._user, cwd=self.folder)
+        os.chown(self.folder, *account)
+        if copy_of:
+            copied = ("-d", copy_of.url(), "-D", self._cluster.data, "--no-sync", "--checkpoint=fast")
+            self._cluster.run("pg_basebackup", *copied)
+        elif not self._cluster.data.exists():
+            self._cluster.data.parent.mkdir(parents=True, exist_ok=True)
+            self._cluster.initialise("--no-sync")
+        command = self._cluster.server(**settings)
+        self.child = Child(command, log=self.folder / "postgres.log", account=account, cwd=self.folder)
 
     def __enter__(self) -> Self:
         self.start()
@@ -79,7 +73,7 @@ class PostgresServer:
     @property
     def socket(self) -> Path:
         """Where it listens."""
-        return self.folder / f".s.PGSQL.{self._port}"
+        return self.folder / f".s.PGSQL.{self._cluster.port}"
 
     def url_by(self, port: int, database: str = "postgres") -> str:
         """The URL by way of a proxy that listens on that port."""
@@ -87,7 +81,7 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         """For libpq, psql and DATABASE_URL alike; SQLAlchemy wants it by way of `Settings`."""
-        return f"postgresql://{SUPERUSER}@/{database}?host={self.folder}&port={self._port}"
+        return self._cluster.url(database)
 
     def start(self) -> None:
         self.child.start()
@@ -118,12 +112,11 @@ class PostgresServer:
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run one statement outside a transaction, as superuser."""
-        with self._opened(database) as cursor:
-            cursor.execute(statement)
+        self._cluster.execute(statement, database)
 
     def ask(self, query: str, database: str = "postgres") -> Any:
         """The one value that a query gives."""
-        with self._opened(database) as cursor:
+        with closing(psycopg2.connect(self.url(database))) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             ((found,),) = cursor.fetchall()
         return found
@@ -135,23 +128,20 @@ class PostgresServer:
 
     def follow(self, primary: "PostgresServer", name: str = "standby") -> None:
         """From the next start on be a standby; this server is a copy of that one and does not run."""
-        (self._data / "standby.signal").touch()
-        with (self._data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
-            place = f"host={primary.folder} port={primary._port} user={SUPERUSER} application_name={name}"  # noqa: SLF001
+        (self._cluster.data / "standby.signal").touch()
+        with (self._cluster.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+            place = f"host={primary.folder} port={primary._cluster.port} user={SUPERUSER} application_name={name}"  # noqa: SLF001
             settings.write(f"primary_conninfo = '{place}'\n")
 
     def begin_at(self, transaction_id: int) -> None:
         """Give out ids from there on; it is new and does not run."""
         epoch, low = divmod(transaction_id, 1 << 32)
         low -= low % (1 << 20)  # pages of the commit log are whole files
-        command = [str(self._bin / "pg_resetwal"), "-D", str(self._data), "-e", str(epoch), "-x", str(low)]
-        done = subprocess.run(command, user=self._user, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        log = self._data / "pg_xact" / f"{low >> 20:04X}"
+        self._cluster.run("pg_resetwal", "-D", self._cluster.data, "-e", str(epoch), "-x", str(low))
+        log = self._cluster.data / "pg_xact" / f"{low >> 20:04X}"
         if not log.exists():
             log.write_bytes(bytes(256 * 1024))
-            if self._user:
-                shutil.chown(log, self._user)
+            os.chown(log, *self._cluster.account)
 
     def promote(self) -> None:
         """End being a standby; returns when it takes writes."""
@@ -159,53 +149,16 @@ class PostgresServer:
 
     def read_wal(self, first: str, last: str, *options: str) -> Iterator[str]:
         """What pg_waldump says of the records between two places (LSN), line by line."""
-        command = [str(self.tool("pg_waldump")), "-p", str(self._data / "pg_wal"), "-s", first, "-e", last, *options]
+        log = self._cluster.data / "pg_wal"
+        command = [str(self.tool("pg_waldump")), "-p", str(log), "-s", first, "-e", last, *options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reading:
             assert reading.stdout
             yield from reading.stdout
         assert reading.returncode == 0, command
 
-    @contextmanager
-    def _opened(self, database: str) -> Iterator[Cursor]:
-        with closing(psycopg2.connect(self.url(database))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                yield cursor
-
     def tool(self, name: str) -> Path:
         """A program of the same installation, for example `pg_isready`."""
-        return self._bin / name
-
-    def _initialise(self, origin: "PostgresServer | None") -> None:
-        if self._user:
-            shutil.chown(self.folder, self._user)
-        if origin:
-            command = [str(self._bin / "pg_basebackup"), "-d", origin.url(), "-D", str(self._data), "--no-sync"]
-            self._run([*command, "--checkpoint=fast"])
-        else:
-            self._make_cluster(self._data)
-
-    def _keep(self, kept: Path) -> None:
-        """Make the cluster beside its place first: one that was not finished is never taken for one that is."""
-        if self._user:
-            shutil.chown(self.folder, self._user)
-        if kept.exists():
-            return
-        unfinished = kept.with_name(f"{kept.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        if self._user:
-            shutil.chown(unfinished, self._user)
-        self._make_cluster(unfinished)
-        unfinished.rename(kept)
-
-    def _make_cluster(self, data: Path) -> None:
-        command = [str(self._bin / "initdb"), "-D", str(data), "-U", SUPERUSER, "--auth=trust", "--no-sync"]
-        self._run([*command, "--encoding=UTF8", "--locale=C"])
-
-    def _run(self, command: Sequence[str]) -> None:
-        done = subprocess.run(command, user=self._user, capture_output=True, text=True, check=False, cwd=self.folder)
-        assert done.returncode == 0, done.stderr
+        return self._cluster.programs / "bin" / name
 
     def _pids(self) -> list[int]:
         children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text(encoding="ascii")
@@ -215,11 +168,7 @@ class PostgresServer:
         if not self.child.running:
             message = f"PostgreSQL ended at its start\n{self.child.tail()}"
             raise RuntimeError(message)
-        try:
-            psycopg2.connect(self.url(), connect_timeout=2).close()
-        except psycopg2.OperationalError:
-            return False
-        return True
+        return self._cluster.answers()
 
 
 def _ticks(pid: int) -> list[int]:

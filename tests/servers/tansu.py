@@ -4,7 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from herald.outbox.up.servers.wheels import broker_program
+from herald.outbox.up.broker import command
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.ports import accepts, free_port
@@ -18,10 +18,8 @@ class Tansu:
 
     def __init__(self, folder: Path, *, advertised: int | None = None) -> None:
         self._port = free_port()
-        address, led_to = (f"tcp://127.0.0.1:{port}" for port in (self._port, advertised or self._port))
-        command = [str(broker_program(folder)), "broker", "--cluster-id", "herald-tests", "--listener-url", address]
-        command += ["--advertised-listener-url", led_to, "--storage-engine", "memory://tansu/", "--silent"]
-        self.child = Child(command, log=folder / "tansu.log", cwd=folder)
+        line = command(self._port, folder, advertised=advertised)
+        self.child = Child(line, log=folder / "tansu.log", cwd=folder)
 
     @property
     def bootstrap_servers(self) -> str:

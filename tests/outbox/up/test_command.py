@@ -8,9 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from herald.outbox.up import command as module
-from herald.outbox.up.command import command
-from herald.outbox.up.servers.data_folder import held, make_data_folder
-from herald.outbox.up.servers.port import base_url
+from herald.outbox.up.command import base_url, command, held, make_data_folder
 
 
 @pytest.fixture
@@ -53,6 +51,21 @@ def test_a_wrong_port_in_the_environment_names_the_setting(monkeypatch: pytest.M
 
     assert result.exit_code == 2
     assert "HERALD_PORT" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HERALD_LEASE", "0"), ("DATABASE_URL", "mysql://x"), ("HERALD_ROUTES", "{")]
+)
+def test_a_wrong_setting_is_named_before_anything_starts(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    result = CliRunner().invoke(command, ["--data", str(tmp_path / "data")])
+
+    assert result.exit_code == 2
+    assert name in result.output
+    assert not (tmp_path / "data").exists()
 
 
 def test_an_existing_data_folder_keeps_its_mode(tmp_path: Path) -> None:

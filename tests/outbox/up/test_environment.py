@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from herald.outbox.settings import load_settings
 from herald.outbox.up.environment import (
     Given,
     child_environment,
-    for_libpq,
     libpq_variables,
     shell_file,
     write_private,
@@ -78,7 +78,7 @@ def test_nobody_else_reads_the_file(tmp_path: Path) -> None:
 
 
 def test_libpq_variables_follow_a_url_over_tcp() -> None:
-    found = libpq_variables("postgresql+psycopg2://ada:p%40ss@db.example:6543/herald?sslmode=require")
+    found = libpq_variables("postgresql://ada:p%40ss@db.example:6543/herald?sslmode=require")
 
     assert found == {
         "PGHOST": "db.example",
@@ -90,8 +90,11 @@ def test_libpq_variables_follow_a_url_over_tcp() -> None:
     }
 
 
-def test_psql_gets_a_url_without_a_driver() -> None:
-    assert for_libpq("postgresql+psycopg2://a@b/c") == "postgresql://a@b/c"
+def test_another_terminal_gets_a_url_without_a_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg2://a@b/c")
+
+    assert load_settings(Given).database_url == "postgresql://a@b/c"
 
 
 def test_each_server_may_be_given_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -100,9 +103,9 @@ def test_each_server_may_be_given_alone(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
     (tmp_path / ".env").write_text("KAFKA_BOOTSTRAP_SERVERS=kafka:9092\nDATABASE_URL=\n")
 
-    given = Given()
+    given = load_settings(Given)
 
-    assert (given.database_url, given.kafka_bootstrap_servers) == (None, "kafka:9092")
+    assert (given.database_url, given.kafka_bootstrap_servers) == ("", "kafka:9092")
 
 
 def test_children_log_what_can_be_read_by_a_program() -> None:

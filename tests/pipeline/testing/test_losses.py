@@ -149,5 +149,5 @@ def test_a_message_that_is_not_over_is_found(herald: Herald, herald_clock: Virtu
 
 @pytest.mark.herald(topics={"nowhere": "tests.pipeline.testing.nowhere"})
 def test_a_consumer_that_cannot_be_loaded_is_named(request: pytest.FixtureRequest) -> None:
-    with pytest.raises(ModuleNotFoundError, match=r"tests\.testing\.nowhere"):
+    with pytest.raises(ModuleNotFoundError, match=r"tests\.pipeline\.testing\.nowhere"):
         request.getfixturevalue("herald")

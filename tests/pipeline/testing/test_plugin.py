@@ -4,7 +4,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-HEAVY = ("outbox", "quixstreams", "confluent_kafka", "psycopg2")
+HEAVY = ("herald.outbox", "quixstreams", "confluent_kafka", "psycopg2")
 
 
 def test_a_suite_that_does_not_use_it_imports_nothing_of_herald(pytester: pytest.Pytester) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from herald.outbox.up.servers.broker import SESSION_TIMEOUT
+from herald.outbox.up.broker import SESSION_TIMEOUT
 from tests.conftest import FAILED
 from tests.proof.faults.fleet import HURRIED, Fleet
 from tests.proof.faults.provider import Provider

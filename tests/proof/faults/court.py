@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from herald.outbox.operate.doctor.roles import NEEDS
+from herald.outbox.up.postgres import SUPERUSER
 from tests.conftest import ROOT, migrate
 from tests.proof.faults import breakable
 from tests.proof.faults.fleet import HURRIED, Fleet
@@ -22,7 +23,7 @@ from tests.proof.faults.ledger import Ledger
 from tests.proof.faults.provider import Provider
 from tests.proof.faults.scene import Scene
 from tests.servers.apache_kafka import ApacheKafka
-from tests.servers.postgres import FAST, SUPERUSER, PostgresServer
+from tests.servers.postgres import FAST, PostgresServer
 
 DATABASE, ROLE = "faults", "herald"
 DISK = 1 << 30  # bytes

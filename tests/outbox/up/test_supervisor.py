@@ -1,6 +1,7 @@
 """The supervisor, with small real children."""
 
 import io
+import math
 import os
 import signal
 import sys
@@ -12,11 +13,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from herald.outbox.up.signals import Signals
 from herald.outbox.up.start import herald
-from herald.outbox.up.supervisor.child import Child, Role
-from herald.outbox.up.supervisor.signals import Signals
-from herald.outbox.up.supervisor.supervise import GRACE, HEALTHY, LONGEST_DELAY, TROUBLED, Backoff, Supervisor
-from herald.outbox.up.supervisor.terminal import Terminal
+from herald.outbox.up.supervisor import (
+    GRACE,
+    HEALTHY,
+    LONGEST_DELAY,
+    TROUBLED,
+    Member,
+    Player,
+    Role,
+    Supervisor,
+    pause,
+)
+from herald.outbox.up.terminal import Terminal
 from tests.docs.pages import ROOT
 from tests.servers.eventually import eventually
 
@@ -75,13 +85,19 @@ def role() -> MakeRole:
     return make
 
 
+def wait_of(member: Member, supervisor: Supervisor, clock: Clock) -> float | None:
+    """After another look: the seconds until it starts again, None while it runs."""
+    supervisor.watch()
+    return member.due_at - clock.now if member.child is None else None
+
+
 def test_a_process_that_ends_starts_again_after_a_pause(
     supervisor: Supervisor, clock: Clock, role: MakeRole, output: io.StringIO
 ) -> None:
     member = supervisor.start(role("relay", ENDS))
     first = member.child
 
-    eventually(lambda: supervisor.watch() == pytest.approx(0.2), what="its end is seen")
+    eventually(lambda: wait_of(member, supervisor, clock) == pytest.approx(0.2), what="its end is seen")
     clock.now += 0.3
     supervisor.watch()
 
@@ -101,11 +117,10 @@ def kill(supervisor: Supervisor, clock: Clock) -> Callable[[Role, float], float]
         member = supervisor.start(replace(played, ready=frozenset({"leading", "standing_by"})))
         child = member.child
         assert child
-        eventually(lambda: [supervisor.watch(), child.is_ready][1], what="it is ready")
+        eventually(lambda: child.ready_at < math.inf, what="it is ready")
         clock.now += ready_for
         child.kill()
-        supervisor.watch()
-        return 0.0 if member.child is not None else member.due_at - clock.now
+        return wait_of(member, supervisor, clock) or 0.0
 
     return kill
 
@@ -141,12 +156,10 @@ def test_who_was_ready_for_long_and_ends_by_itself_backs_off(
     member = supervisor.start(replace(role("relay", READY + "input() or 1 / 0"), ready=frozenset({"leading"})))
     first = member.child
     assert first
-    eventually(lambda: first.is_ready, what="it is ready")
+    eventually(lambda: first.ready_at < math.inf, what="it is ready")
     clock.now += HEALTHY
 
-    eventually(lambda: supervisor.watch() == pytest.approx(0.2), what="its end is seen")
-
-    assert member.child is None
+    eventually(lambda: wait_of(member, supervisor, clock) == pytest.approx(0.2), what="its end is seen")
 
 
 @pytest.mark.parametrize(
@@ -198,30 +211,37 @@ def test_a_process_takes_along_those_that_cannot_live_without_it(
     eventually(lambda: output.getvalue().count("here") == 3)
     supervisor.start(replace(role("broker", ENDS), takes_along=("relay", "pipeline")))
 
-    eventually(lambda: [supervisor.watch(), relay.poll()][1] == -signal.SIGTERM, what="the relay was asked to stop")
-    assert stubborn.poll() is None
+    def end_of_relay() -> int | None:
+        supervisor.watch()
+        return relay.code
+
+    eventually(lambda: end_of_relay() == -signal.SIGTERM, what="the relay was asked to stop")
+    assert stubborn.code is None
     clock.now += GRACE
     supervisor.watch()
 
-    assert stubborn.poll() == -signal.SIGKILL
-    assert api.poll() is None
+    assert stubborn.code == -signal.SIGKILL
+    assert api.code is None
     for member in supervisor.members:
         if member.child:
             member.child.kill()
 
 
 def test_the_pause_doubles_up_to_its_limit() -> None:
-    backoff = Backoff()
-
-    pauses = [backoff.after(lived=0.1) for _ in range(8)]
+    pauses = [pause(ends) for ends in range(1, 9)]
 
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, LONGEST_DELAY, LONGEST_DELAY])
+    assert pause(100_000) == LONGEST_DELAY
 
 
-def test_a_process_that_lived_well_is_forgiven_its_earlier_ends() -> None:
-    backoff = Backoff(delay=LONGEST_DELAY)
+def test_a_process_that_lived_well_is_forgiven_its_earlier_ends(
+    supervisor: Supervisor, clock: Clock, role: MakeRole
+) -> None:
+    member = supervisor.start(role("relay", ENDS))
+    member.in_a_row = TROUBLED
+    clock.now += HEALTHY
 
-    assert backoff.after(lived=HEALTHY) == pytest.approx(0.2)
+    eventually(lambda: wait_of(member, supervisor, clock) == pytest.approx(0.2), what="its end is seen")
 
 
 def test_the_last_started_stops_first(
@@ -249,7 +269,7 @@ def test_a_process_that_ignores_the_signal_is_killed_in_time(
     supervisor.stop(signals)
 
     assert child is not None
-    assert child.poll() == -signal.SIGKILL
+    assert child.code == -signal.SIGKILL
     assert "pipeline did not stop in time" in output.getvalue()
 
 
@@ -264,14 +284,14 @@ def test_a_second_request_kills_at_once(
     supervisor.stop(signals)
 
     assert child is not None
-    assert child.poll() == -signal.SIGKILL
+    assert child.code == -signal.SIGKILL
 
 
 def test_what_a_process_started_ends_with_it(terminal: Terminal, role: MakeRole, output: io.StringIO) -> None:
     parent = (
         f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {LIVES!r}]).pid, flush=True)\n{LIVES}"
     )
-    child = Child(role("api", parent), terminal)
+    child = Player(role("api", parent), terminal)
     eventually(lambda: output.getvalue().count("here") == 2)
     grandchild = next(int(word) for word in output.getvalue().split() if word.isdigit())
 
@@ -285,10 +305,10 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     started = tmp_path / "pid"
     parent = (
         "import os, sys, signal\n"
-        "from herald.outbox.up.supervisor.child import Child, Role\n"
-        "from herald.outbox.up.supervisor.terminal import Terminal\n"
+        "from herald.outbox.up.supervisor import Player, Role\n"
+        "from herald.outbox.up.terminal import Terminal\n"
         f"role = Role(name='api', command=[sys.executable, '-c', {LIVES!r}], env=dict(os.environ), stop_by=1)\n"
-        f"open({str(started)!r}, 'w').write(str(Child(role, Terminal()).pid) + '.')\n"
+        f"open({str(started)!r}, 'w').write(str(Player(role, Terminal()).pid) + '.')\n"
         "signal.pause()\n"
     )
     pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", parent])

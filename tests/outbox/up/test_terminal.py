@@ -5,9 +5,7 @@ import json
 
 from rich.console import Console
 
-from herald.outbox.up.servers.postgres import worth_showing
-from herald.outbox.up.supervisor.reading import readable
-from herald.outbox.up.supervisor.terminal import Terminal
+from herald.outbox.up.terminal import Terminal, readable
 
 
 def test_a_json_line_becomes_level_event_and_fields() -> None:
@@ -35,11 +33,6 @@ def test_a_control_character_in_a_field_does_not_reach_the_terminal() -> None:
 
     assert "\x1b" not in readable(line).plain
     assert "\x1b" not in readable(event).plain
-
-
-def test_the_servers_ordinary_lines_are_left_out() -> None:
-    assert not worth_showing("LOG:  checkpoint starting: time")
-    assert worth_showing("FATAL:  could not open file")
 
 
 def test_no_escape_sequences_where_there_is_no_terminal() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from herald.outbox.up.servers.orphan import stop_orphan
-from herald.outbox.up.servers.placement import SOCKET
-from herald.outbox.up.supervisor.signals import Signals
+from herald.outbox.up.placement import SOCKET
+from herald.outbox.up.postgres import stop_orphan, worth_showing
+from herald.outbox.up.signals import Signals
 
 WAITS = "import signal; print('here', flush=True); signal.pause()"
 
@@ -77,3 +77,8 @@ def test_a_program_that_was_given_the_old_process_id_is_left_alone(
 def test_without_a_lock_there_is_nothing_to_stop(data: Path) -> None:
     with Signals() as signals:
         stop_orphan(data, data.parent, signals)
+
+
+def test_the_servers_ordinary_lines_are_left_out() -> None:
+    assert not worth_showing("LOG:  checkpoint starting: time")
+    assert worth_showing("FATAL:  could not open file")

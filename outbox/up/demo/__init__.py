@@ -1,1 +1,0 @@
-"""`--demo N`: what a person would try after the start, and how long it took."""

@@ -1,0 +1,160 @@
+"""Keeps children running: restarts what ends, and stops all in order.
+
+Who had been ready for ten seconds and was killed starts again at once: its end says nothing against the next
+start. Whoever ends otherwise backs off.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE
+from threading import Thread
+
+from herald.outbox.up.child import OURS, Account, Child, until
+from herald.outbox.up.signals import Signals
+from herald.outbox.up.terminal import Terminal, record_of
+
+FIRST_DELAY = 0.2  # seconds before the first restart; each further one in a row waits twice as long
+LONGEST_DELAY = 10.0  # seconds between restarts at most
+HEALTHY = 10.0  # seconds a process must live to be forgiven its earlier ends, or be ready to be started at once
+GRACE = 5.0  # seconds for a process that must start anew because another ended
+TROUBLED = 5  # ends in a row, none of them after a healthy life, from which on readiness fails
+LAST_LINES = 0.5  # seconds for the output of a process that ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """What to run, as whom, and how it wishes to end."""
+
+    name: str
+    command: list[str]
+    env: Mapping[str, str]
+    stop_by: float  # seconds after the shutdown began until it is killed
+    account: Account = OURS
+    stop_signal: signal.Signals = signal.SIGTERM
+    orphan_signal: signal.Signals = signal.SIGKILL
+    takes_along: tuple[str, ...] = ()  # roles that must start anew when this one ended
+    ready: frozenset[str] = frozenset()  # events of its log from any of which on it does its work; none: from its start
+    shows: Callable[[str], bool] = bool  # which lines
+
+
+class Player(Child):
+    """A child that plays a role, its output told line by line; moments by `clock`."""
+
+    def __init__(self, role: Role, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(
+            role.command, output=PIPE, env=role.env, account=role.account, orphan_signal=role.orphan_signal
+        )
+        self.started_at = clock()
+        self.ready_at = math.inf if role.ready else self.started_at
+        self.kill_at = math.inf  # where it was told to start anew
+        self._reader = Thread(target=self._read, args=(role, terminal, clock), daemon=True)
+        self._reader.start()
+
+    def end(self) -> None:
+        """Kill it and what it may have left in its session; its last lines are told."""
+        self.kill()
+        self._reader.join(LAST_LINES)
+
+    def _read(self, role: Role, terminal: Terminal, clock: Callable[[], float]) -> None:
+        with self.process.stdout or nullcontext(()) as lines:
+            for text in map(str.rstrip, lines):
+                if self.ready_at == math.inf and str(record_of(text).get("event")) in role.ready:
+                    self.ready_at = clock()
+                if role.shows(text):
+                    terminal.line(role.name, text)
+
+
+@dataclass
+class Member:
+    """A role, and the child that plays it now."""
+
+    role: Role
+    child: Player | None = None
+    due_at: float = 0.0
+    ends: int = 0  # how often it ended by itself
+    in_a_row: int = 0  # of these, since it last lived well
+
+
+class Supervisor:
+    """Restarts its members; `watch` is one pass, called again and again from the main thread."""
+
+    def __init__(
+        self, terminal: Terminal, clock: Callable[[], float] = time.monotonic, *, report: Path | None = None
+    ) -> None:
+        self.members: list[Member] = []
+        self._report = report
+        self._terminal = terminal
+        self._clock = clock
+
+    def start(self, role: Role) -> Member:
+        """Start a role and keep it running from now on."""
+        member = Member(role, Player(role, self._terminal, self._clock))
+        self.members.append(member)
+        return member
+
+    def watch(self) -> None:
+        """Note who ended, and start who is due."""
+        for member in self.members:
+            if member.child:
+                self._look_at(member, member.child)
+            if member.child is None and member.due_at <= self._clock():
+                member.child = Player(member.role, self._terminal, self._clock)
+        self._tell_readiness()
+
+    def stop(self, signals: Signals) -> None:
+        """Stop the last started first, each within its role's `stop_by` seconds from now; then nothing is left."""
+        began = self._clock()
+        for role, child in [(member.role, member.child) for member in reversed(self.members) if member.child]:
+            child.process.send_signal(role.stop_signal)
+            if not until(lambda: child.code is not None or signals.hurry, began + role.stop_by - self._clock()):  # noqa: B023 - called at once
+                self._terminal.complain(f"{role.name} did not stop in time and is killed")
+            child.end()
+        self.members.clear()
+
+    def _look_at(self, member: Member, child: Player) -> None:
+        now, code = self._clock(), child.code
+        if code is None:
+            if child.kill_at <= now:
+                child.kill()
+            return
+        child.end()
+        lived, was_killed = now - child.started_at, code < 0
+        member.ends += 1
+        member.in_a_row = 1 if lived >= HEALTHY else member.in_a_row + 1
+        was_ready = now - child.ready_at >= HEALTHY
+        if was_ready and was_killed:
+            member.in_a_row = 0
+        wait = pause(member.in_a_row)
+        member.child, member.due_at = None, now + wait
+        when = f"in {wait:.1f} s" if wait else "at once"
+        self._terminal.complain(f"{member.role.name} ended ({describe(code)}) after {lived:.1f} s, again {when}")
+        for other in self.members:
+            if other.child and other.role.name in member.role.takes_along:
+                other.child.process.send_signal(other.role.stop_signal)
+                other.child.kill_at = now + GRACE
+
+    def _tell_readiness(self) -> None:
+        """Name the processes that keep ending in a file that the API's readiness looks at."""
+        if self._report is None:
+            return
+        for member in self.members:
+            if member.child and self._clock() - member.child.started_at >= HEALTHY:
+                member.in_a_row = 0
+        names = "\n".join(member.role.name for member in self.members if member.in_a_row >= TROUBLED)
+        if not self._report.exists() or self._report.read_text() != names:
+            self._report.write_text(names)
+
+
+def pause(ends: int) -> float:
+    """Seconds until the next start after so many ends in a row."""
+    return min(FIRST_DELAY * 2.0 ** min(ends - 1, 9), LONGEST_DELAY) if ends else 0.0
+
+
+def describe(code: int) -> str:
+    """How a process ended, from Popen's return code."""
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

