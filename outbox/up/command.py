@@ -11,25 +11,15 @@ from threading import Event, Thread
 import rich_click as click
 
 from herald.outbox.settings import Settings, SettingsError, load_settings
-from herald.outbox.up.child import LOOK
+from herald.outbox.up.child import LOOK, StartError
 from herald.outbox.up.demo import visit
 from herald.outbox.up.environment import Given
-from herald.outbox.up.placement import NotInstalledError, PlacementError
-from herald.outbox.up.postgres import PostgresError
-from herald.outbox.up.signals import Signals, StopRequested
-from herald.outbox.up.start import REPORT, Start, StartError
-from herald.outbox.up.supervisor import Supervisor
+from herald.outbox.up.start import REPORT, Start
+from herald.outbox.up.supervisor import Signals, StopRequested, Supervisor
 from herald.outbox.up.terminal import Terminal
 
 KILLED = 130  # the exit code of a program that ended by Ctrl-C
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up, not bound
-
-
-class InUseError(Exception):
-    """Another `herald up` runs on the same folder, or on the same port; the text names the option to change."""
-
-
-EXPECTED = (InUseError, PlacementError, PostgresError, StartError, OSError)
 
 
 @click.command("up")
@@ -68,9 +58,7 @@ def up(given: Settings, port: int, data: Path, demo: int, terminal: Terminal) ->
             with held(data):
                 require_free(given.host, port)
                 return _run(Start(data, given, port, terminal, signals, supervisor), demo)
-        except NotInstalledError as error:
-            terminal.complain(f"{error}, or name servers of your own with DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS")
-        except EXPECTED as error:
+        except (StartError, OSError) as error:
             terminal.complain(str(error))
     return 1
 
@@ -101,14 +89,14 @@ def make_data_folder(data: Path) -> None:
 
 @contextmanager
 def held(data: Path) -> Generator[None]:
-    """Hold the folder; the kernel lets go when this process ends, however it ends. Raises InUseError."""
+    """Hold the folder; the kernel lets go when this process ends, however it ends. Raises StartError."""
     with (data / "lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             message = f"herald up already runs on {data} (process {file.read()}): choose another folder with --data"
-            raise InUseError(message) from None
+            raise StartError(message) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -116,7 +104,7 @@ def held(data: Path) -> Generator[None]:
 
 
 def require_free(host: str, port: int) -> None:
-    """Raise InUseError unless the API can listen there."""
+    """Raise StartError unless the API can listen there."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -124,7 +112,7 @@ def require_free(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         message = f"the API cannot listen on {host}:{port} ({error.strerror}): choose another port with --port"
-        raise InUseError(message) from None
+        raise StartError(message) from None
 
 
 def base_url(host: str, port: int) -> str:

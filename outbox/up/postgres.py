@@ -15,11 +15,10 @@ from urllib.parse import quote
 
 import psycopg2
 
-from herald.outbox.up.child import OURS, Account, until
+from herald.outbox.up.child import OURS, Account, StartError, until
 from herald.outbox.up.placement import (
     POSTGRES,
     SOCKET,
-    PlacementError,
     account_for,
     elsewhere_for,
     home_for,
@@ -29,8 +28,7 @@ from herald.outbox.up.placement import (
     socket_folder,
     wheel,
 )
-from herald.outbox.up.signals import Signals
-from herald.outbox.up.supervisor import Role
+from herald.outbox.up.supervisor import Role, Signals
 
 SUPERUSER = "postgres"
 DATABASE = "herald"
@@ -39,10 +37,6 @@ STOP_BY = 9.0  # seconds after the shutdown began; a fast shutdown writes a chec
 ORPHAN = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 2.0))  # seconds each may take
 # trust is enough: only the owner of the socket's folder reaches the server
 INITDB = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-
-
-class PostgresError(Exception):
-    """The embedded PostgreSQL cannot be made; the text holds what its program said."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +54,14 @@ class Cluster:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self.socket), safe='/')}&port={self.port}"
 
     def run(self, program: str, *arguments: str | Path) -> None:
-        """Run a program of the same installation to its end. Raises PostgresError."""
+        """Run a program of the same installation to its end. Raises StartError."""
         done = run(self.account, self.programs / "bin" / program, *arguments)
         if done.returncode:
             message = f"{program} failed:\n{done.stdout}{done.stderr}"
-            raise PostgresError(message)
+            raise StartError(message)
 
     def initialise(self, *more: str) -> None:
-        """Make the data, whole or not at all: a Ctrl-C leaves no half of it. Raises PostgresError."""
+        """Make the data, whole or not at all: a Ctrl-C leaves no half of it. Raises StartError."""
         unfinished = self.data.with_name(f"{self.data.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         make_folder(unfinished, mode=0o700, account=self.account)
@@ -112,10 +106,7 @@ def programs_for(account: Account, staging: Path) -> Path:
 
 
 def prepare(data: Path, signals: Signals) -> Cluster:
-    """Place the cluster, stop who still runs on it, initialise it when it is new.
-
-    Raises PlacementError, NotInstalledError and PostgresError.
-    """
+    """Place the cluster, stop who still runs on it, initialise it when it is new. Raises StartError."""
     account = account_for(data)
     home = home_for(data, account)
     socket = make_folder(socket_folder(home, data), mode=0o700, account=account)
@@ -125,16 +116,15 @@ def prepare(data: Path, signals: Signals) -> Cluster:
         cluster.initialise()
     if not (cluster.data / "PG_VERSION").exists():
         message = f"{cluster.data} exists and holds no PostgreSQL data: move it away, or choose another --data"
-        raise PlacementError(message)
+        raise StartError(message)
     return cluster
 
 
-def role(cluster: Cluster, env: dict[str, str]) -> Role:
+def role(cluster: Cluster) -> Role:
     """The server as a child."""
     return Role(
         name="postgres",
         command=cluster.server(),
-        env=env,
         stop_by=STOP_BY,
         account=cluster.account,
         stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every session to leave

@@ -12,27 +12,22 @@ from psycopg2.errors import DuplicateDatabase
 
 from herald.outbox.settings import Settings
 from herald.outbox.up import broker, postgres
-from herald.outbox.up.child import until
+from herald.outbox.up.child import StartError, until
 from herald.outbox.up.environment import child_environment, shell_file, write_private
 from herald.outbox.up.placement import POSTGRES, wheel
-from herald.outbox.up.signals import Signals
-from herald.outbox.up.supervisor import Member, Player, Role, Supervisor, describe
+from herald.outbox.up.supervisor import Member, Player, Role, Signals, Supervisor, describe
 from herald.outbox.up.terminal import Terminal
 
 REPORT = "troubled"  # the file below DATA that names processes which keep ending
 START_TIMEOUT = 60.0  # seconds a server may take to answer; recovery after a crash is part of it
 ENDS_AT_START = 3  # a server that ended so often before it ever answered will not answer
-STOP_BY = {"api": 3.0, "relay": 5.0, "pipeline": 7.0, "migrate": 7.0}  # seconds after the shutdown began
-STOPPED_LAST_FIRST = ("pipeline", "relay", "api")
-READY = {  # the events after which a process does its work
-    "api": frozenset({"api_starting"}),
-    "relay": frozenset({"leading", "standing_by"}),
-    "pipeline": frozenset({"pipeline_started"}),
+# when it is killed, in seconds after the shutdown began, and the events after which it does its work
+MIGRATION = (7.0, ())
+PROCESSES = {  # in the order in which they start; they stop in the other one
+    "pipeline": (7.0, ("pipeline_started",)),
+    "relay": (5.0, ("leading", "standing_by")),
+    "api": (3.0, ("api_starting",)),
 }
-
-
-class StartError(Exception):
-    """Something did not start; the text says what, the log above says why."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Start:
     supervisor: Supervisor
 
     def everything(self) -> Settings:
-        """Start it all; the settings that hold. Raises StartError, StopRequested, and the embedded servers' errors."""
+        """Start it all; the settings that hold. Raises StartError, StopRequested."""
         servers = {
             "DATABASE_URL": self.given.database_url or self._database(),
             **self._kafka(),
@@ -57,7 +52,7 @@ class Start:
         write_private(self.data / "env", shell_file(servers, self._psql()))
         env = child_environment({**servers, "HERALD_SUPERVISION": str(self.data / REPORT)})
         self._migrate(env)
-        for name in STOPPED_LAST_FIRST:
+        for name in PROCESSES:
             self.supervisor.start(herald(name, env))
         return self.given.model_copy(update={"database_url": servers["DATABASE_URL"]})
 
@@ -68,7 +63,7 @@ class Start:
             self.terminal.say(
                 f"{self.data} is closed to the user that PostgreSQL runs as: its data is in {cluster.data}", "yellow"
             )
-        member = self.supervisor.start(postgres.role(cluster, child_environment({})))
+        member = self.supervisor.start(postgres.role(cluster))
         self._wait_for(member, cluster.answers)
         with suppress(DuplicateDatabase):
             cluster.execute(f"CREATE DATABASE {postgres.DATABASE}")
@@ -78,7 +73,7 @@ class Start:
         if self.given.kafka_bootstrap_servers:
             return {"KAFKA_BOOTSTRAP_SERVERS": self.given.kafka_bootstrap_servers}
         port = broker.free_port()
-        member = self.supervisor.start(broker.role(port, self.data, child_environment({})))
+        member = self.supervisor.start(broker.role(port, self.data))
         self._wait_for(member, lambda: broker.accepts(port))
         return {
             "KAFKA_BOOTSTRAP_SERVERS": f"{broker.LOOPBACK}:{port}",
@@ -91,31 +86,33 @@ class Start:
         return None if self.given.database_url or which("psql") else wheel(POSTGRES) / "pginstall18" / "bin"
 
     def _wait_for(self, member: Member, answers: Callable[[], bool]) -> None:
-        def is_over() -> bool:
-            self.supervisor.watch()
-            return member.ends >= ENDS_AT_START or (member.child is not None and answers())
-
-        if not until(is_over, START_TIMEOUT, self.signals.wait) or member.ends >= ENDS_AT_START:
+        self._until(lambda: member.in_a_row >= ENDS_AT_START or (member.child and answers()), START_TIMEOUT)
+        if member.child is None or not answers():
             message = f"{member.role.name} does not start; its last lines are above"
             raise StartError(message)
 
     def _migrate(self, env: Mapping[str, str]) -> None:
         child = Player(herald("migrate", env), self.terminal)
-
-        def is_over() -> bool:
-            self.supervisor.watch()
-            return child.code is not None
-
         try:
-            until(is_over, inf, self.signals.wait)
+            self._until(lambda: child.code is not None, inf)
         finally:
             child.end()
         if child.code:
             message = f"the migration failed ({describe(child.code)}); nothing else was started"
             raise StartError(message)
 
+    def _until(self, holds: Callable[[], object], seconds: float) -> None:
+        """Keep running meanwhile what was started before. Raises StopRequested."""
+
+        def looked() -> object:
+            self.supervisor.watch()
+            return holds()
+
+        until(looked, seconds, self.signals.wait)
+
 
 def herald(name: str, env: Mapping[str, str]) -> Role:
     """One process of Herald."""
+    stop_by, ready = PROCESSES.get(name, MIGRATION)
     command = [sys.executable, "-P", "-m", "herald.outbox.cli", name]
-    return Role(name=name, command=command, env=env, stop_by=STOP_BY[name], ready=READY.get(name, frozenset()))
+    return Role(name=name, command=command, env=env, stop_by=stop_by, ready=frozenset(ready))

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
 from threading import Thread
+from typing import Any, Self
 
 from herald.outbox.up.child import OURS, Account, Child, until
-from herald.outbox.up.signals import Signals
 from herald.outbox.up.terminal import Terminal, record_of
 
 FIRST_DELAY = 0.2  # seconds before the first restart; each further one in a row waits twice as long
@@ -26,14 +26,50 @@ TROUBLED = 5  # ends in a row, none of them after a healthy life, from which on 
 LAST_LINES = 0.5  # seconds for the output of a process that ended
 
 
+class StopRequested(Exception):  # noqa: N818 - not an error: a person wants to stop
+    """Raised out of a wait when a person asked to stop."""
+
+
+class Signals:
+    """A person's requests to stop, counted: a handler that did more could not interrupt whatever is going on."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._previous[number] = signal.signal(number, self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    @property
+    def hurry(self) -> bool:
+        """A person asked twice: no more waiting for anyone."""
+        return self.requests > 1
+
+    def wait(self, seconds: float) -> None:
+        """Sleep. Raises StopRequested once a person asked to stop."""
+        if not self.requests:
+            time.sleep(seconds)
+        if self.requests:
+            raise StopRequested
+
+    def _count(self, *_: object) -> None:
+        self.requests += 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Role:
     """What to run, as whom, and how it wishes to end."""
 
     name: str
     command: list[str]
-    env: Mapping[str, str]
     stop_by: float  # seconds after the shutdown began until it is killed
+    env: Mapping[str, str] | None = None  # None: ours
     account: Account = OURS
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
@@ -76,8 +112,7 @@ class Member:
     role: Role
     child: Player | None = None
     due_at: float = 0.0
-    ends: int = 0  # how often it ended by itself
-    in_a_row: int = 0  # of these, since it last lived well
+    in_a_row: int = 0  # how often it ended by itself since it last lived well
 
 
 class Supervisor:
@@ -124,7 +159,6 @@ class Supervisor:
             return
         child.end()
         lived, was_killed = now - child.started_at, code < 0
-        member.ends += 1
         member.in_a_row = 1 if lived >= HEALTHY else member.in_a_row + 1
         was_ready = now - child.ready_at >= HEALTHY
         if was_ready and was_killed:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,62 +13,70 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from sqlalchemy import Engine
 
 from herald.outbox.kafka.clients import make_admin
-from herald.outbox.kafka.topics import make_topics, read_topic_ids
-from herald.outbox.moves.accept import Acceptance, accept
-from herald.outbox.moves.adopt import is_known, read_reach
+from herald.outbox.kafka.topics import make_topics
+from herald.outbox.message.notification import TOPIC
+from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.connections import connect, make_engine
 from herald.outbox.postgres.notify import CHANNEL
 from herald.outbox.postgres.queries import EventState, MessageState, events_of, find_message
-from herald.outbox.settings import Settings
 from herald.outbox.up.child import until
-from herald.pipeline.consume.decoding import Decoder
-from herald.pipeline.consume.topic_ids import TopicIds
-from herald.pipeline.load import load_topics
-from herald.pipeline.testing import posting
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.consumers import Consumers
-from herald.pipeline.testing.evidence import Evidence
+from herald.pipeline.testing.evidence import Evidence, collected
 from herald.pipeline.testing.journal import Call, Journal
-from herald.pipeline.testing.records import Place, publish, reading
+from herald.pipeline.testing.posting import make_message
+from herald.pipeline.testing.records import Place, publish
 from herald.pipeline.testing.settings import make_settings
-from herald.pipeline.testing.system import System
+from herald.pipeline.testing.system import CRASHABLE, Doomed, Part, start_pipeline, start_relay
 
 DEADLINE = 30.0  # seconds, on a busy machine too
 CRASH_DEADLINE = 60.0  # seconds; a process has to start and to come to its crash point
 
 
-@dataclass(frozen=True)
 class Herald:
-    """A running system. Times in seconds; `clock` moves the database's time."""
+    """A running system. Times in seconds; `clock` moves the database's time.
 
-    settings: Settings
-    clock: VirtualClock
-    _system: System
-    _connection: Connection
-    _engine: Engine
-    _evidence: Evidence
-    _journal: Journal
-    _accepted: dict[UUID, None] = field(default_factory=dict)
-    _published: list[Place] = field(default_factory=list)
+    Each pipeline has a consumer group of its own and reads everything again: more than a restart repeats, and
+    claims drop it. In one group the embedded broker would wait for a member that left while it joined.
+    """
 
-    def post(
+    def __init__(
         self,
-        topic: str,
-        data: object,
-        *,
-        key: str | None = None,
-        deliver_at: datetime | None = None,
-        deliver_by: datetime | None = None,
-        priority: int | None = None,
-    ) -> UUID:
-        """Accept a message, as `POST /messages` does; returns its id. Raises ValueError that names the field."""
-        fields = {"key": key, "deliver_at": deliver_at, "deliver_by": deliver_by, "priority": priority}
-        return self._accept(posting.make_message(topic, data, fields, self.settings, now=self.clock.now()))
+        said: dict[str, Any],
+        consumers: Consumers,
+        clock: VirtualClock,
+        database: tuple[Connection, Engine],
+        evidence: Evidence,
+        journal: Journal,
+    ) -> None:
+        self.settings = make_settings(said)
+        self.clock = clock
+        self._said = said
+        self._consumers = consumers
+        self._connection, self._engine = database
+        self._evidence = evidence
+        self._journal = journal
+        self._accepted: list[UUID] = []
+        self._published: list[Place] = []
+        self._groups = (f"{self.settings.group or 'herald'}-{number}" for number in count(1))
+        self._relay = start_relay(self.settings)
+        self._pipeline: Part | Doomed = self._in_a_thread()
+
+    def post(self, topic: str, data: object, **fields: Any) -> UUID:  # noqa: ANN401 - as the API takes them
+        """Accept a message, as `POST /messages` does; returns its id. Raises ValueError that names the field.
+
+        `fields` are key, deliver_at, deliver_by and priority.
+        """
+        if topic == TOPIC:
+            message = f"topic: a notification has fields of its own, use notify() for {TOPIC}"
+            raise ValueError(message)
+        return self._accept(topic, data, fields)
 
     def notify(self, user_id: str, event: str, content: str, **fields: Any) -> UUID:  # noqa: ANN401 - a notification's
         """Accept a notification, as `POST /notifications` does; returns its id. Raises ValueError."""
         said = {"user_id": user_id, "event": event, "content": content, **fields}
-        return self._accept(posting.make_notification(said, self.settings, now=self.clock.now()))
+        dates: dict[str, Any] = {name: said[name] for name in ("deliver_at", "deliver_by", "priority") if name in said}
+        return self._accept(TOPIC, said, dates)
 
     def publish_foreign(
         self, topic: str, value: object, *, key: str | None = None, headers: Mapping[str, str] | None = None
@@ -112,8 +119,9 @@ class Herald:
         left: list[str] = []
 
         def settled() -> bool:
-            self._system.check()
             nonlocal left
+            self._relay.check()
+            self._pipeline.check()
             left, is_idle = self._evidence.unfinished(within=max(0.0, end - monotonic()))
             if is_idle:
                 raise AssertionError("\n  ".join(["nothing happens before its date: move the clock", *left]))
@@ -144,29 +152,48 @@ class Herald:
             raise AssertionError("\n  ".join(["something is lost, or not over:", *found])) from waited
 
     def crash_at(self, point: str) -> None:
-        """From now on the pipeline runs in a process of its own, which kill -9 ends at this point."""
-        self._system.crash_at(point)
+        """From now on the pipeline runs in a process of its own, which kill -9 ends at this point.
+
+        Raises ValueError for a point that is none, TypeError for consumers that are no modules.
+        """
+        if point not in CRASHABLE:
+            message = f"point: {point!r} is none of the pipeline's: {', '.join(CRASHABLE)}"
+            raise ValueError(message)
+        settings, journal = {**self._said, "group": next(self._groups)}, self._journal.path
+        said = {"settings": settings, "consumers": self._consumers.modules(), "journal": str(journal)}
+        self._pipeline.end()
+        self._pipeline = Doomed(said, crash_at=point, folder=journal.parent)
 
     def wait_until_crashed(self, deadline: float = CRASH_DEADLINE) -> None:
         """Return once it was killed. Raises AssertionError when it was not."""
-        if not until(lambda: self._system.is_crashed, deadline):
-            message = (
-                f"the pipeline did not come to its crash point within {deadline:g} s; its log:\n{self._system.log}"
-            )
-            raise AssertionError(message)
+        pipeline = self._pipeline
+        if not isinstance(pipeline, Doomed) or not until(lambda: pipeline.is_crashed, deadline):
+            message = f"the pipeline did not come to its crash point within {deadline:g} s; its log:\n"
+            raise AssertionError(message + (pipeline.log() if isinstance(pipeline, Doomed) else ""))
 
     def restart(self) -> None:
-        """Start the pipeline again, in this process.
+        """Start the pipeline again, in this process; one that was to crash and has not is killed now.
 
         What the killed one had in hand belongs to it until its lease ends: move the clock past it.
         """
-        self._system.restart()
+        self._pipeline.end()
+        self._pipeline = self._in_a_thread()
 
-    def _accept(self, acceptance: Acceptance) -> UUID:
+    def stop(self) -> None:
+        """End both parts, side by side."""
+        self._relay.told.set()
+        self._pipeline.end()
+        self._relay.end()
+
+    def _in_a_thread(self) -> Part:
+        return start_pipeline(self.settings.model_copy(update={"group": next(self._groups)}), self._journal)
+
+    def _accept(self, topic: str, data: object, fields: dict[str, Any]) -> UUID:
+        acceptance = make_message(topic, data, fields, self.settings, now=self.clock.now())
         with self._connection, self._connection.cursor() as cursor:
             accept(self._connection, [acceptance])
             cursor.execute(f"NOTIFY {CHANNEL}")
-        self._accepted[acceptance.id] = None
+        self._accepted.append(acceptance.id)
         return acceptance.id
 
 
@@ -177,23 +204,11 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
         opened.enter_context(consumers.registered())
         settings = make_settings(said)
         journal = opened.enter_context(closing(Journal(folder / "journal.jsonl")))
-        writing, looking = (opened.enter_context(closing(connect(settings, "herald-testing"))) for _ in range(2))
-        looking.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        connection = opened.enter_context(closing(connect(settings, "herald-testing")))
         engine = make_engine(settings, "herald-testing")
         opened.callback(engine.dispose)
-        admin = make_admin(settings)
-        make_topics(admin, settings)
-        decoder = Decoder(
-            load_topics(),
-            source=settings.source,
-            max_bytes=settings.max_body,
-            topic_ids=TopicIds(lambda: read_topic_ids(admin)),
-            read_reach=lambda: read_reach(writing),
-            is_known=lambda message: is_known(writing, message),
-            max_ahead=settings.max_ahead,
-        )
-        records = opened.enter_context(reading(settings))
-        evidence = Evidence(looking, records, decoder, journal)
-        system = System(settings, said, consumers, journal, folder=folder)
-        opened.callback(system.stop)
-        yield Herald(settings, clock, system, writing, engine, evidence, journal)
+        make_topics(make_admin(settings), settings)
+        evidence = opened.enter_context(collected(settings, journal))
+        herald = Herald(said, consumers, clock, (connection, engine), evidence, journal)
+        opened.callback(herald.stop)
+        yield herald

@@ -14,9 +14,9 @@ from alembic import command as alembic
 from herald.outbox.operate.migrate import make_config
 from herald.outbox.postgres.connections import make_engine
 from herald.outbox.up import broker
-from herald.outbox.up.child import OURS, Account, Child, until
+from herald.outbox.up.child import OURS, Account, Child, StartError, until
 from herald.outbox.up.postgres import Cluster, prepare
-from herald.outbox.up.signals import Signals
+from herald.outbox.up.supervisor import Signals
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.settings import make_settings
 
@@ -24,10 +24,6 @@ START_TIMEOUT = 60.0  # seconds until a server has to answer
 STOP_TIMEOUT = 5.0  # seconds until one that was asked to end is killed
 TEMPLATE = "herald_template"
 FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
-
-
-class ServerError(Exception):
-    """A server of the test run did not start; the text holds the end of its log."""
 
 
 class Databases:
@@ -57,7 +53,7 @@ class Databases:
 
 @contextmanager
 def postgres_server() -> Iterator[Databases]:
-    """PostgreSQL for a test run. Raises NotInstalledError without the extra `embedded`, ServerError."""
+    """PostgreSQL for a test run. Raises StartError, also without the extra `embedded`."""
     with TemporaryDirectory(prefix="herald-testing-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)  # for root it runs as somebody else
@@ -75,7 +71,7 @@ def postgres_server() -> Iterator[Databases]:
 
 @contextmanager
 def kafka_broker(folder: Path) -> Iterator[str]:
-    """The bootstrap servers of an empty broker. Raises NotInstalledError without the extra `embedded`, ServerError."""
+    """The bootstrap servers of an empty broker. Raises StartError, also without the extra `embedded`."""
     port = broker.free_port()
     command = broker.command(port, folder)
     with _running(command, lambda: broker.accepts(port), folder / "broker.log", stop=signal.SIGKILL):
@@ -91,7 +87,7 @@ def _running(
     try:
         if not until(lambda: child.code is not None or answers(), START_TIMEOUT) or child.code is not None:
             message = f"{command[0]} does not start (exit code {child.code}):\n{log.read_text()[-2000:]}"
-            raise ServerError(message)
+            raise StartError(message)
         yield
     finally:
         child.stop(stop, STOP_TIMEOUT)

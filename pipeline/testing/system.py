@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -36,9 +35,9 @@ class Part(threading.Thread):
     """A thread that works until it is told to stop; what it raises is kept."""
 
     def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
-        super().__init__(name=f"herald-{name}", daemon=True)
+        super().__init__(name=name, daemon=True)
         self.told = threading.Event()
-        self.failure: BaseException | None = None
+        self._failure: BaseException | None = None
         self._work = work
         self.start()
 
@@ -47,7 +46,13 @@ class Part(threading.Thread):
         try:
             self._work(self.told)
         except BaseException as error:  # noqa: BLE001 - whoever waits for something is told
-            self.failure = error
+            self._failure = error
+
+    def check(self) -> None:
+        """Raise AssertionError when it ended, and nothing more can happen."""
+        if self._failure is not None:
+            message = f"the {self.name} ended: {type(self._failure).__name__}: {self._failure}"
+            raise AssertionError(message) from self._failure
 
     def end(self) -> None:
         """Wait until it has ended, 10 seconds at most."""
@@ -56,7 +61,7 @@ class Part(threading.Thread):
 
 
 class Doomed(Child):
-    """A pipeline in a process that is killed when it comes to its crash point."""
+    """A pipeline in a process that is killed when it comes to its crash point; `said` is what `main` reads."""
 
     def __init__(self, said: dict[str, Any], *, crash_at: str, folder: Path) -> None:
         self._point, self._log, path = crash_at, folder / "pipeline.log", folder / "pipeline.json"
@@ -74,6 +79,12 @@ class Doomed(Child):
             raise PartError(message)
         return self.code is not None
 
+    def check(self) -> None:
+        """Raise AssertionError when nothing more can happen."""
+        if self.is_crashed:
+            message = "the pipeline was killed at its crash point and nobody has started it again: call restart()"
+            raise AssertionError(message)
+
     def log(self) -> str:
         """The end of what it printed."""
         return self._log.read_text(encoding="utf-8")[-4000:]
@@ -83,76 +94,19 @@ class Doomed(Child):
         self.kill()
 
 
-class System:
-    """The pipeline is a thread of this process, until it has to crash; `said` are the settings as they were given.
+def start_relay(settings: Settings) -> Part:
+    """With its scheduler, in a thread."""
 
-    Each pipeline has a consumer group of its own and reads everything again: more than a restart repeats, and
-    claims drop it. In one group the embedded broker would wait for a member that left while it joined.
-    """
-
-    def __init__(
-        self, settings: Settings, said: dict[str, Any], consumers: Consumers, journal: Journal, *, folder: Path
-    ) -> None:
-        self._settings = settings
-        self._said = said
-        self._consumers = consumers
-        self._journal = journal
-        self._folder = folder
-        self._groups = (f"{settings.group or 'herald'}-{number}" for number in count(1))
-        self._relay = Part("relay", self._lead)
-        self._pipeline: Part | Doomed = self._in_a_thread()
-
-    def crash_at(self, point: str) -> None:
-        """From now on the pipeline is a process of its own, which is killed at this point.
-
-        Raises ValueError for a point that is none, TypeError for consumers that are no modules.
-        """
-        if point not in CRASHABLE:
-            message = f"point: {point!r} is none of the pipeline's: {', '.join(CRASHABLE)}"
-            raise ValueError(message)
-        settings = {**self._said, "group": next(self._groups)}
-        said = {"settings": settings, "consumers": self._consumers.modules(), "journal": str(self._journal.path)}
-        self._pipeline.end()
-        self._pipeline = Doomed(said, crash_at=point, folder=self._folder)
-
-    def restart(self) -> None:
-        """The pipeline runs in this process again; one that was to crash and has not is killed now."""
-        self._pipeline.end()
-        self._pipeline = self._in_a_thread()
-
-    @property
-    def log(self) -> str:
-        """What a pipeline in a process of its own has printed lately."""
-        return self._pipeline.log() if isinstance(self._pipeline, Doomed) else ""
-
-    @property
-    def is_crashed(self) -> bool:
-        """Whether the pipeline was killed at its point. Raises PartError."""
-        return isinstance(self._pipeline, Doomed) and self._pipeline.is_crashed
-
-    def check(self) -> None:
-        """Raise AssertionError when nothing more can happen: a part ended, or was killed and not started again."""
-        for name, part in (("relay", self._relay), ("pipeline", self._pipeline)):
-            if isinstance(part, Part) and part.failure is not None:
-                message = f"the {name} ended: {type(part.failure).__name__}: {part.failure}"
-                raise AssertionError(message) from part.failure
-        if self.is_crashed:
-            message = "the pipeline was killed at its crash point and nobody has started it again: call restart()"
-            raise AssertionError(message)
-
-    def stop(self) -> None:
-        """End both, side by side."""
-        self._relay.told.set()
-        self._pipeline.end()
-        self._relay.end()
-
-    def _lead(self, stop: threading.Event) -> None:
-        if relay.run(self._settings, stop, poll=POLL):
+    def lead(stop: threading.Event) -> None:
+        if relay.run(settings, stop, poll=POLL):
             raise PartError("the relay cannot lead")
 
-    def _in_a_thread(self) -> Part:
-        settings = self._settings.model_copy(update={"group": next(self._groups)})
-        return Part("pipeline", lambda stop: run_pipeline(settings, self._journal, stop))
+    return Part("relay", lead)
+
+
+def start_pipeline(settings: Settings, journal: Journal) -> Part:
+    """In a thread."""
+    return Part("pipeline", lambda stop: run_pipeline(settings, journal, stop))
 
 
 def run_pipeline(settings: Settings, journal: Journal, stop: threading.Event) -> None:

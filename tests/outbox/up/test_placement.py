@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 
 from herald.outbox.up import placement
-from herald.outbox.up.child import OURS, Account
+from herald.outbox.up.child import OURS, Account, StartError
 from herald.outbox.up.placement import (
     LONGEST_SOCKET,
     POSTGRES,
     SOCKET,
     UNPRIVILEGED,
-    NotInstalledError,
-    PlacementError,
     account_for,
     elsewhere_for,
     home_for,
@@ -69,7 +67,7 @@ def test_data_of_somebody_else_is_refused(data: Path, monkeypatch: pytest.Monkey
     (data / "postgres").mkdir()
     monkeypatch.setattr(placement, "OURS", Account(os.geteuid() + 1, 1))
 
-    with pytest.raises(PlacementError, match="belongs to another user"):
+    with pytest.raises(StartError, match="belongs to another user"):
         account_for(data)
 
 
@@ -163,7 +161,7 @@ def test_a_folder_that_others_can_write_is_refused_and_left_alone(tmp_path: Path
     folder.mkdir()
     folder.chmod(0o777)
 
-    with pytest.raises(PlacementError, match="only its owner"):
+    with pytest.raises(StartError, match="only its owner"):
         make_folder(folder, mode=0o700)
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o777
@@ -172,7 +170,7 @@ def test_a_folder_that_others_can_write_is_refused_and_left_alone(tmp_path: Path
 def test_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
 
-    with pytest.raises(PlacementError):
+    with pytest.raises(StartError):
         make_folder(tmp_path / "link", mode=0o700)
 
 
@@ -208,5 +206,5 @@ def test_a_copy_finds_its_libraries_where_the_programs_look_for_them(installatio
 
 
 def test_a_wheel_that_is_missing_is_named_with_its_extra() -> None:
-    with pytest.raises(NotInstalledError, match=r"not installed \(no_such_server\): install herald\[embedded\]"):
+    with pytest.raises(StartError, match=r"not installed \(no_such_server\): install herald\[embedded\]"):
         wheel("no_such_server")

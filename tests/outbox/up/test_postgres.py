@@ -9,7 +9,7 @@ import pytest
 
 from herald.outbox.up.placement import SOCKET
 from herald.outbox.up.postgres import stop_orphan, worth_showing
-from herald.outbox.up.signals import Signals
+from herald.outbox.up.supervisor import Signals
 
 WAITS = "import signal; print('here', flush=True); signal.pause()"
 

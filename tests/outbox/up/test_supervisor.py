@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from herald.outbox.up.signals import Signals
 from herald.outbox.up.start import herald
 from herald.outbox.up.supervisor import (
     GRACE,
@@ -23,6 +22,7 @@ from herald.outbox.up.supervisor import (
     Member,
     Player,
     Role,
+    Signals,
     Supervisor,
     pause,
 )

