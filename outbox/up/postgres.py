@@ -108,9 +108,10 @@ def programs_for(account: Account, staging: Path) -> Path:
 def prepare(data: Path, signals: Signals) -> Cluster:
     """Place the cluster, stop who still runs on it, initialise it when it is new. Raises StartError."""
     account = account_for(data)
+    programs = programs_for(account, elsewhere_for(data))  # first: where they are missing nothing is made
     home = home_for(data, account)
     socket = make_folder(socket_folder(home, data), mode=0o700, account=account)
-    cluster = Cluster(programs_for(account, elsewhere_for(data)), home / "postgres", socket, account)
+    cluster = Cluster(programs, home / "postgres", socket, account)
     stop_orphan(cluster.data, socket, signals)
     if not cluster.data.exists():
         cluster.initialise()

@@ -15,6 +15,7 @@ from herald.outbox.operate.migrate import make_config
 from herald.outbox.postgres.connections import make_engine
 from herald.outbox.up import broker
 from herald.outbox.up.child import OURS, Account, Child, StartError, until
+from herald.outbox.up.placement import elsewhere_for
 from herald.outbox.up.postgres import Cluster, prepare
 from herald.outbox.up.supervisor import Signals
 from herald.pipeline.testing.clock import VirtualClock
@@ -65,7 +66,7 @@ def postgres_server() -> Iterator[Databases]:
             with _running(command, cluster.answers, log, stop=stop, account=cluster.account):
                 yield Databases(cluster)
         finally:
-            for elsewhere in {cluster.data.parent, cluster.socket.parent} - {folder}:
+            for elsewhere in {elsewhere_for(folder), cluster.socket.parent} - {folder}:
                 shutil.rmtree(elsewhere, ignore_errors=True)
 
 
