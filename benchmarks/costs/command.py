@@ -19,8 +19,7 @@ from benchmarks.costs.parts import NEED_BROKER, PARTS
 from benchmarks.costs.table import Table
 from benchmarks.side import HERE, Side
 from benchmarks.stage import Stage, staged
-from herald.outbox.up.servers.placement import account_for, passable
-from herald.outbox.up.servers.wheels import postgres_programs
+from herald.outbox.up.placement import account_for, may
 from tests.proof.faults.report import record
 
 PAGE = HERE.root / "docs" / "benchmarks.md"
@@ -86,11 +85,11 @@ def _take_turns(part: str, benches: Sequence[Bench], rounds: int, found: Table) 
 
 def _cluster(cache: Path) -> Path | None:
     """Where the large logs are kept, unless PostgreSQL's account cannot come there: then they are made each time."""
-    account = account_for(cache)
-    if account and not passable(cache, account):
+    cache.mkdir(parents=True, exist_ok=True)
+    if not may(account_for(cache), "test", "-x", cache):
         click.echo(f"nothing is kept: {cache} is closed to the account that PostgreSQL runs as", err=True)
         return None
-    return cache / postgres_programs().name
+    return cache / "postgresql-18"
 
 
 def _head(stage: Stage, sizes: Sizes) -> str:
