@@ -4,10 +4,10 @@ from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
-from psycopg2.extensions import connection as PsycopgConnection  # noqa: N812 - a class with a lower-case name
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
+from herald.outbox.postgres import driver
 from herald.outbox.postgres.connections import connect_anywhere
 from herald.outbox.postgres.fitness import FOR_MIGRATIONS, UnfitError
 from herald.outbox.postgres.locks import UPGRADE
@@ -71,7 +71,7 @@ def _engine() -> Engine:
     return create_engine("postgresql+psycopg2://", creator=lambda: _connect(settings), poolclass=pool.NullPool)
 
 
-def _connect(settings: Settings) -> PsycopgConnection:
+def _connect(settings: Settings) -> driver.Connection:
     """Whose URL it is, libpq understands. Raises CommandError where Herald cannot work in this database."""
     try:
         return connect_anywhere(settings, "herald-migrate", checks=FOR_MIGRATIONS)

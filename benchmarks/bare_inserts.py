@@ -5,10 +5,10 @@ from threading import Barrier, Thread
 from time import monotonic
 
 import click
-import psycopg2
 from uuid_utils.compat import uuid7
 
 from benchmarks.letters import letters
+from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.settings import load_settings
 
 WARM_UP = 1.0  # seconds that do not count
@@ -46,7 +46,7 @@ def main(threads: int, seconds: float) -> None:
 
 def _insert(url: str, ready: Barrier, seconds: float, seed: int) -> int:
     bodies = [(user, data.decode()) for user, data in letters(200, seed)]
-    connection = psycopg2.connect(url)
+    connection = connect_plainly(url)
     connection.autocommit = True
     cursor = connection.cursor()
     ready.wait()

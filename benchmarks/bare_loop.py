@@ -3,12 +3,11 @@
 from uuid import UUID
 
 import click
-import psycopg2
 from confluent_kafka import Consumer, Message
-from psycopg2.extensions import connection as Connection  # noqa: N812  a class with a lower-case name
 
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.postgres.driver import Connection, connect_plainly
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from herald.outbox.settings import load_settings
 
@@ -26,7 +25,7 @@ def main() -> None:
         }
     )
     consumer.subscribe(list(TOPICS))
-    connection = psycopg2.connect(settings.database_url)
+    connection = connect_plainly(settings.database_url)
     while True:
         window = [record for record in consumer.consume(settings.window_size, 1.0) if not record.error()]
         if window:

@@ -5,11 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
-import psycopg2
-
 from benchmarks.figures import Bound, Pace, Result, Slowdown, percentile
 from benchmarks.sent_messages import fill
 from benchmarks.stage import Stage
+from herald.outbox.postgres.driver import connect_plainly
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 
@@ -62,7 +61,7 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
 
 
 def _prepare(stage: Stage, database: str, count: int) -> None:
-    with closing(psycopg2.connect(stage.server.url(database))) as connection, connection.cursor() as cursor:
+    with closing(connect_plainly(stage.server.url(database))) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         fill(connection, count)
         cursor.execute("VACUUM (ANALYZE) outbox, messages")

@@ -1,6 +1,6 @@
 """Fills a database with messages that were sent, as the statements of Herald would have written them."""
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from herald.outbox.postgres.driver import Connection
 
 EVENT = "filled"  # what they are about
 BATCH = 50_000  # messages of one statement

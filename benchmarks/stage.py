@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg2
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.side import HERE, Side
+from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.registry import OWNER_TOPIC
 from tests.servers.apache_kafka import ApacheKafka, missing_programs
 from tests.servers.child import Child
@@ -65,7 +65,7 @@ class Stage:
         self.server.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
     def fetch(self, database: str, query: str, values: Mapping[str, Any] | None = None) -> list[Any]:
-        connection = psycopg2.connect(self.server.url(database))
+        connection = connect_plainly(self.server.url(database))
         try:
             with connection.cursor() as cursor:
                 cursor.execute(query, values)

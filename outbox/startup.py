@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 
-import psycopg2
 import structlog
 import tenacity
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.upcasting import known_schemas
 from herald.outbox.postgres.connections import connect, is_outage, is_shared, reason
+from herald.outbox.postgres.driver import Connection, OperationalError, errors
 from herald.outbox.postgres.fitness import UnfitError, pooler, read_facts, refuse_unfit
 from herald.outbox.postgres.instance import adopt_settings, stay_home
 from herald.outbox.settings import Settings
@@ -75,7 +74,7 @@ def wait_for_database(settings: Settings, stop: threading.Event) -> None:
     wait_until(
         lambda: _look(settings),
         what="the database",
-        on=(psycopg2.OperationalError, NotMigratedError),
+        on=(OperationalError, NotMigratedError),
         stop=stop,
     )
 
@@ -88,7 +87,7 @@ def _look(settings: Settings) -> None:
             adopt_settings(connection, settings)
             stay_home(connection, settings)  # somebody else may have been the first
             connection.rollback()
-    except psycopg2.errors.InsufficientPrivilege as error:
+    except errors.InsufficientPrivilege as error:
         message = f"{reason(error)}: `herald doctor` names every GRANT that is missing"
         raise UnfitError(message) from None
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import psycopg2
 import rich_click as click
 import structlog
 from confluent_kafka import KafkaException
@@ -23,6 +22,7 @@ from herald.outbox.kafka.topics import names, read_topic_ids
 from herald.outbox.logs import configure_logs
 from herald.outbox.moves.breakers import policy_of
 from herald.outbox.postgres.connections import connect_watched
+from herald.outbox.postgres.driver import OperationalError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.registry import DEAD_LETTERS
@@ -128,7 +128,7 @@ def _identify(settings: Settings, stop: threading.Event) -> Settings:
         with contextlib.closing(connect_watched(settings, "herald-startup")) as connection:
             known.append(identified(settings, connection))
 
-    wait_until(look, what="the database", on=psycopg2.OperationalError, stop=stop)
+    wait_until(look, what="the database", on=OperationalError, stop=stop)
     return known[-1]
 
 

@@ -5,11 +5,9 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-import psycopg2
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from psycopg2.errors import QueryCanceled
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -17,6 +15,7 @@ from herald.outbox.acceptance.committer import RefusedError, UnavailableError
 from herald.outbox.acceptance.idempotency import KeyInUseError, KeyReusedError
 from herald.outbox.postgres.connections import is_data_error, is_outage, reason
 from herald.outbox.postgres.conviction import convicts_nobody
+from herald.outbox.postgres.driver import PostgresError, errors
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 1  # seconds; Herald itself reconnects at the next request
@@ -138,7 +137,7 @@ def _from_outage(_request: Request[Any, Any, Any], error: UnavailableError) -> R
     return respond(unavailable("the database is not available; nothing is known to be stored, try again"))
 
 
-def _from_database(request: Request[Any, Any, Any], error: SQLAlchemyError | psycopg2.Error) -> Response[bytes]:
+def _from_database(request: Request[Any, Any, Any], error: SQLAlchemyError | PostgresError) -> Response[bytes]:
     cause = getattr(error, "orig", error)
     if is_data_error(error):  # no parameter should come this far: one that does is refused, and told
         _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
@@ -149,7 +148,7 @@ def _from_database(request: Request[Any, Any, Any], error: SQLAlchemyError | psy
     _log.warning("database_unavailable", reason=str(cause).strip())
     if isinstance(error, PoolTimeoutError):
         return respond(unavailable("all connections of this process to the database are in use, try again"))
-    if isinstance(cause, QueryCanceled):
+    if isinstance(cause, errors.QueryCanceled):
         return respond(unavailable("the database took too long to answer; try again, or ask for less"))
     return respond(unavailable("the database is not available, try again"))
 
@@ -161,7 +160,7 @@ def _from_shortage(request: Request[Any, Any, Any], error: BaseException) -> Res
 
 
 def _from_anything(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    if convicts_nobody(error) or isinstance(error, psycopg2.Error) or str(error) == NO_THREAD:
+    if convicts_nobody(error) or isinstance(error, PostgresError) or str(error) == NO_THREAD:
         return _from_shortage(request, error)
     _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
     return respond(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has its trace"))
@@ -175,6 +174,6 @@ HANDLERS: dict[int | type[Exception], Handler] = {
     KeyReusedError: _from_reused_key,
     UnavailableError: _from_outage,
     SQLAlchemyError: _from_database,
-    psycopg2.Error: _from_database,
+    PostgresError: _from_database,
     Exception: _from_anything,
 }

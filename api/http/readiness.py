@@ -8,11 +8,10 @@ import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg2
 import structlog
-from psycopg2.errors import InsufficientPrivilege, ProgrammingError
 
 from herald.outbox.postgres.connections import connect_watched, reason
+from herald.outbox.postgres.driver import PostgresError, errors
 from herald.outbox.postgres.watch import WatchedConnection
 from herald.outbox.settings import Settings
 
@@ -47,11 +46,11 @@ class Readiness:
         is_fresh = self._connection is None
         try:
             self._look()
-        except InsufficientPrivilege as error:
+        except errors.InsufficientPrivilege as error:
             return f"the database refuses: {reason(error)}"
-        except ProgrammingError:
+        except errors.ProgrammingError:
             return "the database has no tables: run `herald migrate`"
-        except psycopg2.Error as error:
+        except PostgresError as error:
             self._forget()
             if not is_fresh:  # it may have been cut since it was used last
                 return self._ask()
@@ -68,12 +67,12 @@ class Readiness:
 
     def _forget(self) -> None:
         if self._connection is not None:
-            with contextlib.suppress(psycopg2.Error):
+            with contextlib.suppress(PostgresError):
                 self._connection.close()
             self._connection = None
 
 
-def _cause(error: psycopg2.Error) -> str:
+def _cause(error: PostgresError) -> str:
     """A server that answers says why it does not; where none is, no address is told to whoever asks."""
     _, said, why = str(error).partition("FATAL:")
     return f"the database refuses: {why.strip()}" if said else "the database does not answer"

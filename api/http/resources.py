@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from litestar import Request
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from sqlalchemy import Engine
 
 from herald.api.http.budget import HELD, Budget
 from herald.api.http.problems import unavailable
 from herald.outbox.acceptance.committer import Committer
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.settings import Settings
 
 STATE = "resources"

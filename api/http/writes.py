@@ -6,12 +6,12 @@ from uuid import UUID
 
 from litestar import Request
 from litestar.concurrency import sync_to_thread
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.api.http.bodies import read_json
 from herald.api.http.idempotency import request_key_of
 from herald.api.http.resources import Resources, resources_of
 from herald.outbox.acceptance.idempotency import Receipt, RequestKey, find, remember
+from herald.outbox.postgres.driver import Connection
 
 T = TypeVar("T")
 Work = Callable[[Connection], Sequence[UUID]]

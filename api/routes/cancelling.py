@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, post
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.api.http.bodies import read_ignored
 from herald.api.http.openapi import KEY_HEADERS, documented, keyed
@@ -17,6 +16,7 @@ from herald.api.http.writes import once
 from herald.api.shapes.answers import key_headers
 from herald.outbox.message.notification import TOPIC
 from herald.outbox.moves.cancel import cancel
+from herald.outbox.postgres.driver import Connection
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):

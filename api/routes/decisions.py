@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, post
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.api.http.bodies import read_json
 from herald.api.http.idempotency import request_key_of
@@ -22,6 +21,7 @@ from herald.api.shapes.dry_runs import DryRun, dry_run
 from herald.api.shapes.requests import Discard, DiscardMany, Requeue
 from herald.outbox.desk.looking import choose, count_dead_letters, find_dead_letter
 from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
+from herald.outbox.postgres.driver import Connection
 
 _REQUEUE = msgspec.json.Decoder(Requeue)
 _DISCARD = msgspec.json.Decoder(Discard)

@@ -8,7 +8,6 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.openapi.datastructures import ResponseSpec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.api.http.bodies import read_ignored, read_json
 from herald.api.http.idempotency import request_key_of
@@ -22,6 +21,7 @@ from herald.api.shapes.answers import key_headers
 from herald.api.shapes.dry_runs import DryRun, dry_run
 from herald.api.shapes.requests import RequeueMany
 from herald.outbox.desk.jobs import Job, find_job, list_jobs, make_job, stop_job
+from herald.outbox.postgres.driver import Connection
 
 DRY = ResponseSpec(DryRun, description="What would take part; nothing was changed", generate_examples=False)
 _REQUEUE_MANY = msgspec.json.Decoder(RequeueMany)

@@ -3,10 +3,10 @@
 from typing import Literal
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.looking import Group, count_dead_letters, list_groups
+from herald.outbox.postgres.driver import Connection
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):

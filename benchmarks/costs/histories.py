@@ -12,11 +12,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from benchmarks.letters import letters
 from herald.outbox.message.notification import TOPIC
+from herald.outbox.postgres.driver import Connection, connect_plainly
 
 BATCH = 500  # messages of one transaction: as many as the committer writes at once
 APART = timedelta(seconds=1)
@@ -34,7 +32,7 @@ Row = tuple[object, ...]
 
 def load(database: str, count: int) -> None:
     """Fill the database of that URL, and leave it as a table that was vacuumed."""
-    with closing(psycopg2.connect(database)) as connection:
+    with closing(connect_plainly(database)) as connection:
         connection.cursor().execute("SET synchronous_commit = off")
         sent = _sent(count)
         while batch := list(islice(sent, BATCH)):

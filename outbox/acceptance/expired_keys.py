@@ -1,10 +1,9 @@
 """Idempotency keys whose time has passed: a table of which every row has expired is emptied."""
 
 import structlog
-from psycopg2.errors import LockNotAvailable
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.acceptance.idempotency import TABLES
+from herald.outbox.postgres.driver import Connection, errors
 
 EMPTY_KEYS = 15.0  # seconds between two looks; a table stays expired for as long as keys are kept, 60 s at least
 _log = structlog.get_logger()
@@ -25,7 +24,7 @@ def _emptied(connection: Connection, table: str) -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT idempotency_keys_empty(%s)", (table,))
             (is_emptied,) = cursor.fetchone()  # type: ignore[misc]
-    except LockNotAvailable:
+    except errors.LockNotAvailable:
         _log.info("idempotency_keys_locked", table=table, consequence="it is emptied at a later turn")
         return False
     return bool(is_emptied)

@@ -20,7 +20,8 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.driver import Connection
 
 TABLES = ("idempotency_keys_even", "idempotency_keys_odd")
 HASH_BYTES = 16  # of a SHA-256: it fits a uuid
@@ -100,7 +101,7 @@ def make_request_key(key: str, *, method: str, path: str, body: bytes) -> Reques
 def find(connection: Connection, request_key: RequestKey) -> Receipt | None:
     """The first answer, or None: then the key is locked, and to be remembered in this very transaction.
 
-    Raises KeyInUseError, KeyReusedError and psycopg2.Error.
+    Raises KeyInUseError, KeyReusedError and PostgresError.
     """
     known = find_many(connection, [request_key]).get(request_key)
     if isinstance(known, Exception):

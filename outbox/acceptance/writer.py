@@ -4,15 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.acceptance.idempotency import Known, Receipt, RequestKey, find_many, remember_many
 from herald.outbox.acceptance.submitted import Command, Outcome
 from herald.outbox.crash_points import reach
 from herald.outbox.moves.accept import accept, make_acceptance
 from herald.outbox.postgres.commit import CommitUnknownError, commit, committed_after_all
 from herald.outbox.postgres.connections import is_outage
+from herald.outbox.postgres.driver import Connection, PostgresError
 
 READ_ONLY = "25006"  # SQLSTATE; a session that began read-only stays so when others may write again
 
@@ -103,9 +101,9 @@ class Writer:
         try:
             if self._connection is not None:
                 self._connection.rollback()
-        except psycopg2.Error:
+        except PostgresError:
             self._connection = None
-        if isinstance(error, psycopg2.Error) and error.pgcode == READ_ONLY:
+        if isinstance(error, PostgresError) and error.pgcode == READ_ONLY:
             self.close()
             self._connection = None
 

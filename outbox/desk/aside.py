@@ -6,12 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from psycopg2.extras import RealDictCursor
 
 from herald.outbox.moves.request_again import Choice, request_again
 from herald.outbox.postgres.connections import reason
+from herald.outbox.postgres.driver import Connection, PostgresError, RealDictCursor
 
 SHOWN = 2_000  # characters of a column
 
@@ -104,7 +102,7 @@ def readable_columns(connection: Connection, row: AsideRow) -> dict[str, str]:
             with connection.cursor() as cursor:
                 cursor.execute(statement, (str(row.stream_id), row.version))
                 found = cursor.fetchone()
-        except (psycopg2.Error, ValueError) as error:
+        except (PostgresError, ValueError) as error:
             connection.rollback()
             shown[column] = f"cannot be read: {reason(error)}"
             continue
@@ -123,7 +121,7 @@ def discard_aside(connection: Connection, row: AsideRow, decision: Decision) -> 
 def request_aside(connection: Connection, row: AsideRow, decision: Decision) -> bool:
     """Request its message again, in the caller's transaction; False where none waits for it any more.
 
-    Raises psycopg2.Error where its data cannot be read even now.
+    Raises PostgresError where its data cannot be read even now.
     """
     query = "SELECT id, version FROM messages WHERE id = %(id)s AND version = %(version)s AND status = 'pending'"
     choice = Choice(f"{query} LIMIT %(limit)s", {"id": str(row.stream_id), "version": row.version}, "'lost'")

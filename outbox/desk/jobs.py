@@ -13,8 +13,6 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from psycopg2.extras import RealDictCursor
 from uuid_utils.compat import uuid7
 
 from herald.outbox.desk.filters import Filter
@@ -22,6 +20,7 @@ from herald.outbox.desk.looking import choose, count_dead_letters
 from herald.outbox.moves.around import write_probe
 from herald.outbox.moves.decide import requeue
 from herald.outbox.postgres.conviction import narrow, text_of
+from herald.outbox.postgres.driver import Connection, RealDictCursor
 
 MOST_IN_A_STEP = 1_000  # messages
 CATCH_UP = 2.0  # seconds of its rate that a job makes up for after a pause

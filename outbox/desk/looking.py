@@ -6,11 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from psycopg2.extras import RealDictCursor
 
 from herald.outbox.desk.filters import CHANNEL, ERROR, Filter
 from herald.outbox.message.state import Status
+from herald.outbox.postgres.driver import Connection, RealDictCursor
 from herald.outbox.postgres.paging import PIECE, bounded
 
 EVERYTHING = Filter()

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, answer_to, code, explanation, is_silence
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from herald.outbox.settings import Settings
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from uuid_utils.compat import uuid7
 
 from herald.outbox.message.dates import ANY_TIME, Dates, in_utc
+from herald.outbox.postgres.driver import Connection
 
 
 class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,7 +88,7 @@ class Written(NamedTuple):
 def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> Written:
     """Write all of them in the caller's transaction.
 
-    Raises psycopg2.Error; one bad value fails all of them.
+    Raises PostgresError; one bad value fails all of them.
     """
     with connection.cursor() as cursor:
         cursor.execute(_ACCEPT, (_encode(acceptances).decode(),))

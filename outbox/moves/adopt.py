@@ -8,7 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.driver import Connection
 
 _encode = msgspec.json.Encoder().encode
 

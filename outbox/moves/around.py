@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
-import psycopg2
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.accept import accept, make_acceptance
 from herald.outbox.postgres.conviction import (
@@ -23,6 +21,7 @@ from herald.outbox.postgres.conviction import (
     narrow,
     text_of,
 )
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.registry import TOPICS
 
 LEFT_ALONE = 60.0  # seconds
@@ -150,14 +149,14 @@ def _is_ended(connection: Connection, message: str, reason: str) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(_END, {"id": message, "reason": reason})
             return cursor.rowcount == 1
-    except psycopg2.Error as error:
+    except PostgresError as error:
         if is_away(error):
             raise
         return False
 
 
 def write_probe(connection: Connection) -> None:
-    """Accept a message that is as it should be, and end it; whoever calls undoes it. Raises psycopg2.Error."""
+    """Accept a message that is as it should be, and end it; whoever calls undoes it. Raises PostgresError."""
     good = make_acceptance(next(iter(TOPICS)), None, b"{}")
     accept(connection, [good])
     with connection.cursor() as cursor:
@@ -177,4 +176,4 @@ def _passes(error: Exception) -> bool:
     """Whether to wait instead of asking whose fault it is."""
     if isinstance(error, MemoryError | OSError):
         return True
-    return is_away(error) or (isinstance(error, psycopg2.Error) and (error.pgcode or "").startswith(PASSES))
+    return is_away(error) or (isinstance(error, PostgresError) and (error.pgcode or "").startswith(PASSES))

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.record import Outcome
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.settings import Settings
 
 EVENTS = {"opened": "breaker_opened", "probe failed": "breaker_probe_failed", "closed": "breaker_closed"}

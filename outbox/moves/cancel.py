@@ -3,10 +3,9 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.message.events import Carried, DeadLettered, Failed, Late, OutcomeUnknown, Sent
 from herald.outbox.message.state import Status
+from herald.outbox.postgres.driver import Connection
 
 # After one of these an attempt may have reached somebody, also where a person's requeue counts anew. What was carried
 # over has lost its history.

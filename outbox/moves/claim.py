@@ -15,10 +15,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.state import DELAYED
 from herald.outbox.moves.pauses import IS_PAUSED
+from herald.outbox.postgres.driver import Connection
 
 BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date
 ELSEWHERE_WAIT = 1.0  # seconds until one is looked at again whose key another worker has under way

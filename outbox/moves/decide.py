@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.driver import Connection
 
 MOST_AT_ONCE = 10_000  # discarded in one statement
 

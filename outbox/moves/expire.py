@@ -1,9 +1,8 @@
 """Messages whose `deliver_by` passed before they were delivered: reported as expired, never silently gone."""
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.moves.around import AROUND, Batch, chosen
 from herald.outbox.moves.request_again import LOCKED
+from herald.outbox.postgres.driver import Connection
 
 BATCH = 1_000  # messages in one statement
 _FOUND = chosen("""
@@ -30,7 +29,7 @@ SELECT id, version, 'message.expired', jsonb_build_object('deliver_by', deliver_
 def expire(connection: Connection) -> None:
     """Expire one batch, in the caller's transaction; what is being attempted is left to its outcome.
 
-    In autocommit around those for whose sake it fails. Raises psycopg2.Error.
+    In autocommit around those for whose sake it fails. Raises PostgresError.
     """
     with connection.cursor() as cursor:
 

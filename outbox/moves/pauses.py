@@ -7,8 +7,8 @@ across restarts. What it holds back stays due; attempts that are under way end a
 from datetime import datetime
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import CHANNELS, TOPICS
 
 ALL = "all"

@@ -8,7 +8,8 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.driver import Connection
 
 Kind = Literal["sent", "failed", "unknown", "postponed", "dead"]
 _encode = msgspec.json.Encoder().encode

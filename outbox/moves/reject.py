@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.driver import Connection
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -40,6 +41,6 @@ SELECT id, version, 'message.rejected', jsonb_build_object('reason', reason), up
 
 
 def reject(connection: Connection, some: Sequence[Rejection]) -> None:
-    """End each message that still waits for that request. Raises psycopg2.Error."""
+    """End each message that still waits for that request. Raises PostgresError."""
     with connection.cursor() as cursor:
         cursor.execute(_REJECT, (msgspec.json.encode(some).decode(),))

@@ -6,9 +6,8 @@ The request number grows, so that records of earlier requests start nothing any 
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.moves.around import AROUND, Batch, chosen
+from herald.outbox.postgres.driver import Connection
 
 # Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
 # between is no longer the one that was found.
@@ -79,7 +78,7 @@ def pending_that(condition: str) -> str:
 def request_again(connection: Connection, choice: Choice, *, limit: int) -> list[tuple[str, str | None]]:
     """Request up to `limit` of the chosen messages again; returns ids and destinations.
 
-    In the caller's transaction, or in autocommit around those for whose sake it fails. Raises psycopg2.Error.
+    In the caller's transaction, or in autocommit around those for whose sake it fails. Raises PostgresError.
     """
     values = {**choice.values, "limit": limit}
     within = chosen(choice.query)

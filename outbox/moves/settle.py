@@ -4,11 +4,11 @@ from collections import Counter
 
 import msgspec
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.destination.policies import Policy, policy
 from herald.outbox.moves.around import AROUND, Batch, chosen
 from herald.outbox.moves.request_again import LOCKED
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import CHANNELS, DEAD_LETTERS
 from herald.outbox.settings import Settings
 

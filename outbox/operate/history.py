@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg2
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from herald.outbox.message.events import Recorded
 from herald.outbox.message.state import Message, fold
 from herald.outbox.operate.date_option import Date
 from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.fitness import NOTHING
 from herald.outbox.postgres.log import UnknownEventError, read_stream
 from herald.outbox.settings import Settings, SettingsError, load_settings
@@ -41,7 +41,7 @@ def command(message: UUID, *, at: datetime | None, as_json: bool) -> None:
     except UnknownEventError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
-    except psycopg2.Error as error:
+    except PostgresError as error:
         click.echo(f"the database does not answer: {str(error).strip()}", err=True)
         sys.exit(1)
     events = _until(message, stream, at)

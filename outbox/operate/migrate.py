@@ -6,13 +6,13 @@ import threading
 from importlib.resources import files
 from pathlib import Path
 
-import psycopg2
 import rich_click as click
 from alembic import command as alembic
 from alembic.config import Config
 
 from herald.outbox.logs import configure_logs
 from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.driver import OperationalError
 from herald.outbox.postgres.fitness import FOR_MIGRATIONS, UnfitError
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import refuse_shared, wait_until
@@ -28,7 +28,7 @@ def command() -> None:
         click.echo(str(error), err=True)
         sys.exit(2)
     try:
-        wait_until(lambda: _look(settings), what="the database", on=psycopg2.OperationalError, stop=threading.Event())
+        wait_until(lambda: _look(settings), what="the database", on=OperationalError, stop=threading.Event())
     except UnfitError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
@@ -36,7 +36,7 @@ def command() -> None:
 
 
 def _look(settings: Settings) -> None:
-    """Raises UnfitError, psycopg2.OperationalError."""
+    """Raises UnfitError, OperationalError."""
     with contextlib.closing(connect_anywhere(settings, "herald-migrate", checks=FOR_MIGRATIONS)) as connection:
         refuse_shared(connection, settings)
 

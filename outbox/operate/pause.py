@@ -3,12 +3,12 @@
 import sys
 from contextlib import closing
 
-import psycopg2
 import rich_click as click
 
 from herald.outbox.moves.pauses import ALL, ScopeError, pause, resume
 from herald.outbox.operate.dead_letters.options import Reason
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.settings import SettingsError, load_settings
 
 SCOPE = "`all`, `topic:<name>` or `channel:<name>`"
@@ -45,6 +45,6 @@ def _change(scope: str, *, reason: str | None, is_paused: bool) -> bool:
     except (SettingsError, ScopeError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    except psycopg2.Error as error:
+    except PostgresError as error:
         click.echo(f"the database does not answer: {str(error).strip()}", err=True)
         sys.exit(1)

@@ -10,9 +10,7 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection, OperationalError, PostgresError
 from herald.outbox.postgres.watch import WatchedConnection
 
 PATIENCE = 5.0  # seconds until an unanswered COMMIT counts as unknown
@@ -44,7 +42,7 @@ def commit(connection: Connection, transaction_id: int) -> None:
     connection.notices.clear()
     try:
         connection.commit()
-    except psycopg2.OperationalError as error:
+    except OperationalError as error:
         if connection.closed or error.pgcode is None or error.pgcode.startswith("57P"):
             raise CommitUnknownError(transaction_id, str(error).strip()) from error
         raise
@@ -82,7 +80,7 @@ def _status(open_connection: Callable[[], Connection], transaction_id: int, stre
             # a synchronous standby that confirms this has all that was committed before
             cursor.execute("SELECT pg_logical_emit_message(true, 'herald', '')")
             commit(connection, transaction_id)
-    except (psycopg2.Error, CommitUnknownError, NotReplicatedError):
+    except (PostgresError, CommitUnknownError, NotReplicatedError):
         return None
     return settled(status, is_stored=is_stored)
 

@@ -7,13 +7,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from psycopg2.extensions import parse_dsn
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from herald.outbox.postgres.driver import (
+    Connection,
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    PostgresError,
+    connect_plainly,
+    parse_dsn,
+)
 from herald.outbox.postgres.fitness import FOR_WORK, Check, Facts, read_facts, refuse_unfit
 from herald.outbox.postgres.instance import stay_home
 from herald.outbox.postgres.pooler import session_of, shares_sessions
@@ -33,7 +39,7 @@ C = TypeVar("C", bound=Connection)
 def connect(settings: Settings, application_name: str) -> Connection:
     """Open a connection of one's own.
 
-    Raises psycopg2.OperationalError within `connect_timeout` seconds; of its kind are StandbyError and, where Herald
+    Raises OperationalError within `connect_timeout` seconds; of its kind are StandbyError and, where Herald
     cannot work, or in a copy of its database, UnfitError.
     """
     return _at_home(connect_anywhere(settings, application_name, checks=FOR_WORK), settings)
@@ -42,7 +48,7 @@ def connect(settings: Settings, application_name: str) -> Connection:
 def connect_anywhere(settings: Settings, application_name: str, *, checks: Iterable[Check]) -> Connection:
     """The same wherever it leads, for those who look and those who say where it belongs.
 
-    Raises psycopg2.OperationalError, and UnfitError for what `checks` say of it.
+    Raises OperationalError, and UnfitError for what `checks` say of it.
     """
     return _prepare(_open(settings, application_name, Connection), settings, checks)
 
@@ -77,12 +83,12 @@ def _open(settings: Settings, application_name: str, kind: type[C]) -> C:
         "connection_factory": kind,
         **_limits(settings),
     }
-    opened: C = psycopg2.connect(settings.database_url, **asked)
+    opened: C = connect_plainly(settings.database_url, **asked)
     if opened.get_parameter_status("standard_conforming_strings") != "off":
         return opened
     opened.close()
     options = f"{parse_dsn(settings.database_url).get('options', '')} -c standard_conforming_strings=on"
-    again: C = psycopg2.connect(settings.database_url, options=options, **asked)
+    again: C = connect_plainly(settings.database_url, options=options, **asked)
     return again
 
 
@@ -127,7 +133,7 @@ def _look(opened: Connection, settings: Settings) -> Facts:
 def is_shared(opened: Connection, settings: Settings) -> bool:
     """Whether its session is not its own, tried with a second connection.
 
-    `opened` is in autocommit. Raises psycopg2.Error.
+    `opened` is in autocommit. Raises PostgresError.
     """
     second = _open(settings, "herald-probe", WatchedConnection)
     with contextlib.closing(second):
@@ -137,7 +143,7 @@ def is_shared(opened: Connection, settings: Settings) -> bool:
         second.autocommit = False
         try:
             return shares_sessions(opened, second)
-        except psycopg2.OperationalError:
+        except OperationalError:
             if not second.closed:
                 raise
             session_of(opened)  # only the second ended, at its first BEGIN: a pooler in statement mode does that
@@ -146,7 +152,7 @@ def is_shared(opened: Connection, settings: Settings) -> bool:
 
 def _watch(opened: WatchedConnection, settings: Settings) -> None:
     def open_another() -> Connection:
-        another: Connection = psycopg2.connect(settings.database_url, **_limits(settings))
+        another: Connection = connect_plainly(settings.database_url, **_limits(settings))
         return another
 
     watch(opened, settings.statement_timeout + MARGIN, open_another)
@@ -168,19 +174,19 @@ def read_clock(connection: Connection) -> datetime:
 def is_outage(error: BaseException) -> bool:
     """Whether the database, not the data, is at fault, so that the same statement may succeed later."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, PoolTimeoutError | psycopg2.InterfaceError):
+    if isinstance(original, PoolTimeoutError | InterfaceError):
         return True
-    if not isinstance(original, psycopg2.Error):
+    if not isinstance(original, PostgresError):
         return False
     if original.pgcode is None:
-        return isinstance(original, psycopg2.OperationalError | psycopg2.DatabaseError)
+        return isinstance(original, OperationalError | DatabaseError)
     return original.pgcode.startswith(OUTAGE) or _lacks_partition(original)
 
 
 def is_data_error(error: BaseException) -> bool:
     """Whether PostgreSQL refuses the data itself, now and at every later try."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(original, psycopg2.Error) or original.pgcode is None:
+    if not isinstance(original, PostgresError) or original.pgcode is None:
         return False
     return original.pgcode.startswith(DATA) and not _lacks_partition(original)
 
@@ -188,11 +194,11 @@ def is_data_error(error: BaseException) -> bool:
 def reason(error: BaseException) -> str:
     """What PostgreSQL says was wrong, without the statement that it quotes."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, psycopg2.Error) and original.diag.message_primary:
+    if isinstance(original, PostgresError) and original.diag.message_primary:
         return original.diag.message_primary
     return str(original).strip()
 
 
-def _lacks_partition(error: psycopg2.Error) -> bool:
+def _lacks_partition(error: PostgresError) -> bool:
     # "no partition of relation … found for row" shares its SQLSTATE with violated CHECKs, but names no constraint
     return error.pgcode == "23514" and error.diag.constraint_name is None

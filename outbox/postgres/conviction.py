@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Generic, TypeVar
 
-from psycopg2 import Error
-
 from herald.outbox.postgres.commit import CommitUnknownError, NotReplicatedError
 from herald.outbox.postgres.connections import is_data_error, is_outage, reason
+from herald.outbox.postgres.driver import PostgresError
 
 MOST_CONVICTIONS = 20  # with the same error, in `CONVICTION_SPAN`; more of one kind is no coincidence
 CONVICTION_SPAN = 60.0  # seconds
@@ -110,19 +109,25 @@ def is_away(error: BaseException) -> bool:
     """Whether the connection itself is gone, or it is not known what was committed: then nothing more is tried."""
     if isinstance(error, CommitUnknownError | NotReplicatedError):
         return True
-    return is_outage(error) and (not isinstance(error, Error) or error.pgcode is None or error.pgcode.startswith("57P"))
+    return is_outage(error) and (
+        not isinstance(error, PostgresError) or error.pgcode is None or error.pgcode.startswith("57P")
+    )
 
 
 def convicts_nobody(error: BaseException) -> bool:
     """Whether the error speaks of the server, of rights, of the schema, of a missing partition or of what we lack."""
     if is_outage(error) or isinstance(error, MemoryError | OSError):
         return True
-    return isinstance(error, Error) and (error.pgcode or "").startswith(CONVICTS_NOBODY) and not is_data_error(error)
+    return (
+        isinstance(error, PostgresError)
+        and (error.pgcode or "").startswith(CONVICTS_NOBODY)
+        and not is_data_error(error)
+    )
 
 
 def text_of(error: BaseException) -> str:
     """What an item ends with: the error's own text, and its type where that is not PostgreSQL's."""
-    if isinstance(error, Error):
+    if isinstance(error, PostgresError):
         return f"PostgreSQL refuses it: {reason(error)}"
     return f"{type(error).__name__}: {error}"
 
@@ -148,7 +153,7 @@ class Convictions:
 
 def kind_of(error: BaseException) -> str:
     """Errors of one kind share their SQLSTATE, or their type."""
-    return (isinstance(error, Error) and error.pgcode) or type(error).__name__
+    return (isinstance(error, PostgresError) and error.pgcode) or type(error).__name__
 
 
 def _succeeds(probe: Callable[[], object]) -> bool:

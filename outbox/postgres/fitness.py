@@ -7,8 +7,7 @@ A standby always does: during a fail-over the address may lead to one for some s
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from herald.outbox.postgres.driver import Connection, OperationalError
 
 OLDEST = 14  # major version of PostgreSQL
 
@@ -20,11 +19,11 @@ SELECT pg_backend_pid(), pg_is_in_recovery(), getdatabaseencoding(), current_set
 """
 
 
-class UnfitError(psycopg2.OperationalError):
+class UnfitError(OperationalError):
     """Herald cannot work over this connection; the text is one sentence that names the cure."""
 
 
-class StandbyError(psycopg2.OperationalError):
+class StandbyError(OperationalError):
     """The address leads to a standby, as during a fail-over: waited for like a server that is absent."""
 
 
@@ -51,7 +50,7 @@ Check = Callable[[Facts], str | None]
 
 
 def read_facts(opened: Connection) -> Facts:
-    """Ask in one statement; the connection is in autocommit. Raises psycopg2.Error."""
+    """Ask in one statement; the connection is in autocommit. Raises PostgresError."""
     with opened.cursor() as cursor:
         cursor.execute(_FACTS)
         found = cursor.fetchone()

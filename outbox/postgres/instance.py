@@ -6,9 +6,7 @@ the original, and would send each of them a second time. So every connection com
 
 from dataclasses import dataclass
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.settings import Settings
 
@@ -53,7 +51,7 @@ def read_instance(connection: Connection) -> Instance:
         with connection.cursor() as cursor:
             cursor.execute(_READ)
             found = cursor.fetchone()
-    except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.UndefinedTable) as error:
+    except (errors.InsufficientPrivilege, errors.UndefinedTable) as error:
         message = f"{error.diag.message_primary}: `herald doctor` names every GRANT that is missing"
         raise UnfitError(message) from None
     if found is None:

@@ -5,8 +5,7 @@
 
 from contextlib import suppress
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from herald.outbox.postgres.driver import Connection, PostgresError
 
 UPGRADE = 4_840_213  # concurrent upgrades wait for each other, and for a rebuild
 BOOKS = 4_840_215  # whoever moves partitions: a rebuild of the projection, a cut, or the closing of the books
@@ -22,5 +21,5 @@ def try_lock(connection: Connection, key: int) -> bool:
 
 def unlock(connection: Connection, key: int) -> None:
     """Give it back; where the session is lost, so is the lock."""
-    with suppress(psycopg2.Error), connection.cursor() as cursor:
+    with suppress(PostgresError), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_unlock(%s)", (key,))

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.events import TYPES, Event, Recorded, Requested
 from herald.outbox.message.upcasting import Fields, upcast
+from herald.outbox.postgres.driver import Connection
 
 COLUMNS = (
     "stream_id::text, version, type, schema, topic, key, payload::text, headers::text, transaction_id::text,"

@@ -7,10 +7,9 @@ NOTIFY inside the business transaction takes a lock that serialises every commit
 import threading
 from collections.abc import Callable
 
-import psycopg2
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.threads import Thread
 
 CHANNEL = "outbox"
@@ -60,7 +59,7 @@ class Notifier:
                 self._connection.autocommit = True
             with self._connection.cursor() as cursor:
                 cursor.execute(f"NOTIFY {CHANNEL}")
-        except psycopg2.Error as error:
+        except PostgresError as error:
             _log.warning("notify_failed", reason=str(error).strip(), consequence="the relay's poll finds it within 1 s")
             self._connection = None
             self._owed.set()

@@ -4,7 +4,7 @@ Only in session mode may Herald's settings, locks and LISTEN be trusted to stay 
 while this is found out: a pooler would hand it on to somebody else.
 """
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from herald.outbox.postgres.driver import Connection
 
 ROUNDS = 3  # of questions to both connections
 

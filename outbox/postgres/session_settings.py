@@ -5,7 +5,7 @@ path and the role say where Herald's tables are, `default_transaction_read_only`
 cost of disks are known to them. Nothing here harms a stranger who gets the session from a pooler afterwards.
 """
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from herald.outbox.postgres.driver import Connection
 
 # PostgreSQL 18 (18.4 was tried) ends with a segmentation fault where a statement finds a row changed under its lock and
 # then chooses partitions while it runs: perform_pruning_base_step() reads what the re-check has freed.
@@ -52,7 +52,7 @@ WHERE current_setting(name, true) <> value
 
 
 def set_up(opened: Connection, *, statement_timeout: float) -> None:
-    """Set them for as long as the session lasts; `statement_timeout` in seconds, 0 for none. Raises psycopg2.Error."""
+    """Set them for as long as the session lasts; `statement_timeout` in seconds, 0 for none. Raises PostgresError."""
     milliseconds = round(statement_timeout * 1000)
     wanted = {
         **ALWAYS,

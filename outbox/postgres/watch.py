@@ -18,10 +18,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg2
 import structlog
-from psycopg2.extensions import connection, cursor
 
+from herald.outbox.postgres.driver import Connection, Cursor, PostgresError
 from herald.outbox.threads import Thread
 
 MARGIN = 1.0  # seconds beyond the server's own limit, for its answer to arrive
@@ -35,34 +34,34 @@ _never = threading.Event()
 _log = structlog.get_logger()
 
 
-class WatchedCursor(cursor):
+class WatchedCursor(Cursor):
     """A cursor whose statements end in time."""
 
     connection: "WatchedConnection"
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's signature
-        """Raises psycopg2.OperationalError when the server is not heard in time."""
+        """Raises OperationalError when the server is not heard in time."""
         with self.connection.watched():
             super().execute(query, vars)
 
 
-class WatchedConnection(connection):
+class WatchedConnection(Connection):
     """A connection whose calls take `limit` seconds at most."""
 
     limit: float = float("inf")
-    open_another: Callable[[], connection]
+    open_another: Callable[[], Connection]
     backend: int  # process id of its session on the server
     _busy_since: float | None = None
     heard_at: float  # when a call was answered last, by the monotonic clock
     _is_cancelled = False
 
     def commit(self) -> None:
-        """Raises psycopg2.OperationalError when the server is not heard in time."""
+        """Raises OperationalError when the server is not heard in time."""
         with self.watched():
             super().commit()
 
     def rollback(self) -> None:
-        """Raises psycopg2.OperationalError when the server is not heard in time."""
+        """Raises OperationalError when the server is not heard in time."""
         with self.watched():
             super().rollback()
 
@@ -105,18 +104,18 @@ class WatchedConnection(connection):
     def _ask_to_cancel(self) -> None:
         # not by libpq's own cancel: the connection may be closed meanwhile, and what that uses would be freed
         with (
-            contextlib.suppress(psycopg2.Error),
+            contextlib.suppress(PostgresError),
             contextlib.closing(self.open_another()) as another,
             another.cursor() as statement,
         ):
             statement.execute("SELECT pg_cancel_backend(%s)", (self.backend,))
 
     def _shut(self) -> None:
-        with contextlib.suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(self.fileno())) as line:
+        with contextlib.suppress(OSError, PostgresError), socket.socket(fileno=os.dup(self.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
 
-def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], connection]) -> None:
+def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], Connection]) -> None:
     """From now on its calls take `limit` seconds at most; what is late is cancelled over another connection."""
     opened.limit, opened.open_another, opened.backend = limit, open_another, opened.info.backend_pid
     opened.heard_at = time.monotonic()

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import psycopg2
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, TopicMetadata
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, abandon, is_silence, make_admin
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.relay.cursor import LostLeadError
 from herald.outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
 from herald.outbox.relay.judging import Judge
@@ -77,7 +76,7 @@ class CatchingUp:
     def finish(self, session: Connection, part: Part, stop: threading.Event) -> None:
         """Publish the rest of a part that is caught up, while the leader publishes nothing, and let the part go.
 
-        Where `stop` is set the part stays withheld. Raises psycopg2.Error, PublishError, FatalProducerError.
+        Where `stop` is set the part stays withheld. Raises PostgresError, PublishError, FatalProducerError.
         """
         self._stop = stop
         self._publish(session, part)
@@ -89,7 +88,7 @@ class CatchingUp:
             try:
                 self._look()
             except Exception as error:  # noqa: BLE001 - whatever it is, this part waits on and the next look comes
-                is_known = isinstance(error, psycopg2.Error | KafkaException | LostLeadError)
+                is_known = isinstance(error, PostgresError | KafkaException | LostLeadError)
                 reason, cause = str(error).strip() or type(error).__name__, None if is_known else error
                 _log.warning("catching_up_failed", reason=reason, next_try_seconds=LOOK, exc_info=cause)
 

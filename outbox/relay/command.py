@@ -4,7 +4,6 @@ import contextlib
 import sys
 import threading
 
-import psycopg2
 import rich_click as click
 from confluent_kafka import KafkaException
 
@@ -12,6 +11,7 @@ from herald.outbox.kafka.clients import explanation, make_admin
 from herald.outbox.kafka.owner import OwnedElsewhereError, take_over
 from herald.outbox.logs import configure_logs
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.relay.process import run
@@ -65,7 +65,7 @@ def _replace_owner(settings: Settings, replaced: str) -> int:
     except KafkaException as error:
         click.echo(f"Kafka at {settings.kafka_bootstrap_servers}: {explanation(error)}", err=True)
         return 1
-    except psycopg2.Error as error:
+    except PostgresError as error:
         click.echo(f"the database does not answer: {str(error).strip()}", err=True)
         return 1
     click.echo(f"the topics belong to this Herald, {settings.instance}, and no longer to {replaced}")

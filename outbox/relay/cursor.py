@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass, replace
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from herald.outbox.postgres.driver import Connection
 
 NAME = "relay"
 LEAP = 2**31  # epochs at most that a new term leaves out; a bigint has room for four thousand million terms

@@ -9,9 +9,9 @@ import threading
 
 import structlog
 from confluent_kafka import KafkaException
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, ask_anew
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.catching_up import CatchingUp
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.errors import PublishError, WithheldError

@@ -13,11 +13,9 @@ import threading
 import time
 from dataclasses import dataclass
 
-import psycopg2
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.crash_points import reach
 from herald.outbox.kafka.asking import Asking
@@ -30,6 +28,7 @@ from herald.outbox.kafka.clients import (
 )
 from herald.outbox.kafka.owner import OwnedElsewhereError, claim
 from herald.outbox.kafka.topics import make_topics, read_cluster_id
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified, note_timeline
 from herald.outbox.relay import cursor as cursors
@@ -72,7 +71,7 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
         except (UnfitError, CursorError, FatalProducerError, OwnedElsewhereError) as error:
             _log.error("relay_cannot_lead", reason=str(error))
             return 1
-        except (psycopg2.Error, KafkaException, LostLeadError, PublishError) as error:
+        except (PostgresError, KafkaException, LostLeadError, PublishError) as error:
             _log.warning("term_ended", reason=str(error).strip(), next_try_seconds=PAUSE)
             stop.wait(PAUSE)
     return 0

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import Cursor
 
 # stream_id, version, type, topic, key, payload, recorded_at, request, traceparent, position

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.postgres.conviction import is_away, text_of
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.judging import Judge
 from herald.outbox.relay.reader import Limits, Page, read_page

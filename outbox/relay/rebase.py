@@ -2,13 +2,12 @@
 
 import contextlib
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import read_cluster_id
 from herald.outbox.moves.pauses import ALL, pause
 from herald.outbox.moves.request_again import WAITED_FOR, Choice, pending_that, request_again
 from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.fitness import SERVER
 from herald.outbox.postgres.instance import read_instance, take_place
 from herald.outbox.relay.cursor import NAME, leap

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.events import Requested
 from herald.outbox.moves.reject import Rejection, reject
 from herald.outbox.postgres.conviction import insist, narrow
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.reader import Row
 from herald.outbox.relay.set_aside import Aside, set_aside
 from herald.outbox.relay.unpublishable import is_request
@@ -28,7 +28,7 @@ def record_refusals(
 ) -> None:
     """Record each refused request as `rejected`; what asks for no message, or cannot be recorded, is set aside.
 
-    `pause` waits for so many seconds. Raises psycopg2.Error where that is no refusal's fault.
+    `pause` waits for so many seconds. Raises PostgresError where that is no refusal's fault.
     """
     for row, reason in refused:
         _log.error("record_rejected", message=row[0], version=row[1], topic=row[3], reason=reason)

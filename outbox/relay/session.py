@@ -9,11 +9,10 @@ applies: then a standby ends it.
 import contextlib
 import select
 
-import psycopg2
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.postgres.connections import connect_watched
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.notify import CHANNEL
 from herald.outbox.relay.reader import PLAN
@@ -35,7 +34,7 @@ WHERE locktype = 'advisory' AND (classid, objid, objsubid) = (0, %(leader)s, 1) 
 def open_session(settings: Settings) -> Connection:
     """A connection fit to lead with, in autocommit: each statement has its own snapshot.
 
-    Raises psycopg2.Error, UnfitError among them.
+    Raises PostgresError, UnfitError among them.
     """
     connection = connect_watched(settings, "herald-relay")
     connection.autocommit = True
@@ -64,7 +63,7 @@ def end_deaf_leader(connection: Connection) -> int:
 def check_alone(settings: Settings) -> None:
     """Refuse to lead where another connection gets the same lock, whatever is in between and shows it in no other way.
 
-    Raises UnfitError, psycopg2.Error.
+    Raises UnfitError, PostgresError.
     """
     with contextlib.closing(connect_watched(settings, "herald-relay-probe")) as second:
         if try_to_lead(second):
@@ -86,7 +85,7 @@ def hears_notifications(connection: Connection, settings: Settings) -> bool:
 
 
 def wait_for_news(connection: Connection, timeout: float) -> bool:
-    """Wait up to `timeout` seconds for a notification; whether one came. Raises psycopg2.Error."""
+    """Wait up to `timeout` seconds for a notification; whether one came. Raises PostgresError."""
     if not connection.notifies:
         select.select([connection], [], [], timeout)
         connection.poll()
@@ -96,12 +95,12 @@ def wait_for_news(connection: Connection, timeout: float) -> bool:
 
 
 def speak(connection: Connection) -> None:
-    """Keep the session from being ended for its silence. Raises psycopg2.Error."""
+    """Keep the session from being ended for its silence. Raises PostgresError."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT")
 
 
 def end_session(connection: Connection) -> None:
     """Close it, and with it give back the lock."""
-    with contextlib.suppress(psycopg2.Error):
+    with contextlib.suppress(PostgresError):
         connection.close()

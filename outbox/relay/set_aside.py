@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.postgres.conviction import text_of
+from herald.outbox.postgres.driver import Connection
 
 Reason = Literal["unreadable", "unpublishable", "refused"]
 MOST_TEXT = 1_000  # characters of an error that are kept
@@ -30,7 +30,7 @@ class Aside(NamedTuple):
 
 
 def set_aside(connection: Connection, rows: Sequence[Aside]) -> None:
-    """Keep these by name, one log line each; what is kept already stays as it is. Raises psycopg2.Error."""
+    """Keep these by name, one log line each; what is kept already stays as it is. Raises PostgresError."""
     with connection.cursor() as cursor:
         for row in rows:
             is_foreseen = isinstance(row.error, str)

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.in_flight import InFlight
 from herald.outbox.relay.refusals import record_refusals
 from herald.outbox.relay.set_aside import Aside, set_aside
 
 
 def settle_page(connection: Connection, page: InFlight, pause: Callable[[float], object]) -> None:
-    """Record what will never be published of it. Raises psycopg2.Error."""
+    """Record what will never be published of it. Raises PostgresError."""
     if page.refused:
         record_refusals(connection, page.refused, pause)
     aside = [Aside(row[0], row[1], "unpublishable", why) for row, why in page.unfit]

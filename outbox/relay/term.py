@@ -11,9 +11,9 @@ import time
 from collections import Counter
 
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.crash_points import reach
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.errors import SilentKafkaError
@@ -72,7 +72,7 @@ class Term:
     def run(self, stop: threading.Event) -> None:
         """Publish until `stop`, `renew` or `pause` is set.
 
-        Raises psycopg2.Error, LostLeadError, PublishError, FatalProducerError.
+        Raises PostgresError, LostLeadError, PublishError, FatalProducerError.
         """
         self._reading.set()
         thread = Thread(self._read, "relay-reader")

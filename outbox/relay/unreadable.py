@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.postgres.conviction import (
     Convictions,
     Narrowed,
@@ -14,6 +12,7 @@ from herald.outbox.postgres.conviction import (
     is_away,
     narrow,
 )
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.reader import Limits, Page, Place, list_page, read_places, split_large
 from herald.outbox.relay.set_aside import Aside, set_aside

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import structlog
 from confluent_kafka.admin import TopicMetadata
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.partitioner import partition_of
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import NAME, Cursor, LostLeadError
 from herald.outbox.relay.reader import Row
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 import structlog
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.topics import load_topic_ids, make_topics, names, read_topic_ids, save_topic_ids
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.scheduler.pages import forget_topics
 from herald.outbox.settings import Settings
 

@@ -7,12 +7,11 @@ a failed message of its key on a strict topic. A destination that recovers gets 
 from collections import Counter
 from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.message.state import DELAYED
 from herald.outbox.moves.breakers import RAMP_SECONDS
 from herald.outbox.moves.pauses import IS_PAUSED
 from herald.outbox.moves.request_again import Choice, request_again
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.settings import Settings
 
 BATCH = 1_000  # messages requested in one statement

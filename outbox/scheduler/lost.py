@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import structlog
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT
 from herald.outbox.kafka.offsets import partitions_of, read_committed_told, read_ends_told, read_first_told
 from herald.outbox.moves.request_again import NOT_ASIDE, Choice, request_again
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import TOPICS
 from herald.outbox.scheduler.behind import Behind, Page, Standing, standing_of
 from herald.outbox.scheduler.gaps import Gaps, Place

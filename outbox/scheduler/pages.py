@@ -7,10 +7,10 @@ from time import monotonic
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT
 from herald.outbox.kafka.offsets import Offsets, partitions_of, read_ends_told
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import TOPICS
 from herald.outbox.scheduler.behind import Page
 from herald.outbox.scheduler.widths import Widths, follow, read_widths, save_widths, widths_of

@@ -8,8 +8,8 @@ each costs a claim 0.2 ms (measured, 2 to 75 of them).
 from datetime import datetime
 
 import structlog
-from psycopg2.errors import LockNotAvailable
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.driver import Connection, errors
 
 HOUR = 3600.0  # seconds
 MONTH = "1 month"
@@ -50,5 +50,5 @@ def _cut(connection: Connection, width: str, at: datetime) -> None:
                 cursor.execute("SELECT outbox_cut_newest(%s::interval, %s, %s)", (width, at, SMALL))
                 if cursor.fetchone() == (False,):
                     break
-    except LockNotAvailable:
+    except errors.LockNotAvailable:
         _log.info("partitions_locked", consequence="too wide a partition is cut at a later turn")

@@ -1,8 +1,7 @@
 """Works off the jobs that requeue many dead letters."""
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.desk.jobs import step
+from herald.outbox.postgres.driver import Connection
 
 
 def requeue_step(connection: Connection) -> int:

@@ -9,12 +9,10 @@ it is in the database.
 from datetime import datetime, timedelta
 from time import monotonic
 
-import psycopg2
 import structlog
-from psycopg2.errors import LockNotAvailable
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.postgres.connections import is_outage, read_clock
+from herald.outbox.postgres.driver import Connection, PostgresError, errors
 from herald.outbox.postgres.locks import BOOKS, try_lock, unlock
 
 CLOSE_BOOKS = 10.0  # seconds between two turns
@@ -73,9 +71,9 @@ def close_books(connection: Connection, *, retention: float, at: datetime) -> st
     try:
         is_behind = _call(connection, "(SELECT EXISTS (SELECT FROM relay_withheld))")
         waits_for = WITHHELD if is_behind else _advance(connection, at - timedelta(seconds=retention))
-    except LockNotAvailable:
+    except errors.LockNotAvailable:
         waits_for = LOCKED
-    except psycopg2.Error as error:
+    except PostgresError as error:
         if not is_outage(error):
             _call(connection, "closing_abandon()")
         raise

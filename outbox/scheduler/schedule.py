@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import psycopg2
 import structlog
 from confluent_kafka import KafkaException
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.acceptance.expired_keys import EMPTY_KEYS, empty_expired_keys
 from herald.outbox.crash_points import reach
@@ -18,6 +16,7 @@ from herald.outbox.kafka.asking import Asking
 from herald.outbox.moves.expire import expire
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.connections import connect_watched, read_clock
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.notify import CHANNEL
 from herald.outbox.scheduler.deleted import watch_topics
 from herald.outbox.scheduler.due import request_due
@@ -122,7 +121,7 @@ class Scheduler:
         duty.due = max(duty.due, time.monotonic() + REST)
         if time.monotonic() - duty.told_at >= TELL_AGAIN:
             duty.told_at = time.monotonic()
-            is_known = isinstance(error, psycopg2.Error | KafkaException)
+            is_known = isinstance(error, PostgresError | KafkaException)
             reason = str(error).strip() if is_known else f"{type(error).__name__}: {error}"
             name, traceback = duty.name or duty.act.__name__, error if duty.failures == 1 else None
             _log.warning("duty_failed", duty=name, reason=reason, failures=duty.failures, exc_info=traceback)
@@ -135,7 +134,7 @@ class Scheduler:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            with contextlib.suppress(psycopg2.Error):
+            with contextlib.suppress(PostgresError):
                 self._connection.close()
         self._connection = None
 

@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.snapshot import Snapshot
 
 KNOWN_WITHIN = 30.0  # seconds in which every producer has learnt of new partitions: it asks every 10

@@ -8,10 +8,10 @@ from threading import Event
 from time import monotonic
 
 import httpx2
-import psycopg2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.settings import Settings
 from herald.outbox.up.terminal import OWN_NAME, WIDTH, Terminal
 
@@ -133,7 +133,7 @@ class Demo:
         if monotonic() - self._looked_at < LOOK:
             return
         self._looked_at = monotonic()
-        with suppress(psycopg2.Error), closing(connect(self._settings, "herald-up")) as connection:
+        with suppress(PostgresError), closing(connect(self._settings, "herald-up")) as connection:
             cursor = connection.cursor()
             cursor.execute(_SENT, (self._accepted,))
             self._sent, seconds = cursor.fetchone()  # type: ignore[misc]  # an aggregate always has a row

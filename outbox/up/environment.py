@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from psycopg2.extensions import parse_dsn
 from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
+from herald.outbox.postgres.driver import parse_dsn
 from herald.outbox.settings import Settings
 
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg2
-
+from herald.outbox.postgres.driver import OperationalError, connect_plainly
 from herald.outbox.up.child import OURS, Account, StartError, until
 from herald.outbox.up.placement import (
     POSTGRES,
@@ -88,14 +87,14 @@ class Cluster:
     def answers(self) -> bool:
         """Whether it takes connections."""
         try:
-            psycopg2.connect(self.url("postgres"), connect_timeout=2).close()
-        except psycopg2.OperationalError:
+            connect_plainly(self.url("postgres"), connect_timeout=2).close()
+        except OperationalError:
             return False
         return True
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run one statement outside a transaction."""
-        with closing(psycopg2.connect(self.url(database), connect_timeout=5)) as connection:
+        with closing(connect_plainly(self.url(database), connect_timeout=5)) as connection:
             connection.autocommit = True
             connection.cursor().execute(statement)
 

@@ -8,8 +8,7 @@ from math import inf
 from pathlib import Path
 from shutil import which
 
-from psycopg2.errors import DuplicateDatabase
-
+from herald.outbox.postgres.driver import errors
 from herald.outbox.settings import Settings
 from herald.outbox.up import broker, postgres
 from herald.outbox.up.child import StartError, until
@@ -65,7 +64,7 @@ class Start:
             )
         member = self.supervisor.start(postgres.role(cluster))
         self._wait_for(member, cluster.answers)
-        with suppress(DuplicateDatabase):
+        with suppress(errors.DuplicateDatabase):
             cluster.execute(f"CREATE DATABASE {postgres.DATABASE}")
         return cluster.url()
 

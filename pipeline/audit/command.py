@@ -8,10 +8,8 @@ from pathlib import Path
 from time import monotonic
 
 import msgspec
-import psycopg2
 import rich_click as click
 from confluent_kafka import KafkaException
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from rich.console import Console
 
 from herald.outbox.kafka.clients import explanation, make_admin
@@ -27,6 +25,7 @@ from herald.outbox.operate.audit.report import Audit, machine_form, table
 from herald.outbox.operate.audit.scope import STATEMENT_TIMEOUT, Scope
 from herald.outbox.operate.date_option import Date
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.pipeline.audit.foreign import Foreign
@@ -115,7 +114,7 @@ def _answering() -> Iterator[Settings]:
         yield settings
     except (SettingsError, LedgerError, StandbyError) as error:
         _end(str(error))
-    except psycopg2.Error as error:
+    except PostgresError as error:
         _end(f"the database does not answer: {str(error).strip()}")
     except KafkaException as error:
         where = settings.kafka_bootstrap_servers if settings else ""

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.operate.audit.findings import Checked, Suspects
 from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.records import Record
 from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.record import UNREADABLE, Arrival, ElsewhereError, SourceError

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
-import psycopg2
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class with a lower-case name
+from herald.outbox.postgres.driver import Cursor, connect_plainly
 
 CONNECT_TIMEOUT = 5  # seconds
 _INSTALL = """
@@ -51,7 +50,7 @@ class VirtualClock:
     def install(self) -> None:
         """Give the database this clock, before the first connection that is to see it.
 
-        Needs the rights of the tables' owner. Raises psycopg2.Error, for example where it is installed already.
+        Needs the rights of the tables' owner. Raises PostgresError, for example where it is installed already.
         """
         with self._connected() as cursor:
             cursor.execute(_DEFAULTS)
@@ -90,6 +89,6 @@ class VirtualClock:
     @contextmanager
     def _connected(self) -> Iterator[Cursor]:
         """Commits at its end."""
-        connection = psycopg2.connect(self._url, connect_timeout=CONNECT_TIMEOUT)
+        connection = connect_plainly(self._url, connect_timeout=CONNECT_TIMEOUT)
         with closing(connection), connection, connection.cursor() as cursor:
             yield cursor

@@ -7,7 +7,6 @@ from itertools import groupby
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import read_topic_ids
@@ -16,6 +15,7 @@ from herald.outbox.message.state import FINAL, fold
 from herald.outbox.moves.adopt import is_known, read_reach
 from herald.outbox.operate.audit.streams import ROW, Row, as_row, columns_of, differences, has_gap
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings
@@ -121,7 +121,7 @@ class Evidence:
 
 @contextmanager
 def collected(settings: Settings, journal: Journal) -> Iterator[Evidence]:
-    """For topics that exist. Raises KafkaException, psycopg2.Error."""
+    """For topics that exist. Raises KafkaException, PostgresError."""
     with ExitStack() as opened:
         looking, asking = (opened.enter_context(closing(connect(settings, "herald-testing"))) for _ in range(2))
         looking.set_session(isolation_level="REPEATABLE READ", readonly=True)

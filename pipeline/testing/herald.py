@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from sqlalchemy import Engine
 
 from herald.outbox.kafka.clients import make_admin
@@ -17,6 +16,7 @@ from herald.outbox.kafka.topics import make_topics
 from herald.outbox.message.notification import TOPIC
 from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.connections import connect, make_engine
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.notify import CHANNEL
 from herald.outbox.postgres.queries import EventState, MessageState, events_of, find_message
 from herald.outbox.up.child import until
@@ -199,7 +199,7 @@ class Herald:
 
 @contextmanager
 def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, folder: Path) -> Iterator[Herald]:
-    """Herald by these settings; everything has ended when the block has. Raises KafkaException, psycopg2.Error."""
+    """Herald by these settings; everything has ended when the block has. Raises KafkaException, PostgresError."""
     with ExitStack() as opened:
         opened.enter_context(consumers.registered())
         settings = make_settings(said)

@@ -13,9 +13,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import msgspec
-import psycopg2
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.dates import ANY_TIME
 from herald.outbox.message.payload import storable
@@ -24,6 +22,7 @@ from herald.outbox.moves.breakers import BreakerPolicy
 from herald.outbox.moves.claim import Claim, Record
 from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.conviction import Convictions, convicts_nobody, insist, narrow, text_of
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.pipeline.consume.record import Request
 from herald.pipeline.work.transaction import Refused, Terms, Transaction
 
@@ -120,7 +119,7 @@ class Ledger:
     def close(self) -> None:
         """Close the connection; the next write opens another."""
         if self._connection is not None:
-            with contextlib.suppress(psycopg2.Error):
+            with contextlib.suppress(PostgresError):
                 self._connection.close()
             self._connection = None
 
@@ -130,7 +129,7 @@ class Ledger:
             try:
                 self._connection = self._connection or self._connect()
                 return act(self._connection)
-            except psycopg2.Error as error:
+            except PostgresError as error:
                 self.close()
                 if not convicts_nobody(error):
                     raise
@@ -224,5 +223,5 @@ class Ledger:
 def _passes(error: Exception) -> bool:
     """Whether to wait instead of asking whose fault it is: halves would each wait for the same lock."""
     return isinstance(error, MemoryError) or (
-        isinstance(error, psycopg2.Error) and (error.pgcode is None or error.pgcode.startswith(PASSES))
+        isinstance(error, PostgresError) and (error.pgcode is None or error.pgcode.startswith(PASSES))
     )

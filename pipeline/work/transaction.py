@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import msgspec
-import psycopg2
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.crash_points import reach
 from herald.outbox.moves.adopt import Foreign, Lost, adopt, read_horizon, recover, unknown
@@ -15,6 +13,7 @@ from herald.outbox.moves.breakers import BreakerPolicy, report_outcomes
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.consume.identity import adoption_id
 from herald.pipeline.consume.record import Request
@@ -106,7 +105,7 @@ class Transaction:
 
 
 def _undo(connection: Connection) -> None:
-    with contextlib.suppress(psycopg2.Error):  # it is gone: whoever waits for it notices
+    with contextlib.suppress(PostgresError):  # it is gone: whoever waits for it notices
         connection.rollback()
 
 

@@ -10,10 +10,10 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from herald.api.process import make_executor
+from herald.outbox.postgres.driver import connect_plainly
 from tests.conftest import StartHerald
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
@@ -83,7 +83,7 @@ def test_an_open_request_is_answered_before_it_stops(start_herald: StartHerald, 
     api = start_herald("api", "--port", str(port), DATABASE_URL=database)
     api.wait_for("Uvicorn running")
 
-    with contextlib.closing(psycopg2.connect(database)) as other, ThreadPoolExecutor() as callers:
+    with contextlib.closing(connect_plainly(database)) as other, ThreadPoolExecutor() as callers:
         other.cursor().execute("LOCK TABLE outbox")
         answer = callers.submit(_post, port)
         eventually(lambda: _waits_for_a_lock(database), what="the commit is held up")
@@ -107,7 +107,7 @@ def _post(port: int) -> tuple[int, str]:
 
 
 def _waits_for_a_lock(database: str) -> bool:
-    with contextlib.closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+    with contextlib.closing(connect_plainly(database)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
         (found,) = cursor.fetchone() or (False,)
     return bool(found)

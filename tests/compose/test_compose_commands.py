@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
-import psycopg2
 import pytest
 
+from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.settings import load_settings
 from tests.compose.compose_file import environment, ours, services
 from tests.servers.apache_kafka import ApacheKafka
@@ -58,7 +58,7 @@ def test_migrate_fills_an_empty_database(empty_database: str) -> None:
     done = run("herald", *ours()["migrate"]["command"], DATABASE_URL=empty_database)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    with psycopg2.connect(empty_database) as connection, connection.cursor() as cursor:
+    with connect_plainly(empty_database) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('outbox') IS NOT NULL")
         assert cursor.fetchone() == (True,)
     connection.close()

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import alembic
-import psycopg2
 import pytest
 from alembic.config import Config
 from pytest_alembic.config import Config as PytestAlembicConfig
@@ -25,6 +24,7 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.connections import make_engine
+from herald.outbox.postgres.driver import connect_plainly, errors
 from tests.conftest import ROOT
 from tests.outbox.connections import (
     accepted,
@@ -119,7 +119,7 @@ def test_a_blocked_ddl_gives_up(database: str) -> None:
 def test_the_sql_can_be_printed_and_run_by_hand(empty_database: str) -> None:
     done = run_alembic(empty_database, "upgrade", "head", "--sql")
     script = done.stdout.replace("BEGIN;", "").replace("COMMIT;", "")
-    connection = psycopg2.connect(empty_database)
+    connection = connect_plainly(empty_database)
     with connection, connection.cursor() as cursor:
         cursor.execute(script)
     connection.close()
@@ -172,7 +172,7 @@ def test_the_log_is_append_only(database: str, statement: str) -> None:
         accepted(connection, notification())
         ((child,),) = fetch(connection, "SELECT tableoid::regclass::text FROM outbox")
 
-        with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only"):
+        with pytest.raises(errors.RestrictViolation, match="append-only"):
             execute(connection, statement.format(child=child))
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.state import Message, evolve
 from herald.outbox.moves.accept import Acceptance, accept, make_acceptance
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
 from herald.outbox.settings import Settings
 

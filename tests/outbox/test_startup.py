@@ -4,17 +4,17 @@ import threading
 from contextlib import closing
 from unittest.mock import Mock
 
-import psycopg2
 import pytest
 
 from herald.outbox import startup
+from herald.outbox.postgres.driver import connect_plainly, errors
 from herald.outbox.postgres.instance import adopt_settings, read_instance
 from herald.outbox.startup import NotMigratedError, wait_until
 from tests.outbox.connections import make_settings
 
 
 def test_a_source_that_is_stored_is_read_where_nothing_can_be_written(database: str) -> None:
-    with closing(psycopg2.connect(database)) as connection:
+    with closing(connect_plainly(database)) as connection:
         settings = make_settings(database)
         adopt_settings(connection, settings)
         connection.set_session(readonly=True)
@@ -26,7 +26,7 @@ def test_a_source_that_is_stored_is_read_where_nothing_can_be_written(database: 
 
 def test_a_start_waits_for_every_outage_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "FIRST_WAIT", 0.0)
-    probe = Mock(side_effect=[psycopg2.errors.ReadOnlySqlTransaction(), None])
+    probe = Mock(side_effect=[errors.ReadOnlySqlTransaction(), None])
 
     wait_until(probe, what="the database", on=NotMigratedError, stop=threading.Event())
 

@@ -5,10 +5,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg2
 import uuid_utils.compat
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection, connect_plainly
 from herald.outbox.settings import Settings
 from herald.pipeline.consume.record import Arrival, Headers
 
@@ -87,4 +86,4 @@ def statuses(database: str) -> dict[UUID, str]:
 
 def opened(database: str) -> Connection:
     """Commits at the end of its `with`."""
-    return psycopg2.connect(database)
+    return connect_plainly(database)

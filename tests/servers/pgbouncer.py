@@ -6,10 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psycopg2
 import pytest
-from psycopg2.extensions import parse_dsn
 
+from herald.outbox.postgres.driver import OperationalError, connect_plainly, parse_dsn
 from herald.outbox.up.placement import account_for
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
@@ -68,7 +67,7 @@ class PgBouncer:
     def _answers(self) -> bool:
         assert self.child.running, self.child.tail()
         try:
-            psycopg2.connect(self.url, connect_timeout=2).close()
-        except psycopg2.OperationalError:
+            connect_plainly(self.url, connect_timeout=2).close()
+        except OperationalError:
             return False
         return True

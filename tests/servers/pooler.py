@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from psycopg2.extensions import parse_dsn
+from herald.outbox.postgres.driver import parse_dsn
 
 SIZE = 4  # sessions of the server at most
 WAIT = 30.0  # seconds a client waits for one of them

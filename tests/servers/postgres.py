@@ -11,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psycopg2
-
+from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.up.placement import account_for
 from herald.outbox.up.postgres import PORT, SUPERUSER, Cluster, programs_for
 from tests.servers.child import Child
@@ -116,7 +115,7 @@ class PostgresServer:
 
     def ask(self, query: str, database: str = "postgres") -> Any:
         """The one value that a query gives."""
-        with closing(psycopg2.connect(self.url(database))) as connection, connection.cursor() as cursor:
+        with closing(connect_plainly(self.url(database))) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             ((found,),) = cursor.fetchall()
         return found

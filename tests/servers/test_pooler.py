@@ -4,11 +4,10 @@ import io
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.postgres.connections import connect_anywhere, is_shared
+from herald.outbox.postgres.driver import Connection, connect_plainly, errors
 from herald.outbox.postgres.fitness import NOTHING
 from tests.outbox.connections import execute, fetch, make_settings
 from tests.servers.pooler import Pooler
@@ -18,7 +17,7 @@ PID = "SELECT pg_backend_pid()"
 
 @contextmanager
 def client_of(pooler: Pooler) -> Iterator[Connection]:
-    with closing(psycopg2.connect(pooler.url)) as connection:
+    with closing(connect_plainly(pooler.url)) as connection:
         yield connection
 
 
@@ -33,9 +32,9 @@ def test_a_transaction_has_one_session_and_the_next_may_have_another(database: s
 
 def test_who_fails_in_a_transaction_keeps_its_session_until_it_rolls_back(database: str) -> None:
     with Pooler(database, size=1) as pooler, client_of(pooler) as client:
-        with pytest.raises(psycopg2.errors.DivisionByZero):
+        with pytest.raises(errors.DivisionByZero):
             fetch(client, "SELECT 1 / 0")
-        with pytest.raises(psycopg2.errors.InFailedSqlTransaction):
+        with pytest.raises(errors.InFailedSqlTransaction):
             fetch(client, PID)
         client.rollback()
 

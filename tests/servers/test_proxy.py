@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from time import monotonic
 
-import psycopg2
 import pytest
 
+from herald.outbox.postgres.driver import OperationalError, connect_plainly
 from tests.servers.eventually import eventually
 from tests.servers.http_server import HttpServer
 from tests.servers.postgres import PostgresServer
@@ -129,13 +129,13 @@ def test_a_severed_request_is_done_and_not_answered(proxy: Proxy, client: socket
 def test_a_commit_whose_answer_is_lost_is_committed(own_server: PostgresServer) -> None:
     own_server.execute("CREATE TABLE one (n int)")
     with Proxy(own_server.socket) as proxy:
-        with closing(psycopg2.connect(own_server.url_by(proxy.port))) as connection:
+        with closing(connect_plainly(own_server.url_by(proxy.port))) as connection:
             connection.cursor().execute("INSERT INTO one VALUES (1)")
             proxy.sever(b"COMMIT")
-            with pytest.raises(psycopg2.OperationalError):
+            with pytest.raises(OperationalError):
                 connection.commit()
 
-        with closing(psycopg2.connect(own_server.url_by(proxy.port))) as connection, connection.cursor() as cursor:
+        with closing(connect_plainly(own_server.url_by(proxy.port))) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM one")
             assert cursor.fetchone() == (1,)
 

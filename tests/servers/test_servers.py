@@ -3,11 +3,11 @@
 import tempfile
 from pathlib import Path
 
-import psycopg2
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from herald.outbox.postgres.driver import PostgresError, connect_plainly
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
@@ -53,7 +53,7 @@ def test_a_paused_child_can_still_be_stopped(tmp_path: Path) -> None:
 
 
 def test_an_empty_database_takes_tables(empty_database: str) -> None:
-    with psycopg2.connect(empty_database) as connection, connection.cursor() as cursor:
+    with connect_plainly(empty_database) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE one (n int)")
         cursor.execute("SELECT count(*) FROM one")
 
@@ -62,7 +62,7 @@ def test_an_empty_database_takes_tables(empty_database: str) -> None:
 
 
 def test_a_database_comes_migrated_and_empty(database: str) -> None:
-    with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+    with connect_plainly(database) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM outbox")
 
         assert cursor.fetchone() == (0,)
@@ -185,7 +185,7 @@ def test_a_full_disk_refuses_writes_until_there_is_space() -> None:
         server.execute("CREATE TABLE one (text text)")
         server.disk.fill(leave=1 << 20)
 
-        with pytest.raises(psycopg2.Error):
+        with pytest.raises(PostgresError):
             server.execute("INSERT INTO one SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
         server.disk.free()
 
@@ -195,6 +195,6 @@ def test_a_full_disk_refuses_writes_until_there_is_space() -> None:
 def answers(server: PostgresServer, statement: str) -> bool:
     try:
         server.execute(statement)
-    except psycopg2.Error:
+    except PostgresError:
         return False
     return True

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.moves.breakers import policy_of, report_outcomes
 from herald.outbox.moves.claim import Record
 from herald.outbox.moves.claim import claim as claim_records
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.connections import connect_watched
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import load_settings
 

@@ -13,12 +13,10 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from benchmarks.costs.bench import TIMEOUT, Bench, Inside, Measure, Reading, inside, post
 from benchmarks.costs.machine import watched
 from benchmarks.letters import letters
+from herald.outbox.postgres.driver import Connection, connect_plainly
 from tests.servers.postgres import PostgresServer
 
 BATCH = 25
@@ -57,7 +55,7 @@ def _measure(bench: Bench, log: str) -> list[Reading]:
         stage.api(settings) as port,
         closing(HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as api,
         inside(stage, settings) as side,
-        closing(psycopg2.connect(stage.server.url(database))) as looking,
+        closing(connect_plainly(stage.server.url(database))) as looking,
     ):
         looking.autocommit = True
         Course(api, side, looking).move(islice(waiting, BATCH))  # everything is warm

@@ -1,10 +1,9 @@
 """Rows of the log that were set aside: they wait for a person, and nothing else speaks of them."""
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.operate.audit.findings import Checked, Suspects
 from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.postgres.driver import Connection
 
 SET_ASIDE = "set-aside"
 

@@ -1,11 +1,10 @@
 """Messages that wait on topics without a consumer: nothing will happen to them before the topic is registered again."""
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.operate.audit.findings import Checked, Finding
 from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.operate.status.database import UNCONSUMED
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import TOPICS
 
 NO_CONSUMER = "no-consumer"

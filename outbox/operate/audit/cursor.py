@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.kafka.topics import load_topic_ids, names, read_cluster_id, read_topic_ids
 from herald.outbox.operate.audit.findings import Checked, Finding
 from herald.outbox.operate.audit.looking import rows, wait
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.scheduler.schedule import WATCH_TOPICS
 
 CLUSTERS = "clusters"

@@ -1,11 +1,10 @@
 """What should have happened by now: leases that ended, dates that passed, what is not published, what waits long."""
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.operate.audit.findings import Checked, Finding
 from herald.outbox.operate.audit.looking import look_twice, rows
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.operate.status.report import duration
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.scheduler.due import WAITS
 
 LEASES = "lease-ended"

@@ -6,7 +6,6 @@ from typing import NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, code
 from herald.outbox.kafka.offsets import (
@@ -21,6 +20,7 @@ from herald.outbox.operate.audit import looking
 from herald.outbox.operate.audit.findings import Checked, Suspects
 from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.postgres.driver import Connection
 
 ENDS = "end-offsets"
 UNREAD = "removed-unread"

@@ -7,11 +7,11 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.operate.audit.findings import Checked, Finding, Suspects
 from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.postgres.driver import Connection
 
 ACCEPTED = "accepted-not-in-log"
 DELIVERED = "delivered-not-recorded"

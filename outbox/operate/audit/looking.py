@@ -4,10 +4,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from psycopg2.extras import RealDictCursor
-
 from herald.outbox.operate.audit.findings import Suspects
+from herald.outbox.postgres.driver import Connection, RealDictCursor
 
 SECOND_LOOK = 5.0  # seconds: what was resumed or released just now is requested within one
 _pause = threading.Event()

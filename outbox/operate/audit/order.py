@@ -14,7 +14,6 @@ from typing import Protocol
 
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.offsets import Offsets, read_offsets_since
 from herald.outbox.kafka.topic_names import TopicNames
@@ -44,6 +43,7 @@ from herald.outbox.operate.audit.records import Record, read_records, reading
 from herald.outbox.operate.audit.requests import Requests
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.operate.audit.streams import check_streams
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 
 NOTHING_PUBLISHED = "1:1:"  # a snapshot of before everything
@@ -63,7 +63,7 @@ MakeVisitor = Callable[[Connection, Scope, Offsets], Visitor]
 
 
 def audit(connection: Connection, admin: AdminClient, scope: Scope, make_foreign: MakeVisitor) -> list[Checked]:
-    """Make every check; `connection` in autocommit. Raises psycopg2.Error, KafkaException, LedgerError."""
+    """Make every check; `connection` in autocommit. Raises PostgresError, KafkaException, LedgerError."""
     ledgers = check_ledgers(connection, scope) if scope.ledgers else []
     return [
         *ledgers,

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.operate.audit.findings import Checked, Suspects
 from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.records import Own, Record
 from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.postgres.driver import Connection
 
 NOT_IN_LOG = "not-in-log"
 

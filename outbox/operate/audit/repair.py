@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from uuid import UUID
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.message.state import Message, fold
 from herald.outbox.moves.request_again import Choice, request_again
 from herald.outbox.moves.settle import settle_batch
 from herald.outbox.operate.audit.findings import Checked, Repair
 from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.streams import ROW, Row, columns_of, differences, has_gap
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_stream
 from herald.outbox.settings import Settings
 
@@ -37,7 +36,7 @@ def plan(checked: Sequence[Checked]) -> list[str]:
 def repair(connection: Connection, settings: Settings, checked: Sequence[Checked], *, before: str) -> dict[str, int]:
     """Do it; returns how many of each kind. Commits after each step, so that it can end anywhere.
 
-    What moved since the audit began (`before`, a date of the database) is not touched. Raises psycopg2.Error.
+    What moved since the audit began (`before`, a date of the database) is not touched. Raises PostgresError.
     """
     done: dict[str, int] = {}
     if lost := _ids(checked, "request"):

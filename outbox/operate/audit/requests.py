@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.operate.audit.findings import Checked, Suspects
 from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.records import Record
 from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.postgres.driver import Connection
 
 NOT_ON_KAFKA = "not-on-kafka"
 READ_PAST = "read-past"

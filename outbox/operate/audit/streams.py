@@ -6,12 +6,12 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.events import Carried, Recorded, Recovered
 from herald.outbox.message.state import Message, fold
 from herald.outbox.operate.audit.findings import Checked, Finding, Suspects
 from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS, decode
 
 GAPS = "version-gap"

@@ -7,9 +7,7 @@ from contextlib import closing, contextmanager
 from uuid import UUID
 
 import msgspec
-import psycopg2
 import rich_click as click
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from herald.outbox.desk.editing import EditError, checked_edit
@@ -20,6 +18,7 @@ from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
 from herald.outbox.operate.dead_letters.options import Reason, filtered
 from herald.outbox.operate.dead_letters.tables import groups_table, letter_text, letters_table, print_table
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.log import read_stream
 from herald.outbox.settings import Settings, SettingsError, load_settings
 
@@ -38,7 +37,7 @@ def desk() -> Iterator[tuple[Settings, Connection]]:
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    except psycopg2.Error as error:
+    except PostgresError as error:
         click.echo(f"the database does not answer: {str(error).strip()}", err=True)
         sys.exit(1)
 

@@ -5,10 +5,8 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from psycopg2.extras import RealDictCursor
-
 from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.driver import Connection, RealDictCursor
 from herald.outbox.postgres.fitness import NOTHING
 from herald.outbox.settings import Settings
 
@@ -25,13 +23,13 @@ class Database:
         self.patience = patience
 
     def ask(self, query: str, **values: object) -> list[Row]:
-        """Rows by their columns' names. Raises psycopg2.Error."""
+        """Rows by their columns' names. Raises PostgresError."""
         with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(query, values)
             return [dict(row) for row in cursor.fetchall()]
 
     def row(self, query: str, **values: object) -> Row:
-        """The only row. Raises psycopg2.Error."""
+        """The only row. Raises PostgresError."""
         (found,) = self.ask(query, **values)
         return found
 
@@ -58,7 +56,7 @@ class Database:
 
 
 def open_connection(settings: Settings) -> Connection:
-    """Like Herald's own, but in autocommit and with the doctor's timeouts. Raises psycopg2.OperationalError."""
+    """Like Herald's own, but in autocommit and with the doctor's timeouts. Raises OperationalError."""
     patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
     connection = connect_anywhere(patient, "herald-doctor", checks=NOTHING)
     connection.autocommit = True

@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
-import psycopg2
 from confluent_kafka import KafkaError, KafkaException
 
 from herald.outbox.kafka.clients import code, explanation
@@ -13,6 +12,7 @@ from herald.outbox.operate.doctor.database import Database, open_connection
 from herald.outbox.operate.doctor.finding import Check, Finding, Result, Subject, note, problem, warning
 from herald.outbox.operate.doctor.kafka import Kafka, Stored
 from herald.outbox.postgres.connections import reason
+from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.settings import Settings
@@ -47,7 +47,7 @@ def run(family: str, checks: Iterable[Check[Subject]], subject: Subject) -> Iter
     for check in checks:
         try:
             findings = list(check.look(subject))
-        except psycopg2.Error as error:
+        except PostgresError as error:
             if isinstance(subject, Database) and subject.connection.closed:
                 raise
             findings = [note(f"not told: {reason(error)}")]
@@ -68,7 +68,7 @@ def _examine_database(settings: Settings, patience: float) -> Generator[Result, 
                     yield from run(family, checks, database)
                 stored = load_stored(database)
                 settings = _know_group(database)
-    except psycopg2.Error as error:
+    except PostgresError as error:
         yield Result("database", "connection", _away(error))
     return settings, stored
 
@@ -87,7 +87,7 @@ def _know_group(database: Database) -> Settings:
         return database.settings
 
 
-def _away(error: psycopg2.Error) -> Finding:
+def _away(error: PostgresError) -> Finding:
     lines = reason(error).splitlines()
     return problem(
         f"the database does not answer: {lines[0] if lines else type(error).__name__}",

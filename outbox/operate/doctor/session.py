@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator
 from uuid import uuid4
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.operate.doctor.database import Database
 from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
 from herald.outbox.postgres.connections import is_shared
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.fitness import UnfitError, encoding, read_facts, strings, triggers
 from herald.outbox.postgres.instance import stay_home
 from herald.outbox.postgres.pooler import session_of

@@ -53,7 +53,7 @@ LEFT JOIN pg_trigger AS t ON t.tgrelid = 'outbox'::regclass AND t.tgname = wante
 
 
 def revision_of(database: Database) -> str | None:
-    """The database's revision; None before the first migration. Raises psycopg2.Error."""
+    """The database's revision; None before the first migration. Raises PostgresError."""
     if database.row("SELECT to_regclass('alembic_version') IS NULL AS is_new")["is_new"]:
         return None
     found = database.ask("SELECT version_num FROM alembic_version")

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.message.state import Message
 from herald.outbox.operate.progress import Show
 from herald.outbox.operate.rebuild.folding import COLUMNS, Lines, copy_line, fold_streams
 from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import Session
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
 
 FETCH = 5_000  # rows of the log at once

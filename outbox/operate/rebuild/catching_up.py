@@ -7,11 +7,10 @@ it, and is visible now. Folding a stream twice does no harm, so whatever a later
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.operate.rebuild.folding import COLUMNS, Lines, copy_line, fold_streams
 from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import Session
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
 
 STREAMS = 2_000  # folded again at once

@@ -4,7 +4,6 @@ import sys
 import threading
 
 import msgspec
-import psycopg2
 import rich_click as click
 
 from herald.outbox.operate.progress import shown_steps
@@ -18,6 +17,7 @@ from herald.outbox.operate.rebuild.partitions import (
 from herald.outbox.operate.rebuild.rebuilding import Rebuilt, check_partition, rebuild_partition
 from herald.outbox.operate.rebuild.session import BusyError, Session, StoppedError, opened, run_stoppable
 from herald.outbox.operate.rebuild.swapping import NeverLockedError
+from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.log import UnknownEventError
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import NotMigratedError, UnreadableLogError, check_migrated
@@ -70,7 +70,7 @@ def _failure(settings: Settings, stop: threading.Event, done: list[Rebuilt], *, 
         return str(error)
     except ValueError as error:
         return f"the log cannot be folded: {error}"
-    except psycopg2.Error as error:
+    except PostgresError as error:
         return f"the database ended it: {str(error).strip()}; see `herald rebuild --check`"
     return None
 

@@ -3,9 +3,9 @@
 from typing import Literal
 
 import msgspec
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.operate.rebuild.folding import COLUMNS
+from herald.outbox.postgres.driver import Connection
 
 SHOWN = 10  # ids of each kind of difference
 

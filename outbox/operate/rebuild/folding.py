@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import psycopg2
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.state import Message, evolve
+from herald.outbox.postgres.driver import Cursor, errors
 from herald.outbox.postgres.log import decode
 
 CHUNK = 65_536  # characters of COPY at once
@@ -58,11 +57,11 @@ class Lines:
 
     @classmethod
     def copy(cls, cursor: Cursor, statement: str, lines: Iterator[str]) -> None:
-        """Run COPY … FROM STDIN. Raises psycopg2.Error, and what the iterator raises: psycopg2 would hide it."""
+        """Run COPY … FROM STDIN. Raises PostgresError, and what the iterator raises: psycopg2 would hide it."""
         file = cls(lines)
         try:
             cursor.copy_expert(statement, file, CHUNK)
-        except psycopg2.errors.QueryCanceled:
+        except errors.QueryCanceled:
             if file._failure is not None:
                 raise file._failure from None
             raise

@@ -2,9 +2,8 @@
 
 from typing import NamedTuple
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.operate.rebuild.folding import COLUMNS
+from herald.outbox.postgres.driver import Connection
 
 _PARTITIONS = """
 WITH partition AS (
@@ -82,7 +81,7 @@ def find_pairs(connection: Connection) -> list[Pair]:
 def abandon_closing(connection: Connection) -> None:
     """Give up a closing of the books that is half done: the swap would take away the trigger it relies on.
 
-    It begins anew once the rebuild is over. Raises psycopg2.Error where a lock is not free.
+    It begins anew once the rebuild is over. Raises PostgresError where a lock is not free.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT closing_abandon()")

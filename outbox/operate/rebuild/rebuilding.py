@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
-import psycopg2
 
 from herald.outbox.operate.progress import Steps
 from herald.outbox.operate.rebuild.building import begin_snapshot, fill, make_indexes, make_table
@@ -14,6 +13,7 @@ from herald.outbox.operate.rebuild.comparison import Difference, compare
 from herald.outbox.operate.rebuild.partitions import Pair, remove_leftovers
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.operate.rebuild.swapping import Swap, swap
+from herald.outbox.postgres.driver import PostgresError
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,9 +111,9 @@ def _tidied(session: Session) -> Iterator[None]:
         yield
     finally:
         session.is_cleaning.set()
-        with suppress(psycopg2.Error):
+        with suppress(PostgresError):
             session.reader.rollback()
-        with suppress(psycopg2.Error), session.writer.cursor() as cursor:
+        with suppress(PostgresError), session.writer.cursor() as cursor:
             cursor.execute("ROLLBACK")
             remove_leftovers(session.writer)
         session.is_cleaning.clear()

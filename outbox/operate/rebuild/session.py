@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.locks import BOOKS, UPGRADE, try_lock
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
@@ -51,7 +49,7 @@ class Session:
 
 @contextmanager
 def opened(settings: Settings, stop: threading.Event) -> Iterator[Session]:
-    """Both connections, with the locks. Raises psycopg2.Error, BusyError, StoppedError."""
+    """Both connections, with the locks. Raises PostgresError, BusyError, StoppedError."""
     with (
         closing(connect(settings, "herald-rebuild")) as writer,
         closing(connect(settings, "herald-rebuild-reader")) as reader,
@@ -108,6 +106,6 @@ def run_stoppable(session: Session, work: Callable[[], None]) -> None:
             session.writer.cancel()
             session.reader.cancel()
     if failures:
-        if session.stop.is_set() and isinstance(failures[0], psycopg2.errors.QueryCanceled):
+        if session.stop.is_set() and isinstance(failures[0], errors.QueryCanceled):
             raise StoppedError from failures[0]
         raise failures[0]

@@ -15,12 +15,12 @@ import time
 from collections.abc import Mapping
 
 import msgspec
-import psycopg2
 
 from herald.outbox.operate.rebuild.building import IN_BOUNDS
 from herald.outbox.operate.rebuild.catching_up import Step, catch_up, fold_changes
 from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import Session
+from herald.outbox.postgres.driver import errors
 
 TRIES = 50
 PAUSE = 0.5  # seconds between two tries
@@ -55,7 +55,7 @@ def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) 
         session.check()
         try:
             seconds, last = _try(session, pair, step.snapshot, names)
-        except psycopg2.errors.LockNotAvailable:
+        except errors.LockNotAvailable:
             session.writer.cursor().execute("ROLLBACK")
             session.wait(PAUSE)
             step = catch_up(session, pair, step.snapshot)

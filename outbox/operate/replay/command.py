@@ -5,10 +5,8 @@ import threading
 from contextlib import closing
 from datetime import datetime
 
-import psycopg2
 import rich_click as click
 from confluent_kafka import KafkaException
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
 from herald.outbox.kafka.owner import OwnedElsewhereError, refuse_others
@@ -18,6 +16,7 @@ from herald.outbox.operate.progress import shown_steps
 from herald.outbox.operate.replay.publishing import Replayer
 from herald.outbox.operate.replay.reading import Choice, Span, count_rows, find_span, read_rows
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.relay.errors import FatalProducerError, PublishError
 from herald.outbox.relay.leadership import MEMORY_OF_A_PAGE
@@ -61,13 +60,13 @@ def command(
     except ReplayError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
-    except psycopg2.Error as error:
+    except PostgresError as error:
         click.echo(f"the database does not answer: {str(error).strip()}", err=True)
         sys.exit(1)
 
 
 def _replay(settings: Settings, choice: Choice, stop: threading.Event, *, rate: float | None, is_dry_run: bool) -> str:
-    """Returns what was done. Raises ReplayError, psycopg2.Error."""
+    """Returns what was done. Raises ReplayError, PostgresError."""
     with closing(connect(settings, "herald-replay")) as connection, shown_steps() as steps:
         settings = identified(settings, connection)
         connection.rollback()

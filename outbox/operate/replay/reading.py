@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.reader import LARGEST, ROW, UNKNOWN_SIZE, Limits, Row
 
 RANGE = 20_000  # positions in one statement

@@ -10,10 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg2
 import rich_click as click
 from confluent_kafka import KafkaException
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.desk.aside import (
     AsideRow,
@@ -29,6 +27,7 @@ from herald.outbox.operate.dead_letters.options import Reason
 from herald.outbox.operate.dead_letters.tables import aside_table, aside_text, print_table
 from herald.outbox.operate.set_aside.publishing import UnpublishedError, publish_row
 from herald.outbox.postgres.connections import connect, reason
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.settings import Settings, SettingsError, load_settings
 
 
@@ -57,7 +56,7 @@ def _desk() -> Iterator[tuple[Settings, Connection]]:
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    except (psycopg2.Error, KafkaException, UnpublishedError) as error:
+    except (PostgresError, KafkaException, UnpublishedError) as error:
         click.echo(reason(error), err=True)
         sys.exit(1)
 

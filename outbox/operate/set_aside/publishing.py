@@ -2,12 +2,11 @@
 
 import threading
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from herald.outbox.desk.aside import AsideRow
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.message.events import Requested
 from herald.outbox.operate.replay.publishing import Replayer
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.instance import identified
 from herald.outbox.relay.errors import FatalProducerError, PublishError
 from herald.outbox.relay.reader import Place, Row, read_places, split_large
@@ -24,7 +23,7 @@ class UnpublishedError(Exception):
 
 
 def publish_row(connection: Connection, settings: Settings, row: AsideRow, stop: threading.Event) -> None:
-    """Publish its record, and wait until Kafka has it. Raises UnpublishedError, psycopg2.Error."""
+    """Publish its record, and wait until Kafka has it. Raises UnpublishedError, PostgresError."""
     if row.type == Requested.TYPE and row.status is not None:
         message = f"{row.name} asks for a message that is {row.status} by now: there is nothing to publish"
         raise UnpublishedError(message)

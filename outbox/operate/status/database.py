@@ -5,12 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-from psycopg2.extras import RealDictCursor
-
 from herald.outbox.moves.cancel import TRIED_TYPES
 from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.driver import Connection, PostgresError, RealDictCursor
 from herald.outbox.postgres.fitness import NOTHING
 from herald.outbox.registry import TOPICS
 from herald.outbox.settings import Settings
@@ -128,7 +125,7 @@ def read_database(settings: Settings) -> DatabaseStatus:
     patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
     try:
         connection = connect_anywhere(patient, "herald-status", checks=NOTHING)
-    except psycopg2.Error as error:
+    except PostgresError as error:
         away = Answer([], reason(error))
         return DatabaseStatus(*[away] * len(fields(DatabaseStatus)))
     with contextlib.closing(connection):
@@ -156,7 +153,7 @@ def _asker(connection: Connection) -> Callable[..., Answer]:
             with connection.cursor(cursor_factory=RealDictCursor) as cursor:
                 cursor.execute(query, values)
                 return Answer([dict(row) for row in cursor.fetchall()])
-        except psycopg2.Error as error:
+        except PostgresError as error:
             return Answer([], reason(error))
 
     return ask

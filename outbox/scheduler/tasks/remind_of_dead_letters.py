@@ -1,7 +1,8 @@
 """Every quarter of an hour: a warning, as long as messages wait for a person."""
 
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.driver import Connection
 
 _log = structlog.get_logger()
 _WAITING = """

@@ -1,7 +1,8 @@
 """Every five minutes: how many messages are in which state, as one line of the log."""
 
 import structlog
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+
+from herald.outbox.postgres.driver import Connection
 
 _log = structlog.get_logger()
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from time import monotonic
 from uuid import uuid4
 
-import psycopg2
 import pytest
 from httpx import Response
 
 from herald.api.http.resources import STATE, Resources
+from herald.outbox.postgres.driver import connect_plainly
 from tests.api.conftest import Client, make_client
 from tests.api.fakes import FakeCommitter
 from tests.conftest import migrate
@@ -189,7 +189,7 @@ def test_a_frozen_database_is_given_up_within_the_connect_timeout(silent_server:
 
 def test_a_read_that_takes_too_long_is_given_up(database: str) -> None:
     with (
-        contextlib.closing(psycopg2.connect(database)) as other,
+        contextlib.closing(connect_plainly(database)) as other,
         make_client(database, statement_timeout=0.2) as client,
     ):
         other.cursor().execute("LOCK TABLE messages")

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 import pytest
 
+from herald.outbox.postgres.driver import connect_plainly
 from tests.api.conftest import Client
 
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
@@ -21,7 +21,7 @@ def _post(herald: Client, **fields: Any) -> str:
 
 
 def _execute(database: str, statement: str, *values: object) -> None:
-    connection = psycopg2.connect(database)
+    connection = connect_plainly(database)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(statement, values)

@@ -4,9 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from uuid import UUID, uuid4
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from structlog.testing import capture_logs
 
 from herald.outbox.acceptance import writer
@@ -16,6 +14,7 @@ from herald.outbox.moves.accept import Acceptance, Written, accept, make_accepta
 from herald.outbox.postgres import commit as verdict
 from herald.outbox.postgres.commit import CommitUnknownError, NotReplicatedError, commit, committed_after_all
 from herald.outbox.postgres.connections import connect, connect_watched, is_data_error, is_outage
+from herald.outbox.postgres.driver import Connection, OperationalError, PostgresError
 from herald.outbox.postgres.notify import CHANNEL
 from herald.outbox.relay.session import wait_for_news
 from tests.conftest import migrate
@@ -272,7 +271,7 @@ class AnswerLost:
             self._connection.commit()
         self._connection.close()
         message = "server closed the connection unexpectedly"
-        raise psycopg2.OperationalError(message)
+        raise OperationalError(message)
 
 
 @pytest.mark.parametrize("arrives", [True, False])
@@ -337,7 +336,7 @@ def test_an_unanswered_commit_is_not_taken_for_stored_while_the_database_stays_a
     monkeypatch.setattr(verdict, "PATIENCE", 0.2)
 
     def away() -> Connection:
-        raise psycopg2.OperationalError
+        raise OperationalError
 
     assert committed_after_all(away, CommitUnknownError(1, "gone"), uuid4()) is False
 
@@ -381,8 +380,8 @@ def test_a_commit_that_the_standby_did_not_confirm_is_no_success(own_server: Pos
             canceller.join()
 
 
-def failing(connection: Connection, statement: str) -> psycopg2.Error:
-    with pytest.raises(psycopg2.Error) as raised:
+def failing(connection: Connection, statement: str) -> PostgresError:
+    with pytest.raises(PostgresError) as raised:
         execute(connection, statement)
     connection.rollback()
     return raised.value
@@ -408,7 +407,7 @@ def test_errors_of_the_data_and_of_the_database_are_told_apart(database: str, st
 
 def test_a_missing_partition_is_not_the_datas_fault(database: str) -> None:
     far_ahead = Acceptance(UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"), "generic_topic", None, notification().data)
-    with connected(database) as connection, pytest.raises(psycopg2.Error) as raised:
+    with connected(database) as connection, pytest.raises(PostgresError) as raised:
         accept(connection, [far_ahead])
 
     assert (is_data_error(raised.value), is_outage(raised.value)) == (False, True)

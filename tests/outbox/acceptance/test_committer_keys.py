@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.acceptance import writer
 from herald.outbox.acceptance.committer import Committer, RefusedError, UnavailableError
@@ -22,6 +20,7 @@ from herald.outbox.acceptance.idempotency import (
 from herald.outbox.moves.accept import Acceptance, make_acceptance
 from herald.outbox.postgres import commit as verdict
 from herald.outbox.postgres.commit import CommitUnknownError
+from herald.outbox.postgres.driver import Connection, Cursor
 from tests.outbox.acceptance.test_committer import CUT, OVERFLOW, running, stored
 from tests.outbox.connections import connected, execute, fetch, notification
 from tests.servers.eventually import eventually
@@ -257,7 +256,7 @@ def test_repeats_survive_the_replacement_of_a_connection(committer: Committer, c
 def test_a_batch_without_keys_asks_nothing_about_keys(
     committer: Committer, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Statements(psycopg2.extensions.cursor):
+    class Statements(Cursor):
         executed: list[str] = []  # noqa: RUF012 - of the one test
 
         def execute(self, query: object, values: object = None) -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.acceptance.expired_keys import empty_expired_keys
 from herald.outbox.acceptance.idempotency import (
@@ -22,6 +21,7 @@ from herald.outbox.acceptance.idempotency import (
     remember,
 )
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import connected, execute, fetch, make_settings
 from tests.servers.eventually import eventually
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Kind, Outcome, record_outcomes
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import accepted, compared, notification
 

@@ -6,12 +6,12 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.looking import choose, count_dead_letters, find_dead_letter, list_dead_letters, list_groups
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.decide import Edit, discard, requeue
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import accepted, fetch, notification, status_of, types_of
 from tests.outbox.desk.conftest import Bury
 from tests.pipeline.records import new_id

@@ -4,12 +4,11 @@ import contextlib
 from collections.abc import Iterator
 
 import msgspec
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.jobs import CATCH_UP, Job, find_job, list_jobs, make_job, step, stop_job
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.scheduler.requeue import requeue_step
 from tests.outbox.connections import connected, execute, fetch
 from tests.outbox.desk.conftest import Bury
@@ -146,7 +145,7 @@ def test_a_step_that_crashes_has_neither_requeued_nor_counted(
     pass_time(connection, 1.0)
 
     execute(connection, "ALTER TABLE requeues ADD CONSTRAINT nothing_is_done CHECK (done = 0)")
-    with pytest.raises(psycopg2.errors.CheckViolation, match="nothing_is_done"):
+    with pytest.raises(errors.CheckViolation, match="nothing_is_done"):
         requeue_step(scheduler)
     execute(connection, "ALTER TABLE requeues DROP CONSTRAINT nothing_is_done")
 

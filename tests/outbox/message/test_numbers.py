@@ -2,11 +2,11 @@
 
 from random import Random
 
-import psycopg2
 import pytest
 
 from herald.outbox.message.numbers import find_oversized
 from herald.outbox.message.payload import PayloadError, check_json
+from herald.outbox.postgres.driver import errors
 from tests.outbox.connections import connected, fetch
 
 LARGE = 1_000_000  # bytes
@@ -46,7 +46,7 @@ def test_a_number_is_as_long_as_postgresql_writes_it_or_refused_as_postgresql_do
                 ((length, text),) = fetch(
                     connection, "SELECT length(n), left(n, 1) FROM (SELECT %s::jsonb::text) AS t(n)", number
                 )
-            except psycopg2.errors.NumericValueOutOfRange:
+            except errors.NumericValueOutOfRange:
                 connection.rollback()
                 assert found.detail == "a number that PostgreSQL cannot store", number
                 continue

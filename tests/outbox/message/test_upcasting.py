@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from structlog.testing import capture_logs
 
 from herald.outbox.message.events import TYPES, Sent
 from herald.outbox.message.upcasting import UPCASTERS, Fields, known_schemas
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.log import UnknownEventError, read_stream
 from herald.outbox.startup import UnreadableLogError, check_stored_schemas
 from tests.conftest import StartHerald
@@ -125,7 +124,7 @@ def takes(connection: Connection, event_type: str, schema: int) -> bool:
     """Whether the database would store it."""
     try:
         fetch(connection, f"{STORE} RETURNING 1", event_type, schema, "{}")
-    except psycopg2.errors.CheckViolation as error:
+    except errors.CheckViolation as error:
         return error.diag.constraint_name != "outbox_event_type_is_known"
     finally:
         connection.rollback()

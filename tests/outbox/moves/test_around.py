@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.jobs import find_job, make_job
@@ -15,6 +13,7 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.expire import expire
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
 from herald.outbox.moves.settle import settle_leases
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.scheduler.due import request_due
 from herald.outbox.scheduler.requeue import requeue_step
 from herald.outbox.scheduler.schedule import Duty, Scheduler, running
@@ -160,7 +159,7 @@ def test_nobody_ends_where_nothing_can_be_written(
 
     for turn in range(4):
         around[0] = 2.0 * turn
-        with pytest.raises(psycopg2.Error, match="not this one"):
+        with pytest.raises(PostgresError, match="not this one"):
             request(connection)
 
     assert {status_of(connection, one) for one in messages} == {"pending"}
@@ -175,7 +174,7 @@ def test_a_message_alone_does_not_end_by_an_error_that_blames_nobody(
 
     for turn in range(4):
         around[0] = 2.0 * turn
-        with pytest.raises(psycopg2.Error):
+        with pytest.raises(PostgresError):
             request(connection)
 
     assert status_of(connection, alone) == "pending"

@@ -4,13 +4,13 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.moves.adopt import Foreign, Lost, adopt, recover, unknown
 from herald.outbox.moves.cancel import cancel
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import accepted, compared, connected, fetch, notification, status_of, types_of
 from tests.servers.eventually import eventually

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.breakers import BreakerPolicy, report_outcomes
 from herald.outbox.moves.record import Outcome
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import connected, fetch
 from tests.pipeline.records import new_id
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.dates import DateError, Dates, check_dates
 from herald.outbox.moves.accept import Acceptance, make_acceptance
@@ -13,6 +12,7 @@ from herald.outbox.moves.cancel import Standing, cancel
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import accepted, compared, fetch, notification, status_of, types_of
 from tests.pipeline.records import new_id
 

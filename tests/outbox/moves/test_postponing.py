@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.claim import BEHIND_WAIT, Claim, Record, claim
 from herald.outbox.moves.pauses import ScopeError, list_pauses, pause, resume
 from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
 from tests.outbox.connections import (

@@ -3,13 +3,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from psycopg2.errors import LockNotAvailable
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.moves.request_again import WAITED_FOR, Choice, pending_that, request_again
 from herald.outbox.moves.settle import settle_leases
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.relay.rebase import NOT_YET
 from herald.outbox.scheduler.due import request_due
@@ -151,6 +150,6 @@ def test_a_choice_that_waits_leaves_nothing_that_another_transaction_holds(
         fetch(connection, "SELECT set_config('lock_timeout', '200ms', false)")
 
         assert request_again(connection, Choice(pending_that("true"), {}, "'lost'"), limit=10) == []
-        with pytest.raises(LockNotAvailable):
+        with pytest.raises(errors.LockNotAvailable):
             request_again(connection, Choice(pending_that("true"), {}, "'lost'", WAITED_FOR), limit=10)
         connection.rollback()

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.expire import expire
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.moves.settle import settle_leases
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
 from tests.outbox.connections import accepted, compared, fetch, make_settings, notification, status_of

@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from click.testing import CliRunner, Result
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.operate.history import command
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import accepted, connected, fetch, notification
 

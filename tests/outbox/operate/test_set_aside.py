@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from click.testing import CliRunner, Result
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.operate.set_aside import command
 from herald.outbox.operate.status import command as status
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.set_aside import Aside, set_aside
 from herald.outbox.scheduler.retention import forget_decisions
 from herald.pipeline.audit.command import command as audit

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import psycopg2
 import pytest
-from psycopg2 import errors
 
 from herald.outbox.postgres.conviction import MOST_CONVICTIONS, Convictions, narrow, text_of
+from herald.outbox.postgres.driver import OperationalError, errors
 
 
 def refuse(*bad: int, by: Callable[[], Exception] = lambda: TypeError("unforeseen")) -> Callable[[Sequence[int]], int]:
@@ -30,7 +29,7 @@ def bad() -> None:
 
 
 def away() -> Exception:
-    return psycopg2.OperationalError("server closed the connection unexpectedly")
+    return OperationalError("server closed the connection unexpectedly")
 
 
 def test_what_succeeds_is_not_divided() -> None:
@@ -72,7 +71,7 @@ def test_an_error_of_rights_or_schema_convicts_nobody_beside_others_that_succeed
 
 
 def test_a_lost_connection_ends_the_search_at_once() -> None:
-    with pytest.raises(psycopg2.OperationalError):
+    with pytest.raises(OperationalError):
         narrow([1, 2], refuse(1, by=away), good)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from uuid import uuid4
 
-import psycopg2
 import pytest
 
 from herald.outbox.postgres.connections import connect, connect_anywhere, is_outage
+from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.fitness import (
     FOR_MIGRATIONS,
     Facts,
@@ -89,7 +89,7 @@ def test_a_pool_that_was_refused_has_been_told_nothing(database: str) -> None:
         with pytest.raises(UnfitError):
             connect(make_settings(pooler.url), "test")
 
-        with closing(psycopg2.connect(pooler.url)) as stranger, stranger.cursor() as cursor:
+        with closing(connect_plainly(pooler.url)) as stranger, stranger.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> 'application_name'")
             assert cursor.fetchone() == (0,)
 
@@ -176,7 +176,7 @@ def test_a_search_path_without_a_schema_cannot_be_migrated(empty_database: str) 
 
 
 def test_a_database_that_takes_no_writes_is_not_migrated(empty_database: str) -> None:
-    with closing(psycopg2.connect(empty_database)) as owner:
+    with closing(connect_plainly(empty_database)) as owner:
         execute(owner, f"ALTER DATABASE {owner.info.dbname} SET default_transaction_read_only = on")
 
     with pytest.raises(UnfitError, match="RESET default_transaction_read_only"):
@@ -195,7 +195,7 @@ def test_a_role_that_may_read_nothing_is_told_who_names_the_grants(
 
 
 def test_an_old_server_and_strings_of_old_are_refused(database: str) -> None:
-    with closing(psycopg2.connect(database)) as connection:
+    with closing(connect_plainly(database)) as connection:
         facts = read_facts(connection)
 
     assert "too old" in str(version(changed(facts, version=130_011)))

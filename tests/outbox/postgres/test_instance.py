@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from uuid import uuid4
 
-import psycopg2
 import pytest
 
 from herald.outbox.moves.pauses import list_pauses
 from herald.outbox.postgres.connections import connect, connect_watched, is_outage
+from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified, note_timeline, read_instance
 from herald.outbox.relay.rebase import rebase
@@ -33,12 +33,12 @@ def assert_refused(start_herald: StartHerald, process: str, url: str, sentence: 
 
 
 def id_of(url: str) -> str:
-    with closing(psycopg2.connect(url)) as connection:
+    with closing(connect_plainly(url)) as connection:
         return read_instance(connection).id
 
 
 def change(url: str, statement: str) -> None:
-    with closing(psycopg2.connect(url)) as connection:
+    with closing(connect_plainly(url)) as connection:
         execute(connection, statement)
 
 
@@ -180,7 +180,7 @@ def test_the_first_process_decides_source_and_prefix(database: str, start_herald
     start_herald("relay", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=NOWHERE, **said)
 
     def is_stored() -> bool:
-        with closing(psycopg2.connect(database)) as connection:
+        with closing(connect_plainly(database)) as connection:
             return fetch(connection, "SELECT source, topic_prefix FROM instance") == [("/shop", "shop.")]
 
     eventually(is_stored, ENDED, what="the source is stored")

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from uuid import uuid4
 
-import psycopg2
 import pytest
 
 from herald.outbox.postgres.connections import connect, connect_watched, make_engine
+from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.session_settings import ALWAYS
 from herald.outbox.relay.cursor import load, save
 from herald.outbox.relay.session import open_session
@@ -49,7 +49,7 @@ OTHERWISE = {"datestyle": "ISO, MDY", "client_encoding": "UTF8", "standard_confo
 def contrary(server: PostgresServer, database: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A role, or the database, for which all of it is set the wrong way; the role owns nothing else."""
     role, name = f"r_{uuid4().hex}", database.partition("?")[0].rpartition("/")[2]
-    with closing(psycopg2.connect(database)) as owner:
+    with closing(connect_plainly(database)) as owner:
         execute(owner, f"CREATE ROLE {role} LOGIN SUPERUSER")
         of = role if request.param == "ROLE" else name
         known = {setting for (setting,) in fetch(owner, "SELECT lower(name) FROM pg_settings")}
@@ -98,7 +98,7 @@ def test_no_setting_that_loses_a_commit_stays_with_the_relays_session(database: 
 
 
 def test_no_look_starts_further_processes(database: str) -> None:
-    with closing(psycopg2.connect(database)) as owner:
+    with closing(connect_plainly(database)) as owner:
         forced = FORCED[owner.server_version >= 160_000]  # PostgreSQL finds a reason from 100,000 rows on
         for setting, value in (("max_parallel_workers_per_gather", "8"), (forced, "on")):
             execute(owner, f"ALTER DATABASE {owner.info.dbname} SET {setting} = {value}")

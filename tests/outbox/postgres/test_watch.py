@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from unittest.mock import Mock
 
-import psycopg2
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError as PoolOperationalError
 
 from herald.outbox.postgres import watch
 from herald.outbox.postgres.connections import connect_watched, is_outage, make_engine
+from herald.outbox.postgres.driver import InterfaceError, OperationalError
 from herald.outbox.postgres.watch import GRACE, WatchedConnection
 from herald.outbox.settings import Settings
 from tests.outbox.connections import fetch, make_settings
@@ -47,7 +47,7 @@ def test_a_statement_that_is_never_answered_ends_as_an_outage(settings: Settings
         assert fetch(connection, "SELECT 1") == [(1,)]
         proxy.swallow()
 
-        with pytest.raises(psycopg2.OperationalError) as ended:
+        with pytest.raises(OperationalError) as ended:
             fetch(connection, "SELECT 1")
 
     assert is_outage(ended.value)
@@ -61,7 +61,7 @@ def test_the_end_of_a_transaction_that_is_never_answered_ends_as_an_outage(
         fetch(connection, "SELECT 1")
         proxy.swallow()
 
-        with pytest.raises((psycopg2.OperationalError, psycopg2.InterfaceError)):
+        with pytest.raises((OperationalError, InterfaceError)):
             getattr(connection, end)()
 
 
@@ -71,7 +71,7 @@ def test_connections_of_the_pool_are_watched(settings: Settings, proxy: Proxy) -
         connection.execute(text("SELECT 1"))
         proxy.swallow()
 
-        with pytest.raises(OperationalError):
+        with pytest.raises(PoolOperationalError):
             connection.execute(text("SELECT 1"))
 
 
@@ -81,13 +81,13 @@ def test_who_rests_and_was_not_heard_since_another_fell_silent_is_given_up_with_
     with opened(settings) as silent, opened(settings) as resting, ThreadPoolExecutor() as pool:
         fetch(resting, "SELECT 1")
         proxy.swallow()
-        with pytest.raises(psycopg2.OperationalError):
+        with pytest.raises(OperationalError):
             fetch(silent, "SELECT 1")
 
         resting.limit = 3600  # of its own it would be given up much later
         asked = pool.submit(fetch, resting, "SELECT 1")
         try:
-            assert isinstance(asked.exception(PATIENCE), psycopg2.OperationalError)
+            assert isinstance(asked.exception(PATIENCE), OperationalError)
         finally:
             proxy.cut()
 

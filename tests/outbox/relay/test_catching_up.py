@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay import catching_up as catching
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.catching_up import CatchingUp

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.postgres.conviction import CONVICTION_SPAN, MOST_CONVICTIONS
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.catching_up import CatchingUp
 from herald.outbox.relay.errors import WithheldError

@@ -5,12 +5,11 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from uuid_utils.compat import uuid7
 
 from herald.outbox.message.events import TYPES
 from herald.outbox.operate.status.database import BACKLOG
+from herald.outbox.postgres.driver import Connection, PostgresError
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, fetch, notification
 from tests.outbox.relay.test_relay import Topic
@@ -51,7 +50,7 @@ def write_random(connection: Connection, chance: Random, known: list[UUID]) -> i
         try:
             write(connection, **random_row(chance, known))
             written += 1
-        except psycopg2.Error:
+        except PostgresError:
             connection.rollback()  # a constraint, or a version that is there
     return written
 

@@ -4,9 +4,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.accept import accept
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.cursor import Cursor, CursorError, LostLeadError
 from herald.outbox.relay.reader import Limits, Page, read_page

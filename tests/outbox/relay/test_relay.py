@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import NewTopic
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.moves.accept import Acceptance, make_acceptance
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.instance import read_instance
 from herald.outbox.relay.rebase import rebase
 from tests.conftest import StartHerald

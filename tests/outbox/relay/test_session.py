@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.notify import CHANNEL
 from herald.outbox.relay import session as sessions
 from herald.outbox.relay.session import end_deaf_leader, open_session, try_to_lead

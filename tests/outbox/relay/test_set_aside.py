@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from uuid_utils.compat import uuid7
 
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
 from herald.outbox.postgres.conviction import CONVICTION_SPAN, MOST_CONVICTIONS, Convictions
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.reader import LARGEST, Limits, Row, read_page
 from herald.outbox.relay.refusals import record_refusals
@@ -106,7 +105,7 @@ def test_the_size_that_is_stored_is_the_size_as_read_back(writer: Connection) ->
 
 
 def test_what_cannot_be_read_back_is_refused_where_it_is_written(writer: Connection) -> None:
-    with pytest.raises(psycopg2.Error) as refused:
+    with pytest.raises(PostgresError) as refused:
         write(writer, payload=f"[{','.join(['1e131071'] * 9_000)}]")  # 81 kB, read back as 1.2 GB
 
     assert refused.value.pgcode in {"54000", "XX000"}
@@ -147,7 +146,7 @@ def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_are_read(
     unreadable = write(writer, recorded_at=REFUSED)
     after = accepted(writer, *(notification() for _ in range(6)))
 
-    with pytest.raises(psycopg2.Error):
+    with pytest.raises(PostgresError):
         read_page(session, cursors.load(session), Limits(100))
     assert read_all(session, Limits(100)) == [names(before + after)]
 
@@ -186,7 +185,7 @@ def test_of_rows_that_the_server_cannot_read_twenty_a_minute_are_set_aside(
     corrupt = [write(writer, recorded_at=CORRUPT) for _ in range(MOST_CONVICTIONS + 5)]
 
     for _ in range(2):
-        with pytest.raises(psycopg2.Error, match="corrupted"):
+        with pytest.raises(PostgresError, match="corrupted"):
             read_all(session, Limits(100), convictions=convictions)
     assert [stream for stream, _, _ in fetch(writer, ASIDE)] == corrupt[:MOST_CONVICTIONS]
     now[0] += CONVICTION_SPAN + 1
@@ -199,7 +198,7 @@ def test_where_no_row_can_be_read_none_is_set_aside(session: Connection, writer:
     for _ in range(3):
         write(writer, recorded_at=CORRUPT)
 
-    with pytest.raises(psycopg2.Error, match="corrupted"):
+    with pytest.raises(PostgresError, match="corrupted"):
         read_all(session, Limits(100))
 
     assert fetch(writer, ASIDE) == []

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.dates import Dates
 from herald.outbox.moves.accept import make_acceptance
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, notification, status_of
 from tests.outbox.relay.test_relay import Topic, ids

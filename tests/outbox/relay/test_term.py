@@ -4,10 +4,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay import term as terms
 from herald.outbox.relay.in_flight import InFlight

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Message
 from confluent_kafka.admin import NewTopic
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.moves.accept import make_acceptance
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.cursor import LostLeadError
 from herald.outbox.relay.errors import WithheldError

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
+from herald.outbox.postgres.driver import Connection
 
 _INSTALL = """
 CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$

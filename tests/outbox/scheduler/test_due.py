@@ -7,7 +7,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.dates import Dates
 from herald.outbox.moves.accept import Acceptance, make_acceptance
@@ -16,6 +15,7 @@ from herald.outbox.moves.expire import expire
 from herald.outbox.moves.pauses import pause, resume
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.moves.settle import settle_leases
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
 from herald.outbox.settings import ChannelPolicy

@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
 from herald.outbox.kafka.offsets import Offsets, read_ends_told
 from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.moves.accept import make_acceptance
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import TOPICS
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.scheduler import gaps, pages

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.locks import BOOKS, try_lock
 from herald.outbox.scheduler import partitions
 from herald.outbox.scheduler.partitions import make_partitions, width_for

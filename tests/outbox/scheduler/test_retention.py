@@ -6,9 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.adopt import Foreign, adopt
 from herald.outbox.moves.cancel import cancel
@@ -16,6 +14,7 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.driver import Connection, PostgresError, errors
 from herald.outbox.postgres.log import read_stream
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.relay import cursor as cursors
@@ -319,7 +318,7 @@ def test_a_closing_that_no_longer_fits_the_tables_is_begun_anew(connection: Conn
     begin(connection)
     execute(connection, "ALTER TABLE messages ADD COLUMN mood text NOT NULL DEFAULT 'fine'")
 
-    with pytest.raises(psycopg2.Error):
+    with pytest.raises(PostgresError):
         close(connection)
 
     assert close(connection) is None
@@ -334,7 +333,7 @@ def test_the_log_is_append_only_in_the_new_partition_too(connection: Connection,
     ((table,),) = fetch(connection, "SELECT name FROM partitions WHERE parent = 'outbox' AND lower IS NULL")
 
     for part in ("outbox", table):
-        with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only"):
+        with pytest.raises(errors.RestrictViolation, match="append-only"):
             execute(connection, statement.format(table=part))
 
 

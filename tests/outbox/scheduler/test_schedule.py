@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox import registry
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.scheduler.registered_tasks import load_tasks
 from herald.outbox.scheduler.schedule import Duty, Scheduler, running
 from herald.outbox.scheduler.tasks import remind_of_dead_letters, report_backlog

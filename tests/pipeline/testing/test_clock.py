@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.acceptance.expired_keys import empty_expired_keys
 from herald.outbox.acceptance.idempotency import TABLES, find, make_request_key, remember
@@ -17,6 +15,7 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.expire import expire
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.scheduler.due import request_due
 from herald.outbox.scheduler.partitions import make_partitions
 from herald.pipeline.testing.clock import VirtualClock
@@ -200,5 +199,5 @@ def test_a_database_may_have_the_clock_before_its_tables(empty_database: str) ->
 
 
 def test_a_second_clock_is_refused(clock: VirtualClock) -> None:
-    with pytest.raises(psycopg2.errors.DuplicateSchema):
+    with pytest.raises(errors.DuplicateSchema):
         clock.install()

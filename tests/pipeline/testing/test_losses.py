@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-import psycopg2
 import pytest
 
+from herald.outbox.postgres.driver import connect_plainly
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.herald import Herald
 from tests.pipeline.testing.bakery import baked
@@ -23,7 +23,7 @@ def sabotage(herald_database: str) -> Sabotage:
     """Runs a statement as the superuser who has switched the triggers off: the log can be changed."""
 
     def run(statement: str) -> None:
-        connection = psycopg2.connect(herald_database)
+        connection = connect_plainly(herald_database)
         with connection, connection.cursor() as cursor:
             cursor.execute("SET session_replication_role = replica")
             cursor.execute(statement)

@@ -7,14 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.message.dates import Dates
 from herald.outbox.moves.breakers import BreakerPolicy
 from herald.outbox.moves.claim import Claim, Record
 from herald.outbox.moves.record import Outcome
+from herald.outbox.postgres.driver import Connection, OperationalError
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.identity import EARLIEST
 from herald.pipeline.consume.record import Arrival, Request
@@ -229,7 +228,7 @@ def test_nobody_waits_for_the_database_when_told_to_stop() -> None:
 
 def never_there() -> Connection:
     message = "connection refused"
-    raise psycopg2.OperationalError(message)
+    raise OperationalError(message)
 
 
 def away_at_first(database: str) -> Callable[[], Connection]:
@@ -379,7 +378,7 @@ def test_what_was_claimed_before_an_outage_is_not_forgotten(database: str, ledge
             raise KeyError("bad")
         if request.id == second and cuts and statuses(database)[first] == "sending":
             cuts.clear()
-            raise psycopg2.OperationalError("the connection is gone")
+            raise OperationalError("the connection is gone")
         return terms(request)
 
     written = ledger.write([], decoded(own(first), own(second), own(bad)), cuts_once)

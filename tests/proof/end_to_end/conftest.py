@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import ROOT, StartHerald
 from tests.outbox.connections import connected
 from tests.proof.end_to_end.system import STARTED, Herald, MakeHerald

@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import fetch
 from tests.servers.smtp_server import SmtpServer
 

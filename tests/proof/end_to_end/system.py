@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import httpx2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import StartHerald
 from tests.outbox.connections import assert_projection_equals_log, connected, fetch
 from tests.servers.eventually import eventually

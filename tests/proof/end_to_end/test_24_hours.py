@@ -5,7 +5,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.accept import Acceptance, accept
 from herald.outbox.moves.cancel import cancel
@@ -15,6 +14,7 @@ from herald.outbox.moves.expire import expire
 from herald.outbox.moves.record import Kind, Outcome, record_outcomes
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.reader import Limits, Row, read_page

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from tests.proof.end_to_end.destinations import WEBHOOKS
 from tests.proof.end_to_end.system import Herald, MakeHerald, await_all_sent, show
 from tests.proof.end_to_end.topic import put

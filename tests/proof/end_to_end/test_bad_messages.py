@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 from confluent_kafka import Message
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.proof.end_to_end.system import STARTED, Herald, await_all_sent, unsent
 from tests.proof.end_to_end.topic import headers, put, reading
 from tests.servers.eventually import eventually

@@ -1,7 +1,6 @@
 """A dead destination is left alone, holds up no other, and gets what waited when it is back."""
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS, letter
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, MakeHerald, show

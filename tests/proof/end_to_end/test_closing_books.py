@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.retention import close_books

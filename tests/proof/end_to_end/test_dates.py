@@ -5,8 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, show, statuses
 from tests.servers.eventually import eventually

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.proof.end_to_end.system import Herald, MakeHerald
 from tests.servers.eventually import eventually
 

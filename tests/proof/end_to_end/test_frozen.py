@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.system import STARTED, Herald, statuses
 from tests.servers.child import Child

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from benchmarks.figures import percentile
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import ROOT, StartHerald
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.storm import CALLERS, Answer, Storm

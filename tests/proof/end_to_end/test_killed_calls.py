@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS, count_events, letter, mail_to, policies
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, MakeHerald, show

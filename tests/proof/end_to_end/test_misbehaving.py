@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS, ends, letter, mail_to, policies
 from tests.proof.end_to_end.system import SETTLED, Herald, MakeHerald, show

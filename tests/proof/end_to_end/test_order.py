@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from itertools import combinations
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.accept import accept
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.notify import CHANNEL
 from tests.outbox.connections import connected, execute, notification
 from tests.proof.end_to_end.system import STARTED, Herald

@@ -1,8 +1,8 @@
 """Topics that were deleted: what they held is delivered all the same."""
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.system import Herald, await_all_sent, requests_per_message, show

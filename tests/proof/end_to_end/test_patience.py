@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.consumers import Consumers
 from herald.pipeline.testing.herald import Herald, running

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import StartHerald
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.system import ROLES, SETTLED, STARTED, Herald, await_all_sent, show, statuses

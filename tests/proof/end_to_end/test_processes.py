@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import StartHerald, migrate
 from tests.outbox.connections import fetch
 from tests.proof.end_to_end.conftest import LEASE, QUICK

@@ -3,9 +3,8 @@
 import json
 import os
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
 from benchmarks.sent_messages import EVENT, fill
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import StartHerald
 from tests.outbox.connections import execute, fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
 from herald.outbox.kafka.offsets import read_ends_told, read_first_told
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import TOPICS
 from tests.conftest import ROOT, StartHerald
 from tests.outbox.connections import fetch, make_settings

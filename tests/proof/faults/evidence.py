@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, Message, TopicPartition
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import TOPICS
 from tests.outbox.connections import fetch
 

@@ -17,8 +17,7 @@ from threading import Event
 from time import monotonic
 from uuid import UUID
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import TEMPLATE, migrate
 from tests.outbox.connections import accepted, connected, fetch, notification
 from tests.outbox.relay.test_relay import Topic

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
-import psycopg2
-
+from herald.outbox.postgres.driver import connect_plainly
 from tests.proof.end_to_end.destinations import letter
 from tests.proof.faults.report import machine, paragraphs, table
 from tests.proof.faults.scene import Scene, durable_scene
@@ -90,7 +89,7 @@ def _tries(port: int, body: str) -> Iterator[int]:
 
 
 def _sent(database: str) -> int:
-    connection = psycopg2.connect(database)
+    connection = connect_plainly(database)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM messages WHERE status = 'sent'")

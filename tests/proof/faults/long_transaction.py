@@ -5,8 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from time import monotonic
 
-import psycopg2
-
+from herald.outbox.postgres.driver import connect_plainly
 from tests.proof.faults.oracle import Verdict
 from tests.proof.faults.recovery import delays, p99, watch
 from tests.proof.faults.report import machine, measured
@@ -37,7 +36,7 @@ def go_on_beside_one(scene: Scene, seconds: float, *, deadline: float) -> tuple[
     with scene.load(RATE, users=MANY) as load:
         watch(scene, monotonic() + WARM + SLICE)
         began = monotonic()
-        with closing(psycopg2.connect(scene.database)) as other:
+        with closing(connect_plainly(scene.database)) as other:
             other.cursor().execute(ELSEWHERE)
             watch(scene, began + seconds)
             dead = scene.counts(_DEAD)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import psycopg2
 import pytest
 
+from herald.outbox.postgres.driver import errors
 from herald.pipeline.testing.clock import VirtualClock
 from tests.proof.faults.course import Fault, endure
 from tests.proof.faults.fleet import STARTED
@@ -23,7 +23,7 @@ needs_library = pytest.mark.skipif(find_library() is None, reason="libfaketime i
 def clock(world: World) -> VirtualClock:
     """The database's own, for connections from now on."""
     clock = VirtualClock(world.database)
-    with suppress(psycopg2.errors.DuplicateSchema):  # an earlier test's
+    with suppress(errors.DuplicateSchema):  # an earlier test's
         clock.install()
     for proxy in world.of("postgres"):
         proxy.cut()

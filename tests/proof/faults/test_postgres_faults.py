@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import psycopg2
 import pytest
 
+from herald.outbox.postgres.driver import connect_plainly
 from tests.proof.faults.course import endure
 from tests.proof.faults.world import DATABASE, World, only_in_all
 from tests.servers.postgres import standby_of
@@ -92,7 +92,7 @@ def without_its_synchronous_standby(world: World) -> Iterator[None]:
 @contextmanager
 def behind_an_hour_long_transaction(world: World) -> Iterator[None]:
     """Its id is older than all that is written meanwhile, and it ends after them."""
-    with closing(psycopg2.connect(world.server.url())) as connection:
+    with closing(connect_plainly(world.server.url())) as connection:
         connection.cursor().execute(HOURLY)
         yield
         connection.commit()

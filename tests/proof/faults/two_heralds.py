@@ -13,10 +13,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg2
 from confluent_kafka import Producer
 
 from herald.outbox.moves.accept import make_acceptance
+from herald.outbox.postgres.driver import connect_plainly
 from tests.conftest import migrate
 from tests.outbox.connections import accepted, fetch
 from tests.proof.faults.fleet import NEEDED, ROLES, STARTED
@@ -198,7 +198,7 @@ def copy_beside(stage: Stage) -> tuple[list[Copy], int]:
 
 
 def write(database: str, numbers: Iterable[int], address: str) -> None:
-    with closing(psycopg2.connect(database)) as connection:
+    with closing(connect_plainly(database)) as connection:
         accepted(connection, *(make_acceptance("notifications", f"user-{n}", letter(n, address)) for n in numbers))
 
 
@@ -225,7 +225,7 @@ def await_sent(database: str, messages: int) -> None:
 
 def count(database: str, query: str, *values: object) -> int:
     """As a stranger: Herald's own connections refuse a copy, and another prefix."""
-    with closing(psycopg2.connect(database)) as connection:
+    with closing(connect_plainly(database)) as connection:
         ((found,),) = fetch(connection, query, *values)
     return int(found)
 

@@ -7,8 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from time import monotonic
 
-import psycopg2
-
+from herald.outbox.postgres.driver import Connection, DataError, IntegrityError, connect_plainly, errors
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from tests.outbox.connections import connected, fetch
 from tests.pipeline.records import new_id
@@ -61,7 +60,7 @@ def flood(court: Court, *, rows: int, seed: int) -> LogFlood:
     rower = Rower(Draw(seed), new_id)
     with ExitStack() as stack:
         stack.enter_context(beside.load(RATE, seed))
-        connection = stack.enter_context(closing(psycopg2.connect(court.scene.database)))
+        connection = stack.enter_context(closing(connect_plainly(court.scene.database)))
         connection.autocommit = True
         while len(found.rows) < rows:
             _write(connection, rower, found, min(AT_ONCE, rows - len(found.rows)))
@@ -73,7 +72,7 @@ def flood(court: Court, *, rows: int, seed: int) -> LogFlood:
     return found
 
 
-def _write(connection: psycopg2.extensions.connection, rower: Rower, found: LogFlood, count: int) -> None:
+def _write(connection: Connection, rower: Rower, found: LogFlood, count: int) -> None:
     written = len(found.rows) + count
     while len(found.rows) < written:
         row = rower.next()
@@ -81,7 +80,7 @@ def _write(connection: psycopg2.extensions.connection, rower: Rower, found: LogF
             with connection.cursor() as cursor:
                 cursor.execute(row.statement, list(row.columns.values()))
             found.rows.append(row)
-        except (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.errors.StatementTooComplex):
+        except (DataError, IntegrityError, errors.StatementTooComplex):
             found.refused += 1
 
 

@@ -52,7 +52,7 @@ REMOVALS = (
         (
             Edit(
                 "outbox/acceptance/writer.py",
-                "if isinstance(error, psycopg2.Error) and error.pgcode == READ_ONLY:",
+                "if isinstance(error, PostgresError) and error.pgcode == READ_ONLY:",
                 "if False:",
             ),
         ),

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 from uuid_utils.compat import uuid7
 
 from herald.outbox.destination.policies import policy
@@ -24,6 +23,7 @@ from herald.outbox.moves.expire import expire
 from herald.outbox.moves.record import Kind, Outcome, record_outcomes
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
 from herald.outbox.moves.settle import settle_leases
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due

@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner, Result
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
 from herald.outbox.kafka.offsets import partitions_of, read_committed
 from herald.outbox.kafka.topics import names
 from herald.outbox.operate.audit import cursor, looking
+from herald.outbox.postgres.driver import Connection
 from herald.pipeline.audit.command import command
 from tests.outbox.connections import connected, fetch, make_settings
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.records import make_headers
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, notification

@@ -5,11 +5,11 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.pauses import pause
 from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.testing.clock import VirtualClock
 from tests.outbox.connections import accepted, execute, fetch, notification, status_of

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner, Result
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.operate.dead_letters import command as desk
 from herald.outbox.operate.pause import pause_command, resume_command
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import fetch, status_of
 from tests.outbox.desk.conftest import Bury
 from tests.pipeline.records import new_id

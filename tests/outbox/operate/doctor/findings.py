@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import psycopg2
-
 from herald.outbox.operate.doctor.database import Database, open_connection
 from herald.outbox.operate.doctor.examination import KAFKA, SERVER, TABLES, load_stored, run
 from herald.outbox.operate.doctor.finding import TROUBLE, Finding, Result
 from herald.outbox.operate.doctor.kafka import Kafka
+from herald.outbox.postgres.driver import connect_plainly
 from tests.outbox.connections import make_settings
 
 NOBODY = "127.0.0.1:1"  # a port without a listener
@@ -65,7 +64,7 @@ def statements(advice: str | None) -> list[str]:
 
 def follow(url: str, finding: Finding) -> None:
     """Do what it says, one statement after the other, as psql does."""
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+    with closing(connect_plainly(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         for statement in statements(finding.advice):
             cursor.execute(statement)

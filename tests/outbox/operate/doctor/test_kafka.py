@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.offsets import read_end_offsets
 from herald.outbox.kafka.topics import make_topics, names
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import load
 from herald.outbox.settings import Settings
 from tests.outbox.connections import connected, execute, make_settings

@@ -4,11 +4,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.operate.doctor.finding import Finding
+from herald.outbox.postgres.driver import Connection, connect_plainly
 from tests.outbox.connections import accepted, connected, execute, fetch, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 from tests.servers.eventually import eventually
@@ -51,7 +50,7 @@ def test_a_young_transaction_is_nobodys_business(safe: str, connection: Connecti
 def test_a_transaction_in_another_database_keeps_nothing_here(
     safe: str, safe_server: PostgresServer, connection: Connection
 ) -> None:
-    with closing(psycopg2.connect(safe_server.url())) as elsewhere:
+    with closing(connect_plainly(safe_server.url())) as elsewhere:
         fetch(elsewhere, "SELECT 1")
         fetch(connection, "SELECT 1")
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import load
 from herald.outbox.relay.session import LEADER, try_to_lead
 from tests.conftest import StartHerald

@@ -5,7 +5,6 @@ from contextlib import closing
 from typing import NamedTuple
 from uuid import uuid4
 
-import psycopg2
 import pytest
 
 from herald.outbox.acceptance.expired_keys import empty_expired_keys
@@ -15,6 +14,7 @@ from herald.outbox.desk.jobs import make_job
 from herald.outbox.moves.pauses import pause, resume
 from herald.outbox.operate.audit.cursor import read_cursor
 from herald.outbox.operate.doctor.roles import NEEDS, Need
+from herald.outbox.postgres.driver import connect_plainly, errors
 from herald.outbox.postgres.schema import metadata
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, execute, fetch, notification
@@ -135,7 +135,7 @@ def test_a_role_that_owns_nothing_is_told_that_its_relay_makes_no_partitions(rol
         "note",
         f"{role.name} does not own the tables, postgres does: its relay cannot make or drop partitions",
     )
-    with closing(psycopg2.connect(role.url)) as connection, pytest.raises(psycopg2.errors.InsufficientPrivilege):
+    with closing(connect_plainly(role.url)) as connection, pytest.raises(errors.InsufficientPrivilege):
         execute(connection, MORE)
 
 

@@ -5,10 +5,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg2
 import pytest
 
 from herald.outbox.operate.doctor.server import clock
+from herald.outbox.postgres.driver import connect_plainly
 from tests.conftest import migrate
 from tests.outbox.connections import connected, execute
 from tests.outbox.operate.doctor.findings import follow, look, look_once, subject
@@ -104,7 +104,7 @@ def test_connections_that_run_out_are_a_warning(safe: str) -> None:
     url = safe.replace("postgres@", "few@")
     with ExitStack() as stack:
         for _ in range(17):
-            stack.enter_context(closing(psycopg2.connect(url)))
+            stack.enter_context(closing(connect_plainly(url)))
 
         found, of_server = look(url, "connections")
 

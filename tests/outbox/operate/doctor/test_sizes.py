@@ -2,8 +2,7 @@
 
 from contextlib import closing
 
-import psycopg2
-
+from herald.outbox.postgres.driver import connect_plainly
 from tests.outbox.connections import connected, execute
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 from tests.servers.eventually import eventually
@@ -36,7 +35,7 @@ def test_a_server_that_does_not_clean_is_a_problem(safe: str, safe_server: Postg
     safe_server.execute("SELECT pg_reload_conf()")
 
     found = eventually(lambda: [one for one in look(safe, "autovacuum") if one.level == "problem"], 30.0)[0]
-    with closing(psycopg2.connect(safe)):
+    with closing(connect_plainly(safe)):
         follow(safe, found)
 
     eventually(lambda: look_once(safe, "autovacuum").level == "ok", 30.0)

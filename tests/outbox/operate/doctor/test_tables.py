@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from alembic import command as alembic
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.operate.migrate import make_config
+from herald.outbox.postgres.driver import Connection
 from tests.outbox.connections import accepted, connected, execute, fetch, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 

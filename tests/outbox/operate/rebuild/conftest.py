@@ -7,7 +7,6 @@ from uuid import UUID
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.moves.adopt import Foreign, adopt
@@ -16,6 +15,7 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import Edit, requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.operate.rebuild import command
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import accepted, connected, notification
 

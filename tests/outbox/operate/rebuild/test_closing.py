@@ -2,8 +2,7 @@
 
 from uuid import UUID
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
-
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.locks import BOOKS
 from herald.outbox.scheduler.retention import Retention
 from tests.outbox.connections import assert_projection_equals_log, connected, execute, fetch

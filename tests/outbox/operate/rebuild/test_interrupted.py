@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
+from herald.outbox.postgres.driver import Connection
 from tests.conftest import StartHerald
 from tests.outbox.connections import assert_projection_equals_log, connected, execute, fetch
 from tests.outbox.operate.rebuild.conftest import Rebuild

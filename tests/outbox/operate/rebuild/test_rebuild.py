@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.operate.rebuild import command
 from herald.outbox.operate.rebuild import session as sessions
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.locks import BOOKS
 from tests.migrations.test_migrations import run_alembic
 from tests.outbox.connections import accepted, assert_projection_equals_log, execute, fetch, notification

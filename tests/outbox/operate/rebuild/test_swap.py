@@ -4,9 +4,7 @@ import threading
 from collections.abc import Iterator
 from uuid import UUID
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.accept import accept
 from herald.outbox.moves.claim import Record, claim
@@ -17,6 +15,7 @@ from herald.outbox.operate.rebuild.comparison import compare
 from herald.outbox.operate.rebuild.partitions import Pair, find_pairs, remove_leftovers
 from herald.outbox.operate.rebuild.session import Session, opened
 from herald.outbox.operate.rebuild.swapping import NeverLockedError, swap
+from herald.outbox.postgres.driver import Connection, OperationalError
 from tests.outbox.connections import (
     accepted,
     assert_projection_equals_log,
@@ -174,7 +173,7 @@ def test_a_rebuild_that_freezes_under_the_lock_loses_it(
         return Step(snapshot, 0)
 
     monkeypatch.setattr(swapping, "fold_changes", freeze)
-    with pytest.raises(psycopg2.OperationalError):
+    with pytest.raises(OperationalError):
         swap(session, pair, snapshot, names)
 
     connection.rollback()

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import Message
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a lower-case name
 
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.operate.replay import command, reading
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.reader import LARGEST, Limits
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, execute, fetch, notification
