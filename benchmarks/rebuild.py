@@ -9,6 +9,7 @@ from benchmarks.figures import Bound, Pace, Result, Slowdown, percentile
 from benchmarks.sent_messages import fill
 from benchmarks.stage import Stage
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import execute
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 
@@ -61,12 +62,12 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
 
 
 def _prepare(stage: Stage, database: str, count: int) -> None:
-    with closing(connect_plainly(stage.server.url(database))) as connection, connection.cursor() as cursor:
+    with closing(connect_plainly(stage.server.url(database))) as connection:
         connection.autocommit = True
         fill(connection, count)
-        cursor.execute("VACUUM (ANALYZE) outbox, messages")
-        cursor.execute(PLANTED)
-        cursor.execute("CHECKPOINT")
+        execute(connection, "VACUUM (ANALYZE) outbox, messages")
+        execute(connection, PLANTED)
+        execute(connection, "CHECKPOINT")
 
 
 def await_result(process: HeraldProcess) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Fills a database with messages that were sent, as the statements of Herald would have written them."""
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute
 
 EVENT = "filled"  # what they are about
 BATCH = 50_000  # messages of one statement
@@ -40,7 +41,6 @@ FROM made
 
 def fill(connection: Connection, count: int) -> None:
     """So many, each statement a transaction; the connection is in autocommit."""
-    with connection.cursor() as cursor:
-        for first in range(1, count + 1, BATCH):
-            last = min(first + BATCH - 1, count)
-            cursor.execute(_FILL, {"first": first, "last": last, "event": EVENT})
+    for first in range(1, count + 1, BATCH):
+        last = min(first + BATCH - 1, count)
+        execute(connection, _FILL, {"first": first, "last": last, "event": EVENT})

@@ -17,6 +17,7 @@ from herald.outbox.postgres.connections import connect, is_outage, is_shared, re
 from herald.outbox.postgres.driver import Connection, OperationalError, errors
 from herald.outbox.postgres.fitness import UnfitError, pooler, read_facts, refuse_unfit
 from herald.outbox.postgres.instance import adopt_settings, stay_home
+from herald.outbox.postgres.statements import execute, fetch, fetch_value
 from herald.outbox.settings import Settings
 
 FIRST_WAIT = 0.25  # seconds
@@ -110,10 +111,8 @@ def check_migrated(connection: Connection) -> None:
 
 
 def _look_for_tables(connection: Connection) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('relay_withheld') IS NOT NULL")  # of the newest migration: others precede it
-        (is_migrated,) = cursor.fetchone()  # type: ignore[misc]
-    if not is_migrated:
+    newest = "SELECT to_regclass('relay_withheld') IS NOT NULL"  # the table that was made last
+    if not fetch_value(connection, newest):
         message = "the tables are missing: run `herald migrate`"
         raise NotMigratedError(message)
 
@@ -124,19 +123,17 @@ def check_stored_schemas(connection: Connection) -> None:
     Raises UnreadableLogError when one is stored. Where none is yet, the next release is being rolled out beside this
     one: that is only a warning. The log is read for the unknown ones alone, so that this normally costs nothing.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT type, schema, since FROM event_types ORDER BY type, schema")
-        allowed = cursor.fetchall()
+    allowed = fetch(connection, "SELECT type, schema, since FROM event_types ORDER BY type, schema")
     for event_type, schema, since in allowed:
         if (event_type, schema) not in known_schemas():
             _check_unknown(connection, event_type, schema, since)
 
 
 def _check_unknown(connection: Connection, event_type: str, schema: int, since: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")  # the whole log is read where there is none
-        cursor.execute("SELECT EXISTS (SELECT FROM outbox WHERE type = %s AND schema = %s)", (event_type, schema))
-        (is_stored,) = cursor.fetchone()  # type: ignore[misc]
+    execute(connection, "SET LOCAL statement_timeout = 0")  # the whole log is read where there is none
+    is_stored = fetch_value(
+        connection, "SELECT EXISTS (SELECT FROM outbox WHERE type = %s AND schema = %s)", event_type, schema
+    )
     if is_stored:
         message = (
             f"the log holds events {event_type} of schema {schema}, which this release ({version('herald')}) cannot"

@@ -12,6 +12,7 @@ import structlog
 
 from herald.outbox.postgres.connections import connect_watched, reason
 from herald.outbox.postgres.driver import PostgresError, errors
+from herald.outbox.postgres.statements import execute
 from herald.outbox.postgres.watch import WatchedConnection
 from herald.outbox.settings import Settings
 
@@ -62,8 +63,7 @@ class Readiness:
         if self._connection is None:
             self._connection = connect_watched(self._settings, "herald-readiness")
             self._connection.autocommit = True
-        with self._connection.cursor() as cursor:
-            cursor.execute("SELECT FROM messages LIMIT 0")
+        execute(self._connection, "SELECT FROM messages LIMIT 0")
 
     def _forget(self) -> None:
         if self._connection is not None:

@@ -22,6 +22,7 @@ from herald.api.shapes.requests import Discard, DiscardMany, Requeue
 from herald.outbox.desk.looking import choose, count_dead_letters, find_dead_letter
 from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import find_one
 
 _REQUEUE = msgspec.json.Decoder(Requeue)
 _DISCARD = msgspec.json.Decoder(Discard)
@@ -130,9 +131,7 @@ def _refuse(connection: Connection, message_id: UUID) -> list[UUID]:
 
 def not_there(connection: Connection, message_id: UUID) -> ProblemError:
     """404 for what nobody knows, 409 for what is not on the desk."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT status FROM messages WHERE id = %s", (str(message_id),))
-        row = cursor.fetchone()
+    row = find_one(connection, "SELECT status FROM messages WHERE id = %s", str(message_id))
     if row is None:
         return field_problem("id", f"no message {message_id}", HTTPStatus.NOT_FOUND)
     return field_problem("id", f"it is {row[0]}, not on the desk", HTTPStatus.CONFLICT)

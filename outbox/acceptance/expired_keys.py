@@ -4,6 +4,7 @@ import structlog
 
 from herald.outbox.acceptance.idempotency import TABLES
 from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.statements import fetch_value
 
 EMPTY_KEYS = 15.0  # seconds between two looks; a table stays expired for as long as keys are kept, 60 s at least
 _log = structlog.get_logger()
@@ -21,10 +22,7 @@ def empty_expired_keys(connection: Connection) -> None:
 
 def _emptied(connection: Connection, table: str) -> bool:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT idempotency_keys_empty(%s)", (table,))
-            (is_emptied,) = cursor.fetchone()  # type: ignore[misc]
+        return bool(fetch_value(connection, "SELECT idempotency_keys_empty(%s)", table))
     except errors.LockNotAvailable:
         _log.info("idempotency_keys_locked", table=table, consequence="it is emptied at a later turn")
         return False
-    return bool(is_emptied)

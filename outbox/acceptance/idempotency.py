@@ -22,6 +22,7 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch, fetch_value
 
 TABLES = ("idempotency_keys_even", "idempotency_keys_odd")
 HASH_BYTES = 16  # of a SHA-256: it fits a uuid
@@ -132,10 +133,8 @@ def find_many(connection: Connection, request_keys: Collection[RequestKey]) -> d
 def remember_many(connection: Connection, answers: Mapping[RequestKey, Sequence[UUID]], *, ttl: float) -> datetime:
     """Store all of them in the caller's transaction; returns until when. Their keys are found new and locked."""
     rows = [{"key": one.key, "fingerprint": one.fingerprint, "ids": ids} for one, ids in answers.items()]
-    with connection.cursor() as cursor:
-        cursor.execute(_REMEMBER, {"rows": _encode(rows).decode(), "ttl": ttl})
-        (kept_until,) = cursor.fetchone()  # type: ignore[misc]
-    return kept_until  # type: ignore[no-any-return]
+    kept_until: datetime = fetch_value(connection, _REMEMBER, {"rows": _encode(rows).decode(), "ttl": ttl})
+    return kept_until
 
 
 def _hashed(*parts: bytes) -> UUID:
@@ -151,20 +150,18 @@ def _lock_id(key: UUID) -> int:
 
 
 def _try_lock(connection: Connection, keys: Collection[UUID]) -> dict[UUID, bool]:
-    with connection.cursor() as cursor:
-        cursor.execute(_TRY_LOCK, ([str(key) for key in keys], [_lock_id(key) for key in keys]))
-        return {UUID(key): is_locked for key, is_locked in cursor.fetchall()}
+    found = fetch(connection, _TRY_LOCK, [str(key) for key in keys], [_lock_id(key) for key in keys])
+    return {UUID(key): is_locked for key, is_locked in found}
 
 
 def _look_up(connection: Connection, keys: Collection[UUID]) -> dict[UUID, tuple[UUID, Receipt]]:
     if not keys:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(_LOOK_UP, {"keys": [str(key) for key in keys]})
-        return {
-            UUID(key): (UUID(fingerprint), Receipt([UUID(one) for one in ids], kept_until, is_replay=True))
-            for key, fingerprint, ids, kept_until in cursor.fetchall()
-        }
+    found = fetch(connection, _LOOK_UP, {"keys": [str(key) for key in keys]})
+    return {
+        UUID(key): (UUID(fingerprint), Receipt([UUID(one) for one in ids], kept_until, is_replay=True))
+        for key, fingerprint, ids, kept_until in found
+    }
 
 
 def _judged(asked: RequestKey, fingerprint: UUID, receipt: Receipt) -> Receipt | KeyReusedError:

@@ -1,6 +1,5 @@
 """Rows of the log that were set aside: who looks at one sees what can be read of it, and decides."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +8,8 @@ import msgspec
 
 from herald.outbox.moves.request_again import Choice, request_again
 from herald.outbox.postgres.connections import reason
-from herald.outbox.postgres.driver import Connection, PostgresError, RealDictCursor
+from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.statements import execute, fetch_named, find_one
 
 SHOWN = 2_000  # characters of a column
 
@@ -99,9 +99,7 @@ def readable_columns(connection: Connection, row: AsideRow) -> dict[str, str]:
     for column in _COLUMNS:
         statement = f"SELECT left({column}::text, {SHOWN}) FROM outbox WHERE stream_id = %s AND version = %s"
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement, (str(row.stream_id), row.version))
-                found = cursor.fetchone()
+            found = find_one(connection, statement, str(row.stream_id), row.version)
         except (PostgresError, ValueError) as error:
             connection.rollback()
             shown[column] = f"cannot be read: {reason(error)}"
@@ -113,8 +111,7 @@ def readable_columns(connection: Connection, row: AsideRow) -> dict[str, str]:
 def discard_aside(connection: Connection, row: AsideRow, decision: Decision) -> None:
     """Give it up; a message that waits for it ends as `discarded`. In the caller's transaction."""
     values = {"id": str(row.stream_id), "version": row.version, "because": decision.because}
-    with connection.cursor() as cursor:
-        cursor.execute(_DISCARD, values)
+    execute(connection, _DISCARD, values)
     _decide(connection, row, "discarded", decision)
 
 
@@ -139,12 +136,9 @@ def note_published(connection: Connection, row: AsideRow, decision: Decision) ->
 
 def _decide(connection: Connection, row: AsideRow, what: str, decision: Decision) -> None:
     values = {"id": str(row.stream_id), "version": row.version, "decision": what}
-    with connection.cursor() as cursor:
-        cursor.execute(_DECIDE, {**values, "by": decision.by, "because": decision.because})
+    execute(connection, _DECIDE, {**values, "by": decision.by, "because": decision.because})
 
 
 def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[AsideRow]:
-    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(query, values)
-        rows: Sequence[dict[str, Any]] = cursor.fetchall()
+    rows = fetch_named(connection, query, values)
     return [AsideRow(**{**row, "stream_id": UUID(row["stream_id"])}) for row in rows]

@@ -20,7 +20,8 @@ from herald.outbox.desk.looking import choose, count_dead_letters
 from herald.outbox.moves.around import write_probe
 from herald.outbox.moves.decide import requeue
 from herald.outbox.postgres.conviction import narrow, text_of
-from herald.outbox.postgres.driver import Connection, RealDictCursor
+from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch_named, find_one
 
 MOST_IN_A_STEP = 1_000  # messages
 CATCH_UP = 2.0  # seconds of its rate that a job makes up for after a pause
@@ -99,27 +100,25 @@ def step(connection: Connection) -> int:
 
     Of several jobs that go on at the same time, each keeps to its own rate.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT)
-        row = cursor.fetchone()
-        if row is None:
-            return 0
-        job_id, chosen, rate, requested_at, last_id, at, allowed = row
-        most = int(allowed)
-        before, fits = requested_at.isoformat(), msgspec.convert(chosen, Filter)
-        ids = choose(connection, fits, limit=most, before=before, after=UUID(last_id))
-        count = _requeue_around(connection, ids)
-        carried = (allowed - most) / rate  # or a low rate would lose a part of a message at every step
-        last = str(ids[-1]) if ids else last_id
-        progress = {
-            "id": job_id,
-            "last_id": last,
-            "count": count,
-            "at": at,
-            "carried": carried,
-            "is_last": len(ids) < most,
-        }
-        cursor.execute(_PROGRESS, progress)
+    row = find_one(connection, _NEXT)
+    if row is None:
+        return 0
+    job_id, chosen, rate, requested_at, last_id, at, allowed = row
+    most = int(allowed)
+    before, fits = requested_at.isoformat(), msgspec.convert(chosen, Filter)
+    ids = choose(connection, fits, limit=most, before=before, after=UUID(last_id))
+    count = _requeue_around(connection, ids)
+    carried = (allowed - most) / rate  # or a low rate would lose a part of a message at every step
+    last = str(ids[-1]) if ids else last_id
+    progress = {
+        "id": job_id,
+        "last_id": last,
+        "count": count,
+        "at": at,
+        "carried": carried,
+        "is_last": len(ids) < most,
+    }
+    execute(connection, _PROGRESS, progress)
     return count
 
 
@@ -146,20 +145,17 @@ def _requeue_around(connection: Connection, ids: Sequence[UUID]) -> int:
 @contextlib.contextmanager
 def _savepoint(connection: Connection) -> Iterator[None]:
     """What fails within is undone, and the caller's transaction can go on."""
-    with connection.cursor() as cursor:
-        cursor.execute("SAVEPOINT requeue")
-        try:
-            yield
-        except BaseException:
-            cursor.execute("ROLLBACK TO SAVEPOINT requeue")
-            raise
-        cursor.execute("RELEASE SAVEPOINT requeue")
+    execute(connection, "SAVEPOINT requeue")
+    try:
+        yield
+    except BaseException:
+        execute(connection, "ROLLBACK TO SAVEPOINT requeue")
+        raise
+    execute(connection, "RELEASE SAVEPOINT requeue")
 
 
 def _jobs(connection: Connection, query: str, *values: object) -> list[Job]:
-    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(query, values)
-        return [_job(dict(row)) for row in cursor.fetchall()]
+    return [_job(row) for row in fetch_named(connection, query, *values)]
 
 
 def _job(row: dict[str, object]) -> Job:

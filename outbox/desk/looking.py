@@ -1,6 +1,6 @@
 """Looking at the desk: by error, one after the other, or one whole."""
 
-from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,8 +9,9 @@ import msgspec
 
 from herald.outbox.desk.filters import CHANNEL, ERROR, Filter
 from herald.outbox.message.state import Status
-from herald.outbox.postgres.driver import Connection, RealDictCursor
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.paging import PIECE, bounded
+from herald.outbox.postgres.statements import fetch_column, fetch_named, fetch_value, stream_named
 
 EVERYTHING = Filter()
 BEFORE_ALL = UUID(int=0)
@@ -70,7 +71,7 @@ LIMIT %(limit)s
 
 def list_groups(connection: Connection, chosen: Filter = EVERYTHING) -> list[Group]:
     """By error, topic, channel and status, the largest first."""
-    rows = _fetch(connection, _GROUPS.replace(_WHERE, chosen.condition), chosen.values)
+    rows = fetch_named(connection, _GROUPS.replace(_WHERE, chosen.condition), chosen.values)
     return [Group(**{**row, "sample": UUID(row["sample"])}) for row in rows]
 
 
@@ -79,10 +80,9 @@ def list_dead_letters(
 ) -> tuple[list[DeadLetter], bool]:
     """At most `limit` of them, newest message first, those older than `before`; and whether there are more."""
     values = {**chosen.values, "limit": limit + 1, "before": None if before is None else str(before)}
-    with connection.cursor(name="letters", cursor_factory=RealDictCursor) as cursor:
-        cursor.itersize = PIECE
-        cursor.execute(_LIST.replace(_WHERE, chosen.condition), values)
-        return bounded((_letter(dict(row)) for row in cursor), _size, limit=limit)
+    rows = stream_named(connection, _LIST.replace(_WHERE, chosen.condition), values, name="letters", piece=PIECE)
+    with closing(rows):
+        return bounded(map(_letter, rows), _size, limit=limit)
 
 
 def _size(letter: DeadLetter) -> int:
@@ -93,13 +93,13 @@ def find_dead_letter(connection: Connection, message_id: UUID) -> DeadLetter | N
     """One of them; None when there is no such message, or it is not on the desk."""
     condition = f"{EVERYTHING.condition} AND m.id = %(id)s"
     values = {"id": str(message_id), "limit": 1, "before": None}
-    return next((_letter(row) for row in _fetch(connection, _LIST.replace(_WHERE, condition), values)), None)
+    return next(map(_letter, fetch_named(connection, _LIST.replace(_WHERE, condition), values)), None)
 
 
 def count_dead_letters(connection: Connection, chosen: Filter) -> int:
     """How many fit."""
-    ((row),) = _fetch(connection, f"SELECT count(*) FROM messages AS m WHERE {chosen.condition}", chosen.values)
-    return int(row["count"])
+    query = f"SELECT count(*) FROM messages AS m WHERE {chosen.condition}"
+    return int(fetch_value(connection, query, chosen.values))
 
 
 def choose(
@@ -110,16 +110,9 @@ def choose(
         f"SELECT m.id::text FROM messages AS m WHERE {chosen.condition} AND m.updated_at <= %(before)s::timestamptz"
         " AND m.id > %(after)s::uuid ORDER BY m.id LIMIT %(limit)s"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(query, {**chosen.values, "limit": limit, "before": before, "after": str(after)})
-        return [UUID(message) for (message,) in cursor]
+    values = {**chosen.values, "limit": limit, "before": before, "after": str(after)}
+    return [UUID(message) for message in fetch_column(connection, query, values)]
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:
     return DeadLetter(**{**row, "id": UUID(row["id"]), "data": msgspec.Raw(row["data"].encode())})
-
-
-def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(query, values)
-        return [dict(row) for row in cursor.fetchall()]

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, answer_to, code, explanation, is_silence
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, find_one
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from herald.outbox.settings import Settings
 
@@ -88,13 +89,10 @@ def read_cluster_id(admin: AdminClient) -> str:
 
 def load_topic_ids(connection: Connection) -> dict[str, str]:
     """The Kafka topic ids that the last term saw, by topic."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT topic_ids FROM relay_cursor WHERE name = 'relay'")
-        row = cursor.fetchone()
+    row = find_one(connection, "SELECT topic_ids FROM relay_cursor WHERE name = 'relay'")
     return dict(row[0]) if row else {}
 
 
 def save_topic_ids(connection: Connection, topic_ids: dict[str, str]) -> None:
     """Remember the ids; a topic whose id changes later was deleted in between."""
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE relay_cursor SET topic_ids = %s::jsonb WHERE name = 'relay'", (json.dumps(topic_ids),))
+    execute(connection, "UPDATE relay_cursor SET topic_ids = %s::jsonb WHERE name = 'relay'", json.dumps(topic_ids))

@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from herald.outbox.message.dates import ANY_TIME, Dates, in_utc
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_one
 
 
 class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,7 +91,5 @@ def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> Written
 
     Raises PostgresError; one bad value fails all of them.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_ACCEPT, (_encode(acceptances).decode(),))
-        transaction_id, at = cursor.fetchone()  # type: ignore[misc]
+    transaction_id, at = fetch_one(connection, _ACCEPT, _encode(acceptances).decode())
     return Written(int(transaction_id), at)

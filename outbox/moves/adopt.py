@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch_column, fetch_value
 
 _encode = msgspec.json.Encoder().encode
 
@@ -89,19 +90,16 @@ def recover(connection: Connection, lost: Sequence[Lost]) -> None:
 
 
 def _append(connection: Connection, rows: Sequence[Foreign] | Sequence[Lost], event_type: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_APPEND, (_encode(rows).decode(), event_type))
+    execute(connection, _APPEND, _encode(rows).decode(), event_type)
 
 
 def unknown(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
     """Which of these ids the database has never heard of."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id::text FROM unnest(%s::uuid[]) AS asked(id)"
-            " WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = asked.id)",
-            ([str(one) for one in ids],),
-        )
-        return {UUID(one) for (one,) in cursor}
+    query = (
+        "SELECT id::text FROM unnest(%s::uuid[]) AS asked(id)"
+        " WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = asked.id)"
+    )
+    return {UUID(one) for one in fetch_column(connection, query, [str(one) for one in ids])}
 
 
 def is_known(connection: Connection, message: UUID) -> bool:
@@ -112,10 +110,7 @@ def is_known(connection: Connection, message: UUID) -> bool:
 
 def read_horizon(connection: Connection) -> UUID:
     """Below this id, what the database does not know has left with its partition (outbox/scheduler/retention.py)."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT horizon::text FROM closing")
-        (horizon,) = cursor.fetchone()  # type: ignore[misc]
-    return UUID(horizon)
+    return UUID(fetch_value(connection, "SELECT horizon::text FROM closing"))
 
 
 def read_reach(connection: Connection) -> int:
@@ -124,7 +119,5 @@ def read_reach(connection: Connection) -> int:
     That is the newest one's end, or a day from now, up to which the relay makes them (outbox_reach in the migrations).
     In a transaction of its own: call it between others.
     """
-    with connection, connection.cursor() as cursor:
-        cursor.execute(_REACH)
-        (reach,) = cursor.fetchone()  # type: ignore[misc]
-    return int(reach)
+    with connection:
+        return int(fetch_value(connection, _REACH))

@@ -22,6 +22,7 @@ from herald.outbox.postgres.conviction import (
     text_of,
 )
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.statements import execute
 from herald.outbox.registry import TOPICS
 
 LEFT_ALONE = 60.0  # seconds
@@ -146,9 +147,7 @@ AROUND = Around()  # one for all duties: who is left alone is so whatever finds 
 
 def _is_ended(connection: Connection, message: str, reason: str) -> bool:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_END, {"id": message, "reason": reason})
-            return cursor.rowcount == 1
+        return execute(connection, _END, {"id": message, "reason": reason}) == 1
     except PostgresError as error:
         if is_away(error):
             raise
@@ -159,17 +158,15 @@ def write_probe(connection: Connection) -> None:
     """Accept a message that is as it should be, and end it; whoever calls undoes it. Raises PostgresError."""
     good = make_acceptance(next(iter(TOPICS)), None, b"{}")
     accept(connection, [good])
-    with connection.cursor() as cursor:
-        cursor.execute(_END, {"id": str(good.id), "reason": "a probe"})
+    execute(connection, _END, {"id": str(good.id), "reason": "a probe"})
 
 
 def _probe(connection: Connection) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        try:
-            write_probe(connection)
-        finally:
-            cursor.execute("ROLLBACK")
+    execute(connection, "BEGIN")
+    try:
+        write_probe(connection)
+    finally:
+        execute(connection, "ROLLBACK")
 
 
 def _passes(error: Exception) -> bool:

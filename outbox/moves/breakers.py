@@ -15,6 +15,7 @@ import structlog
 
 from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.settings import Settings
 
 EVENTS = {"opened": "breaker_opened", "probe failed": "breaker_probe_failed", "closed": "breaker_closed"}
@@ -137,9 +138,7 @@ def report_outcomes(connection: Connection, outcomes: Sequence[Outcome], policy:
     if not found:
         return
     values = {"reports": _encode(found).decode(), **policy._asdict()}
-    with connection.cursor() as cursor:
-        cursor.execute(_REPORT, values)
-        for destination, change, reason in cursor:
-            if change is not None:
-                level = _log.info if change == "closed" else _log.warning
-                level(EVENTS[change], destination=destination, reason=reason)
+    for destination, change, reason in fetch(connection, _REPORT, values):
+        if change is not None:
+            level = _log.info if change == "closed" else _log.warning
+            level(EVENTS[change], destination=destination, reason=reason)

@@ -6,6 +6,7 @@ from uuid import UUID
 from herald.outbox.message.events import Carried, DeadLettered, Failed, Late, OutcomeUnknown, Sent
 from herald.outbox.message.state import Status
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import find_one
 
 # After one of these an attempt may have reached somebody, also where a person's requeue counts anew. What was carried
 # over has lost its history.
@@ -46,7 +47,5 @@ class Standing(NamedTuple):
 
 def cancel(connection: Connection, message_id: UUID, *, topic: str | None = None) -> Standing | None:
     """Take it back, in the caller's transaction; None when there is no such message (on that topic)."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CANCEL, {"id": str(message_id), "topic": topic})
-        row = cursor.fetchone()
+    row = find_one(connection, _CANCEL, {"id": str(message_id), "topic": topic})
     return Standing(*row) if row else None

@@ -19,6 +19,7 @@ import msgspec
 from herald.outbox.message.state import DELAYED
 from herald.outbox.moves.pauses import IS_PAUSED
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 
 BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date
 ELSEWHERE_WAIT = 1.0  # seconds until one is looked at again whose key another worker has under way
@@ -177,7 +178,6 @@ def claim(connection: Connection, records: Sequence[Record], *, lease: float) ->
 
     The lease is in seconds, by the database's clock; until it ends nobody else settles the attempt.
     """
-    with connection.cursor() as cursor:
-        statement = _STRICT if any(record.is_strict for record in records) else _RELAXED
-        cursor.execute(statement, {"records": _encode(records).decode(), "lease": lease})
-        return {UUID(stream): Claim(*won) for stream, *won in cursor}
+    statement = _STRICT if any(record.is_strict for record in records) else _RELAXED
+    rows = fetch(connection, statement, {"records": _encode(records).decode(), "lease": lease})
+    return {UUID(stream): Claim(*won) for stream, *won in rows}

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_column
 
 MOST_AT_ONCE = 10_000  # discarded in one statement
 
@@ -88,6 +89,5 @@ def discard(connection: Connection, ids: Sequence[UUID], *, reason: str) -> list
 
 
 def _decide(connection: Connection, statement: str, ids: Sequence[UUID], **values: object) -> list[UUID]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, {"ids": [str(one) for one in ids], **values})
-        return [UUID(message) for (message,) in cursor]
+    moved = fetch_column(connection, statement, {"ids": [str(one) for one in ids], **values})
+    return [UUID(message) for message in moved]

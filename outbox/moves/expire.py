@@ -3,6 +3,7 @@
 from herald.outbox.moves.around import AROUND, Batch, chosen
 from herald.outbox.moves.request_again import LOCKED
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch_column
 
 BATCH = 1_000  # messages in one statement
 _FOUND = chosen("""
@@ -31,14 +32,11 @@ def expire(connection: Connection) -> None:
 
     In autocommit around those for whose sake it fails. Raises PostgresError.
     """
-    with connection.cursor() as cursor:
 
-        def find(batch: Batch) -> list[str]:
-            cursor.execute(f"SELECT id::text FROM ({_FOUND}) AS batch", {"limit": BATCH, **batch.values})
-            return [message for (message,) in cursor]
+    def find(batch: Batch) -> list[str]:
+        return fetch_column(connection, f"SELECT id::text FROM ({_FOUND}) AS batch", {"limit": BATCH, **batch.values})
 
-        def act(batch: Batch) -> int:
-            cursor.execute(_EXPIRE, {"limit": BATCH, **batch.values})
-            return cursor.rowcount
+    def act(batch: Batch) -> int:
+        return execute(connection, _EXPIRE, {"limit": BATCH, **batch.values})
 
-        AROUND.act(connection, find, act)
+    AROUND.act(connection, find, act)

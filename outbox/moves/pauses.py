@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch, fetch_one
 from herald.outbox.registry import CHANNELS, TOPICS
 
 ALL = "all"
@@ -21,7 +22,7 @@ class ScopeError(ValueError):
     """Not a scope that can be paused; the text names those that can."""
 
 
-class Pause(msgspec.Struct, frozen=True, kw_only=True):
+class Pause(msgspec.Struct, frozen=True):
     """One row: `scope` is `all`, `topic:<name>` or `channel:<name>`."""
 
     scope: str
@@ -45,26 +46,19 @@ def check_scope(scope: str) -> str:
 
 def pause(connection: Connection, scope: str, *, reason: str | None = None) -> Pause:
     """Hold back, in the caller's transaction; an earlier pause of the scope stays as it is. Raises ScopeError."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO pauses (scope, reason) VALUES (%s, %s)"
-            " ON CONFLICT (scope) DO UPDATE SET reason = coalesce(excluded.reason, pauses.reason)"
-            " RETURNING scope, reason, paused_at",
-            (check_scope(scope), reason),
-        )
-        scope, reason, paused_at = cursor.fetchone()  # type: ignore[misc]
-    return Pause(scope=scope, reason=reason, paused_at=paused_at)
+    statement = (
+        "INSERT INTO pauses (scope, reason) VALUES (%s, %s)"
+        " ON CONFLICT (scope) DO UPDATE SET reason = coalesce(excluded.reason, pauses.reason)"
+        " RETURNING scope, reason, paused_at"
+    )
+    return Pause(*fetch_one(connection, statement, check_scope(scope), reason))
 
 
 def resume(connection: Connection, scope: str) -> bool:
     """Let go again, in the caller's transaction; False when it was not paused. Raises ScopeError."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM pauses WHERE scope = %s", (check_scope(scope),))
-        return cursor.rowcount == 1
+    return execute(connection, "DELETE FROM pauses WHERE scope = %s", check_scope(scope)) == 1
 
 
 def list_pauses(connection: Connection) -> list[Pause]:
     """What is paused now, oldest first."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT scope, reason, paused_at FROM pauses ORDER BY paused_at, scope")
-        return [Pause(scope=scope, reason=reason, paused_at=paused_at) for scope, reason, paused_at in cursor]
+    return fetch(connection, "SELECT scope, reason, paused_at FROM pauses ORDER BY paused_at, scope", into=Pause)

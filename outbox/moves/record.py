@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute
 
 Kind = Literal["sent", "failed", "unknown", "postponed", "dead"]
 _encode = msgspec.json.Encoder().encode
@@ -92,5 +93,4 @@ def record_outcomes(connection: Connection, outcomes: Sequence[Outcome], *, dead
 
     One outcome per message in a call: of two for the same message, PostgreSQL would see only one.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_RECORD, (_encode(outcomes).decode(), dead_letters))
+    execute(connection, _RECORD, _encode(outcomes).decode(), dead_letters)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -42,5 +43,4 @@ SELECT id, version, 'message.rejected', jsonb_build_object('reason', reason), up
 
 def reject(connection: Connection, some: Sequence[Rejection]) -> None:
     """End each message that still waits for that request. Raises PostgresError."""
-    with connection.cursor() as cursor:
-        cursor.execute(_REJECT, (msgspec.json.encode(some).decode(),))
+    execute(connection, _REJECT, msgspec.json.encode(some).decode())

@@ -8,6 +8,7 @@ from typing import Any
 
 from herald.outbox.moves.around import AROUND, Batch, chosen
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch, fetch_column
 
 # Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
 # between is no longer the one that was found.
@@ -85,16 +86,9 @@ def request_again(connection: Connection, choice: Choice, *, limit: int) -> list
     statement = _REQUEST.format(chosen=within, cause=choice.cause, locked=choice.locked)
 
     def find(batch: Batch) -> list[str]:
-        found = _fetch(connection, f"SELECT id::text FROM ({within}) AS batch", values | batch.values)
-        return [message for (message,) in found]
+        return fetch_column(connection, f"SELECT id::text FROM ({within}) AS batch", values | batch.values)
 
     def act(batch: Batch) -> list[tuple[str, str | None]]:
-        return _fetch(connection, statement, values | batch.values)
+        return [(message, destination) for message, destination in fetch(connection, statement, values | batch.values)]
 
     return [one for part in AROUND.act(connection, find, act) for one in part]
-
-
-def _fetch(connection: Connection, statement: str, values: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return cursor.fetchall()

@@ -9,6 +9,7 @@ from herald.outbox.destination.policies import Policy, policy
 from herald.outbox.moves.around import AROUND, Batch, chosen
 from herald.outbox.moves.request_again import LOCKED
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch, fetch_column
 from herald.outbox.registry import CHANNELS, DEAD_LETTERS
 from herald.outbox.settings import Settings
 
@@ -102,18 +103,15 @@ def settle_batch(connection: Connection, settings: Settings) -> dict[str, int]:
         "dead_letters": DEAD_LETTERS,
     }
     settled: Counter[str] = Counter()
-    with connection.cursor() as cursor:
 
-        def find(batch: Batch) -> list[str]:
-            cursor.execute(f"SELECT id::text FROM ({_FOUND}) AS batch", values | batch.values)
-            return [message for (message,) in cursor]
+    def find(batch: Batch) -> list[str]:
+        return fetch_column(connection, f"SELECT id::text FROM ({_FOUND}) AS batch", values | batch.values)
 
-        def act(batch: Batch) -> dict[str, int]:
-            cursor.execute(_SETTLE, values | batch.values)
-            return dict(cursor.fetchall())
+    def act(batch: Batch) -> dict[str, int]:
+        return dict(fetch(connection, _SETTLE, values | batch.values))
 
-        for part in AROUND.act(connection, find, act):
-            settled.update(part)
+    for part in AROUND.act(connection, find, act):
+        settled.update(part)
     return dict(settled)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from herald.outbox.postgres.driver import Connection, OperationalError, PostgresError
+from herald.outbox.postgres.statements import execute, fetch_value
 from herald.outbox.postgres.watch import WatchedConnection
 
 PATIENCE = 5.0  # seconds until an unanswered COMMIT counts as unknown
@@ -69,16 +70,14 @@ def committed_after_all(
 
 def _status(open_connection: Callable[[], Connection], transaction_id: int, stream_id: UUID) -> str | None:
     try:
-        with contextlib.closing(open_connection()) as connection, connection.cursor() as cursor:
+        with contextlib.closing(open_connection()) as connection:
             if isinstance(connection, WatchedConnection):
                 connection.limit = PATIENCE
-            cursor.execute("SELECT pg_xact_status(%s::text::xid8)", (str(transaction_id),))
-            (status,) = cursor.fetchone()  # type: ignore[misc]
+            status = fetch_value(connection, "SELECT pg_xact_status(%s::text::xid8)", str(transaction_id))
             # a statement of its own: the one before may have begun before the commit that it reports
-            cursor.execute(_WROTE, (str(stream_id), str(transaction_id)))
-            (is_stored,) = cursor.fetchone()  # type: ignore[misc]
+            is_stored = fetch_value(connection, _WROTE, str(stream_id), str(transaction_id))
             # a synchronous standby that confirms this has all that was committed before
-            cursor.execute("SELECT pg_logical_emit_message(true, 'herald', '')")
+            execute(connection, "SELECT pg_logical_emit_message(true, 'herald', '')")
             commit(connection, transaction_id)
     except (PostgresError, CommitUnknownError, NotReplicatedError):
         return None

@@ -24,6 +24,7 @@ from herald.outbox.postgres.fitness import FOR_WORK, Check, Facts, read_facts, r
 from herald.outbox.postgres.instance import stay_home
 from herald.outbox.postgres.pooler import session_of, shares_sessions
 from herald.outbox.postgres.session_settings import set_up
+from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.postgres.watch import MARGIN, WatchedConnection, watch
 from herald.outbox.settings import Settings
 
@@ -165,10 +166,8 @@ def _limits(settings: Settings) -> dict[str, Any]:
 
 def read_clock(connection: Connection) -> datetime:
     """The database's time."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (at,) = cursor.fetchone()  # type: ignore[misc]
-    return at  # type: ignore[no-any-return]
+    at: datetime = fetch_value(connection, "SELECT clock_timestamp()")
+    return at
 
 
 def is_outage(error: BaseException) -> bool:

@@ -14,7 +14,6 @@ from psycopg2 import (
 )
 from psycopg2 import connect as connect_plainly
 from psycopg2.extensions import parse_dsn, quote_ident
-from psycopg2.extras import RealDictCursor
 
 __all__ = [
     "Connection",
@@ -26,7 +25,6 @@ __all__ = [
     "OperationalError",
     "PostgresError",
     "ProgrammingError",
-    "RealDictCursor",
     "connect_plainly",
     "errors",
     "parse_dsn",

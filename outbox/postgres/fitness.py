@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from herald.outbox.postgres.driver import Connection, OperationalError
+from herald.outbox.postgres.statements import fetch_one
 
 OLDEST = 14  # major version of PostgreSQL
 
@@ -32,6 +33,7 @@ class Facts:
     """What was found of a connection before anything is set."""
 
     version: int  # as in 180004
+    is_pooled: bool  # something in between has a key of its own
     session: int  # process id
     is_standby: bool
     encoding: str
@@ -42,8 +44,7 @@ class Facts:
     is_read_only: bool  # by default
     schema: str | None  # quoted; the first of the search path that exists
     may_create: bool | None  # tables in it
-    is_pooled: bool  # something in between has a key of its own
-    is_shared: bool = False  # and the session is not this connection's alone
+    is_shared: bool = False  # the session is not this connection's alone
 
 
 Check = Callable[[Facts], str | None]
@@ -51,11 +52,8 @@ Check = Callable[[Facts], str | None]
 
 def read_facts(opened: Connection) -> Facts:
     """Ask in one statement; the connection is in autocommit. Raises PostgresError."""
-    with opened.cursor() as cursor:
-        cursor.execute(_FACTS)
-        found = cursor.fetchone()
-    session = found[0]  # type: ignore[index]
-    return Facts(opened.server_version, *found, is_pooled=opened.info.backend_pid != session)  # type: ignore[misc]
+    found = fetch_one(opened, _FACTS)
+    return Facts(opened.server_version, opened.info.backend_pid != found[0], *found)
 
 
 def refuse_unfit(facts: Facts, checks: Iterable[Check]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.postgres.statements import execute, fetch_value, find_one
 from herald.outbox.settings import Settings
 
 _READ = """
@@ -48,9 +49,7 @@ class Instance:
 def read_instance(connection: Connection) -> Instance:
     """Raises UnfitError where it cannot be read: who does not know where it is works for nobody."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_READ)
-            found = cursor.fetchone()
+        found = find_one(connection, _READ)
     except (errors.InsufficientPrivilege, errors.UndefinedTable) as error:
         message = f"{error.diag.message_primary}: `herald doctor` names every GRANT that is missing"
         raise UnfitError(message) from None
@@ -62,10 +61,9 @@ def read_instance(connection: Connection) -> Instance:
 
 def adopt_settings(connection: Connection, settings: Settings) -> None:
     """Store source and prefix of topics of the first process that starts; commits. What is stored stays."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM instance WHERE source IS NULL OR topic_prefix IS NULL")
-        if cursor.rowcount:  # an UPDATE of no row is refused as well where the database is read-only
-            cursor.execute(_ADOPT, (settings.source, settings.topic_prefix))
+    # looked at first: an UPDATE of no row is refused as well where the database is read-only
+    if find_one(connection, "SELECT FROM instance WHERE source IS NULL OR topic_prefix IS NULL") is not None:
+        execute(connection, _ADOPT, settings.source, settings.topic_prefix)
     connection.commit()
 
 
@@ -86,9 +84,7 @@ def stay_home(connection: Connection, settings: Settings) -> None:
     Before the first migration there is nothing to compare. The connection is in autocommit, or in no transaction.
     Raises UnfitError.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('instance') IS NOT NULL")
-        (is_made,) = cursor.fetchone()  # type: ignore[misc]
+    is_made = fetch_value(connection, "SELECT to_regclass('instance') IS NOT NULL")
     if not is_made:
         return
     instance = read_instance(connection)
@@ -145,14 +141,11 @@ def _another_prefix(instance: Instance, settings: Settings) -> str | None:
 
 def take_place(connection: Connection, settings: Settings, *, as_copy: bool) -> str:
     """Store where it is and what is set, under the same id or, as a copy, under a new one; returns the id."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT instance_takes_place(%s)::text", (as_copy,))
-        (found,) = cursor.fetchone()  # type: ignore[misc]
-        cursor.execute("UPDATE instance SET source = %s, topic_prefix = %s", (settings.source, settings.topic_prefix))
+    found = fetch_value(connection, "SELECT instance_takes_place(%s)::text", as_copy)
+    execute(connection, "UPDATE instance SET source = %s, topic_prefix = %s", settings.source, settings.topic_prefix)
     return str(found)
 
 
 def note_timeline(connection: Connection) -> None:
     """Take the present one for this Herald's own: a leader does, once it was let in."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NOTE_TIMELINE)
+    execute(connection, _NOTE_TIMELINE)

@@ -6,6 +6,7 @@
 from contextlib import suppress
 
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.statements import execute, fetch_value
 
 UPGRADE = 4_840_213  # concurrent upgrades wait for each other, and for a rebuild
 BOOKS = 4_840_215  # whoever moves partitions: a rebuild of the projection, a cut, or the closing of the books
@@ -13,13 +14,10 @@ BOOKS = 4_840_215  # whoever moves partitions: a rebuild of the projection, a cu
 
 def try_lock(connection: Connection, key: int) -> bool:
     """Take it for this session if it is free."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (key,))
-        (is_ours,) = cursor.fetchone()  # type: ignore[misc]
-    return bool(is_ours)
+    return bool(fetch_value(connection, "SELECT pg_try_advisory_lock(%s)", key))
 
 
 def unlock(connection: Connection, key: int) -> None:
     """Give it back; where the session is lost, so is the lock."""
-    with suppress(PostgresError), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock(%s)", (key,))
+    with suppress(PostgresError):
+        execute(connection, "SELECT pg_advisory_unlock(%s)", key)

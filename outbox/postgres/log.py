@@ -9,11 +9,14 @@ import msgspec
 from herald.outbox.message.events import TYPES, Event, Recorded, Requested
 from herald.outbox.message.upcasting import Fields, upcast
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch, stream
 
 COLUMNS = (
     "stream_id::text, version, type, schema, topic, key, payload::text, headers::text, transaction_id::text,"
     " CASE WHEN recorded_at BETWEEN '0001-01-02 UTC' AND '9999-12-30 UTC' THEN recorded_at END AS recorded_at"
 )
+
+PIECE = 2_000  # rows of the log that are fetched at once
 
 
 class UnknownEventError(Exception):
@@ -48,19 +51,16 @@ _decode_data = msgspec.json.Decoder(_WithData).decode
 
 def read_stream(connection: Connection, stream_id: UUID) -> list[Recorded]:
     """The events of one message, oldest first; empty when there are none. Raises UnknownEventError."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {COLUMNS} FROM outbox WHERE stream_id = %s ORDER BY version", (str(stream_id),))
-        return [decode(row) for row in cursor]
+    query = f"SELECT {COLUMNS} FROM outbox WHERE stream_id = %s ORDER BY version"
+    return [decode(row) for row in fetch(connection, query, str(stream_id))]
 
 
 def read_log(connection: Connection) -> Iterator[Recorded]:
     """Every event, stream by stream, oldest first within each; fetched in batches on the server's side."""
-    with connection.cursor(name="log") as cursor:
-        # sorted as they are stored: as text, the large ones of a log would be written to temporary files
-        stored = "SELECT * FROM outbox ORDER BY stream_id, version OFFSET 0"
-        cursor.execute(f"SELECT {COLUMNS} FROM ({stored}) AS stored")
-        for row in cursor:
-            yield decode(row)
+    # sorted as they are stored: as text, the large ones of a log would be written to temporary files
+    stored = "SELECT * FROM outbox ORDER BY stream_id, version OFFSET 0"
+    query = f"SELECT {COLUMNS} FROM ({stored}) AS stored"
+    yield from map(decode, stream(connection, query, name="log", piece=PIECE))
 
 
 def decode(row: tuple[Any, ...]) -> Recorded:

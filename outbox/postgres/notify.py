@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.statements import execute
 from herald.outbox.threads import Thread
 
 CHANNEL = "outbox"
@@ -57,8 +58,7 @@ class Notifier:
             if self._connection is None:
                 self._connection = self._connect()
                 self._connection.autocommit = True
-            with self._connection.cursor() as cursor:
-                cursor.execute(f"NOTIFY {CHANNEL}")
+            execute(self._connection, f"NOTIFY {CHANNEL}")
         except PostgresError as error:
             _log.warning("notify_failed", reason=str(error).strip(), consequence="the relay's poll finds it within 1 s")
             self._connection = None

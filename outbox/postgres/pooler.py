@@ -5,16 +5,14 @@ while this is found out: a pooler would hand it on to somebody else.
 """
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_value
 
 ROUNDS = 3  # of questions to both connections
 
 
 def session_of(connection: Connection) -> int:
     """The process id of the session that answers, as the server itself gives it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (pid,) = cursor.fetchone()  # type: ignore[misc]
-    return int(pid)
+    return int(fetch_value(connection, "SELECT pg_backend_pid()"))
 
 
 def shares_sessions(first: Connection, second: Connection) -> bool:

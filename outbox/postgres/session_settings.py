@@ -6,6 +6,7 @@ cost of disks are known to them. Nothing here harms a stranger who gets the sess
 """
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute
 
 # PostgreSQL 18 (18.4 was tried) ends with a segmentation fault where a statement finds a row changed under its lock and
 # then chooses partitions while it runs: perform_pruning_base_step() reads what the re-check has freed.
@@ -61,5 +62,4 @@ def set_up(opened: Connection, *, statement_timeout: float) -> None:
     }
     if opened.server_version >= CRASHES_SINCE:
         wanted["enable_partition_pruning"] = "off"
-    with opened.cursor() as cursor:
-        cursor.execute(_SET, (list(wanted), list(wanted.values())))
+    execute(opened, _SET, list(wanted), list(wanted.values()))

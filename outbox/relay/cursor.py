@@ -1,9 +1,10 @@
 """Where the relay stands in the log, stored so that every term begins where the last one surely was."""
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch_one
 
 NAME = "relay"
 LEAP = 2**31  # epochs at most that a new term leaves out; a bigint has room for four thousand million terms
@@ -51,24 +52,31 @@ class Cursor:
 _COLUMNS = "previous::text, target::text, last_position, floor, epoch, system_identifier, timeline, cluster_id"
 _HERE = "(SELECT system_identifier::text FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint())"
 
+# A lost save only repeats records, which claims drop, and its order in the WAL is kept. One message of the protocol, so
+# one transaction: nothing of it stays with the session.
+_SAVE = """
+SET LOCAL synchronous_commit = off;
+UPDATE relay_cursor SET previous = %(previous)s::pg_snapshot, target = %(target)s::pg_snapshot,
+    last_position = %(last_position)s, timeline = %(timeline)s, cluster_id = %(cluster_id)s, epoch = epoch + %(leap)s,
+    saved_at = clock_timestamp()
+WHERE name = %(name)s AND epoch = %(epoch)s
+"""
+
 
 def load(connection: Connection) -> Cursor:
     """Read the stored cursor; the first time, begin before everything there is."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO relay_cursor (name, previous, last_position, floor, epoch, system_identifier, timeline)"
-            f" VALUES (%s, '1:1:', 0, 0, 0, {_HERE}) ON CONFLICT DO NOTHING",
-            (NAME,),
-        )
-        cursor.execute(f"SELECT {_COLUMNS} FROM relay_cursor WHERE name = %s", (NAME,))
-        return Cursor(*cursor.fetchone())  # type: ignore[misc]
+    execute(
+        connection,
+        f"INSERT INTO relay_cursor (name, previous, last_position, floor, epoch, system_identifier, timeline)"
+        f" VALUES (%s, '1:1:', 0, 0, 0, {_HERE}) ON CONFLICT DO NOTHING",
+        NAME,
+    )
+    return Cursor(*fetch_one(connection, f"SELECT {_COLUMNS} FROM relay_cursor WHERE name = %s", NAME))
 
 
 def check_database(connection: Connection, cursor: Cursor) -> None:
     """Check that the cursor belongs to this PostgreSQL. Raises CursorError."""
-    with connection.cursor() as here:
-        here.execute(f"SELECT {_HERE}")
-        system_identifier, _timeline = here.fetchone()  # type: ignore[misc]
+    system_identifier, _timeline = fetch_one(connection, f"SELECT {_HERE}")
     _check(cursor.system_identifier, system_identifier, "PostgreSQL cluster")
 
 
@@ -79,9 +87,7 @@ def begin_term(connection: Connection, cursor: Cursor, *, cluster_id: str) -> Cu
     Raises CursorError on another cluster, LostLeadError when another relay was faster.
     """
     check_database(connection, cursor)
-    with connection.cursor() as here:
-        here.execute(f"SELECT {_HERE}")
-        _system_identifier, timeline = here.fetchone()  # type: ignore[misc]
+    _system_identifier, timeline = fetch_one(connection, f"SELECT {_HERE}")
     _check(cursor.cluster_id, cluster_id, "Kafka cluster")
     return save(connection, replace(cursor, timeline=timeline, cluster_id=cluster_id), leap=leap())
 
@@ -97,26 +103,7 @@ def _check(stored: str | None, found: str, what: str) -> None:
 
 def save(connection: Connection, cursor: Cursor, *, leap: int = 1) -> Cursor:
     """Store the cursor if nobody else has since; returns it with its new epoch. Raises LostLeadError."""
-    with connection.cursor() as statement:
-        statement.execute(
-            # A lost save only repeats records, which claims drop, and its order in the WAL is kept. One message of the
-            # protocol, so one transaction: nothing of it stays with the session.
-            "SET LOCAL synchronous_commit = off;"
-            " UPDATE relay_cursor SET previous = %s::pg_snapshot, target = %s::pg_snapshot, last_position = %s,"
-            " timeline = %s, cluster_id = %s, epoch = epoch + %s, saved_at = clock_timestamp()"
-            " WHERE name = %s AND epoch = %s",
-            (
-                cursor.previous,
-                cursor.target,
-                cursor.last_position,
-                cursor.timeline,
-                cursor.cluster_id,
-                leap,
-                NAME,
-                cursor.epoch,
-            ),
-        )
-        if statement.rowcount != 1:
-            message = f"the cursor is no longer at epoch {cursor.epoch}"
-            raise LostLeadError(message)
+    if execute(connection, _SAVE, {**asdict(cursor), "name": NAME, "leap": leap}) != 1:
+        message = f"the cursor is no longer at epoch {cursor.epoch}"
+        raise LostLeadError(message)
     return replace(cursor, epoch=cursor.epoch + leap)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import Cursor
 
 # stream_id, version, type, topic, key, payload, recorded_at, request, traceparent, position
@@ -166,9 +167,7 @@ def read_places(connection: Connection, places: Sequence[Place]) -> list[tuple[A
         "versions": [place.version for place in places],
         "sizes": [place.bytes for place in places],
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_AT_PLACES, values)
-        return cursor.fetchall()
+    return fetch(connection, _AT_PLACES, values)
 
 
 def split_large(sized: Sequence[tuple[Any, ...]]) -> tuple[list[Row], list[tuple[Row, str]]]:
@@ -204,9 +203,7 @@ def _fetch(
         "size": limits.rows,
         "max_bytes": limits.bytes,
     }
-    with connection.cursor() as statement:
-        statement.execute(first if cursor.target is None else following, values)
-        found = statement.fetchall()
+    found = fetch(connection, first if cursor.target is None else following, values)
     target = cursor.target or found[0][0]
     return target, [row[1:] for row in found if row[1] is not None]
 

@@ -10,6 +10,7 @@ from herald.outbox.postgres.connections import connect_anywhere
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.fitness import SERVER
 from herald.outbox.postgres.instance import read_instance, take_place
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.relay.cursor import NAME, leap
 from herald.outbox.relay.session import LEADER
 from herald.outbox.settings import Settings
@@ -46,19 +47,18 @@ def rebase(settings: Settings, *, as_copy: bool = False) -> int | None:
     cluster_id = read_cluster_id(make_admin(settings))
     with contextlib.closing(connect_anywhere(settings, "herald-rebase", checks=SERVER)) as connection:
         check_migrated(connection)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', '0', false)")
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LEADER,))
-            is_timeline = not as_copy and _only_the_timeline_differs(connection, settings, cluster_id)
-            take_place(connection, settings, as_copy=as_copy)
-            if is_timeline:
-                connection.commit()
-                return None
-            if as_copy:
-                pause(connection, ALL, reason=PAUSED)
-            cursor.execute(_TAKE_OVER, (NAME, cluster_id, leap()))
-            cursor.execute("TRUNCATE relay_pages")
-            cursor.execute("DELETE FROM relay_withheld")  # what is pending is requested again
+        execute(connection, "SELECT set_config('statement_timeout', '0', false)")
+        execute(connection, "SELECT pg_advisory_xact_lock(%s)", LEADER)
+        is_timeline = not as_copy and _only_the_timeline_differs(connection, settings, cluster_id)
+        take_place(connection, settings, as_copy=as_copy)
+        if is_timeline:
+            connection.commit()
+            return None
+        if as_copy:
+            pause(connection, ALL, reason=PAUSED)
+        execute(connection, _TAKE_OVER, NAME, cluster_id, leap())
+        execute(connection, "TRUNCATE relay_pages")
+        execute(connection, "DELETE FROM relay_withheld")  # what is pending is requested again
         again = 0
         choice = Choice(pending_that(NOT_YET), {}, "'lost'", WAITED_FOR)
         while batch := len(request_again(connection, choice, limit=BATCH)):
@@ -70,9 +70,7 @@ def rebase(settings: Settings, *, as_copy: bool = False) -> int | None:
 def _only_the_timeline_differs(connection: Connection, settings: Settings, cluster_id: str) -> bool:
     found = read_instance(connection)
     cluster = found.here.system_identifier
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT system_identifier, coalesce(cluster_id, %s) FROM relay_cursor", (cluster_id,))
-        cursors = cursor.fetchall()
+    cursors = fetch(connection, "SELECT system_identifier, coalesce(cluster_id, %s) FROM relay_cursor", cluster_id)
     return (
         found.home.timeline != found.here.timeline
         and (found.home.system_identifier, found.home.database) == (cluster, found.here.database)

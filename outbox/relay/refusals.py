@@ -8,6 +8,7 @@ from herald.outbox.message.events import Requested
 from herald.outbox.moves.reject import Rejection, reject
 from herald.outbox.postgres.conviction import insist, narrow
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.reader import Row
 from herald.outbox.relay.set_aside import Aside, set_aside
 from herald.outbox.relay.unpublishable import is_request
@@ -55,9 +56,7 @@ def _reject_all(connection: Connection, requests: list[Refused], pause: Callable
     found = narrow(requests, act, probe)
     if found.excused:
         found = insist(found, act, probe, pause)
-    with connection.cursor() as cursor:
-        cursor.execute(_FOREIGN, ([row[0] for row, _ in requests], [row[1] for row, _ in requests]))
-        foreign = set(cursor)
+    foreign = set(fetch(connection, _FOREIGN, [row[0] for row, _ in requests], [row[1] for row, _ in requests]))
     nobodys = [_aside(one, one[1]) for one in requests if one[0][:2] in foreign]
     return nobodys + [_aside(one.item, one.error) for one in found.convicted if one.item[0][:2] not in foreign]
 

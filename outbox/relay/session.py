@@ -14,7 +14,9 @@ import structlog
 from herald.outbox.postgres.connections import connect_watched
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.postgres.locks import try_lock
 from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.postgres.statements import execute
 from herald.outbox.relay.reader import PLAN
 from herald.outbox.settings import Settings
 
@@ -38,26 +40,20 @@ def open_session(settings: Settings) -> Connection:
     """
     connection = connect_watched(settings, "herald-relay")
     connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('idle_session_timeout', %s, false)", (SILENCE,))
-        for statement in PLAN:
-            cursor.execute(statement)
+    execute(connection, "SELECT set_config('idle_session_timeout', %s, false)", SILENCE)
+    for statement in PLAN:
+        execute(connection, statement)
     return connection
 
 
 def try_to_lead(connection: Connection) -> bool:
     """Take the lock, or say that another relay has it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (LEADER,))
-        (is_leader,) = cursor.fetchone()  # type: ignore[misc]
-    return bool(is_leader)
+    return try_lock(connection, LEADER)
 
 
 def end_deaf_leader(connection: Connection) -> int:
     """End a leader's session that is silent for 9 s and reads nothing; returns how many there were, 0 or 1."""
-    with connection.cursor() as cursor:
-        cursor.execute(_END_DEAF, {"leader": LEADER, "silence": SILENCE})
-        return cursor.rowcount
+    return execute(connection, _END_DEAF, {"leader": LEADER, "silence": SILENCE})
 
 
 def check_alone(settings: Settings) -> None:
@@ -76,10 +72,9 @@ def check_alone(settings: Settings) -> None:
 
 def hears_notifications(connection: Connection, settings: Settings) -> bool:
     """LISTEN, and prove that a NOTIFY from elsewhere arrives within 2 seconds."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"LISTEN {CHANNEL}")
-    with contextlib.closing(connect_watched(settings, "herald-relay-probe")) as second, second.cursor() as cursor:
-        cursor.execute(f"NOTIFY {CHANNEL}")
+    execute(connection, f"LISTEN {CHANNEL}")
+    with contextlib.closing(connect_watched(settings, "herald-relay-probe")) as second:
+        execute(second, f"NOTIFY {CHANNEL}")
         second.commit()
     return wait_for_news(connection, PROBE_TIMEOUT)
 
@@ -96,8 +91,7 @@ def wait_for_news(connection: Connection, timeout: float) -> bool:
 
 def speak(connection: Connection) -> None:
     """Keep the session from being ended for its silence. Raises PostgresError."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT")
+    execute(connection, "SELECT")
 
 
 def end_session(connection: Connection) -> None:

@@ -7,6 +7,7 @@ import structlog
 
 from herald.outbox.postgres.conviction import text_of
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute
 
 Reason = Literal["unreadable", "unpublishable", "refused"]
 MOST_TEXT = 1_000  # characters of an error that are kept
@@ -31,18 +32,17 @@ class Aside(NamedTuple):
 
 def set_aside(connection: Connection, rows: Sequence[Aside]) -> None:
     """Keep these by name, one log line each; what is kept already stays as it is. Raises PostgresError."""
-    with connection.cursor() as cursor:
-        for row in rows:
-            is_foreseen = isinstance(row.error, str)
-            text = (row.error if isinstance(row.error, str) else text_of(row.error)).replace("\0", "")[:MOST_TEXT]
-            values = {"stream": row.stream_id, "version": row.version, "reason": row.reason, "error": text}
-            cursor.execute(_KEEP, values)
-            _log.error(
-                "row_set_aside",
-                message=row.stream_id,
-                version=row.version,
-                reason=row.reason,
-                error=text,
-                next="herald set-aside",
-                exc_info=None if is_foreseen else row.error,
-            )
+    for row in rows:
+        is_foreseen = isinstance(row.error, str)
+        text = (row.error if isinstance(row.error, str) else text_of(row.error)).replace("\0", "")[:MOST_TEXT]
+        values = {"stream": row.stream_id, "version": row.version, "reason": row.reason, "error": text}
+        execute(connection, _KEEP, values)
+        _log.error(
+            "row_set_aside",
+            message=row.stream_id,
+            version=row.version,
+            reason=row.reason,
+            error=text,
+            next="herald set-aside",
+            exc_info=None if is_foreseen else row.error,
+        )

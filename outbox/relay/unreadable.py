@@ -13,6 +13,7 @@ from herald.outbox.postgres.conviction import (
     narrow,
 )
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.reader import Limits, Page, Place, list_page, read_places, split_large
 from herald.outbox.relay.set_aside import Aside, set_aside
@@ -81,9 +82,8 @@ def _known(connection: Connection, places: Sequence[Place]) -> set[tuple[str, in
     """Those that are set aside already."""
     if not places:
         return set()
-    with connection.cursor() as cursor:
-        cursor.execute(_KNOWN, ([one.stream_id for one in places], [one.version for one in places]))
-        return {(stream, version) for stream, version in cursor}
+    found = fetch(connection, _KNOWN, [one.stream_id for one in places], [one.version for one in places])
+    return {(stream, version) for stream, version in found}
 
 
 def _narrowed(connection: Connection, places: Sequence[Place]) -> Found:
@@ -134,9 +134,7 @@ def _witness(connection: Connection, places: Sequence[Place], found: Found) -> C
 def _read_neighbour(connection: Connection, places: Sequence[Place]) -> None:
     """Read one of the rows before and behind. Raises NoNeighbourError where none can be read."""
     values = {"first": places[0].position, "last": places[-1].position, "most": NEIGHBOURS}
-    with connection.cursor() as cursor:
-        cursor.execute(_NEAREST, values)
-        neighbours = [Place(*row) for row in cursor.fetchall()]
+    neighbours = fetch(connection, _NEAREST, values, into=Place)
     for neighbour in neighbours:
         try:
             read_places(connection, [neighbour])

@@ -13,6 +13,7 @@ from confluent_kafka.admin import TopicMetadata
 
 from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.relay.cursor import NAME, Cursor, LostLeadError
 from herald.outbox.relay.reader import Row
 
@@ -69,21 +70,19 @@ ON CONFLICT DO NOTHING
 
 def withhold(connection: Connection, cursor: Cursor, parts: Mapping[Part, str]) -> None:
     """Withhold these from the stored cursor on, each for its reason; nothing where another relay has moved it."""
-    with connection.cursor() as statement:
-        for part, reason in parts.items():
-            values = {**part._asdict(), "name": NAME, "epoch": cursor.epoch, "reason": reason}
-            statement.execute(_WITHHOLD, values)
-            _log.warning("withheld", topic=part.topic, partition=part.partition, reason=reason)
+    for part, reason in parts.items():
+        values = {**part._asdict(), "name": NAME, "epoch": cursor.epoch, "reason": reason}
+        execute(connection, _WITHHOLD, values)
+        _log.warning("withheld", topic=part.topic, partition=part.partition, reason=reason)
 
 
 def load_withheld(connection: Connection, cursor: Cursor) -> list[Withheld]:
     """Everything that is withheld; `cursor` is the relay's, whose floor holds here too."""
-    with connection.cursor() as statement:
-        statement.execute(
-            "SELECT topic, partition, partitions, previous::text, target::text, last_position FROM relay_withheld"
-            " ORDER BY topic, partition"
-        )
-        found = statement.fetchall()
+    found = fetch(
+        connection,
+        "SELECT topic, partition, partitions, previous::text, target::text, last_position FROM relay_withheld"
+        " ORDER BY topic, partition",
+    )
     return [
         Withheld(Part(*row[:3]), replace(cursor, previous=row[3], target=row[4], last_position=row[5])) for row in found
     ]
@@ -91,16 +90,19 @@ def load_withheld(connection: Connection, cursor: Cursor) -> list[Withheld]:
 
 def save_withheld(connection: Connection, withheld: Withheld, published: int, *, before: Cursor) -> None:
     """Note how far it is published, if nobody else has since `before`. Raises LostLeadError."""
-    with connection.cursor() as statement:
-        statement.execute(
-            "UPDATE relay_withheld SET previous = %s::pg_snapshot, target = %s::pg_snapshot, last_position = %s,"
-            " waiting = greatest(waiting - %s, 0) WHERE topic = %s AND partition = %s"
-            " AND (previous::text, target::text, last_position) IS NOT DISTINCT FROM (%s::text, %s::text, %s)",
-            (*_place(withheld.cursor), published, *withheld.part[:2], *_place(before)),
-        )
-        if statement.rowcount != 1:
-            message = f"what is withheld of {withheld.part.topic} has been moved by another relay"
-            raise LostLeadError(message)
+    moved = execute(
+        connection,
+        "UPDATE relay_withheld SET previous = %s::pg_snapshot, target = %s::pg_snapshot, last_position = %s,"
+        " waiting = greatest(waiting - %s, 0) WHERE topic = %s AND partition = %s"
+        " AND (previous::text, target::text, last_position) IS NOT DISTINCT FROM (%s::text, %s::text, %s)",
+        *_place(withheld.cursor),
+        published,
+        *withheld.part[:2],
+        *_place(before),
+    )
+    if moved != 1:
+        message = f"what is withheld of {withheld.part.topic} has been moved by another relay"
+        raise LostLeadError(message)
 
 
 def _place(cursor: Cursor) -> tuple[str, str | None, int]:
@@ -109,19 +111,19 @@ def _place(cursor: Cursor) -> tuple[str, str | None, int]:
 
 def release(connection: Connection, part: Part) -> None:
     """From now on the relay publishes it again with all else."""
-    with connection.cursor() as statement:
-        statement.execute("DELETE FROM relay_withheld WHERE topic = %s AND partition = %s", part[:2])
+    execute(connection, "DELETE FROM relay_withheld WHERE topic = %s AND partition = %s", *part[:2])
     _log.info("withheld_no_longer", topic=part.topic, partition=part.partition)
 
 
 def count_waiting(connection: Connection, passed: Mapping[Part, int]) -> None:
     """Add what the relay's cursor has passed of each."""
-    with connection.cursor() as statement:
-        for part, count in passed.items():
-            statement.execute(
-                "UPDATE relay_withheld SET waiting = waiting + %s WHERE topic = %s AND partition = %s",
-                (count, *part[:2]),
-            )
+    for part, count in passed.items():
+        execute(
+            connection,
+            "UPDATE relay_withheld SET waiting = waiting + %s WHERE topic = %s AND partition = %s",
+            count,
+            *part[:2],
+        )
 
 
 def whole_topics(parts: Iterable[Part], known: Sequence[Withheld]) -> set[Part]:

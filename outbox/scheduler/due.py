@@ -12,6 +12,7 @@ from herald.outbox.moves.breakers import RAMP_SECONDS
 from herald.outbox.moves.pauses import IS_PAUSED
 from herald.outbox.moves.request_again import Choice, request_again
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute
 from herald.outbox.settings import Settings
 
 BATCH = 1_000  # messages requested in one statement
@@ -85,19 +86,19 @@ def request_due(connection: Connection, settings: Settings) -> int:
 def _release(connection: Connection, values: dict[str, Any]) -> int:
     """What recovering destinations may have by now; a ramp that is over is forgotten."""
     released = request_again(connection, Choice(_RELEASED, values, _CAUSE), limit=BATCH)
-    with connection.cursor() as cursor:
-        for destination, count in Counter(destination for _, destination in released).items():
-            cursor.execute("UPDATE breakers SET released = released + %s WHERE destination = %s", (count, destination))
-        cursor.execute(
-            "DELETE FROM breakers WHERE closed_at <= clock_timestamp() - make_interval(secs => %s)", (RAMP_SECONDS,)
-        )
+    for destination, count in Counter(destination for _, destination in released).items():
+        execute(connection, "UPDATE breakers SET released = released + %s WHERE destination = %s", count, destination)
+    execute(
+        connection,
+        "DELETE FROM breakers WHERE closed_at <= clock_timestamp() - make_interval(secs => %s)",
+        RAMP_SECONDS,
+    )
     return len(released)
 
 
 def _probe(connection: Connection, values: dict[str, Any]) -> int:
     """One message for each open breaker whose date has come; the claim lets that one through."""
     probes = request_again(connection, Choice(_PROBES, values, _CAUSE), limit=BATCH)
-    with connection.cursor() as cursor:
-        for message, destination in probes:
-            cursor.execute(_RESERVE, (message, PROBE_PATIENCE, destination))
+    for message, destination in probes:
+        execute(connection, _RESERVE, message, PROBE_PATIENCE, destination)
     return len(probes)

@@ -15,6 +15,7 @@ from herald.outbox.kafka.clients import ANSWER_TIMEOUT
 from herald.outbox.kafka.offsets import partitions_of, read_committed_told, read_ends_told, read_first_told
 from herald.outbox.moves.request_again import NOT_ASIDE, Choice, request_again
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch, find_one
 from herald.outbox.registry import TOPICS
 from herald.outbox.scheduler.behind import Behind, Page, Standing, standing_of
 from herald.outbox.scheduler.gaps import Gaps, Place
@@ -109,9 +110,7 @@ def wanted(pages: Sequence[Page], standing: Standing) -> dict[Place, int]:
 
 
 def _read_widths(connection: Connection, partitions: dict[str, int]) -> Widths:
-    with connection.cursor() as cursor:
-        cursor.execute(_CURSOR)
-        row = cursor.fetchone()
+    row = find_one(connection, _CURSOR)
     if row is None:
         return {}
     stored, snapshot, at = row
@@ -121,6 +120,4 @@ def _read_widths(connection: Connection, partitions: dict[str, int]) -> Widths:
 def read_candidates(connection: Connection, newest: str, *, after: str) -> list[Candidate]:
     """The next pending messages of registered topics, behind that id, that the snapshot shows as published."""
     values = {"after": after, "topics": list(TOPICS), "newest": newest, "limit": BATCH}
-    with connection.cursor() as cursor:
-        cursor.execute(_CANDIDATES, values)
-        return [Candidate(*row) for row in cursor]
+    return fetch(connection, _CANDIDATES, values, into=Candidate)

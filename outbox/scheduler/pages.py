@@ -4,13 +4,13 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT
 from herald.outbox.kafka.offsets import Offsets, partitions_of, read_ends_told
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch, find_one
 from herald.outbox.registry import TOPICS
 from herald.outbox.scheduler.behind import Page
 from herald.outbox.scheduler.widths import Widths, follow, read_widths, save_widths, widths_of
@@ -99,27 +99,21 @@ def published_of(ends: Offsets, withheld: Collection[tuple[str, int, int]], widt
 
 def load_pages(connection: Connection) -> list[Page]:
     """Those that are noted."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT epoch, snapshot::text, end_offsets FROM relay_pages")
-        return [Page(*row) for row in cursor]
+    return fetch(connection, "SELECT epoch, snapshot::text, end_offsets FROM relay_pages", into=Page)
 
 
 def forget_pages(connection: Connection, *, below: int) -> None:
     """Forget those of earlier epochs."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM relay_pages WHERE epoch < %s", (below,))
+    execute(connection, "DELETE FROM relay_pages WHERE epoch < %s", below)
 
 
 def forget_topics(connection: Connection, topics: list[str]) -> None:
     """Forget what was noted of these: it speaks of offsets that no longer exist."""
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE relay_pages SET end_offsets = end_offsets - %s::text[]", (topics,))
+    execute(connection, "UPDATE relay_pages SET end_offsets = end_offsets - %s::text[]", topics)
 
 
 def _read_cursor(connection: Connection) -> Published | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_CURSOR)
-        row: tuple[Any, ...] | None = cursor.fetchone()
+    row = find_one(connection, _CURSOR)
     if row is None:
         return None
     epoch, snapshot, widths, at, noted, withheld = row
@@ -135,6 +129,5 @@ def _save_widths(connection: Connection, published: Published, found: dict[str, 
 
 
 def _note(connection: Connection, page: Page) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_NOTE, (page.epoch, page.snapshot, json.dumps(page.end_offsets)))
-        cursor.execute(_THIN, (MOST_PAGES,))
+    execute(connection, _NOTE, page.epoch, page.snapshot, json.dumps(page.end_offsets))
+    execute(connection, _THIN, MOST_PAGES)

@@ -10,6 +10,7 @@ from datetime import datetime
 import structlog
 
 from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.statements import fetch_value
 
 HOUR = 3600.0  # seconds
 MONTH = "1 month"
@@ -36,19 +37,15 @@ def make_partitions(connection: Connection, *, retention: float | None, at: date
     width = width_for(retention)
     if retention is not None:
         _cut(connection, width, at)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT outbox_make_partitions(%s::interval, %s)", (width, at))
-        (made,) = cursor.fetchone()  # type: ignore[misc]
+    made = fetch_value(connection, "SELECT outbox_make_partitions(%s::interval, %s)", width, at)
     if made:
         _log.info("partitions_made", partitions=made, width=width)
 
 
 def _cut(connection: Connection, width: str, at: datetime) -> None:
     try:
-        with connection.cursor() as cursor:
-            for _ in range(MOST_CUTS):
-                cursor.execute("SELECT outbox_cut_newest(%s::interval, %s, %s)", (width, at, SMALL))
-                if cursor.fetchone() == (False,):
-                    break
+        for _ in range(MOST_CUTS):
+            if not fetch_value(connection, "SELECT outbox_cut_newest(%s::interval, %s, %s)", width, at, SMALL):
+                break
     except errors.LockNotAvailable:
         _log.info("partitions_locked", consequence="too wide a partition is cut at a later turn")

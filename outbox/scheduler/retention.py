@@ -14,6 +14,7 @@ import structlog
 from herald.outbox.postgres.connections import is_outage, read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError, errors
 from herald.outbox.postgres.locks import BOOKS, try_lock, unlock
+from herald.outbox.postgres.statements import execute, fetch_one, fetch_value
 
 CLOSE_BOOKS = 10.0  # seconds between two turns
 SPELL = 2.0  # seconds of copying in one turn: a relay that is told to stop waits for it
@@ -77,18 +78,16 @@ def close_books(connection: Connection, *, retention: float, at: datetime) -> st
         if not is_outage(error):
             _call(connection, "closing_abandon()")
         raise
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE closing SET waits_for = %(it)s WHERE waits_for IS DISTINCT FROM %(it)s", {"it": waits_for}
-        )
+    execute(
+        connection, "UPDATE closing SET waits_for = %(it)s WHERE waits_for IS DISTINCT FROM %(it)s", {"it": waits_for}
+    )
     return waits_for
 
 
 def forget_decisions(connection: Connection, *, before: datetime) -> None:
     """Delete the jobs that ended before that date, and what was set aside and decided about before it."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM requeues WHERE finished_at < %s", (before,))
-        cursor.execute("DELETE FROM set_aside WHERE decided_at < %s", (before,))
+    execute(connection, "DELETE FROM requeues WHERE finished_at < %s", before)
+    execute(connection, "DELETE FROM set_aside WHERE decided_at < %s", before)
 
 
 def _advance(connection: Connection, since: datetime) -> str | None:
@@ -105,22 +104,17 @@ def _advance(connection: Connection, since: datetime) -> str | None:
 
 
 def _finish(connection: Connection) -> str | None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT waits_for, milliseconds FROM closing_finish()")
-        waits_for, milliseconds = cursor.fetchone()  # type: ignore[misc]
-        if milliseconds is None:
-            return waits_for  # type: ignore[no-any-return]
-        cursor.execute(
-            "SELECT outbox_time_of(horizon), (SELECT count(*) FROM messages WHERE id < horizon) FROM closing"
-        )
-        until, kept = cursor.fetchone()  # type: ignore[misc]
+    waits_for: str | None
+    waits_for, milliseconds = fetch_one(connection, "SELECT waits_for, milliseconds FROM closing_finish()")
+    if milliseconds is None:
+        return waits_for
+    until, kept = fetch_one(
+        connection, "SELECT outbox_time_of(horizon), (SELECT count(*) FROM messages WHERE id < horizon) FROM closing"
+    )
     _log.info("books_closed", until=until.isoformat(), kept=kept, locked_milliseconds=round(milliseconds, 1))
     return None
 
 
 def _call(connection: Connection, what: str, *values: object) -> int:
     """What a function answers; yes is 1, no and nothing are 0."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {what}", values)
-        (answer,) = cursor.fetchone()  # type: ignore[misc]
-    return int(answer or 0)
+    return int(fetch_value(connection, f"SELECT {what}", *values) or 0)

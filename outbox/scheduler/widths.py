@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.snapshot import Snapshot
+from herald.outbox.postgres.statements import execute
 
 KNOWN_WITHIN = 30.0  # seconds in which every producer has learnt of new partitions: it asks every 10
 
@@ -57,5 +58,4 @@ def read_widths(stored: Mapping[str, Any]) -> dict[str, Width]:
 def save_widths(connection: Connection, widths: Widths) -> None:
     """Into the cursor's row, in the caller's transaction."""
     stored = json.dumps({topic: width._asdict() for topic, width in widths.items()})
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE relay_cursor SET widths = %s::jsonb WHERE name = 'relay'", (stored,))
+    execute(connection, "UPDATE relay_cursor SET widths = %s::jsonb WHERE name = 'relay'", stored)

@@ -18,7 +18,6 @@ from herald.outbox.kafka.topics import read_topic_ids
 from herald.outbox.moves.adopt import is_known, read_reach
 from herald.outbox.operate.audit.findings import is_wrong
 from herald.outbox.operate.audit.ledger import LedgerError
-from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.order import audit
 from herald.outbox.operate.audit.repair import plan, repair
 from herald.outbox.operate.audit.report import Audit, machine_form, table
@@ -27,6 +26,7 @@ from herald.outbox.operate.date_option import Date
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.instance import identified
+from herald.outbox.postgres.statements import fetch_named, fetch_value
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.pipeline.audit.foreign import Foreign
 from herald.pipeline.consume.decoding import Decoder
@@ -92,7 +92,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 def _audit(connection: Connection, scope: Scope) -> Audit:
     began = monotonic()
-    (row,) = rows(connection, "SELECT clock_timestamp()::text AS began_at")
+    (row,) = fetch_named(connection, "SELECT clock_timestamp()::text AS began_at")
     checked = audit(connection, make_admin(scope.settings), scope, _make_foreign)
     return Audit(row["began_at"], checked, monotonic() - began)
 
@@ -131,9 +131,7 @@ def _connect(settings: Settings) -> Connection:
     patient = settings.model_copy(update={"statement_timeout": STATEMENT_TIMEOUT})
     connection = connect(patient, "herald-audit")
     connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_is_in_recovery()")
-        (is_standby,) = cursor.fetchone()  # type: ignore[misc]
+    is_standby = fetch_value(connection, "SELECT pg_is_in_recovery()")
     if is_standby:
         raise StandbyError("DATABASE_URL names a standby in recovery; the audit needs the primary")
     return connection

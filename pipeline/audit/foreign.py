@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.operate.audit.findings import Checked, Suspects
-from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.records import Record
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.record import UNREADABLE, Arrival, ElsewhereError, SourceError
@@ -66,7 +66,7 @@ class Foreign:
         ids = {place: found for place, found in looked_at if found is not None}
         self._records += len(ids)
         asked = [one for found in ids.values() for one in found]
-        known = {row["id"] for row in rows(self._connection, _KNOWN, {"ids": asked})} if asked else set()
+        known = {row["id"] for row in fetch_named(self._connection, _KNOWN, {"ids": asked})} if asked else set()
         self._open.update({place: None for place, found in ids.items() if known.isdisjoint(found)})
 
     def _ids(self, record: Record) -> list[str] | None:

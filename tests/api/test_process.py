@@ -14,6 +14,7 @@ import pytest
 
 from herald.api.process import make_executor
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import execute, fetch_value
 from tests.conftest import StartHerald
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
@@ -84,7 +85,7 @@ def test_an_open_request_is_answered_before_it_stops(start_herald: StartHerald, 
     api.wait_for("Uvicorn running")
 
     with contextlib.closing(connect_plainly(database)) as other, ThreadPoolExecutor() as callers:
-        other.cursor().execute("LOCK TABLE outbox")
+        execute(other, "LOCK TABLE outbox")
         answer = callers.submit(_post, port)
         eventually(lambda: _waits_for_a_lock(database), what="the commit is held up")
         api.send(signal.SIGTERM)
@@ -107,7 +108,6 @@ def _post(port: int) -> tuple[int, str]:
 
 
 def _waits_for_a_lock(database: str) -> bool:
-    with contextlib.closing(connect_plainly(database)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        (found,) = cursor.fetchone() or (False,)
+    with contextlib.closing(connect_plainly(database)) as connection:
+        found = fetch_value(connection, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
     return bool(found)

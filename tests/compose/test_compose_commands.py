@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.settings import load_settings
 from tests.compose.compose_file import environment, ours, services
 from tests.servers.apache_kafka import ApacheKafka
@@ -58,9 +59,8 @@ def test_migrate_fills_an_empty_database(empty_database: str) -> None:
     done = run("herald", *ours()["migrate"]["command"], DATABASE_URL=empty_database)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    with connect_plainly(empty_database) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('outbox') IS NOT NULL")
-        assert cursor.fetchone() == (True,)
+    with connect_plainly(empty_database) as connection:
+        assert fetch_value(connection, "SELECT to_regclass('outbox') IS NOT NULL")
     connection.close()
 
 

@@ -25,13 +25,13 @@ from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.connections import make_engine
 from herald.outbox.postgres.driver import connect_plainly, errors
+from herald.outbox.postgres.statements import execute, fetch
 from tests.conftest import ROOT
 from tests.outbox.connections import (
     accepted,
     assert_projection_equals_log,
     connected,
-    execute,
-    fetch,
+    execute_and_commit,
     make_settings,
     notification,
 )
@@ -69,7 +69,7 @@ def test_alembic_check_is_clean(database: str) -> None:
 
 def test_alembic_check_sees_a_column_that_no_migration_made(database: str) -> None:
     with connected(database) as connection:
-        execute(connection, "ALTER TABLE messages ADD COLUMN stray text")
+        execute_and_commit(connection, "ALTER TABLE messages ADD COLUMN stray text")
 
     assert run_alembic(database, "check").returncode != 0
 
@@ -86,7 +86,7 @@ def test_downgrade_leaves_nothing_behind(database: str) -> None:
 
 def test_what_is_withheld_is_not_taken_away_by_a_downgrade(database: str) -> None:
     with connected(database) as connection:
-        execute(
+        execute_and_commit(
             connection,
             "INSERT INTO relay_withheld (topic, partition, partitions, previous, last_position, reason)"
             " VALUES ('notifications', -1, 0, '1:1:', 0, 'no such topic')",
@@ -120,8 +120,8 @@ def test_the_sql_can_be_printed_and_run_by_hand(empty_database: str) -> None:
     done = run_alembic(empty_database, "upgrade", "head", "--sql")
     script = done.stdout.replace("BEGIN;", "").replace("COMMIT;", "")
     connection = connect_plainly(empty_database)
-    with connection, connection.cursor() as cursor:
-        cursor.execute(script)
+    with connection:
+        execute(connection, script)
     connection.close()
 
     assert "No new upgrade operations detected" in run_alembic(empty_database, "check").stdout
@@ -173,7 +173,7 @@ def test_the_log_is_append_only(database: str, statement: str) -> None:
         ((child,),) = fetch(connection, "SELECT tableoid::regclass::text FROM outbox")
 
         with pytest.raises(errors.RestrictViolation, match="append-only"):
-            execute(connection, statement.format(child=child))
+            execute_and_commit(connection, statement.format(child=child))
 
 
 def test_the_view_shows_typed_columns(database: str) -> None:

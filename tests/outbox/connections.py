@@ -12,6 +12,7 @@ from herald.outbox.moves.accept import Acceptance, accept, make_acceptance
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
+from herald.outbox.postgres.statements import execute, fetch, fetch_column, fetch_value
 from herald.outbox.settings import Settings
 
 
@@ -45,26 +46,18 @@ def accepted(connection: Connection, *acceptances: Acceptance) -> list[UUID]:
     return [acceptance.id for acceptance in acceptances]
 
 
-def fetch(connection: Connection, query: str, *values: object) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return cursor.fetchall()
-
-
-def execute(connection: Connection, statement: str, *values: object) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
+def execute_and_commit(connection: Connection, statement: str, *values: object) -> None:
+    execute(connection, statement, *values)
     connection.commit()
 
 
 def status_of(connection: Connection, message_id: UUID) -> str:
-    ((status,),) = fetch(connection, "SELECT status FROM messages WHERE id = %s", str(message_id))
-    return str(status)
+    return str(fetch_value(connection, "SELECT status FROM messages WHERE id = %s", str(message_id)))
 
 
 def types_of(connection: Connection, message_id: UUID) -> list[str]:
-    rows = fetch(connection, "SELECT type FROM outbox WHERE stream_id = %s ORDER BY version", str(message_id))
-    return [str(name).removeprefix("message.") for (name,) in rows]
+    names = fetch_column(connection, "SELECT type FROM outbox WHERE stream_id = %s ORDER BY version", str(message_id))
+    return [str(name).removeprefix("message.") for name in names]
 
 
 AS_TEXT = ("id", "data", "requested_in")

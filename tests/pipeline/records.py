@@ -8,6 +8,7 @@ import msgspec
 import uuid_utils.compat
 
 from herald.outbox.postgres.driver import Connection, connect_plainly
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.settings import Settings
 from herald.pipeline.consume.record import Arrival, Headers
 
@@ -59,25 +60,30 @@ def own(message: UUID, value: object = NOTIFICATION, *, request: int = 1, key: b
 
 def accept(database: str, *messages: UUID, key: str = "7", data: object = NOTIFICATION) -> None:
     """What the API writes when it accepts a notification."""
-    with opened(database) as connection, connection.cursor() as cursor:
+    with opened(database) as connection:
         for message in messages:
-            cursor.execute(
+            execute(
+                connection,
                 "INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers)"
                 " VALUES (%s, 1, 'message.requested', 'notifications', %s, %s, '{\"request\": 1}')",
-                (str(message), key, json.dumps(data)),
+                str(message),
+                key,
+                json.dumps(data),
             )
-            cursor.execute(
+            execute(
+                connection,
                 "INSERT INTO messages (id, topic, key, data, status, version, request, attempts, requested_in,"
                 " accepted_at, updated_at) VALUES (%s, 'notifications', %s, %s, 'pending', 1, 1, 0,"
                 " pg_current_xact_id(), clock_timestamp(), clock_timestamp())",
-                (str(message), key, json.dumps(data)),
+                str(message),
+                key,
+                json.dumps(data),
             )
 
 
 def rows(database: str, query: str) -> list[tuple[Any, ...]]:
-    with opened(database) as connection, connection.cursor() as cursor:
-        cursor.execute(query)
-        return cursor.fetchall()
+    with opened(database) as connection:
+        return fetch(connection, query)
 
 
 def statuses(database: str) -> dict[UUID, str]:

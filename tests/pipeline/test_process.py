@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from herald.outbox.postgres.statements import execute
 from herald.pipeline.consume.record import UNREADABLE
 from tests.conftest import StartHerald, migrate
 from tests.pipeline.records import accept, arrival, new_id, opened, own, own_headers, rows, statuses
@@ -176,8 +177,8 @@ def test_it_can_be_stopped_while_quix_starts(broker: str, start_pipeline: StartP
 def test_it_ends_with_an_error_when_its_worker_does(database: str, broker: str, start_pipeline: StartPipeline) -> None:
     make_topics(broker)
     publish(broker, own(new_id()))
-    with opened(database) as connection, connection.cursor() as cursor:  # what no repetition mends
-        cursor.execute("DELETE FROM closing")
+    with opened(database) as connection:  # what no repetition mends
+        execute(connection, "DELETE FROM closing")
 
     process = start_pipeline(broker)
 

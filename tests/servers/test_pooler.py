@@ -9,7 +9,8 @@ import pytest
 from herald.outbox.postgres.connections import connect_anywhere, is_shared
 from herald.outbox.postgres.driver import Connection, connect_plainly, errors
 from herald.outbox.postgres.fitness import NOTHING
-from tests.outbox.connections import execute, fetch, make_settings
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import execute_and_commit, make_settings
 from tests.servers.pooler import Pooler
 
 PID = "SELECT pg_backend_pid()"
@@ -72,7 +73,7 @@ def test_many_clients_share_few_sessions(database: str) -> None:
     with Pooler(database, size=2) as pooler:
         for _ in range(8):
             with client_of(pooler) as client:
-                execute(client, "SELECT 1")
+                execute_and_commit(client, "SELECT 1")
 
         with client_of(pooler) as client:
             assert fetch(client, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == [(1,)]

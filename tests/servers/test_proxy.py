@@ -8,6 +8,7 @@ from time import monotonic
 import pytest
 
 from herald.outbox.postgres.driver import OperationalError, connect_plainly
+from herald.outbox.postgres.statements import execute, fetch_value
 from tests.servers.eventually import eventually
 from tests.servers.http_server import HttpServer
 from tests.servers.postgres import PostgresServer
@@ -130,14 +131,13 @@ def test_a_commit_whose_answer_is_lost_is_committed(own_server: PostgresServer) 
     own_server.execute("CREATE TABLE one (n int)")
     with Proxy(own_server.socket) as proxy:
         with closing(connect_plainly(own_server.url_by(proxy.port))) as connection:
-            connection.cursor().execute("INSERT INTO one VALUES (1)")
+            execute(connection, "INSERT INTO one VALUES (1)")
             proxy.sever(b"COMMIT")
             with pytest.raises(OperationalError):
                 connection.commit()
 
-        with closing(connect_plainly(own_server.url_by(proxy.port))) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM one")
-            assert cursor.fetchone() == (1,)
+        with closing(connect_plainly(own_server.url_by(proxy.port))) as connection:
+            assert fetch_value(connection, "SELECT count(*) FROM one") == 1
 
 
 def test_when_the_server_is_away_the_client_sees_it() -> None:

@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from herald.outbox.postgres.driver import PostgresError, connect_plainly
+from herald.outbox.postgres.statements import execute, fetch_value
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
@@ -53,19 +54,16 @@ def test_a_paused_child_can_still_be_stopped(tmp_path: Path) -> None:
 
 
 def test_an_empty_database_takes_tables(empty_database: str) -> None:
-    with connect_plainly(empty_database) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE one (n int)")
-        cursor.execute("SELECT count(*) FROM one")
+    with connect_plainly(empty_database) as connection:
+        execute(connection, "CREATE TABLE one (n int)")
 
-        assert cursor.fetchone() == (0,)
+        assert fetch_value(connection, "SELECT count(*) FROM one") == 0
     connection.close()
 
 
 def test_a_database_comes_migrated_and_empty(database: str) -> None:
-    with connect_plainly(database) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM outbox")
-
-        assert cursor.fetchone() == (0,)
+    with connect_plainly(database) as connection:
+        assert fetch_value(connection, "SELECT count(*) FROM outbox") == 0
     connection.close()
 
 

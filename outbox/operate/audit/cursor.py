@@ -8,8 +8,9 @@ from confluent_kafka.admin import AdminClient
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.kafka.topics import load_topic_ids, names, read_cluster_id, read_topic_ids
 from herald.outbox.operate.audit.findings import Checked, Finding
-from herald.outbox.operate.audit.looking import rows, wait
+from herald.outbox.operate.audit.looking import wait
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.scheduler.schedule import WATCH_TOPICS
 
 CLUSTERS = "clusters"
@@ -32,7 +33,7 @@ Row = dict[str, Any]
 
 def read_cursor(connection: Connection) -> Row | None:
     """The stored cursor with what it is compared with; None before the first relay."""
-    return next(iter(rows(connection, _CURSOR)), None)
+    return next(iter(fetch_named(connection, _CURSOR)), None)
 
 
 def check_clusters(cursor: Row | None, admin: AdminClient) -> Checked:

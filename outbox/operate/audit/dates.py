@@ -1,10 +1,11 @@
 """What should have happened by now: leases that ended, dates that passed, what is not published, what waits long."""
 
 from herald.outbox.operate.audit.findings import Checked, Finding
-from herald.outbox.operate.audit.looking import look_twice, rows
+from herald.outbox.operate.audit.looking import look_twice
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.operate.status.report import duration
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.scheduler.due import WAITS
 
 LEASES = "lease-ended"
@@ -116,11 +117,11 @@ def check_partitions(connection: Connection, scope: Scope) -> Checked:
 
 def count_requests(connection: Connection, scope: Scope) -> Checked:
     """A figure, and no judgement: 1.0 when nothing was ever tried or published again."""
-    (row,) = rows(connection, _REQUESTS, scope.values)
+    (row,) = fetch_named(connection, _REQUESTS, scope.values)
     messages, requests, most = row["messages"], row["requests"], row["most"]
     if not messages:
         return Checked(check=REQUESTS, looked_at="no messages")
-    (first,) = rows(connection, _MOST, scope.values)
+    (first,) = fetch_named(connection, _MOST, scope.values)
     says = f"{requests / messages:.3f} requests per message; {most:,} for the one with the most"
     note = Finding(check=REQUESTS, severity="note", count=requests, ids=[first["id"]], says=says, advice="")
     return Checked(check=REQUESTS, looked_at=f"{messages:,} messages", findings=[note])

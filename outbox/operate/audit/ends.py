@@ -18,9 +18,9 @@ from herald.outbox.kafka.offsets import (
 from herald.outbox.kafka.topics import names
 from herald.outbox.operate.audit import looking
 from herald.outbox.operate.audit.findings import Checked, Suspects
-from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_named
 
 ENDS = "end-offsets"
 UNREAD = "removed-unread"
@@ -91,7 +91,7 @@ def check_unread(group: Group, scope: Scope) -> Checked:
 
 def read_noted(connection: Connection, group: Group) -> set[Place]:
     """What was noted of the topics' ends, and how far the group has committed: no topic may end below."""
-    noted = [row["end_offsets"] for row in rows(connection, "SELECT end_offsets FROM relay_pages")]
+    noted = [row["end_offsets"] for row in fetch_named(connection, "SELECT end_offsets FROM relay_pages")]
     committed = {name: group.committed[name] for name in names() if name in group.committed}
     return {place for offsets in (*noted, committed) for place in places(offsets)}
 

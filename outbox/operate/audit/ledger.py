@@ -9,9 +9,9 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.operate.audit.findings import Checked, Finding, Suspects
-from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_named
 
 ACCEPTED = "accepted-not-in-log"
 DELIVERED = "delivered-not-recorded"
@@ -60,7 +60,8 @@ def check_ledgers(connection: Connection, scope: Scope) -> list[Checked]:
     accepted, delivered = Suspects(scope.limit), Suspects(scope.limit)
     counts = {"accepted": 0, "delivered": 0}
     for entries in _batches(scope.ledgers):
-        known = {row["id"]: row for row in rows(connection, _SEEN, {"ids": [str(entry.id) for entry in entries]})}
+        seen = fetch_named(connection, _SEEN, {"ids": [str(entry.id) for entry in entries]})
+        known = {row["id"]: row for row in seen}
         for entry in entries:
             counts[entry.saw] += 1
             row = known[str(entry.id)]

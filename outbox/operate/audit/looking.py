@@ -1,21 +1,15 @@
-"""Questions to the database, and the second look that tells what is late from what is being done."""
+"""The second look that tells what is late from what is being done."""
 
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from herald.outbox.operate.audit.findings import Suspects
-from herald.outbox.postgres.driver import Connection, RealDictCursor
+from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_named
 
 SECOND_LOOK = 5.0  # seconds: what was resumed or released just now is requested within one
 _pause = threading.Event()
-
-
-def rows(connection: Connection, query: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The answer, by column."""
-    with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(query, values)
-        return [dict(row) for row in cursor.fetchall()]
 
 
 def wait(seconds: float) -> None:
@@ -30,11 +24,11 @@ def look_twice(connection: Connection, query: str, values: Mapping[str, Any]) ->
     it is at work on them.
     """
     limit = values["limit"]
-    first = {(row["id"], row["version"]) for row in rows(connection, query, values)}
+    first = {(row["id"], row["version"]) for row in fetch_named(connection, query, values)}
     if not first:
         return Suspects(limit)
     wait(SECOND_LOOK)
-    second = rows(connection, query, values)
+    second = fetch_named(connection, query, values)
     still = [row for row in second if (row["id"], row["version"]) in first]
     found = Suspects(limit, (row["id"] for row in still))
     if len(second) == limit and still:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from herald.outbox.operate.audit.findings import Checked, Suspects
-from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.records import Own, Record
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_named
 
 NOT_IN_LOG = "not-in-log"
 
@@ -40,7 +40,7 @@ class Origins:
         """Look their events up."""
         named = list({record.own for record in records if record.own is not None})
         self._records += len(named)
-        for row in rows(self._connection, _UNKNOWN, _asked(named)) if named else []:
+        for row in fetch_named(self._connection, _UNKNOWN, _asked(named)) if named else []:
             suspects = self._unknown if row["type"] is None else self._other
             suspects.add(f"{row['stream_id']}.{row['version']}")
 

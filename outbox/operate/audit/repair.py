@@ -8,10 +8,10 @@ from herald.outbox.message.state import Message, fold
 from herald.outbox.moves.request_again import Choice, request_again
 from herald.outbox.moves.settle import settle_batch
 from herald.outbox.operate.audit.findings import Checked, Repair
-from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.streams import ROW, Row, columns_of, differences, has_gap
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_stream
+from herald.outbox.postgres.statements import execute, fetch_named
 from herald.outbox.settings import Settings
 
 SAYS: dict[Repair, str] = {
@@ -56,7 +56,7 @@ def project(connection: Connection, message_id: UUID) -> bool:
     """
     connection.autocommit = False
     try:
-        row = next(iter(rows(connection, _LOCKED, {"id": str(message_id)})), None)
+        row = next(iter(fetch_named(connection, _LOCKED, {"id": str(message_id)})), None)
         is_written = _write(connection, message_id, row)
         connection.commit()
     finally:
@@ -75,18 +75,15 @@ def _write(connection: Connection, message_id: UUID, row: Row | None) -> bool:
     if row["version"] > message.version or not (wrong := differences(message, row)):
         return False
     changes = ", ".join(f"{name} = {_placeholder(name)}" for name in wrong)
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE messages SET {changes} WHERE id = %(id)s", columns_of(message))
+    execute(connection, f"UPDATE messages SET {changes} WHERE id = %(id)s", columns_of(message))
     return True
 
 
 def _insert(connection: Connection, message: Message) -> bool:
     names = Message.__struct_fields__
     placeholders = ", ".join(_placeholder(name) for name in names)
-    with connection.cursor() as cursor:
-        statement = f"INSERT INTO messages ({', '.join(names)}) VALUES ({placeholders}) ON CONFLICT DO NOTHING"
-        cursor.execute(statement, columns_of(message))
-        return cursor.rowcount == 1
+    statement = f"INSERT INTO messages ({', '.join(names)}) VALUES ({placeholders}) ON CONFLICT DO NOTHING"
+    return execute(connection, statement, columns_of(message)) == 1
 
 
 def _placeholder(name: str) -> str:

@@ -6,10 +6,10 @@ import msgspec
 
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.operate.audit.findings import Checked, Suspects
-from herald.outbox.operate.audit.looking import rows
 from herald.outbox.operate.audit.records import Record
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_named
 
 NOT_ON_KAFKA = "not-on-kafka"
 READ_PAST = "read-past"
@@ -65,7 +65,7 @@ class Requests:
         self._scope = scope
         self._committed = committed
         values = {**scope.values, "previous": previous, "floor": floor, "most": MOST}
-        found = rows(connection, _PENDING, values)
+        found = fetch_named(connection, _PENDING, values)
         self._pending = {row["id"]: Pending(row["request"], row["is_published"]) for row in found}
 
     def see(self, records: Sequence[Record]) -> None:
@@ -103,5 +103,6 @@ class Requests:
     def _still(self, ids: list[str]) -> Suspects:
         """Those of them that are pending with the same request, for longer than the grace."""
         requests = [self._pending[one].request for one in ids]
-        found = rows(self._connection, _STILL, {**self._scope.values, "ids": ids, "requests": requests}) if ids else []
+        values = {**self._scope.values, "ids": ids, "requests": requests}
+        found = fetch_named(self._connection, _STILL, values) if ids else []
         return Suspects(self._scope.limit, (row["id"] for row in found))

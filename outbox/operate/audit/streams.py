@@ -13,6 +13,7 @@ from herald.outbox.operate.audit.findings import Checked, Finding, Suspects
 from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS, decode
+from herald.outbox.postgres.statements import stream
 
 GAPS = "version-gap"
 UNREADABLE = "unreadable-event"
@@ -174,7 +175,4 @@ def _side_by_side(connection: Connection, scope: Scope) -> Iterator[tuple[str, l
 
 def _fetched(connection: Connection, name: str, query: str, scope: Scope) -> Iterator[tuple[Any, ...]]:
     """In batches on the server's side; ids are text, which sorts as uuid does."""
-    with connection.cursor(name=name) as cursor:
-        cursor.itersize = BATCH
-        cursor.execute(query, scope.values)
-        yield from cursor
+    return stream(connection, query, scope.values, name=name, piece=BATCH)

@@ -20,6 +20,7 @@ from herald.outbox.operate.dead_letters.tables import groups_table, letter_text,
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.log import read_stream
+from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.settings import Settings, SettingsError, load_settings
 
 POLL = 0.5  # seconds between two looks at a job
@@ -150,10 +151,7 @@ def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, 
 
 
 def _now(connection: Connection) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()::text")
-        (now,) = cursor.fetchone()  # type: ignore[misc]
-    return str(now)
+    return str(fetch_value(connection, "SELECT clock_timestamp()::text"))
 
 
 def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:

@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from herald.outbox.postgres.connections import connect_anywhere
-from herald.outbox.postgres.driver import Connection, RealDictCursor
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.fitness import NOTHING
+from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.settings import Settings
 
 TIMEOUT = 5.0  # seconds to connect, and for each question
@@ -24,9 +25,7 @@ class Database:
 
     def ask(self, query: str, **values: object) -> list[Row]:
         """Rows by their columns' names. Raises PostgresError."""
-        with self.connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            cursor.execute(query, values)
-            return [dict(row) for row in cursor.fetchall()]
+        return fetch_named(self.connection, query, values)
 
     def row(self, query: str, **values: object) -> Row:
         """The only row. Raises PostgresError."""

@@ -12,6 +12,7 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.fitness import UnfitError, encoding, read_facts, strings, triggers
 from herald.outbox.postgres.instance import stay_home
 from herald.outbox.postgres.pooler import session_of
+from herald.outbox.postgres.statements import execute
 from herald.outbox.relay.session import PROBE_TIMEOUT
 from herald.outbox.relay.term import DEAF_POLL
 
@@ -48,15 +49,13 @@ def fit(database: Database) -> Iterator[Finding]:
 def heard(database: Database) -> Iterator[Finding]:
     """LISTEN as the relay does, NOTIFY from another connection as the API does."""
     token, listener = uuid4().hex, database.connection
-    with listener.cursor() as cursor:
-        cursor.execute(f"LISTEN {CHANNEL}")
+    execute(listener, f"LISTEN {CHANNEL}")
     begin = time.perf_counter()
-    with database.another() as second, second.cursor() as cursor:
-        cursor.execute(f"NOTIFY {CHANNEL}, '{token}'")
+    with database.another() as second:
+        execute(second, f"NOTIFY {CHANNEL}, '{token}'")
     arrives = _hears(listener, token)
     took = (time.perf_counter() - begin) * 1000
-    with listener.cursor() as cursor:
-        cursor.execute(f"UNLISTEN {CHANNEL}")
+    execute(listener, f"UNLISTEN {CHANNEL}")
     if arrives:
         yield ok(f"a NOTIFY arrives, {took:.0f} ms with its connection")
         return

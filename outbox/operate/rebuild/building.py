@@ -11,6 +11,7 @@ from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
+from herald.outbox.postgres.statements import execute, fetch, fetch_one, fetch_value, stream
 
 FETCH = 5_000  # rows of the log at once
 SHOW_EVERY = 1_000  # messages
@@ -30,59 +31,50 @@ WHERE i.indrelid = %s::regclass ORDER BY c.relname
 def begin_snapshot(session: Session, pair: Pair) -> tuple[str, str, int]:
     """Begin the reader's transaction; returns its snapshot, the name to share it by, and the live rows' number."""
     session.reader.rollback()
-    with session.reader.cursor() as cursor:
-        cursor.execute(f"SELECT pg_current_snapshot()::text, pg_export_snapshot(), (SELECT count(*) FROM {pair.live})")
-        (snapshot, shared, rows) = cursor.fetchone()  # type: ignore[misc]
+    query = f"SELECT pg_current_snapshot()::text, pg_export_snapshot(), (SELECT count(*) FROM {pair.live})"
+    snapshot, shared, rows = fetch_one(session.reader, query)
     return snapshot, shared, rows
 
 
 def fill(session: Session, pair: Pair, table: str, show: Show, *, options: str = "") -> int:
     """Fold the log's partition, as the reader's snapshot sees it, into `table`; returns how many messages."""
     numbers = count()
-    with session.writer.cursor() as cursor:
-        messages = _counted(session, fold_streams(_read(session.reader, pair)), numbers, show)
-        copy = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN {options}"
-        Lines.copy(cursor, copy, (copy_line(message) for message in messages))
+    messages = _counted(session, fold_streams(_read(session.reader, pair)), numbers, show)
+    copy = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN {options}"
+    Lines.copy(session.writer, copy, (copy_line(message) for message in messages))
     session.reader.rollback()
     return next(numbers)
 
 
 def make_table(connection: Connection, pair: Pair) -> None:
     """Make it without indexes, with the live partition's constraints and storage options."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (pair.live,))
-        (options,) = cursor.fetchone()  # type: ignore[misc]
-        storage = f" WITH ({', '.join(options)})" if options else ""
-        cursor.execute(f"CREATE TABLE {pair.fresh} (LIKE {pair.live} INCLUDING ALL EXCLUDING INDEXES){storage}")
+    options = fetch_value(connection, "SELECT reloptions FROM pg_class WHERE oid = %s::regclass", pair.live)
+    storage = f" WITH ({', '.join(options)})" if options else ""
+    execute(connection, f"CREATE TABLE {pair.fresh} (LIKE {pair.live} INCLUDING ALL EXCLUDING INDEXES){storage}")
 
 
 def make_indexes(session: Session, pair: Pair) -> dict[str, str]:
     """Those of the live partition, and the constraint that ATTACH wants; returns their later names by their present."""
     names: dict[str, str] = {}
-    with session.writer.cursor() as cursor:
-        cursor.execute(_INDEXES, (pair.live,))
-        for number, (name, definition, constraint, condition) in enumerate(cursor.fetchall()):
-            session.check()
-            made = f"{pair.name}_rebuilt_{number}"
-            if constraint is not None:
-                cursor.execute(f"ALTER TABLE {pair.fresh} ADD CONSTRAINT {made} {condition}")
-            else:
-                head, _, rest = definition.partition(" USING ")
-                unique = "UNIQUE " if head.startswith("CREATE UNIQUE") else ""
-                cursor.execute(f"CREATE {unique}INDEX {made} ON {pair.fresh} USING {rest}")
-            names[made] = name
-        cursor.execute(f"ALTER TABLE {pair.fresh} ADD CONSTRAINT {IN_BOUNDS} CHECK ({pair.constraint})")
-        cursor.execute(f"ANALYZE {pair.fresh}")
+    for number, (name, definition, constraint, condition) in enumerate(fetch(session.writer, _INDEXES, pair.live)):
+        session.check()
+        made = f"{pair.name}_rebuilt_{number}"
+        if constraint is not None:
+            execute(session.writer, f"ALTER TABLE {pair.fresh} ADD CONSTRAINT {made} {condition}")
+        else:
+            head, _, rest = definition.partition(" USING ")
+            unique = "UNIQUE " if head.startswith("CREATE UNIQUE") else ""
+            execute(session.writer, f"CREATE {unique}INDEX {made} ON {pair.fresh} USING {rest}")
+        names[made] = name
+    execute(session.writer, f"ALTER TABLE {pair.fresh} ADD CONSTRAINT {IN_BOUNDS} CHECK ({pair.constraint})")
+    execute(session.writer, f"ANALYZE {pair.fresh}")
     return names
 
 
 def _read(reader: Connection, pair: Pair) -> Iterator[tuple[Any, ...]]:
-    with reader.cursor() as plain:
-        plain.execute(_PLAN)
-    with reader.cursor(name="log") as cursor:
-        cursor.itersize = FETCH
-        cursor.execute(f"SELECT {LOG_COLUMNS} FROM {pair.log} ORDER BY stream_id, version")
-        yield from cursor
+    execute(reader, _PLAN)
+    query = f"SELECT {LOG_COLUMNS} FROM {pair.log} ORDER BY stream_id, version"
+    yield from stream(reader, query, name="log", piece=FETCH)
 
 
 def _counted(session: Session, messages: Iterator[Message], numbers: "count[int]", show: Show) -> Iterator[Message]:

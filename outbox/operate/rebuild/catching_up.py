@@ -12,6 +12,7 @@ from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
+from herald.outbox.postgres.statements import execute, fetch, fetch_one
 
 STREAMS = 2_000  # folded again at once
 FEW = 500  # streams that may be left for the lock: 20 ms
@@ -49,10 +50,9 @@ def catch_up(session: Session, pair: Pair, previous: str) -> Step:
     step, changed = Step(previous, MANY), 0
     for _ in range(ROUNDS):
         session.check()
-        with session.writer.cursor() as cursor:
-            cursor.execute("BEGIN")
-            step = fold_changes(session.writer, pair, step.snapshot)
-            cursor.execute("COMMIT")
+        execute(session.writer, "BEGIN")
+        step = fold_changes(session.writer, pair, step.snapshot)
+        execute(session.writer, "COMMIT")
         changed += step.streams
         if step.streams <= FEW:
             return Step(step.snapshot, changed)
@@ -64,24 +64,18 @@ def catch_up(session: Session, pair: Pair, previous: str) -> Step:
 
 def fold_changes(connection: Connection, pair: Pair, previous: str) -> Step:
     """One round, in the caller's transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(_PLAN)
-        cursor.execute(_CHANGED.format(log=pair.log), {"previous": previous})
-        (snapshot, streams) = cursor.fetchone()  # type: ignore[misc]
+    execute(connection, _PLAN)
+    snapshot, streams = fetch_one(connection, _CHANGED.format(log=pair.log), {"previous": previous})
     for some in _in_parts(streams):
         _fold_again(connection, pair, some)
     return Step(snapshot, len(streams))
 
 
 def _fold_again(connection: Connection, pair: Pair, streams: Sequence[str]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {LOG_COLUMNS} FROM {pair.log} WHERE stream_id = ANY (%s::uuid[]) ORDER BY stream_id, version",
-            (streams,),
-        )
-        lines = [copy_line(message) for message in fold_streams(cursor)]
-        cursor.execute(f"DELETE FROM {pair.fresh} WHERE id = ANY (%s::uuid[])", (streams,))
-        Lines.copy(cursor, f"COPY {pair.fresh} ({', '.join(COLUMNS)}) FROM STDIN", iter(lines))
+    query = f"SELECT {LOG_COLUMNS} FROM {pair.log} WHERE stream_id = ANY (%s::uuid[]) ORDER BY stream_id, version"
+    lines = [copy_line(message) for message in fold_streams(iter(fetch(connection, query, streams)))]
+    execute(connection, f"DELETE FROM {pair.fresh} WHERE id = ANY (%s::uuid[])", streams)
+    Lines.copy(connection, f"COPY {pair.fresh} ({', '.join(COLUMNS)}) FROM STDIN", iter(lines))
 
 
 def _in_parts(streams: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -6,6 +6,7 @@ import msgspec
 
 from herald.outbox.operate.rebuild.folding import COLUMNS
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 
 SHOWN = 10  # ids of each kind of difference
 
@@ -40,6 +41,4 @@ class Difference(msgspec.Struct, frozen=True):
 def compare(connection: Connection, fresh: str, live: str) -> list[Difference]:
     """What differs, in the caller's snapshot."""
     named = ", ".join(f"CASE WHEN f.{c}::text IS DISTINCT FROM l.{c}::text THEN '{c}' END" for c in COLUMNS)
-    with connection.cursor() as cursor:
-        cursor.execute(_DIFFERENCES.format(fresh=fresh, live=live, named=named, shown=SHOWN))
-        return [Difference(*row) for row in cursor]
+    return fetch(connection, _DIFFERENCES.format(fresh=fresh, live=live, named=named, shown=SHOWN), into=Difference)

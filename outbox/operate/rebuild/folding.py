@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from herald.outbox.message.state import Message, evolve
-from herald.outbox.postgres.driver import Cursor, errors
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.log import decode
+from herald.outbox.postgres.statements import copy_in
 
 CHUNK = 65_536  # characters of COPY at once
 COLUMNS = Message.__struct_fields__
@@ -56,11 +57,11 @@ class Lines:
         self._failure: Exception | None = None
 
     @classmethod
-    def copy(cls, cursor: Cursor, statement: str, lines: Iterator[str]) -> None:
+    def copy(cls, connection: Connection, statement: str, lines: Iterator[str]) -> None:
         """Run COPY … FROM STDIN. Raises PostgresError, and what the iterator raises: psycopg2 would hide it."""
         file = cls(lines)
         try:
-            cursor.copy_expert(statement, file, CHUNK)
+            copy_in(connection, statement, file, size=CHUNK)
         except errors.QueryCanceled:
             if file._failure is not None:
                 raise file._failure from None

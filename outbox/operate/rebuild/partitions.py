@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from herald.outbox.operate.rebuild.folding import COLUMNS
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch, fetch_column
 
 _PARTITIONS = """
 WITH partition AS (
@@ -62,13 +63,9 @@ class Pair(NamedTuple):
 
 def find_pairs(connection: Connection) -> list[Pair]:
     """Every partition, by its name. Raises LayoutError."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS)
-        columns = {name for (name,) in cursor}
-        cursor.execute(_ALONE)
-        alone = cursor.fetchall()
-        cursor.execute(_PAIRS)
-        pairs = [Pair(*row) for row in cursor]
+    columns = set(fetch_column(connection, _COLUMNS))
+    alone = fetch(connection, _ALONE)
+    pairs = fetch(connection, _PAIRS, into=Pair)
     if strange := sorted(columns ^ set(COLUMNS)):
         message = f"messages and this release differ in {', '.join(strange)}: run `herald migrate` of this release"
         raise LayoutError(message)
@@ -83,17 +80,13 @@ def abandon_closing(connection: Connection) -> None:
 
     It begins anew once the rebuild is over. Raises PostgresError where a lock is not free.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT closing_abandon()")
+    execute(connection, "SELECT closing_abandon()")
 
 
 def remove_leftovers(connection: Connection) -> int:
     """Drop what an interrupted rebuild left, outside a transaction; returns how much that was."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LEFT_TABLES)
-        statements = [f"DROP TABLE {table}" for (table,) in cursor]
-        cursor.execute(_LEFT_INDEXES)
-        statements += [f"DROP INDEX CONCURRENTLY {index}" for (index,) in cursor]
-        for statement in statements:
-            cursor.execute(statement)
+    statements = [f"DROP TABLE {table}" for table in fetch_column(connection, _LEFT_TABLES)]
+    statements += [f"DROP INDEX CONCURRENTLY {index}" for index in fetch_column(connection, _LEFT_INDEXES)]
+    for statement in statements:
+        execute(connection, statement)
     return len(statements)

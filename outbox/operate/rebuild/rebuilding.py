@@ -14,6 +14,7 @@ from herald.outbox.operate.rebuild.partitions import Pair, remove_leftovers
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.operate.rebuild.swapping import Swap, swap
 from herald.outbox.postgres.driver import PostgresError
+from herald.outbox.postgres.statements import execute
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,17 +32,16 @@ def check_partition(session: Session, pair: Pair, steps: Steps) -> Rebuilt:
     """Compare with a temporary table, in one snapshot; changes nothing."""
     began = time.monotonic()
     _, shared, rows = begin_snapshot(session, pair)
-    with session.writer.cursor() as cursor:
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        cursor.execute("SET TRANSACTION SNAPSHOT %s", (shared,))
-        cursor.execute(f"CREATE TEMPORARY TABLE folded (LIKE {pair.live} INCLUDING CONSTRAINTS) ON COMMIT DROP")
-        show = steps(f"{pair.name}: folding the log", total=rows)
-        messages = fill(session, pair, "folded", show)
-        folded = time.monotonic()
-        cursor.execute("ANALYZE folded")
-        steps(f"{pair.name}: comparing")
-        differences = compare(session.writer, "folded", pair.live)
-        cursor.execute("ROLLBACK")
+    execute(session.writer, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+    execute(session.writer, "SET TRANSACTION SNAPSHOT %s", shared)
+    execute(session.writer, f"CREATE TEMPORARY TABLE folded (LIKE {pair.live} INCLUDING CONSTRAINTS) ON COMMIT DROP")
+    show = steps(f"{pair.name}: folding the log", total=rows)
+    messages = fill(session, pair, "folded", show)
+    folded = time.monotonic()
+    execute(session.writer, "ANALYZE folded")
+    steps(f"{pair.name}: comparing")
+    differences = compare(session.writer, "folded", pair.live)
+    execute(session.writer, "ROLLBACK")
     return Rebuilt(
         partition=pair.name,
         messages=messages,
@@ -56,9 +56,8 @@ def rebuild_partition(session: Session, pair: Pair, steps: Steps) -> Rebuilt:
     with _tidied(session):
         began = time.monotonic()
         steps(f"{pair.name}: an index on the log for the time being")
-        with session.writer.cursor() as cursor:
-            # before the snapshot: it waits for every transaction that is older
-            cursor.execute(f"CREATE INDEX CONCURRENTLY {_bare(pair.log_index)} ON {pair.log} (transaction_id)")
+        # before the snapshot: it waits for every transaction that is older
+        execute(session.writer, f"CREATE INDEX CONCURRENTLY {_bare(pair.log_index)} ON {pair.log} (transaction_id)")
         snapshot, messages, folding_seconds = _fold(session, pair, steps)
         steps(f"{pair.name}: making indexes")
         names = make_indexes(session, pair)
@@ -83,24 +82,22 @@ def _fold(session: Session, pair: Pair, steps: Steps) -> tuple[str, int, float]:
     began = time.monotonic()
     snapshot, _, rows = begin_snapshot(session, pair)
     show = steps(f"{pair.name}: folding the log", total=rows)
-    with session.writer.cursor() as cursor:
-        cursor.execute("BEGIN")
-        make_table(session.writer, pair)
-        # frozen, which a table made in the same transaction may be: nothing has to be written again by a vacuum
-        messages = fill(session, pair, pair.fresh, show, options="WITH (FREEZE)")
-        cursor.execute("COMMIT")
+    execute(session.writer, "BEGIN")
+    make_table(session.writer, pair)
+    # frozen, which a table made in the same transaction may be: nothing has to be written again by a vacuum
+    messages = fill(session, pair, pair.fresh, show, options="WITH (FREEZE)")
+    execute(session.writer, "COMMIT")
     return snapshot, messages, time.monotonic() - began
 
 
 def _compare(session: Session, pair: Pair, previous: str) -> tuple[Step, list[Difference]]:
     """Both tables in one snapshot, after a last look at the log in the same one."""
     session.check()
-    with session.writer.cursor() as cursor:
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        step = fold_changes(session.writer, pair, previous)
-        cursor.execute("SET LOCAL enable_seqscan = on")
-        differences = compare(session.writer, pair.fresh, pair.live)
-        cursor.execute("COMMIT")
+    execute(session.writer, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+    step = fold_changes(session.writer, pair, previous)
+    execute(session.writer, "SET LOCAL enable_seqscan = on")
+    differences = compare(session.writer, pair.fresh, pair.live)
+    execute(session.writer, "COMMIT")
     return step, differences
 
 
@@ -113,8 +110,8 @@ def _tidied(session: Session) -> Iterator[None]:
         session.is_cleaning.set()
         with suppress(PostgresError):
             session.reader.rollback()
-        with suppress(PostgresError), session.writer.cursor() as cursor:
-            cursor.execute("ROLLBACK")
+        with suppress(PostgresError):
+            execute(session.writer, "ROLLBACK")
             remove_leftovers(session.writer)
         session.is_cleaning.clear()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.locks import BOOKS, UPGRADE, try_lock
+from herald.outbox.postgres.statements import execute
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
 
@@ -67,12 +68,13 @@ def opened(settings: Settings, stop: threading.Event) -> Iterator[Session]:
 
 def _allow_long_statements(connection: Connection) -> None:
     milliseconds = str(round(LONGEST_STATEMENT * 1000))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('statement_timeout', %s, false),"
-            " set_config('idle_in_transaction_session_timeout', %s, false), set_config('jit', 'off', false)",
-            (milliseconds, milliseconds),
-        )
+    execute(
+        connection,
+        "SELECT set_config('statement_timeout', %s, false),"
+        " set_config('idle_in_transaction_session_timeout', %s, false), set_config('jit', 'off', false)",
+        milliseconds,
+        milliseconds,
+    )
     connection.commit()
 
 

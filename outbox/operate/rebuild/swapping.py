@@ -21,6 +21,7 @@ from herald.outbox.operate.rebuild.catching_up import Step, catch_up, fold_chang
 from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.postgres.driver import errors
+from herald.outbox.postgres.statements import execute
 
 TRIES = 50
 PAUSE = 0.5  # seconds between two tries
@@ -56,7 +57,7 @@ def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) 
         try:
             seconds, last = _try(session, pair, step.snapshot, names)
         except errors.LockNotAvailable:
-            session.writer.cursor().execute("ROLLBACK")
+            execute(session.writer, "ROLLBACK")
             session.wait(PAUSE)
             step = catch_up(session, pair, step.snapshot)
             changed += step.streams
@@ -67,23 +68,23 @@ def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) 
 
 
 def _try(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) -> tuple[float, int]:
-    with session.writer.cursor() as cursor:
-        cursor.execute(f"BEGIN; {_LIMITS}")
-        cursor.execute(_NO_VACUUM.format(live=pair.live, fresh=pair.fresh))
-        cursor.execute(_ALONE.format(live=pair.live))
-        began = time.monotonic()
-        step = fold_changes(session.writer, pair, previous)
-        cursor.execute(
-            f"ALTER TABLE messages DETACH PARTITION {pair.live};"
-            f" ALTER TABLE {pair.live} RENAME TO {pair.old.removeprefix(_schema(pair))};"
-            + "".join(_renamed(pair, name, f"{made}_old") for made, name in names.items())
-            + f" ALTER TABLE {pair.fresh} RENAME TO {pair.name};"
-            + "".join(_renamed(pair, made, name) for made, name in names.items())
-            + f" ALTER TABLE messages ATTACH PARTITION {pair.live} {pair.bounds};"
-            f" ALTER TABLE {pair.live} DROP CONSTRAINT {IN_BOUNDS}"
-        )
-        cursor.execute("COMMIT")
-        return time.monotonic() - began, step.streams
+    execute(session.writer, f"BEGIN; {_LIMITS}")
+    execute(session.writer, _NO_VACUUM.format(live=pair.live, fresh=pair.fresh))
+    execute(session.writer, _ALONE.format(live=pair.live))
+    began = time.monotonic()
+    step = fold_changes(session.writer, pair, previous)
+    execute(
+        session.writer,
+        f"ALTER TABLE messages DETACH PARTITION {pair.live};"
+        f" ALTER TABLE {pair.live} RENAME TO {pair.old.removeprefix(_schema(pair))};"
+        + "".join(_renamed(pair, name, f"{made}_old") for made, name in names.items())
+        + f" ALTER TABLE {pair.fresh} RENAME TO {pair.name};"
+        + "".join(_renamed(pair, made, name) for made, name in names.items())
+        + f" ALTER TABLE messages ATTACH PARTITION {pair.live} {pair.bounds};"
+        f" ALTER TABLE {pair.live} DROP CONSTRAINT {IN_BOUNDS}",
+    )
+    execute(session.writer, "COMMIT")
+    return time.monotonic() - began, step.streams
 
 
 def _renamed(pair: Pair, index: str, name: str) -> str:

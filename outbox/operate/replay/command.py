@@ -18,6 +18,7 @@ from herald.outbox.operate.replay.reading import Choice, Span, count_rows, find_
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.instance import identified
+from herald.outbox.postgres.statements import find_one
 from herald.outbox.relay.errors import FatalProducerError, PublishError
 from herald.outbox.relay.leadership import MEMORY_OF_A_PAGE
 from herald.outbox.relay.reader import Limits
@@ -98,9 +99,7 @@ def _count(connection: Connection, choice: Choice, span: Span, stop: threading.E
 
 def _check_kafka(settings: Settings, connection: Connection, topic: str, stop: threading.Event) -> None:
     """It must answer, be the relay's, and have the topic. Raises ReplayError."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT cluster_id FROM relay_cursor WHERE cluster_id IS NOT NULL")
-        row = cursor.fetchone()
+    row = find_one(connection, "SELECT cluster_id FROM relay_cursor WHERE cluster_id IS NOT NULL")
     connection.rollback()
     admin = make_admin(settings)
     try:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch, fetch_one
 from herald.outbox.relay.reader import LARGEST, ROW, UNKNOWN_SIZE, Limits, Row
 
 RANGE = 20_000  # positions in one statement
@@ -56,9 +57,7 @@ class Span(NamedTuple):
 
 def find_span(connection: Connection) -> Span:
     """Where the log begins and ends now: what is recorded later is published anyway."""
-    with connection.cursor() as cursor:
-        cursor.execute(_BOUNDS)
-        first, last = cursor.fetchone()  # type: ignore[misc]
+    first, last = fetch_one(connection, _BOUNDS)
     connection.rollback()
     return Span(0, 0) if first is None else Span(first - 1, last)
 
@@ -80,10 +79,8 @@ def read_rows(connection: Connection, choice: Choice, span: Span, *, limits: Lim
 
 
 def _fetch(connection: Connection, statement: str, values: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(_PLAN)
-        cursor.execute(statement, values)
-        rows = cursor.fetchall()
+    execute(connection, _PLAN)
+    rows = fetch(connection, statement, values)
     connection.rollback()
     return rows
 

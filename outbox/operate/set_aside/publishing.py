@@ -8,6 +8,7 @@ from herald.outbox.message.events import Requested
 from herald.outbox.operate.replay.publishing import Replayer
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.instance import identified
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.errors import FatalProducerError, PublishError
 from herald.outbox.relay.reader import Place, Row, read_places, split_large
 from herald.outbox.relay.unpublishable import why_unpublishable
@@ -44,9 +45,7 @@ def publish_row(connection: Connection, settings: Settings, row: AsideRow, stop:
 
 
 def _read(connection: Connection, row: AsideRow) -> Row:
-    with connection.cursor() as cursor:
-        cursor.execute(_PLACE, (str(row.stream_id), row.version))
-        places = [Place(*place) for place in cursor.fetchall()]
+    places = fetch(connection, _PLACE, str(row.stream_id), row.version, into=Place)
     rows, large = split_large(read_places(connection, places))
     if large:
         message = f"{row.name} cannot be published: {large[0][1]}"

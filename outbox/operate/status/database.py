@@ -7,8 +7,9 @@ from typing import Any
 
 from herald.outbox.moves.cancel import TRIED_TYPES
 from herald.outbox.postgres.connections import connect_anywhere
-from herald.outbox.postgres.driver import Connection, PostgresError, RealDictCursor
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.fitness import NOTHING
+from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.registry import TOPICS
 from herald.outbox.settings import Settings
 
@@ -150,9 +151,7 @@ def reason(error: Exception) -> str:
 def _asker(connection: Connection) -> Callable[..., Answer]:
     def ask(query: str, values: Row | None = None) -> Answer:
         try:
-            with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(query, values)
-                return Answer([dict(row) for row in cursor.fetchall()])
+            return Answer(fetch_named(connection, query, values or {}))
         except PostgresError as error:
             return Answer([], reason(error))
 

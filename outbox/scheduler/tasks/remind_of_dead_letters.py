@@ -3,6 +3,7 @@
 import structlog
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch_one
 
 _log = structlog.get_logger()
 _WAITING = """
@@ -13,9 +14,7 @@ FROM messages WHERE status <> 'sent' AND status IN ('dead', 'unknown')
 
 def run(connection: Connection) -> None:
     """Log it."""
-    with connection.cursor() as cursor:
-        cursor.execute(_WAITING)
-        dead, unknown, since = cursor.fetchone()  # type: ignore[misc]
+    dead, unknown, since = fetch_one(connection, _WAITING)
     if dead or unknown:
         _log.warning(
             "dead_letters_wait", dead=dead, unknown=unknown, since=since.isoformat(), see="herald dead-letters"

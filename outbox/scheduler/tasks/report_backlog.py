@@ -3,6 +3,7 @@
 import structlog
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch, fetch_one
 
 _log = structlog.get_logger()
 
@@ -18,9 +19,6 @@ SELECT (SELECT count(*) FROM breakers WHERE opened_at IS NOT NULL), (SELECT coun
 
 def run(connection: Connection) -> None:
     """Log it."""
-    with connection.cursor() as cursor:
-        cursor.execute(_UNFINISHED)
-        unfinished: dict[str, int] = dict(cursor.fetchall())
-        cursor.execute(_TROUBLE)
-        open_breakers, pauses = cursor.fetchone()  # type: ignore[misc]
+    unfinished: dict[str, int] = dict(fetch(connection, _UNFINISHED))
+    open_breakers, pauses = fetch_one(connection, _TROUBLE)
     _log.info("backlog_reported", open_breakers=open_breakers, pauses=pauses, **unfinished)

@@ -14,10 +14,11 @@ from httpx import Response
 
 from herald.api.http.resources import STATE, Resources
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import execute
 from tests.api.conftest import Client, make_client
 from tests.api.fakes import FakeCommitter
 from tests.conftest import migrate
-from tests.outbox.connections import connected, execute
+from tests.outbox.connections import connected, execute_and_commit
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
 
@@ -89,7 +90,7 @@ def test_it_names_what_the_database_says_when_it_refuses(own_server: PostgresSer
 def test_its_connection_is_replaced_when_it_was_cut(herald: Client, database: str) -> None:
     herald.get("/health/ready")
     with connected(database) as connection:
-        execute(
+        execute_and_commit(
             connection,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ 'readi'",
         )
@@ -192,7 +193,7 @@ def test_a_read_that_takes_too_long_is_given_up(database: str) -> None:
         contextlib.closing(connect_plainly(database)) as other,
         make_client(database, statement_timeout=0.2) as client,
     ):
-        other.cursor().execute("LOCK TABLE messages")
+        execute(other, "LOCK TABLE messages")
         response = client.get("/notifications")
 
     assert response.status_code == 503

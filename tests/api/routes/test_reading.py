@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import execute
 from tests.api.conftest import Client
 
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
@@ -23,8 +24,8 @@ def _post(herald: Client, **fields: Any) -> str:
 def _execute(database: str, statement: str, *values: object) -> None:
     connection = connect_plainly(database)
     try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement, values)
+        with connection:
+            execute(connection, statement, *values)
     finally:
         connection.close()
 

@@ -16,9 +16,10 @@ from herald.outbox.postgres.commit import CommitUnknownError, NotReplicatedError
 from herald.outbox.postgres.connections import connect, connect_watched, is_data_error, is_outage
 from herald.outbox.postgres.driver import Connection, OperationalError, PostgresError
 from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.relay.session import wait_for_news
 from tests.conftest import migrate
-from tests.outbox.connections import connected, execute, fetch, make_settings, notification
+from tests.outbox.connections import connected, execute_and_commit, make_settings, notification
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
 
@@ -217,8 +218,7 @@ def test_the_relay_is_told_after_the_commit(database: str) -> None:
 
 
 def run(connection: Connection, statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
+    execute(connection, statement)
 
 
 def test_a_database_that_is_away_is_unavailable_and_found_again_when_it_returns(own_server: PostgresServer) -> None:
@@ -240,7 +240,7 @@ def test_a_database_that_is_away_is_unavailable_and_found_again_when_it_returns(
 def test_a_connection_that_was_cut_between_two_commits_is_replaced(database: str) -> None:
     with running(database) as committer, connected(database) as other:
         submitted(committer, [[notification()]])
-        execute(
+        execute_and_commit(
             other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'herald-committer'"
         )
 
@@ -322,10 +322,10 @@ def test_a_commit_that_waits_for_a_standby_that_is_gone_ends_in_time(own_server:
 def test_a_session_that_began_read_only_is_replaced(database: str) -> None:
     with connected(database) as connection, running(database) as committer:
         name = connection.info.dbname
-        execute(connection, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        execute_and_commit(connection, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         assert isinstance(submitted(committer, [[notification()]])[0], UnavailableError)
 
-        execute(connection, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        execute_and_commit(connection, f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
         assert submitted(committer, [[notification()]]) == [None]
 
@@ -382,7 +382,7 @@ def test_a_commit_that_the_standby_did_not_confirm_is_no_success(own_server: Pos
 
 def failing(connection: Connection, statement: str) -> PostgresError:
     with pytest.raises(PostgresError) as raised:
-        execute(connection, statement)
+        execute_and_commit(connection, statement)
     connection.rollback()
     return raised.value
 

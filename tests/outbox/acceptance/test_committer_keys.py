@@ -21,8 +21,9 @@ from herald.outbox.moves.accept import Acceptance, make_acceptance
 from herald.outbox.postgres import commit as verdict
 from herald.outbox.postgres.commit import CommitUnknownError
 from herald.outbox.postgres.driver import Connection, Cursor
+from herald.outbox.postgres.statements import fetch
 from tests.outbox.acceptance.test_committer import CUT, OVERFLOW, running, stored
-from tests.outbox.connections import connected, execute, fetch, notification
+from tests.outbox.connections import connected, execute_and_commit, notification
 from tests.servers.eventually import eventually
 
 Outcome = Receipt | BaseException
@@ -245,7 +246,7 @@ def loses_first_answer(*, arrives: bool) -> Callable[[Connection, int], None]:
 
 def test_repeats_survive_the_replacement_of_a_connection(committer: Committer, connection: Connection) -> None:
     submitted(committer, good(None))
-    execute(connection, CUT)
+    execute_and_commit(connection, CUT)
 
     first, repeated = submitted(committer, good(keyed("k")), good(keyed("k")))
 

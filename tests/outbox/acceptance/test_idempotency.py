@@ -22,7 +22,8 @@ from herald.outbox.acceptance.idempotency import (
 )
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import connected, execute, fetch, make_settings
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import connected, execute_and_commit, make_settings
 from tests.servers.eventually import eventually
 
 TTL = 3600.0
@@ -63,7 +64,7 @@ def remembered(connection: Connection, request_key: RequestKey, *, ttl: float = 
 def store(connection: Connection, table: str, request_key: RequestKey, *, kept: str) -> UUID:
     """A row as if written earlier; `kept` is what its date is from now."""
     stored = uuid4()
-    execute(
+    execute_and_commit(
         connection,
         f"INSERT INTO {table} VALUES (%s, %s, %s::uuid[], clock_timestamp() + {kept})",
         str(request_key.key),
@@ -116,7 +117,7 @@ def test_the_look_up_sees_what_the_last_holder_committed_just_before_the_lock_wa
     database: str, connection: Connection
 ) -> None:
     """Whatever isolation the role says: the statement after the lock has a snapshot of its own."""
-    execute(connection, "ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'repeatable read'")
+    execute_and_commit(connection, "ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'repeatable read'")
     try:
         with closing(connect(make_settings(database), "test")) as late:
             fetch(late, "SELECT 1")  # begins its transaction
@@ -124,7 +125,7 @@ def test_the_look_up_sees_what_the_last_holder_committed_just_before_the_lock_wa
 
             assert find(late, request()) == Receipt(first.ids, first.kept_until, is_replay=True)
     finally:
-        execute(connection, "ALTER ROLE CURRENT_USER RESET default_transaction_isolation")
+        execute_and_commit(connection, "ALTER ROLE CURRENT_USER RESET default_transaction_isolation")
 
 
 def test_many_keys_are_told_apart(connection: Connection, other: Connection) -> None:
@@ -240,7 +241,7 @@ def test_a_locked_table_is_left_to_the_next_turn(
 def test_a_row_that_comes_while_the_lock_is_waited_for_keeps_the_table(
     connection: Connection, other: Connection, scheduler: Connection
 ) -> None:
-    execute(connection, "ALTER FUNCTION idempotency_keys_empty(regclass) SET lock_timeout = '30s'")
+    execute_and_commit(connection, "ALTER FUNCTION idempotency_keys_empty(regclass) SET lock_timeout = '30s'")
     for table in TABLES:
         store(connection, table, request("old"), kept=f"-{DAY}")
     find(other, request())

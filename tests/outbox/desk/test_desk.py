@@ -12,7 +12,8 @@ from herald.outbox.desk.looking import choose, count_dead_letters, find_dead_let
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.decide import Edit, discard, requeue
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import accepted, fetch, notification, status_of, types_of
+from herald.outbox.postgres.statements import execute, fetch
+from tests.outbox.connections import accepted, notification, status_of, types_of
 from tests.outbox.desk.conftest import Bury
 from tests.pipeline.records import new_id
 
@@ -93,8 +94,7 @@ def test_a_filter_takes_what_fits_in_everything(
 
 def test_a_requeue_begins_anew(connection: Connection, bury: Bury) -> None:
     (message,) = bury()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT version FROM messages")
+    execute(connection, "SELECT version FROM messages")
 
     assert requeue(connection, [message]) == [message]
 

@@ -9,8 +9,9 @@ import pytest
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.jobs import CATCH_UP, Job, find_job, list_jobs, make_job, step, stop_job
 from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.requeue import requeue_step
-from tests.outbox.connections import connected, execute, fetch
+from tests.outbox.connections import connected, execute_and_commit
 from tests.outbox.desk.conftest import Bury
 from tests.servers.eventually import eventually
 
@@ -36,7 +37,9 @@ def done_of(connection: Connection, job: Job) -> int:
 
 def pass_time(connection: Connection, seconds: float) -> None:
     """As if the last step were so long ago."""
-    execute(connection, "UPDATE requeues SET last_step_at = clock_timestamp() - make_interval(secs => %s)", seconds)
+    execute_and_commit(
+        connection, "UPDATE requeues SET last_step_at = clock_timestamp() - make_interval(secs => %s)", seconds
+    )
 
 
 def test_a_job_requeues_exactly_what_fits_at_its_rate(connection: Connection, bury: Bury) -> None:
@@ -70,7 +73,7 @@ def test_a_rate_holds_though_a_step_has_no_whole_number_of_messages(connection: 
 
     done = 0
     for _ in range(10):
-        execute(connection, "UPDATE requeues SET last_step_at = last_step_at - interval '0.2 seconds'")
+        execute_and_commit(connection, "UPDATE requeues SET last_step_at = last_step_at - interval '0.2 seconds'")
         done += step(connection)
 
     assert done >= 17  # 18 for the two seconds, and what the test itself takes
@@ -81,7 +84,7 @@ def test_a_job_that_fails_does_not_hold_up_the_others(
 ) -> None:
     bury(count=5)
     broken = made(connection, Filter(), rate=5.0)
-    execute(connection, 'UPDATE requeues SET filter = \'{"of": "a later release"}\'')
+    execute_and_commit(connection, 'UPDATE requeues SET filter = \'{"of": "a later release"}\'')
     whole = made(connection, Filter(), rate=5.0)
     pass_time(connection, 1.0)
     connection.commit()
@@ -144,10 +147,10 @@ def test_a_step_that_crashes_has_neither_requeued_nor_counted(
     job = made(connection, Filter(), rate=5.0)
     pass_time(connection, 1.0)
 
-    execute(connection, "ALTER TABLE requeues ADD CONSTRAINT nothing_is_done CHECK (done = 0)")
+    execute_and_commit(connection, "ALTER TABLE requeues ADD CONSTRAINT nothing_is_done CHECK (done = 0)")
     with pytest.raises(errors.CheckViolation, match="nothing_is_done"):
         requeue_step(scheduler)
-    execute(connection, "ALTER TABLE requeues DROP CONSTRAINT nothing_is_done")
+    execute_and_commit(connection, "ALTER TABLE requeues DROP CONSTRAINT nothing_is_done")
 
     assert (done_of(connection, job), dict(fetch(connection, STATUSES))) == (0, {"dead": 5})
     assert requeue_step(scheduler) == 5

@@ -16,11 +16,12 @@ from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.owner import OwnedElsewhereError, claim, find_owner, refuse_others, take_over
 from herald.outbox.kafka.owner_topic import read_claims
 from herald.outbox.kafka.topics import make_topics
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import OWNER_TOPIC
 from herald.outbox.relay.command import command as relay_command
 from herald.outbox.settings import Settings
 from tests.conftest import StartHerald
-from tests.outbox.connections import connected, fetch, make_settings
+from tests.outbox.connections import connected, make_settings
 from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
 from tests.servers.proxy import Proxy

@@ -7,7 +7,8 @@ import pytest
 from herald.outbox.message.numbers import find_oversized
 from herald.outbox.message.payload import PayloadError, check_json
 from herald.outbox.postgres.driver import errors
-from tests.outbox.connections import connected, fetch
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import connected
 
 LARGE = 1_000_000  # bytes
 EDGES = [

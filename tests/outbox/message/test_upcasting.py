@@ -10,9 +10,10 @@ from herald.outbox.message.events import TYPES, Sent
 from herald.outbox.message.upcasting import UPCASTERS, Fields, known_schemas
 from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.log import UnknownEventError, read_stream
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.startup import UnreadableLogError, check_stored_schemas
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute, fetch, notification
+from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
 
@@ -52,7 +53,7 @@ def third_schema(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def store(connection: Connection, event_type: str, schema: int, payload: str = '{"attempt": 4}') -> None:
     accepted(connection, notification())
-    execute(connection, STORE, event_type, schema, payload)
+    execute_and_commit(connection, STORE, event_type, schema, payload)
 
 
 def last_event(connection: Connection) -> Any:
@@ -61,7 +62,7 @@ def last_event(connection: Connection) -> Any:
 
 
 def allow(connection: Connection, event_type: str, schema: int) -> None:
-    execute(connection, "SELECT outbox_allow_event(%s, %s, '9.9.0')", event_type, schema)
+    execute_and_commit(connection, "SELECT outbox_allow_event(%s, %s, '9.9.0')", event_type, schema)
 
 
 @pytest.mark.usefixtures("third_schema")

@@ -14,6 +14,7 @@ from herald.outbox.moves.expire import expire
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.due import request_due
 from herald.outbox.scheduler.requeue import requeue_step
 from herald.outbox.scheduler.schedule import Duty, Scheduler, running
@@ -21,8 +22,7 @@ from tests.outbox.connections import accepted as accept_and_commit
 from tests.outbox.connections import (
     compared,
     connected,
-    execute,
-    fetch,
+    execute_and_commit,
     make_settings,
     notification,
     status_of,
@@ -48,7 +48,7 @@ CREATE TRIGGER refuses BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION ref
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection]:
     with compared(database) as connection:
-        execute(connection, REFUSE)
+        execute_and_commit(connection, REFUSE)
         connection.autocommit = True
         yield connection
         connection.autocommit = False
@@ -63,7 +63,7 @@ def around(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def refuse(connection: Connection, message: UUID | None, code: str, *, type: str = "message.%") -> None:  # noqa: A002 - the column's name
-    execute(
+    execute_and_commit(
         connection, "INSERT INTO refused VALUES (%s, %s, %s)", None if message is None else str(message), type, code
     )
 
@@ -77,17 +77,17 @@ def request(connection: Connection) -> int:
 
 
 def make_due(connection: Connection, _: UUID) -> None:
-    execute(connection, "UPDATE messages SET status = 'scheduled', due_at = clock_timestamp()")
+    execute_and_commit(connection, "UPDATE messages SET status = 'scheduled', due_at = clock_timestamp()")
 
 
 def make_late(connection: Connection, _: UUID) -> None:
-    execute(connection, "UPDATE messages SET deliver_by = clock_timestamp()")
+    execute_and_commit(connection, "UPDATE messages SET deliver_by = clock_timestamp()")
 
 
 def make_begun(connection: Connection, _: UUID) -> None:
     ids = [UUID(one) for (one,) in fetch(connection, "SELECT id::text FROM messages")]
     claim(connection, [Record(one, 1) for one in ids], lease=60)
-    execute(connection, "UPDATE messages SET due_at = clock_timestamp()")
+    execute_and_commit(connection, "UPDATE messages SET due_at = clock_timestamp()")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_one_message_for_whose_sake_a_duty_fails_ends_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with connected(database) as connection:
-        execute(connection, REFUSE)
+        execute_and_commit(connection, REFUSE)
         connection.autocommit = True
         *others, bad = accepted(connection)
         prepare(connection, bad)
@@ -129,7 +129,7 @@ def test_what_cannot_even_be_ended_is_left_alone_for_a_minute(connection: Connec
     assert request(connection) == len(others)
     assert status_of(connection, bad) == "pending"
 
-    execute(connection, "DELETE FROM refused")
+    execute_and_commit(connection, "DELETE FROM refused")
     assert request(connection) == len(others)
     around[0] = LEFT_ALONE + 1
     assert request(connection) == len(others) + 1
@@ -194,11 +194,11 @@ def test_above_twenty_a_minute_no_more_are_ended(connection: Connection, around:
 
 def accepted_in_spite(connection: Connection) -> UUID:
     """One that nothing refuses."""
-    execute(connection, "ALTER TABLE outbox DISABLE TRIGGER refuses")
+    execute_and_commit(connection, "ALTER TABLE outbox DISABLE TRIGGER refuses")
     (good,) = accepted(connection, 1)
-    execute(connection, "ALTER TABLE outbox ENABLE TRIGGER refuses")
-    execute(connection, "DELETE FROM refused")
-    execute(
+    execute_and_commit(connection, "ALTER TABLE outbox ENABLE TRIGGER refuses")
+    execute_and_commit(connection, "DELETE FROM refused")
+    execute_and_commit(
         connection,
         "INSERT INTO refused SELECT id, 'message.requested', 'P0001' FROM messages WHERE id <> %s",
         str(good),
@@ -208,10 +208,10 @@ def accepted_in_spite(connection: Connection) -> UUID:
 
 def test_a_job_passes_a_dead_letter_that_cannot_be_requeued(database: str) -> None:
     with connected(database) as connection:
-        execute(connection, REFUSE)
+        execute_and_commit(connection, REFUSE)
         connection.autocommit = True
         *others, bad = accepted(connection)
-        execute(connection, "UPDATE messages SET status = 'dead'")
+        execute_and_commit(connection, "UPDATE messages SET status = 'dead'")
         refuse(connection, bad, "P0001", type="message.requested")
         job = make_job(connection, Filter(), rate=10_000)
 

@@ -11,8 +11,9 @@ from herald.outbox.moves.cancel import cancel
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
-from tests.outbox.connections import accepted, compared, connected, fetch, notification, status_of, types_of
+from tests.outbox.connections import accepted, compared, connected, notification, status_of, types_of
 from tests.servers.eventually import eventually
 
 

@@ -9,7 +9,8 @@ import pytest
 from herald.outbox.moves.breakers import BreakerPolicy, report_outcomes
 from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import connected, fetch
+from herald.outbox.postgres.statements import execute, fetch
+from tests.outbox.connections import connected
 from tests.pipeline.records import new_id
 
 HOOK = "webhook:hooks.example.com"
@@ -45,11 +46,11 @@ def seconds_to_probe(connection: Connection) -> float:
 
 def opened(connection: Connection, *, probe: UUID | None = None) -> None:
     report(connection, *(outcome() for _ in range(3)))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE breakers SET probe_id = %s, probe_until = clock_timestamp() + interval '1 minute'",
-            (str(probe) if probe else None,),
-        )
+    execute(
+        connection,
+        "UPDATE breakers SET probe_id = %s, probe_until = clock_timestamp() + interval '1 minute'",
+        str(probe) if probe else None,
+    )
     connection.commit()
 
 
@@ -88,8 +89,7 @@ def test_a_failed_probe_puts_off_the_next_one_twice_as_long_up_to_the_cap(connec
     opened(connection)
     for _ in range(4):
         probe = new_id()
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE breakers SET probe_id = %s", (str(probe),))
+        execute(connection, "UPDATE breakers SET probe_id = %s", str(probe))
         report(connection, outcome(message=probe))
         waits.append(round(seconds_to_probe(connection)))
 

@@ -13,7 +13,8 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import accepted, compared, fetch, notification, status_of, types_of
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import accepted, compared, notification, status_of, types_of
 from tests.pipeline.records import new_id
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

@@ -9,13 +9,13 @@ from herald.outbox.moves.claim import BEHIND_WAIT, Claim, Record, claim
 from herald.outbox.moves.pauses import ScopeError, list_pauses, pause, resume
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
 from tests.outbox.connections import (
     accepted,
     compared,
-    execute,
-    fetch,
+    execute_and_commit,
     make_settings,
     notification,
     status_of,
@@ -33,7 +33,7 @@ def connection(database: str) -> Iterator[Connection]:
 
 
 def open_breaker(connection: Connection, *, probe_in: float, destination: str = HOOK) -> None:
-    execute(
+    execute_and_commit(
         connection,
         "INSERT INTO breakers (destination, failures, opened_at, probe_at)"
         " VALUES (%s, 5, clock_timestamp(), clock_timestamp() + make_interval(secs => %s))",
@@ -70,7 +70,7 @@ def test_what_is_paused_is_postponed_and_stays_due(connection: Connection, scope
 @pytest.mark.parametrize("scope", ["topic:generic_topic", "channel:email"])
 def test_a_pause_holds_back_only_its_own(connection: Connection, scope: str) -> None:
     (message,) = accepted(connection, notification())
-    execute(connection, "INSERT INTO pauses (scope) VALUES (%s)", scope)
+    execute_and_commit(connection, "INSERT INTO pauses (scope) VALUES (%s)", scope)
 
     assert claim(connection, [Record(message, 1, destination="log")], lease=60) == {message: FIRST}
 
@@ -118,7 +118,7 @@ def test_a_second_probe_waits_until_the_lease_of_the_first_is_over(connection: C
     assert claim(connection, [Record(first, 1, destination=HOOK)], lease=60)
 
     assert claim(connection, [Record(second, 1, destination=HOOK)], lease=60) == {}
-    execute(connection, "UPDATE breakers SET probe_until = clock_timestamp()")
+    execute_and_commit(connection, "UPDATE breakers SET probe_until = clock_timestamp()")
 
     assert claim(connection, [Record(third, 1, destination=HOOK)], lease=60) == {third: Claim(1, 0, is_probe=True)}
 
@@ -240,11 +240,11 @@ def test_on_a_strict_topic_the_worker_that_has_the_lane_may_claim_the_next(conne
 
 def test_what_has_expired_is_not_tried(connection: Connection) -> None:
     (message,) = accepted(connection, notification())
-    execute(connection, "UPDATE messages SET deliver_by = clock_timestamp()")
+    execute_and_commit(connection, "UPDATE messages SET deliver_by = clock_timestamp()")
 
     assert claim(connection, [Record(message, 1)], lease=60) == {}
 
-    execute(connection, "UPDATE messages SET deliver_by = NULL")
+    execute_and_commit(connection, "UPDATE messages SET deliver_by = NULL")
 
 
 def test_an_attempt_that_is_given_back_does_not_count(connection: Connection) -> None:

@@ -9,6 +9,7 @@ from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.moves.request_again import WAITED_FOR, Choice, pending_that, request_again
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.relay.rebase import NOT_YET
 from herald.outbox.scheduler.due import request_due
@@ -16,8 +17,7 @@ from tests.outbox.connections import (
     accepted,
     compared,
     connected,
-    execute,
-    fetch,
+    execute_and_commit,
     make_settings,
     notification,
     status_of,
@@ -133,7 +133,7 @@ def test_a_restored_request_with_the_id_of_this_transaction_is_requested_again_o
     choice = Choice(pending_that(NOT_YET), {}, "'lost'")
     ((own,),) = fetch(connection, "SELECT pg_current_xact_id()::text")
     with connected(database) as other:
-        execute(other, "UPDATE messages SET requested_in = %s", own)
+        execute_and_commit(other, "UPDATE messages SET requested_in = %s", own)
 
     again = [request_again(connection, choice, limit=10) for _ in range(2)]
 

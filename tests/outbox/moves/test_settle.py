@@ -11,9 +11,10 @@ from herald.outbox.moves.expire import expire
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
-from tests.outbox.connections import accepted, compared, fetch, make_settings, notification, status_of
+from tests.outbox.connections import accepted, compared, make_settings, notification, status_of
 from tests.outbox.scheduler.simulated_clock import shift, simulated_clock
 
 URL = "postgresql://nowhere/herald"

@@ -12,8 +12,9 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.operate.history import command
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
-from tests.outbox.connections import accepted, connected, fetch, notification
+from tests.outbox.connections import accepted, connected, notification
 
 Ask = Callable[..., Result]
 

@@ -12,6 +12,7 @@ from herald.outbox.kafka.topics import make_topics
 from herald.outbox.operate.set_aside import command
 from herald.outbox.operate.status import command as status
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.set_aside import Aside, set_aside
 from herald.outbox.scheduler.retention import forget_decisions
 from herald.pipeline.audit.command import command as audit
@@ -19,7 +20,6 @@ from tests.outbox.connections import (
     accepted,
     assert_projection_equals_log,
     connected,
-    fetch,
     make_settings,
     notification,
     status_of,

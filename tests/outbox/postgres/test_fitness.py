@@ -18,10 +18,11 @@ from herald.outbox.postgres.fitness import (
     strings,
     version,
 )
+from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.relay.process import run
 from herald.outbox.startup import refuse_shared
 from tests.conftest import StartHerald
-from tests.outbox.connections import connected, execute, make_settings
+from tests.outbox.connections import connected, execute_and_commit, make_settings
 from tests.servers.eventually import eventually
 from tests.servers.pgbouncer import PgBouncer, needs_pgbouncer
 from tests.servers.pooler import Pooler
@@ -89,9 +90,9 @@ def test_a_pool_that_was_refused_has_been_told_nothing(database: str) -> None:
         with pytest.raises(UnfitError):
             connect(make_settings(pooler.url), "test")
 
-        with closing(connect_plainly(pooler.url)) as stranger, stranger.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> 'application_name'")
-            assert cursor.fetchone() == (0,)
+        with closing(connect_plainly(pooler.url)) as stranger:
+            query = "SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> 'application_name'"
+            assert fetch_value(stranger, query) == 0
 
 
 def test_a_pooler_that_hands_on_the_servers_keys_is_recognised_at_the_start(
@@ -177,7 +178,7 @@ def test_a_search_path_without_a_schema_cannot_be_migrated(empty_database: str) 
 
 def test_a_database_that_takes_no_writes_is_not_migrated(empty_database: str) -> None:
     with closing(connect_plainly(empty_database)) as owner:
-        execute(owner, f"ALTER DATABASE {owner.info.dbname} SET default_transaction_read_only = on")
+        execute_and_commit(owner, f"ALTER DATABASE {owner.info.dbname} SET default_transaction_read_only = on")
 
     with pytest.raises(UnfitError, match="RESET default_transaction_read_only"):
         connect_anywhere(make_settings(empty_database), "test", checks=FOR_MIGRATIONS)

@@ -12,10 +12,11 @@ from herald.outbox.postgres.connections import connect, connect_watched, is_outa
 from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified, note_timeline, read_instance
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.rebase import rebase
 from herald.outbox.settings import Settings
 from tests.conftest import StartHerald, migrate
-from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, notification
+from tests.outbox.connections import accepted, connected, execute_and_commit, make_settings, notification
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer, standby_of
 
@@ -39,7 +40,7 @@ def id_of(url: str) -> str:
 
 def change(url: str, statement: str) -> None:
     with closing(connect_plainly(url)) as connection:
-        execute(connection, statement)
+        execute_and_commit(connection, statement)
 
 
 @pytest.fixture

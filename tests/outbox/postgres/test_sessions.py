@@ -9,9 +9,10 @@ import pytest
 from herald.outbox.postgres.connections import connect, connect_watched, make_engine
 from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.session_settings import ALWAYS
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import load, save
 from herald.outbox.relay.session import open_session
-from tests.outbox.connections import connected, execute, fetch, make_settings
+from tests.outbox.connections import connected, execute_and_commit, make_settings
 from tests.servers.postgres import PostgresServer
 
 HARMFUL = {
@@ -50,13 +51,13 @@ def contrary(server: PostgresServer, database: str, request: pytest.FixtureReque
     """A role, or the database, for which all of it is set the wrong way; the role owns nothing else."""
     role, name = f"r_{uuid4().hex}", database.partition("?")[0].rpartition("/")[2]
     with closing(connect_plainly(database)) as owner:
-        execute(owner, f"CREATE ROLE {role} LOGIN SUPERUSER")
+        execute_and_commit(owner, f"CREATE ROLE {role} LOGIN SUPERUSER")
         of = role if request.param == "ROLE" else name
         known = {setting for (setting,) in fetch(owner, "SELECT lower(name) FROM pg_settings")}
         for setting in HARMFUL.keys() & known:
             value = HARMFUL[setting]
             quoted = value if "," in value else f"'{value}'"
-            execute(owner, f"ALTER {request.param} {of} SET {setting} = {quoted}")
+            execute_and_commit(owner, f"ALTER {request.param} {of} SET {setting} = {quoted}")
     yield database.replace("postgresql://postgres@", f"postgresql://{role}@")
     server.execute(f"DROP ROLE {role}")
 
@@ -68,7 +69,7 @@ def test_every_setting_has_a_contrary() -> None:
 @pytest.mark.parametrize("opening", [connect, connect_watched])
 def test_whatever_role_and_database_say_a_session_has_heralds_settings(contrary: str, opening: object) -> None:
     with closing(opening(make_settings(contrary), "test")) as connection:  # type: ignore[operator]
-        found = dict(fetch(connection, "SELECT lower(name), current_setting(name) FROM pg_settings"))
+        found: dict[str, str] = dict(fetch(connection, "SELECT lower(name), current_setting(name) FROM pg_settings"))
 
     wanted = {name: value for name, value in {**ALWAYS, **OTHERWISE}.items() if name in found}
     assert {name: found[name] for name in wanted} == wanted
@@ -101,7 +102,7 @@ def test_no_look_starts_further_processes(database: str) -> None:
     with closing(connect_plainly(database)) as owner:
         forced = FORCED[owner.server_version >= 160_000]  # PostgreSQL finds a reason from 100,000 rows on
         for setting, value in (("max_parallel_workers_per_gather", "8"), (forced, "on")):
-            execute(owner, f"ALTER DATABASE {owner.info.dbname} SET {setting} = {value}")
+            execute_and_commit(owner, f"ALTER DATABASE {owner.info.dbname} SET {setting} = {value}")
 
     with closing(open_session(make_settings(database))) as session:
         plan = fetch(session, "EXPLAIN SELECT count(*) FROM outbox")

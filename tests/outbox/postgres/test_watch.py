@@ -13,9 +13,10 @@ from sqlalchemy.exc import OperationalError as PoolOperationalError
 from herald.outbox.postgres import watch
 from herald.outbox.postgres.connections import connect_watched, is_outage, make_engine
 from herald.outbox.postgres.driver import InterfaceError, OperationalError
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.postgres.watch import GRACE, WatchedConnection
 from herald.outbox.settings import Settings
-from tests.outbox.connections import fetch, make_settings
+from tests.outbox.connections import make_settings
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay import catching_up as catching
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.catching_up import CatchingUp
@@ -17,7 +18,7 @@ from herald.outbox.relay.reader import Limits
 from herald.outbox.relay.session import open_session
 from herald.outbox.relay.withheld import WHOLE, Part, load_withheld, withhold
 from herald.outbox.settings import Settings
-from tests.outbox.connections import accepted, connected, fetch, make_settings, notification
+from tests.outbox.connections import accepted, connected, make_settings, notification
 from tests.outbox.relay.test_relay import Topic, ids
 from tests.servers.eventually import eventually
 

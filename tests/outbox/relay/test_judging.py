@@ -13,6 +13,7 @@ from herald.outbox.kafka.clients import make_admin
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.postgres.conviction import CONVICTION_SPAN, MOST_CONVICTIONS
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.catching_up import CatchingUp
 from herald.outbox.relay.errors import WithheldError
@@ -24,7 +25,7 @@ from herald.outbox.relay.session import open_session
 from herald.outbox.relay.withheld import WHOLE, Part, load_withheld, withhold
 from herald.outbox.settings import Settings
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, fetch, make_settings, notification
+from tests.outbox.connections import accepted, connected, make_settings, notification
 from tests.outbox.relay.fake_producer import FakeBrokers, use_fake_producers
 from tests.outbox.relay.test_relay import Topic, ids
 from tests.servers.eventually import eventually

@@ -10,8 +10,9 @@ from uuid_utils.compat import uuid7
 from herald.outbox.message.events import TYPES
 from herald.outbox.operate.status.database import BACKLOG
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, fetch, notification
+from tests.outbox.connections import accepted, connected, notification
 from tests.outbox.relay.test_relay import Topic
 from tests.outbox.relay.test_set_aside import write
 from tests.servers.eventually import eventually

@@ -7,11 +7,12 @@ import pytest
 
 from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.cursor import Cursor, CursorError, LostLeadError
 from herald.outbox.relay.reader import Limits, Page, read_page
 from herald.outbox.relay.session import open_session
-from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, notification
+from tests.outbox.connections import accepted, connected, execute_and_commit, make_settings, notification
 
 ReadPage = Callable[[Connection, Cursor, int], Page]
 
@@ -81,8 +82,7 @@ def write_out_of_order(database: str, session: Connection, read: ReadPage) -> tu
 
 
 def execute_without_commit(connection: Connection, statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
+    execute(connection, statement)
 
 
 def test_writers_that_overtake_each_other_lose_nothing(database: str, session: Connection) -> None:
@@ -137,8 +137,10 @@ def test_a_row_of_a_transaction_that_has_not_begun_is_not_read_again_and_again(
 ) -> None:
     with connected(database) as writer:
         forged, good = accepted(writer, notification(), notification())
-        execute(writer, "ALTER TABLE outbox DISABLE TRIGGER USER")
-        execute(writer, "UPDATE outbox SET transaction_id = '4611686018427387904' WHERE stream_id = %s", str(forged))
+        execute_and_commit(writer, "ALTER TABLE outbox DISABLE TRIGGER USER")
+        execute_and_commit(
+            writer, "UPDATE outbox SET transaction_id = '4611686018427387904' WHERE stream_id = %s", str(forged)
+        )
 
     page = by_snapshots(session, cursors.load(session), 10)
 
@@ -152,8 +154,8 @@ def test_a_row_with_the_id_of_a_transaction_under_way_is_not_read_again_and_agai
     with connected(database) as writer, connected(database) as other:
         ((running,),) = fetch(other, "SELECT pg_current_xact_id()::text")
         (restored,) = accepted(writer, notification())
-        execute(writer, "ALTER TABLE outbox DISABLE TRIGGER USER")
-        execute(writer, "UPDATE outbox SET transaction_id = %s WHERE stream_id = %s", running, str(restored))
+        execute_and_commit(writer, "ALTER TABLE outbox DISABLE TRIGGER USER")
+        execute_and_commit(writer, "UPDATE outbox SET transaction_id = %s WHERE stream_id = %s", running, str(restored))
         first = by_snapshots(session, cursors.load(session), 10)
 
         again = by_snapshots(session, first.cursor, 10)
@@ -184,7 +186,7 @@ def test_a_cursor_that_somebody_else_moved_is_not_saved(session: Connection) -> 
 
 def test_a_relay_of_before_a_fail_over_does_not_come_by_the_epoch_it_remembers(session: Connection) -> None:
     old = cursors.begin_term(session, cursors.load(session), cluster_id="here")
-    execute(session, "UPDATE relay_cursor SET epoch = 0")  # what the standby had
+    execute_and_commit(session, "UPDATE relay_cursor SET epoch = 0")  # what the standby had
 
     new = cursors.begin_term(session, cursors.load(session), cluster_id="here")
 
@@ -211,7 +213,7 @@ def test_what_was_being_written_below_the_floor_is_read_once_it_is_committed(
 @pytest.mark.parametrize(("column", "what"), [("system_identifier", "PostgreSQL"), ("cluster_id", "Kafka")])
 def test_a_cursor_of_another_cluster_is_refused(session: Connection, column: str, what: str) -> None:
     cursors.begin_term(session, cursors.load(session), cluster_id="here")
-    execute(session, f"UPDATE relay_cursor SET {column} = 'elsewhere'")
+    execute_and_commit(session, f"UPDATE relay_cursor SET {column} = 'elsewhere'")
 
     with pytest.raises(CursorError, match=f"belongs to another {what} cluster .elsewhere.*herald relay --rebase"):
         cursors.begin_term(session, cursors.load(session), cluster_id="here")
@@ -219,6 +221,6 @@ def test_a_cursor_of_another_cluster_is_refused(session: Connection, column: str
 
 def test_a_new_timeline_is_taken_over(session: Connection) -> None:
     cursors.begin_term(session, cursors.load(session), cluster_id="here")
-    execute(session, "UPDATE relay_cursor SET timeline = 0")
+    execute_and_commit(session, "UPDATE relay_cursor SET timeline = 0")
 
     assert cursors.begin_term(session, cursors.load(session), cluster_id="here").timeline > 0

@@ -11,14 +11,14 @@ from herald.outbox.kafka.clients import make_admin
 from herald.outbox.moves.accept import Acceptance, make_acceptance
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.instance import read_instance
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.rebase import rebase
 from tests.conftest import StartHerald
 from tests.outbox.connections import (
     accepted,
     assert_projection_equals_log,
     connected,
-    execute,
-    fetch,
+    execute_and_commit,
     make_settings,
     notification,
     status_of,
@@ -193,7 +193,7 @@ def test_a_leader_that_lost_its_session_begins_again_at_the_stored_cursor(
     topic = Topic(settings["KAFKA_BOOTSTRAP_SERVERS"])
     eventually(topic.subjects)
 
-    execute(
+    execute_and_commit(
         connection, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'herald-relay'"
     )
     second = accepted(connection, notification())
@@ -232,7 +232,7 @@ def test_a_cursor_of_another_kafka_ends_the_relay_until_it_is_rebased(
     relay = start_herald("relay", **settings)
     relay.wait_for("leading", 20)
     relay.stop()
-    execute(connection, "UPDATE relay_cursor SET cluster_id = 'elsewhere'")
+    execute_and_commit(connection, "UPDATE relay_cursor SET cluster_id = 'elsewhere'")
     messages = accepted(connection, notification())
 
     refused = start_herald("relay", **settings)

@@ -6,9 +6,10 @@ import pytest
 
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay import session as sessions
 from herald.outbox.relay.session import end_deaf_leader, open_session, try_to_lead
-from tests.outbox.connections import execute, fetch, make_settings
+from tests.outbox.connections import execute_and_commit, make_settings
 from tests.servers.eventually import eventually
 
 LONG = "x" * 7000  # a notification may have 8,000 bytes
@@ -19,7 +20,7 @@ WAITS = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
 def leader(database: str) -> Iterator[Connection]:
     session = open_session(make_settings(database))
     assert try_to_lead(session)
-    execute(session, f"LISTEN {CHANNEL}")
+    execute_and_commit(session, f"LISTEN {CHANNEL}")
     yield session
     session.close()
 
@@ -36,7 +37,7 @@ def deafen(leader: Connection, standby: Connection) -> None:
 
     def is_stuck() -> bool:
         for number in range(50):
-            execute(standby, "SELECT pg_notify(%s, %s)", CHANNEL, f"{number} {LONG}")
+            execute_and_commit(standby, "SELECT pg_notify(%s, %s)", CHANNEL, f"{number} {LONG}")
         return fetch(standby, WAITS, leader.info.backend_pid) == [("ClientWrite",)]
 
     eventually(is_stuck, 60.0, what="the server is stuck")

@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
 from herald.outbox.postgres.conviction import CONVICTION_SPAN, MOST_CONVICTIONS, Convictions
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.reader import LARGEST, Limits, Row, read_page
 from herald.outbox.relay.refusals import record_refusals
@@ -16,15 +17,7 @@ from herald.outbox.relay.session import open_session
 from herald.outbox.relay.unreadable import read_around
 from herald.outbox.scheduler.lost import FIRST, read_candidates
 from tests.conftest import StartHerald
-from tests.outbox.connections import (
-    accepted,
-    connected,
-    execute,
-    fetch,
-    make_settings,
-    notification,
-    status_of,
-)
+from tests.outbox.connections import accepted, connected, execute_and_commit, make_settings, notification, status_of
 from tests.outbox.relay.test_relay import Topic
 from tests.servers.eventually import eventually
 
@@ -58,8 +51,8 @@ def writer(database: str) -> Iterator[Connection]:
 @pytest.fixture
 def session(database: str) -> Iterator[Connection]:
     session = open_session(make_settings(database))
-    execute(session, BREAK)
-    execute(session, "SET search_path = broken, public, pg_catalog")
+    execute_and_commit(session, BREAK)
+    execute_and_commit(session, "SET search_path = broken, public, pg_catalog")
     yield session
     session.close()
 
@@ -70,7 +63,7 @@ def write(connection: Connection, **columns: object) -> str:
         "id": str(uuid7()), "version": 1, "type": "message.requested", "topic": "notifications", "key": None,
         "payload": "{}", "headers": '{"request": 1}', "recorded_at": "2026-01-01", **columns,
     }  # fmt: skip
-    execute(connection, WRITE, *values.values())
+    execute_and_commit(connection, WRITE, *values.values())
     connection.commit()
     return str(values["id"])
 
@@ -257,7 +250,7 @@ def test_a_forged_row_that_is_refused_ends_no_message(session: Connection, write
 
 def test_a_message_whose_request_is_set_aside_is_not_requested_again(writer: Connection) -> None:
     aside, other = accepted(writer, notification(), notification())
-    execute(
+    execute_and_commit(
         writer,
         "INSERT INTO set_aside (stream_id, version, position, reason, error) VALUES (%s, 1, 1, 'unreadable', '')",
         str(aside),

@@ -14,6 +14,7 @@ from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.cursor import LostLeadError
 from herald.outbox.relay.errors import WithheldError
@@ -30,7 +31,7 @@ from herald.outbox.relay.withheld import (
     withhold,
 )
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, status_of
+from tests.outbox.connections import accepted, connected, execute_and_commit, make_settings, status_of
 from tests.outbox.relay.test_relay import Topic, headers
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
@@ -164,12 +165,13 @@ def test_the_whole_begins_where_the_part_furthest_behind_has_read_nothing_of_its
     """How far one part has come within a difference says nothing of what the relay has passed of another."""
     main = cursors.load(connection)
     for previous, part in (("100:110:101", 0), ("100:110:101,105", 1)):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO relay_withheld (topic, partition, partitions, previous, target, last_position, reason)"
-                " VALUES ('a', %s, 3, %s, '200:200:', 9990, 'no leader')",
-                (part, previous),
-            )
+        execute(
+            connection,
+            "INSERT INTO relay_withheld (topic, partition, partitions, previous, target, last_position, reason)"
+            " VALUES ('a', %s, 3, %s, '200:200:', 9990, 'no leader')",
+            part,
+            previous,
+        )
     main = cursors.save(connection, replace(main, previous="150:150:"))
 
     withhold(connection, main, {Part("a", WHOLE, 0): "no such topic"})
@@ -194,7 +196,7 @@ def test_parts_of_a_topic_that_was_made_anew_with_fewer_partitions_catch_up_as_t
 ) -> None:
     write(connection, 1)
     for partition in (DEAD, PARTITIONS - 1):
-        execute(
+        execute_and_commit(
             connection,
             "INSERT INTO relay_withheld (topic, partition, partitions, previous, last_position, reason)"
             " VALUES ('notifications', %s, %s, '1:1:', 0, 'no leader')",

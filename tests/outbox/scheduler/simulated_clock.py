@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute
 
 _INSTALL = """
 CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
@@ -22,16 +23,14 @@ SET simulated.shift = '0';
 @contextmanager
 def simulated_clock(connection: Connection) -> Iterator[None]:
     """Until the end, `shift` moves the clock of this connection, which is in autocommit."""
-    with connection.cursor() as cursor:
-        cursor.execute(_INSTALL)
-        yield
-        cursor.execute("RESET search_path; DROP FUNCTION public.clock_timestamp()")
+    execute(connection, _INSTALL)
+    yield
+    execute(connection, "RESET search_path; DROP FUNCTION public.clock_timestamp()")
 
 
 def shift(connection: Connection, by: timedelta) -> None:
     """From now on the clock is that much ahead of the real one."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('simulated.shift', %s, false)", (f"{by.total_seconds()} seconds",))
+    execute(connection, "SELECT set_config('simulated.shift', %s, false)", f"{by.total_seconds()} seconds")
 
 
 def id_at(when: datetime) -> UUID:

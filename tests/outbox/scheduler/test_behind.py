@@ -5,9 +5,10 @@ import pytest
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.postgres.snapshot import Snapshot
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.behind import Behind, Page, standing_of
 from herald.outbox.scheduler.widths import KNOWN_WITHIN, Width, follow
-from tests.outbox.connections import connected, fetch
+from tests.outbox.connections import connected
 
 TOPIC = "notifications"
 OLD, NEW = "5:5:", "9:9:"  # the first shows the transactions below 5, the second those below 9

@@ -16,14 +16,14 @@ from herald.outbox.moves.pauses import pause, resume
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
 from herald.outbox.settings import ChannelPolicy
 from tests.outbox.connections import (
     accepted,
     compared,
-    execute,
-    fetch,
+    execute_and_commit,
     make_settings,
     notification,
     status_of,
@@ -67,7 +67,9 @@ def _dated(data: bytes, **dates: Any) -> Acceptance:
 def breaker(connection: Connection, **columns: str) -> None:
     """A breaker of the destination; values are SQL."""
     names, values = ", ".join(columns), ", ".join(columns.values())
-    execute(connection, f"INSERT INTO breakers (destination, failures, {names}) VALUES (%s, 5, {values})", HOOK)
+    execute_and_commit(
+        connection, f"INSERT INTO breakers (destination, failures, {names}) VALUES (%s, 5, {values})", HOOK
+    )
 
 
 def await_due(connection: Connection) -> None:
@@ -105,10 +107,10 @@ def test_what_is_urgent_is_requested_first(connection: Connection) -> None:
 @pytest.mark.parametrize("scope", ["all", "topic:notifications", "channel:webhook"])
 def test_what_is_paused_stays_due_until_it_is_resumed(connection: Connection, scope: str) -> None:
     (message,) = postponed(connection)
-    execute(connection, "INSERT INTO pauses (scope) VALUES (%s)", scope)
+    execute_and_commit(connection, "INSERT INTO pauses (scope) VALUES (%s)", scope)
     assert due(connection) == 0
 
-    execute(connection, "DELETE FROM pauses")
+    execute_and_commit(connection, "DELETE FROM pauses")
 
     assert due(connection) == 1
     assert types_of(connection, message) == ["requested", "postponed", "requested"]
@@ -145,7 +147,7 @@ def test_a_probe_whose_worker_was_killed_is_followed_by_another(connection: Conn
     breaker(connection, opened_at="clock_timestamp()", probe_at="clock_timestamp()")
     due(connection)
 
-    execute(connection, "UPDATE breakers SET probe_until = clock_timestamp()")
+    execute_and_commit(connection, "UPDATE breakers SET probe_until = clock_timestamp()")
 
     assert due(connection) == 1
 
@@ -156,7 +158,9 @@ def test_what_waited_for_a_destination_that_recovers_returns_in_a_ramp(connectio
     released = [due(connection, breaker_ramp=10.0)]
 
     for seconds in (1, 2, 3):
-        execute(connection, "UPDATE breakers SET closed_at = clock_timestamp() - make_interval(secs => %s)", seconds)
+        execute_and_commit(
+            connection, "UPDATE breakers SET closed_at = clock_timestamp() - make_interval(secs => %s)", seconds
+        )
         released.append(due(connection, breaker_ramp=10.0))
 
     assert released == pytest.approx([1, 10, 20, 40], rel=0.1)  # 18 ms between two statements are one more

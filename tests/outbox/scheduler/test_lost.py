@@ -16,13 +16,14 @@ from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import TOPICS
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.scheduler import gaps, pages
 from herald.outbox.scheduler.lost import Sweep
 from herald.outbox.scheduler.pages import Pages, load_pages
 from herald.outbox.settings import Settings
-from tests.outbox.connections import accepted, compared, execute, fetch, make_settings
+from tests.outbox.connections import accepted, compared, execute_and_commit, make_settings
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
 
@@ -69,7 +70,7 @@ def requested(connection: Connection, *keys: str | None) -> list[UUID]:
     data = b'{"user_id":"ada","event":"x","content":"x"}'
     messages = accepted(connection, *(make_acceptance(TOPIC, key, data) for key in keys))
     cursors.load(connection)
-    execute(connection, "UPDATE relay_cursor SET previous = pg_current_snapshot(), epoch = epoch + 1")
+    execute_and_commit(connection, "UPDATE relay_cursor SET previous = pg_current_snapshot(), epoch = epoch + 1")
     return messages
 
 
@@ -139,7 +140,7 @@ def test_of_a_topic_of_which_a_partition_is_withheld_the_others_are_searched(
     """The cursor has passed what belongs to it, and Kafka has none of that."""
     admin = make_admin(settings)
     requested(connection, KEYS[1], KEYS[2])
-    execute(
+    execute_and_commit(
         connection,
         "INSERT INTO relay_withheld (topic, partition, partitions, previous, last_position, reason)"
         " VALUES (%s, 1, %s, '1:1:', 0, 'no leader'), ('orders', -1, 0, '1:1:', 0, 'no such topic')",
@@ -254,7 +255,7 @@ def test_a_partition_without_a_leader_holds_up_nobody_elses_search(
         publish(settings, 1, 3)
         Pages().note(connection, admin)
     eventually(lambda: set(read_ends(admin)[TOPIC]) == {"0", "1", "2"}, 60.0, what="the last one has no leader")
-    execute(connection, "UPDATE relay_cursor SET epoch = epoch + 1")
+    execute_and_commit(connection, "UPDATE relay_cursor SET epoch = epoch + 1")
     Pages().note(connection, admin)
     commit(settings, p1=2, p3=2)
 
@@ -294,7 +295,7 @@ def test_no_more_pages_are_kept_than_can_be_looked_through(
     cursors.load(connection)
 
     for _ in range(40):
-        execute(connection, "UPDATE relay_cursor SET epoch = epoch + 1")
+        execute_and_commit(connection, "UPDATE relay_cursor SET epoch = epoch + 1")
         noting.note(connection, Silent({}))
     epochs = sorted(page.epoch for page in load_pages(connection))
 

@@ -8,9 +8,10 @@ import pytest
 
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.locks import BOOKS, try_lock
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler import partitions
 from herald.outbox.scheduler.partitions import make_partitions, width_for
-from tests.outbox.connections import accepted, connected, execute, fetch, notification
+from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.scheduler.simulated_clock import id_at
 
 HOUR = 3600.0  # seconds
@@ -66,7 +67,7 @@ def test_a_month_that_is_missing_is_made(connection: Connection) -> None:
         connection, "SELECT name FROM partitions WHERE parent = 'messages' ORDER BY ends_at DESC LIMIT 1"
     )
     ((now,),) = fetch(connection, "SELECT clock_timestamp()")
-    execute(connection, f"DROP TABLE {last}")
+    execute_and_commit(connection, f"DROP TABLE {last}")
 
     make_partitions(connection, retention=None, at=now)
 

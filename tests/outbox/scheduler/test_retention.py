@@ -16,6 +16,7 @@ from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError, errors
 from herald.outbox.postgres.log import read_stream
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.reader import Limits, read_page
@@ -25,8 +26,7 @@ from tests.outbox.connections import (
     accepted,
     assert_projection_equals_log,
     connected,
-    execute,
-    fetch,
+    execute_and_commit,
     notification,
     status_of,
     types_of,
@@ -201,7 +201,7 @@ def test_a_reader_that_keeps_its_transaction_open_stops_no_writer(connection: Co
         fetch(reader, "SELECT count(*) FROM messages")
 
         assert close(connection) == LOCKED
-        execute(writer, "SET lock_timeout = '100ms'")
+        execute_and_commit(writer, "SET lock_timeout = '100ms'")
         accepted(writer, notification())
 
     assert close(connection) is None
@@ -274,7 +274,7 @@ def test_a_closing_that_crashed_anywhere_goes_on_and_loses_nothing(
     begin(connection)
     with connected(database) as crashed:
         for step in steps:
-            execute(crashed, f"SELECT {step}")
+            execute_and_commit(crashed, f"SELECT {step}")
         settle(connection, made["pending"], "sent")
         publish(connection)
         fetch(crashed, "SELECT closing_finish()")  # rolled back: its session ends before the COMMIT
@@ -316,7 +316,7 @@ def test_a_closing_that_no_longer_fits_the_tables_is_begun_anew(connection: Conn
     (message,) = accept_then(connection)
     publish(connection)
     begin(connection)
-    execute(connection, "ALTER TABLE messages ADD COLUMN mood text NOT NULL DEFAULT 'fine'")
+    execute_and_commit(connection, "ALTER TABLE messages ADD COLUMN mood text NOT NULL DEFAULT 'fine'")
 
     with pytest.raises(PostgresError):
         close(connection)
@@ -334,7 +334,7 @@ def test_the_log_is_append_only_in_the_new_partition_too(connection: Connection,
 
     for part in ("outbox", table):
         with pytest.raises(errors.RestrictViolation, match="append-only"):
-            execute(connection, statement.format(table=part))
+            execute_and_commit(connection, statement.format(table=part))
 
 
 def test_more_partitions_than_one_closing_takes_are_closed_one_after_the_other(connection: Connection) -> None:
@@ -353,7 +353,7 @@ def test_more_partitions_than_one_closing_takes_are_closed_one_after_the_other(c
 def test_jobs_that_ended_long_ago_are_forgotten(connection: Connection) -> None:
     old, young, running = (str(id_at(read_clock(connection))) for _ in range(3))
     for job, finished in ((old, "3 hours"), (young, "1 hour"), (running, None)):
-        execute(
+        execute_and_commit(
             connection,
             "INSERT INTO requeues (id, filter, rate, total, finished_at)"
             " VALUES (%s, '{}', 1, 1, pg_catalog.clock_timestamp() - %s::interval)",

@@ -16,19 +16,12 @@ from herald.outbox.moves.expire import expire
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.due import request_due
 from herald.outbox.scheduler.partitions import make_partitions
 from herald.pipeline.testing.clock import VirtualClock
 from tests.conftest import ROOT, migrate
-from tests.outbox.connections import (
-    accepted,
-    compared,
-    execute,
-    fetch,
-    make_settings,
-    notification,
-    status_of,
-)
+from tests.outbox.connections import accepted, compared, execute_and_commit, make_settings, notification, status_of
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -163,7 +156,7 @@ def test_partitions_are_made_for_the_month_that_the_clock_shows(clock: VirtualCl
 def test_column_defaults_follow_the_clock(clock: VirtualClock, connection: Connection) -> None:
     clock.advance(days=1)
 
-    execute(connection, "INSERT INTO pauses (scope) VALUES ('all')")
+    execute_and_commit(connection, "INSERT INTO pauses (scope) VALUES ('all')")
 
     ((paused_at,),) = fetch(connection, "SELECT paused_at FROM pauses")
     assert paused_at > datetime.now(UTC) + DAY - MINUTE

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import execute
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.herald import Herald
 from tests.pipeline.testing.bakery import baked
@@ -24,9 +25,9 @@ def sabotage(herald_database: str) -> Sabotage:
 
     def run(statement: str) -> None:
         connection = connect_plainly(herald_database)
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SET session_replication_role = replica")
-            cursor.execute(statement)
+        with connection:
+            execute(connection, "SET session_replication_role = replica")
+            execute(connection, statement)
         connection.close()
 
     return run

@@ -21,7 +21,7 @@ from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topics import notifications
 from herald.pipeline.work.ledger import Ledger, OutageError
 from herald.pipeline.work.transaction import Transaction
-from tests.outbox.connections import compared, execute
+from tests.outbox.connections import compared, execute_and_commit
 from tests.pipeline.parts import make_ledger
 from tests.pipeline.records import (
     NOTIFICATION,
@@ -128,7 +128,7 @@ def test_a_copy_of_a_message_that_ended_and_left_is_dropped(
 ) -> None:
     left, lost = new_id(), new_id()
     with compared(database) as connection:
-        execute(connection, "UPDATE closing SET horizon = %s", str(lost))
+        execute_and_commit(connection, "UPDATE closing SET horizon = %s", str(lost))
 
     written = ledger.write([], decoded(own(left), own(left, b"not json"), own(lost)), terms)
 
@@ -142,7 +142,7 @@ def test_what_another_producer_wrote_is_adopted_however_old_it_is(
     database: str, ledger: Ledger, timestamp: int
 ) -> None:
     with compared(database) as connection:
-        execute(connection, "UPDATE closing SET horizon = %s", str(new_id()))
+        execute_and_commit(connection, "UPDATE closing SET horizon = %s", str(new_id()))
     (request,) = decoded(arrival(timestamp=timestamp))
 
     assert ledger.write([], [request], terms).won == {request.id: FIRST}
@@ -248,7 +248,7 @@ def refuse(database: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 
     def refuse(pattern: str, state: str = "P0001") -> None:
         with opened(database) as connection:
-            execute(
+            execute_and_commit(
                 connection,
                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new::text ~ TG_ARGV[0] THEN"
                 f" RAISE EXCEPTION 'nobody foresaw it' USING ERRCODE = '{state}'; END IF; RETURN new; END $$;"
@@ -329,12 +329,12 @@ def test_a_changed_schema_refuses_no_record(database: str, ledger: Ledger, chang
     requests = [*decoded(own(message)), *decoded(arrival())]
     impatient = make_ledger(settings_for(database), patience=0.0)
     with opened(database) as connection:
-        execute(connection, f"ALTER TABLE messages {change}")
+        execute_and_commit(connection, f"ALTER TABLE messages {change}")
 
     with pytest.raises(OutageError):
         impatient.write([], requests, terms)
     with opened(database) as connection:
-        execute(
+        execute_and_commit(
             connection,
             "ALTER TABLE mails RENAME TO messages"
             if "mails" in change

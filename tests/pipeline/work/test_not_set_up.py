@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.operate.status import command as status
+from herald.outbox.postgres.statements import execute
 from herald.pipeline.channel import Channel
 from herald.pipeline.channels.email.channel import UnsetEmailChannel
 from herald.pipeline.work.worker import Worker
@@ -70,12 +71,13 @@ def test_a_channel_that_only_another_producer_names_is_waited_for_by_nobody(
 
 
 def request_again(database: str, message: UUID) -> None:
-    with opened(database) as connection, connection.cursor() as cursor:
-        cursor.execute("UPDATE messages SET status = 'pending', request = 2, version = version + 1")
-        cursor.execute(
+    with opened(database) as connection:
+        execute(connection, "UPDATE messages SET status = 'pending', request = 2, version = version + 1")
+        execute(
+            connection,
             "INSERT INTO outbox (stream_id, version, type, payload) SELECT id, version, 'message.requested', '{}'"
             " FROM messages WHERE id = %s",
-            (str(message),),
+            str(message),
         )
 
 
@@ -111,6 +113,6 @@ def give_back(database: str, message: UUID) -> None:
 
 def give_back_again(database: str, message: UUID) -> None:
     """It comes due, and is given back once more."""
-    with opened(database) as connection, connection.cursor() as cursor:
-        cursor.execute("UPDATE messages SET status = 'pending', due_at = NULL WHERE id = %s", (str(message),))
+    with opened(database) as connection:
+        execute(connection, "UPDATE messages SET status = 'pending', due_at = NULL WHERE id = %s", str(message))
     give_back(database, message)

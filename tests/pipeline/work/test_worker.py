@@ -10,6 +10,7 @@ import pytest
 
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.message.notification import Notification
+from herald.outbox.postgres.statements import execute
 from herald.pipeline.channel import PermanentError, TemporaryError
 from herald.pipeline.consume.decoding import NO_HANDLER
 from herald.pipeline.consume.inbox import WorkerError
@@ -297,16 +298,18 @@ def test_a_draft_that_fails_for_everything_convicts_nobody_and_all_is_sent_once_
 
 def request_again(database: str, *messages: UUID) -> None:
     """As the scheduler does with what is due."""
-    with opened(database) as connection, connection.cursor() as cursor:
+    with opened(database) as connection:
         ids = [str(message) for message in messages]
-        cursor.execute(
+        execute(
+            connection,
             "UPDATE messages SET status = 'pending', request = 2, version = version + 1 WHERE id = ANY (%s::uuid[])",
-            (ids,),
+            ids,
         )
-        cursor.execute(
+        execute(
+            connection,
             "INSERT INTO outbox (stream_id, version, type, payload) SELECT id, version, 'message.requested', '{}'"
             " FROM messages WHERE id = ANY (%s::uuid[])",
-            (ids,),
+            ids,
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import fetch
+from herald.outbox.postgres.statements import fetch
 from tests.servers.smtp_server import SmtpServer
 
 SECRET = "whsec_bmV3IHNlY3JldCBvZiB0aGUgdGVzdHM="  # noqa: S105 - of the tests

@@ -6,8 +6,9 @@ from typing import Any
 import httpx2
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald
-from tests.outbox.connections import assert_projection_equals_log, connected, fetch
+from tests.outbox.connections import assert_projection_equals_log, connected
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 from tests.servers.ports import free_port

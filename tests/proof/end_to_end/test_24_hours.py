@@ -15,6 +15,7 @@ from herald.outbox.moves.record import Kind, Outcome, record_outcomes
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.reader import Limits, Row, read_page
@@ -22,7 +23,7 @@ from herald.outbox.scheduler.due import request_due
 from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.retention import close_books
 from herald.outbox.settings import Settings
-from tests.outbox.connections import connected, fetch, make_settings
+from tests.outbox.connections import connected, make_settings
 from tests.outbox.scheduler.simulated_clock import id_at, shift, simulated_clock
 from tests.proof.end_to_end.system import SETTLED, MakeHerald, show, statuses
 from tests.servers.eventually import eventually

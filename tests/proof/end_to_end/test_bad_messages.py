@@ -6,6 +6,7 @@ import httpx2
 from confluent_kafka import Message
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import execute
 from tests.proof.end_to_end.system import STARTED, Herald, await_all_sent, unsent
 from tests.proof.end_to_end.topic import headers, put, reading
 from tests.servers.eventually import eventually
@@ -62,8 +63,7 @@ def test_a_foreign_record_that_postgresql_refuses_goes_to_the_dead_letters_alone
 
 
 def refuse_poison(connection: Connection) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(NO_POISON)
+    execute(connection, NO_POISON)
     connection.commit()
 
 

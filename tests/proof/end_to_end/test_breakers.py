@@ -1,7 +1,7 @@
 """A dead destination is left alone, holds up no other, and gets what waited when it is back."""
 
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import fetch
+from herald.outbox.postgres.statements import fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS, letter
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, MakeHerald, show
 from tests.servers.eventually import eventually

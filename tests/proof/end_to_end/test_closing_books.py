@@ -8,10 +8,11 @@ import pytest
 
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.retention import close_books
-from tests.outbox.connections import connected, execute, fetch
+from tests.outbox.connections import connected, execute_and_commit
 from tests.outbox.scheduler.simulated_clock import shift, simulated_clock
 from tests.proof.end_to_end.system import MakeHerald, show
 from tests.servers.eventually import eventually
@@ -30,7 +31,7 @@ def close_at(connection: Connection, hours: timedelta) -> datetime:
     """Close what is due by then; returns up to when the books are closed."""
 
     def close() -> bool:
-        execute(connection, "UPDATE relay_cursor SET previous = pg_current_snapshot()")  # all is published
+        execute_and_commit(connection, "UPDATE relay_cursor SET previous = pg_current_snapshot()")  # all is published
         at = read_clock(connection) + hours
         return close_books(connection, retention=7200.0, at=at) is None and is_closed(connection, at)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import fetch
+from herald.outbox.postgres.statements import fetch
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, show, statuses
 from tests.servers.eventually import eventually
 
@@ -49,7 +49,9 @@ def test_of_a_thousand_cancels_at_the_due_second_each_message_is_sent_or_cancell
         answers = dict(zip(messages, callers.map(lambda one: cancel(herald, one), messages), strict=True))
 
     eventually(lambda: set(statuses(connection)) <= {"sent", "cancelled"}, SETTLED)
-    ended = dict(fetch(connection, "SELECT id::text, status FROM messages WHERE id = ANY (%s::uuid[])", messages))
+    ended: dict[str, str] = dict(
+        fetch(connection, "SELECT id::text, status FROM messages WHERE id = ANY (%s::uuid[])", messages)
+    )
     delivered = Counter(_DELIVERED.findall(herald.processes["pipeline"].output()))
     assert {one for one, code in answers.items() if code == 200} == {
         one for one, status in ended.items() if status == "cancelled"

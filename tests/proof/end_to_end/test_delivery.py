@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch, fetch_column
 from tests.proof.end_to_end.system import Herald, MakeHerald
 from tests.servers.eventually import eventually
 
@@ -83,9 +84,7 @@ def test_the_messages_of_one_key_are_first_attempted_in_the_order_of_their_answe
 
     attempts = "SELECT stream_id::text FROM outbox WHERE type = 'message.started' ORDER BY position"
     eventually(lambda: count(connection, "SELECT count(*) FROM messages WHERE status = 'sent'") == 61)
-    with connection.cursor() as cursor:
-        cursor.execute(attempts)
-        assert [stream for (stream,) in cursor if stream in posted] == posted
+    assert [stream for stream in fetch_column(connection, attempts) if stream in posted] == posted
 
 
 def sent(herald: Herald, path: str) -> dict[str, Any]:
@@ -96,7 +95,5 @@ def sent(herald: Herald, path: str) -> dict[str, Any]:
 
 
 def count(connection: Connection, query: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        ((found,),) = cursor.fetchall()
+    ((found,),) = fetch(connection, query)
     return int(found)

@@ -4,7 +4,7 @@ import resource
 from pathlib import Path
 
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import fetch
+from herald.outbox.postgres.statements import fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS, letter
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, MakeHerald, show, statuses
 from tests.servers.eventually import eventually

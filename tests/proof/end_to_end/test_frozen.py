@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import fetch
+from herald.outbox.postgres.statements import fetch
 from tests.proof.end_to_end.system import STARTED, Herald, statuses
 from tests.servers.child import Child
 from tests.servers.eventually import eventually

@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks.figures import percentile
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import ROOT, StartHerald
-from tests.outbox.connections import fetch
 from tests.proof.end_to_end.storm import CALLERS, Answer, Storm
 from tests.proof.end_to_end.system import STARTED, show
 from tests.servers.eventually import eventually

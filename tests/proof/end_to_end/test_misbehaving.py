@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import fetch
+from herald.outbox.postgres.statements import fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS, ends, letter, mail_to, policies
 from tests.proof.end_to_end.system import SETTLED, Herald, MakeHerald, show
 from tests.servers.certificates import Certificate

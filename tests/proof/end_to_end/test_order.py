@@ -10,7 +10,8 @@ import pytest
 from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.notify import CHANNEL
-from tests.outbox.connections import connected, execute, notification
+from herald.outbox.postgres.statements import execute
+from tests.outbox.connections import connected, execute_and_commit, notification
 from tests.proof.end_to_end.system import STARTED, Herald
 from tests.proof.end_to_end.topic import Reader, headers, reading
 from tests.servers.eventually import eventually
@@ -43,7 +44,7 @@ class Writers:
     def commit(self, number: int) -> None:
         """And wake the relay, as the committer does."""
         self._connections[number].commit()
-        execute(self._connections[number], f"NOTIFY {CHANNEL}")
+        execute_and_commit(self._connections[number], f"NOTIFY {CHANNEL}")
         step = self._next()
         self.answered.update(dict.fromkeys(self._open[number], step))
         self._open[number].clear()
@@ -93,8 +94,7 @@ def test_writers_that_overtake_each_other_are_published_at_once_and_in_order(
 
 def begin_to_write(connection: Connection) -> None:
     """A write transaction that stays open: it holds the whole cluster's `xmin` back."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_current_xact_id()")
+    execute(connection, "SELECT pg_current_xact_id()")
 
 
 def await_published(reader: Reader, writers: Writers) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
-from tests.outbox.connections import fetch
 from tests.proof.end_to_end.system import Herald, await_all_sent, requests_per_message, show
 from tests.proof.end_to_end.topic import delete_topics
 from tests.servers.eventually import eventually

@@ -10,11 +10,12 @@ import pytest
 
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.consumers import Consumers
 from herald.pipeline.testing.herald import Herald, running
 from herald.pipeline.testing.plugin import QUICK
-from tests.outbox.connections import fetch, make_settings
+from tests.outbox.connections import make_settings
 from tests.proof.end_to_end.destinations import SECRET
 from tests.proof.end_to_end.system import SETTLED, show, statuses
 from tests.servers.eventually import eventually

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald
-from tests.outbox.connections import fetch
 from tests.proof.end_to_end.system import ROLES, SETTLED, STARTED, Herald, await_all_sent, show, statuses
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess

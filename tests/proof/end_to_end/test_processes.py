@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald, migrate
-from tests.outbox.connections import fetch
 from tests.proof.end_to_end.conftest import LEASE, QUICK
 from tests.proof.end_to_end.system import ROLES, STARTED, Herald, await_all_sent
 from tests.servers.apache_kafka import ApacheKafka

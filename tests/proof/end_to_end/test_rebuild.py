@@ -5,8 +5,9 @@ import os
 
 from benchmarks.sent_messages import EVENT, fill
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald
-from tests.outbox.connections import execute, fetch
+from tests.outbox.connections import execute_and_commit
 from tests.proof.end_to_end.destinations import WEBHOOKS
 from tests.proof.end_to_end.system import Herald, MakeHerald, await_all_sent, show
 from tests.proof.faults.ledger import Entry, Load
@@ -23,8 +24,8 @@ STARTS = "SELECT count(*) FROM outbox WHERE type = 'message.started'"
 def spoil(connection: Connection) -> set[tuple[str, str, int]]:
     """Wrong rows among those that nobody touches any more; returns what has to be found."""
     chosen = f"SELECT id FROM messages WHERE data ->> 'event' = '{EVENT}' ORDER BY id LIMIT 3 OFFSET {{}}"
-    execute(connection, f"UPDATE messages SET attempts = 9 WHERE id IN ({chosen.format(0)})")
-    execute(connection, f"DELETE FROM messages WHERE id IN ({chosen.format(10)})")
+    execute_and_commit(connection, f"UPDATE messages SET attempts = 9 WHERE id IN ({chosen.format(0)})")
+    execute_and_commit(connection, f"DELETE FROM messages WHERE id IN ({chosen.format(10)})")
     return {("different", "attempts", 3), ("missing", "", 3)}
 
 

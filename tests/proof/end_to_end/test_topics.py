@@ -10,9 +10,10 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
 from herald.outbox.kafka.offsets import read_ends_told, read_first_told
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import TOPICS
 from tests.conftest import ROOT, StartHerald
-from tests.outbox.connections import fetch, make_settings
+from tests.outbox.connections import make_settings
 from tests.proof.end_to_end.conftest import QUICK
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, await_all_sent
 from tests.proof.end_to_end.test_outages import await_published

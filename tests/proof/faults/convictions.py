@@ -11,8 +11,9 @@ from time import monotonic
 from typing import Any
 
 from herald.outbox.kafka.offsets import partitions_of, read_end_offsets
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
-from tests.outbox.connections import connected, fetch
+from tests.outbox.connections import connected
 from tests.proof.faults import oracle
 from tests.proof.faults.court import DATABASE, Court
 from tests.proof.faults.ledger import Entry

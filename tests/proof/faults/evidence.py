@@ -9,8 +9,8 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import TOPICS
-from tests.outbox.connections import fetch
 
 READ_TIMEOUT = 30.0  # seconds for the next records to come
 

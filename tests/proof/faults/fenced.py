@@ -18,8 +18,9 @@ from time import monotonic
 from uuid import UUID
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import TEMPLATE, migrate
-from tests.outbox.connections import accepted, connected, fetch, notification
+from tests.outbox.connections import accepted, connected, notification
 from tests.outbox.relay.test_relay import Topic
 from tests.proof.faults.report import machine, paragraphs, table
 from tests.servers.herald import HeraldProcess

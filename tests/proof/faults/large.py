@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import fetch_value
 from tests.proof.end_to_end.destinations import letter
 from tests.proof.faults.report import machine, paragraphs, table
 from tests.proof.faults.scene import Scene, durable_scene
@@ -91,9 +92,7 @@ def _tries(port: int, body: str) -> Iterator[int]:
 def _sent(database: str) -> int:
     connection = connect_plainly(database)
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM messages WHERE status = 'sent'")
-            (count,) = cursor.fetchone() or (0,)
+        count = fetch_value(connection, "SELECT count(*) FROM messages WHERE status = 'sent'")
     finally:
         connection.close()
     return int(count)

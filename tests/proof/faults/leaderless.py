@@ -18,9 +18,10 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, TopicPartition
 
 from herald.outbox.kafka.partitioner import partition_of
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import TOPICS
 from tests.conftest import migrate
-from tests.outbox.connections import connected, fetch
+from tests.outbox.connections import connected
 from tests.proof.faults.bulk_load import TOPIC as LOGGED
 from tests.proof.faults.bulk_load import BulkLoad
 from tests.proof.faults.fleet import Fleet

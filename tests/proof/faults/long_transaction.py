@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import execute
 from tests.proof.faults.oracle import Verdict
 from tests.proof.faults.recovery import delays, p99, watch
 from tests.proof.faults.report import machine, measured
@@ -37,7 +38,7 @@ def go_on_beside_one(scene: Scene, seconds: float, *, deadline: float) -> tuple[
         watch(scene, monotonic() + WARM + SLICE)
         began = monotonic()
         with closing(connect_plainly(scene.database)) as other:
-            other.cursor().execute(ELSEWHERE)
+            execute(other, ELSEWHERE)
             watch(scene, began + seconds)
             dead = scene.counts(_DEAD)
             other.commit()

@@ -16,8 +16,9 @@ from uuid import uuid4
 
 import httpx2
 
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import migrate
-from tests.outbox.connections import connected, fetch
+from tests.outbox.connections import connected
 from tests.proof.faults.fleet import ROLES, STARTED, Member
 from tests.proof.faults.ledger import Entry, Ledger
 from tests.proof.faults.oracle import Verdict

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import migrate
-from tests.outbox.connections import connected, fetch
+from tests.outbox.connections import connected
 from tests.proof.faults.fleet import Fleet
 from tests.proof.faults.ledger import USERS, Ledger, Load
 from tests.proof.faults.oracle import Verdict, gather, judge

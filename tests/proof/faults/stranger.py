@@ -9,7 +9,8 @@ from typing import Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from tests.outbox.connections import connected, fetch
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import connected
 from tests.proof.faults.ledger import Ledger
 
 RATE = 4.0  # records per second
@@ -62,7 +63,7 @@ def name_adopted(ledger: Ledger, database: str) -> None:
     """Give entries that another producer wrote the ids under which they were adopted."""
     with connected(database) as connection:
         found = fetch(connection, "SELECT data ->> 'content', id::text FROM messages WHERE topic = 'notifications'")
-    ids = dict(found)
+    ids: dict[str, str] = dict(found)
     for entry in ledger.entries:
         if entry.id is None and entry.outcome == "accepted":
             entry.id = ids.get(str(entry.number))

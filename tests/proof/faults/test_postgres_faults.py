@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import execute
 from tests.proof.faults.course import endure
 from tests.proof.faults.world import DATABASE, World, only_in_all
 from tests.servers.postgres import standby_of
@@ -93,7 +94,7 @@ def without_its_synchronous_standby(world: World) -> Iterator[None]:
 def behind_an_hour_long_transaction(world: World) -> Iterator[None]:
     """Its id is older than all that is written meanwhile, and it ends after them."""
     with closing(connect_plainly(world.server.url())) as connection:
-        connection.cursor().execute(HOURLY)
+        execute(connection, HOURLY)
         yield
         connection.commit()
 

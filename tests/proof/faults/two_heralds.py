@@ -17,8 +17,9 @@ from confluent_kafka import Producer
 
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import migrate
-from tests.outbox.connections import accepted, fetch
+from tests.outbox.connections import accepted
 from tests.proof.faults.fleet import NEEDED, ROLES, STARTED
 from tests.proof.faults.poolers import last_words
 from tests.proof.faults.provider import Provider

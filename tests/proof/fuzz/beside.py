@@ -3,7 +3,8 @@
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from tests.outbox.connections import connected, fetch
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import connected
 from tests.proof.faults import oracle
 from tests.proof.faults.court import DATABASE, Court
 from tests.proof.faults.ledger import Load

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from herald.outbox.kafka.offsets import Offsets, partitions_of, read_committed, read_end_offsets
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
-from tests.outbox.connections import connected, fetch, make_settings
+from tests.outbox.connections import connected, make_settings
 from tests.proof.end_to_end.topic import reading
 from tests.proof.faults.court import DATABASE, Court
 from tests.proof.faults.oracle import Verdict

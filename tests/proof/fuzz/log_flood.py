@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from herald.outbox.postgres.driver import Connection, DataError, IntegrityError, connect_plainly, errors
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
-from tests.outbox.connections import connected, fetch
+from tests.outbox.connections import connected
 from tests.pipeline.records import new_id
 from tests.proof.end_to_end.topic import reading
 from tests.proof.faults.court import DATABASE, Court
@@ -77,8 +78,7 @@ def _write(connection: Connection, rower: Rower, found: LogFlood, count: int) ->
     while len(found.rows) < written:
         row = rower.next()
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(row.statement, list(row.columns.values()))
+            execute(connection, row.statement, *row.columns.values())
             found.rows.append(row)
         except (DataError, IntegrityError, errors.StatementTooComplex):
             found.refused += 1

@@ -42,10 +42,10 @@ REMOVALS = (
         (
             Edit(
                 "outbox/scheduler/requeue.py",
-                '        cursor.execute("BEGIN")\n        try:\n            count = step(connection)\n'
-                "        except BaseException:\n"
-                '            cursor.execute("ROLLBACK")\n            raise\n        cursor.execute("COMMIT")\n',
-                "        count = step(connection)\n",
+                '    execute(connection, "BEGIN")\n    try:\n        count = step(connection)\n'
+                "    except BaseException:\n"
+                '        execute(connection, "ROLLBACK")\n        raise\n    execute(connection, "COMMIT")\n',
+                "    count = step(connection)\n",
             ),
         ),
         (f"{JOBS}::test_a_step_that_crashes_has_neither_requeued_nor_counted",),

@@ -34,7 +34,7 @@ REMOVALS = (
     ),
     Removal(
         "a duty asks for a witness",
-        (Edit(CODE, "            write_probe(connection)\n", "            pass\n"),),
+        (Edit(CODE, "        write_probe(connection)\n", "        pass\n"),),
         (f"{AROUND}::test_nobody_ends_where_nothing_can_be_written",),
     ),
     Removal(

@@ -78,7 +78,7 @@ REMOVALS = (
         (
             Edit(
                 "outbox/relay/rebase.py",
-                "                pause(connection, ALL, reason=PAUSED)\n",
+                "            pause(connection, ALL, reason=PAUSED)\n",
                 "                pass\n",
             ),
         ),
@@ -86,7 +86,7 @@ REMOVALS = (
     ),
     Removal(
         "after a fail-over the cursor holds",
-        (Edit("outbox/relay/rebase.py", "            if is_timeline:\n", "            if False:\n"),),
+        (Edit("outbox/relay/rebase.py", "        if is_timeline:\n", "        if False:\n"),),
         (f"{INSTANCE}::test_after_a_fail_over_moved_keeps_the_cursor_and_requests_nothing",),
     ),
 )

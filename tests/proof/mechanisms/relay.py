@@ -53,8 +53,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/accept.py",
-                "        transaction_id, at = cursor.fetchone()  # type: ignore[misc]\n",
-                "        transaction_id, at = cursor.fetchone()\n    connection.commit()\n",
+                "    return Written(int(transaction_id), at)\n",
+                "    connection.commit()\n    return Written(int(transaction_id), at)\n",
             ),
         ),
         (f"{READER}::test_a_rolled_back_event_is_never_read",),
@@ -66,9 +66,8 @@ REMOVALS = (
                 "outbox/relay/process.py",
                 "cursor = cursors.begin_term(session, stored, cluster_id=kafka.cluster_id)",
                 "cursor = cursors.begin_term(session, stored, cluster_id=kafka.cluster_id)\n"
-                "    with session.cursor() as now:\n"
-                '        now.execute("SELECT pg_current_snapshot()::text")\n'
-                "        cursor = cursors.replace(cursor, previous=now.fetchone()[0])",
+                '    now = cursors.fetch_one(session, "SELECT pg_current_snapshot()::text")[0]\n'
+                "    cursor = cursors.replace(cursor, previous=now)",
             ),
         ),
         (f"{RELAY}::test_a_leader_that_lost_its_session_begins_again_at_the_stored_cursor",),
@@ -81,7 +80,7 @@ REMOVALS = (
     Removal(
         "an advisory lock lets one relay lead",
         (
-            Edit("outbox/relay/session.py", "SELECT pg_try_advisory_lock(%s)", "SELECT %s IS NOT NULL"),
+            Edit("outbox/relay/session.py", "return try_lock(connection, LEADER)", "return True"),
             Edit("outbox/relay/process.py", "    sessions.check_alone(settings)\n", ""),
         ),
         (f"{RELAY}::test_a_standby_takes_over_from_a_killed_leader",),
@@ -93,7 +92,7 @@ REMOVALS = (
     ),
     Removal(
         "the cursor is saved by compare-and-swap on its epoch",
-        (Edit("outbox/relay/cursor.py", '" WHERE name = %s AND epoch = %s"', '" WHERE name = %s AND %s IS NOT NULL"'),),
+        (Edit("outbox/relay/cursor.py", "AND epoch = %(epoch)s", "AND %(epoch)s IS NOT NULL"),),
         (f"{READER}::test_a_cursor_that_somebody_else_moved_is_not_saved",),
     ),
     Removal(

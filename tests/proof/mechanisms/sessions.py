@@ -29,7 +29,7 @@ REMOVALS = (
     ),
     Removal(
         "the cursor's save waits for no disk in its own transaction only",
-        (Edit("outbox/relay/cursor.py", '"SET LOCAL synchronous_commit = off;', '"SET synchronous_commit = off;'),),
+        (Edit("outbox/relay/cursor.py", "\nSET LOCAL synchronous_commit = off;", "\nSET synchronous_commit = off;"),),
         (f"{SESSIONS}::test_no_setting_that_loses_a_commit_stays_with_the_relays_session",),
     ),
     Removal(

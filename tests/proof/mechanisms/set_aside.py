@@ -160,7 +160,7 @@ REMOVALS = (
     ),
     Removal(
         "discarding ends a message that waits",
-        (Edit("outbox/desk/aside.py", "        cursor.execute(_DISCARD, values)\n", "        pass\n"),),
+        (Edit("outbox/desk/aside.py", "    execute(connection, _DISCARD, values)\n", ""),),
         (f"{DESK}::test_a_discarded_row_ends_the_message_that_waits_for_it",),
     ),
     Removal(

@@ -88,7 +88,7 @@ REMOVALS = (
     ),
     Removal(
         "what is withheld moves only from where its mover began",
-        (Edit("outbox/relay/withheld.py", "        if statement.rowcount != 1:\n", "        if False:\n"),),
+        (Edit("outbox/relay/withheld.py", "    if moved != 1:\n", "    if False:\n"),),
         (f"{WITHHELD}::test_of_two_relays_only_the_first_moves_what_is_withheld",),
     ),
     Removal(

@@ -16,8 +16,9 @@ from herald.outbox.kafka.offsets import partitions_of, read_committed
 from herald.outbox.kafka.topics import names
 from herald.outbox.operate.audit import cursor, looking
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.pipeline.audit.command import command
-from tests.outbox.connections import connected, fetch, make_settings
+from tests.outbox.connections import connected, make_settings
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald
 from tests.proof.end_to_end.topic import put
 from tests.servers.eventually import eventually
@@ -160,7 +161,7 @@ def committed_records(settings: dict[str, str]) -> int:
 
 def _all_are_there(herald: Herald, sent: Sequence[str]) -> bool:
     with connected(herald.settings["DATABASE_URL"]) as connection:
-        statuses = dict(fetch(connection, "SELECT status, count(*) FROM messages GROUP BY status"))
+        statuses: dict[str, int] = dict(fetch(connection, "SELECT status, count(*) FROM messages GROUP BY status"))
     assert statuses == {"sent": len(sent) + 1, "scheduled": 1}
     return True
 

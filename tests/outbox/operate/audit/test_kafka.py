@@ -11,9 +11,10 @@ from confluent_kafka.admin import AdminClient
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.records import make_headers
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute, fetch, make_settings, notification
+from tests.outbox.connections import accepted, connected, execute_and_commit, make_settings, notification
 from tests.outbox.operate.audit.conftest import Ask, Run
 from tests.proof.end_to_end.topic import delete_topics, put, reading
 from tests.servers.eventually import eventually
@@ -200,7 +201,7 @@ def test_a_wrong_setting_is_named(ask: Ask) -> None:
 def test_a_person_sees_each_check_with_what_to_do(
     ask: Ask, settings: dict[str, str], connection: Connection, published: list[str]
 ) -> None:
-    execute(connection, "UPDATE messages SET attempts = 7 WHERE id = %s", published[0])
+    execute_and_commit(connection, "UPDATE messages SET attempts = 7 WHERE id = %s", published[0])
 
     shown = ask(settings, "--repair")
 

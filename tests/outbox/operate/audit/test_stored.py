@@ -10,9 +10,10 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.pauses import pause
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.testing.clock import VirtualClock
-from tests.outbox.connections import accepted, execute, fetch, notification, status_of
+from tests.outbox.connections import accepted, execute_and_commit, notification, status_of
 from tests.outbox.operate.audit.conftest import Ask, Delivered, Run
 
 HOUR = 3600.0  # seconds
@@ -38,7 +39,7 @@ def test_a_system_that_has_delivered_everything_is_clean(
 def test_an_event_deleted_in_the_middle_of_a_stream_is_a_gap(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
-    execute(connection, "DELETE FROM outbox WHERE stream_id = %s AND version = 2", delivered.sent[0])
+    execute_and_commit(connection, "DELETE FROM outbox WHERE stream_id = %s AND version = 2", delivered.sent[0])
 
     report = audit(system)
 
@@ -49,7 +50,7 @@ def test_an_event_deleted_in_the_middle_of_a_stream_is_a_gap(
 def test_a_stream_whose_first_event_was_deleted_has_a_gap(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
-    execute(connection, "DELETE FROM outbox WHERE stream_id = %s AND version = 1", delivered.sent[0])
+    execute_and_commit(connection, "DELETE FROM outbox WHERE stream_id = %s AND version = 1", delivered.sent[0])
 
     assert audit(system).found == [("version-gap", "loss", delivered.sent[:1])]
 
@@ -57,7 +58,7 @@ def test_a_stream_whose_first_event_was_deleted_has_a_gap(
 def test_a_row_that_knows_more_than_the_log_is_left_alone(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
-    execute(connection, "DELETE FROM outbox WHERE stream_id = %s AND version = 3", delivered.sent[0])
+    execute_and_commit(connection, "DELETE FROM outbox WHERE stream_id = %s AND version = 3", delivered.sent[0])
 
     report = audit(system, "--repair", "--yes")
 
@@ -69,8 +70,8 @@ def test_a_row_that_knows_more_than_the_log_is_left_alone(
 def test_an_event_of_a_type_that_this_release_does_not_know_is_found(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
-    execute(connection, "ALTER TABLE outbox DROP CONSTRAINT outbox_event_type_is_known")
-    execute(
+    execute_and_commit(connection, "ALTER TABLE outbox DROP CONSTRAINT outbox_event_type_is_known")
+    execute_and_commit(
         connection,
         "UPDATE outbox SET type = 'message.teleported' WHERE stream_id = %s AND version = 3",
         delivered.sent[0],
@@ -86,7 +87,9 @@ def test_an_event_of_a_type_that_this_release_does_not_know_is_found(
 def test_what_somebody_else_wrote_into_the_log_is_found_and_ends_no_audit(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered, columns: str
 ) -> None:
-    execute(connection, f"UPDATE outbox SET {columns} WHERE stream_id = %s AND version = 3", delivered.sent[0])
+    execute_and_commit(
+        connection, f"UPDATE outbox SET {columns} WHERE stream_id = %s AND version = 3", delivered.sent[0]
+    )
 
     assert ("unreadable-event", "contradiction", delivered.sent[:1]) in audit(system).found
 
@@ -95,8 +98,12 @@ def test_a_changed_row_is_found_and_written_anew(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
     changed, *others = delivered.sent[:3]
-    execute(connection, "UPDATE messages SET attempts = 7, data = '{\"user_id\": 1e3}' WHERE id = %s", changed)
-    execute(connection, "UPDATE messages SET status = 'dead', sent_at = NULL WHERE id = ANY (%s::uuid[])", others)
+    execute_and_commit(
+        connection, "UPDATE messages SET attempts = 7, data = '{\"user_id\": 1e3}' WHERE id = %s", changed
+    )
+    execute_and_commit(
+        connection, "UPDATE messages SET status = 'dead', sent_at = NULL WHERE id = ANY (%s::uuid[])", others
+    )
 
     report = audit(system)
 
@@ -111,7 +118,7 @@ def test_a_changed_row_is_found_and_written_anew(
 def test_a_deleted_row_is_found_and_written_anew(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
-    execute(connection, "DELETE FROM messages WHERE id = %s", delivered.sent[0])
+    execute_and_commit(connection, "DELETE FROM messages WHERE id = %s", delivered.sent[0])
 
     assert audit(system).found == [("projection", "contradiction", delivered.sent[:1])]
     assert audit(system, "--repair", "--yes").found == []
@@ -122,9 +129,11 @@ def test_a_row_without_events_is_found_and_left_alone(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
     added = str(UUID(int=UUID(delivered.sent[0]).int + 1))
-    execute(connection, "CREATE TEMP TABLE copied AS SELECT * FROM messages WHERE id = %s", delivered.sent[0])
-    execute(connection, "UPDATE copied SET id = %s", added)
-    execute(connection, "INSERT INTO messages SELECT * FROM copied")
+    execute_and_commit(
+        connection, "CREATE TEMP TABLE copied AS SELECT * FROM messages WHERE id = %s", delivered.sent[0]
+    )
+    execute_and_commit(connection, "UPDATE copied SET id = %s", added)
+    execute_and_commit(connection, "INSERT INTO messages SELECT * FROM copied")
 
     assert audit(system, "--repair", "--yes").found == [("projection", "loss", [added])]
     assert status_of(connection, UUID(added)) == "sent"
@@ -133,8 +142,8 @@ def test_a_row_without_events_is_found_and_left_alone(
 def test_a_message_that_left_the_database_is_known_from_kafka(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
-    execute(connection, "DELETE FROM outbox WHERE stream_id = %s", delivered.sent[0])
-    execute(connection, "DELETE FROM messages WHERE id = %s", delivered.sent[0])
+    execute_and_commit(connection, "DELETE FROM outbox WHERE stream_id = %s", delivered.sent[0])
+    execute_and_commit(connection, "DELETE FROM messages WHERE id = %s", delivered.sent[0])
 
     assert audit(system).found == [("not-in-log", "loss", [f"{delivered.sent[0]}.1"])]
 
@@ -143,9 +152,9 @@ def test_what_has_left_with_its_partition_is_not_missed(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered, tmp_path: Path
 ) -> None:
     left, ledger = delivered.sent[0], tmp_path / "ledger"
-    execute(connection, "DELETE FROM outbox WHERE stream_id = %s", left)
-    execute(connection, "DELETE FROM messages WHERE id = %s", left)
-    execute(connection, "UPDATE closing SET horizon = %s", str(UUID(int=UUID(left).int + 1)))
+    execute_and_commit(connection, "DELETE FROM outbox WHERE stream_id = %s", left)
+    execute_and_commit(connection, "DELETE FROM messages WHERE id = %s", left)
+    execute_and_commit(connection, "UPDATE closing SET horizon = %s", str(UUID(int=UUID(left).int + 1)))
     ledger.write_text(json.dumps({"id": left, "saw": "delivered"}))
 
     assert audit(system, "--ledger", str(ledger)).found == []
@@ -154,7 +163,7 @@ def test_what_has_left_with_its_partition_is_not_missed(
 def test_an_event_that_is_another_on_kafka_is_found(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
-    execute(
+    execute_and_commit(
         connection,
         "UPDATE outbox SET type = 'message.cancelled', payload = '{}' WHERE stream_id = %s AND version = 1",
         delivered.sent[0],
@@ -171,8 +180,8 @@ def test_a_foreign_record_that_nobody_adopted_is_found_by_its_place(
 ) -> None:
     ((adopted,),) = fetch(connection, "SELECT stream_id::text FROM outbox WHERE type = 'message.adopted'")
     ((source,),) = fetch(connection, "SELECT payload ->> 'source' FROM outbox WHERE type = 'message.adopted'")
-    execute(connection, "DELETE FROM outbox WHERE stream_id = %s", adopted)
-    execute(connection, "DELETE FROM messages WHERE id = %s", adopted)
+    execute_and_commit(connection, "DELETE FROM outbox WHERE stream_id = %s", adopted)
+    execute_and_commit(connection, "DELETE FROM messages WHERE id = %s", adopted)
 
     assert audit(system).found == [("foreign-not-adopted", "loss", [source.removeprefix("kafka:")])]
 
@@ -181,7 +190,7 @@ def test_a_request_that_the_cursor_passed_unpublished_is_found_and_requested_aga
     audit: Run, system: dict[str, str], connection: Connection
 ) -> None:
     (message,) = accepted(connection, notification())
-    execute(connection, MOVE)
+    execute_and_commit(connection, MOVE)
 
     assert audit(system).found == []  # a running relay would find it within the grace
     assert audit(system, "--grace", "0").found == [("not-on-kafka", "loss", [str(message)])]
@@ -219,7 +228,7 @@ def test_a_partition_that_is_due_and_published_is_left_to_the_relay(
     audit: Run, system: dict[str, str], connection: Connection
 ) -> None:
     accepted(connection, notification(), notification())
-    execute(connection, MOVE)
+    execute_and_commit(connection, MOVE)
     clock = VirtualClock(system["DATABASE_URL"])
     clock.install()
     clock.advance(days=70)
@@ -266,7 +275,7 @@ def test_what_is_held_back_is_not_overdue(
     if holds == "a pause":
         pause(connection, "channel:log", reason=None)
     else:
-        execute(
+        execute_and_commit(
             connection,
             "INSERT INTO breakers (destination, failures, opened_at, probe_at)"
             " VALUES ('log', 9, clock_timestamp(), clock_timestamp())",
@@ -280,8 +289,8 @@ def test_a_message_past_its_last_date_that_nobody_expires_is_found(
 ) -> None:
     message = failed(connection, retry_in=HOUR)
     past = "now() - interval '1 hour'"
-    execute(connection, f"UPDATE messages SET deliver_by = {past} WHERE id = %s", message)
-    execute(
+    execute_and_commit(connection, f"UPDATE messages SET deliver_by = {past} WHERE id = %s", message)
+    execute_and_commit(
         connection,
         "UPDATE outbox SET headers = headers || jsonb_build_object('deliver_by', m.deliver_by)"
         " FROM messages AS m WHERE m.id = stream_id AND stream_id = %s AND outbox.version = 1",
@@ -334,7 +343,7 @@ def test_a_line_that_is_no_entry_is_named(
 
 
 def test_a_cursor_of_other_clusters_is_found(audit: Run, system: dict[str, str], connection: Connection) -> None:
-    execute(connection, "UPDATE relay_cursor SET system_identifier = '1', cluster_id = 'another'")
+    execute_and_commit(connection, "UPDATE relay_cursor SET system_identifier = '1', cluster_id = 'another'")
 
     assert audit(system).found == [("clusters", "contradiction", ["1"]), ("clusters", "contradiction", ["another"])]
 
@@ -345,13 +354,13 @@ def test_a_cursor_of_other_clusters_is_found(audit: Run, system: dict[str, str],
 def test_a_cursor_that_speaks_of_the_future_is_found(
     audit: Run, system: dict[str, str], connection: Connection, change: str
 ) -> None:
-    execute(connection, f"UPDATE relay_cursor SET {change}")
+    execute_and_commit(connection, f"UPDATE relay_cursor SET {change}")
 
     assert audit(system).found == [("cursor", "contradiction", [])]
 
 
 def test_an_end_below_one_that_was_noted_is_found(audit: Run, system: dict[str, str], connection: Connection) -> None:
-    execute(
+    execute_and_commit(
         connection,
         "INSERT INTO relay_pages (epoch, snapshot, end_offsets)"
         ' VALUES (1000000, pg_current_snapshot(), \'{"notifications": {"0": 1000000, "1": 0}}\')',
@@ -363,7 +372,7 @@ def test_an_end_below_one_that_was_noted_is_found(audit: Run, system: dict[str, 
 def test_messages_of_before_are_left_out(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
-    execute(connection, "UPDATE messages SET attempts = 7 WHERE id = %s", delivered.sent[0])
+    execute_and_commit(connection, "UPDATE messages SET attempts = 7 WHERE id = %s", delivered.sent[0])
 
     report = audit(system, "--since", "2099-01-01")
 

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from herald.outbox.operate.dead_letters import command as desk
 from herald.outbox.operate.pause import pause_command, resume_command
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import fetch, status_of
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import status_of
 from tests.outbox.desk.conftest import Bury
 from tests.pipeline.records import new_id
 

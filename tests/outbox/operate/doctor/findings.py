@@ -10,6 +10,7 @@ from herald.outbox.operate.doctor.examination import KAFKA, SERVER, TABLES, load
 from herald.outbox.operate.doctor.finding import TROUBLE, Finding, Result
 from herald.outbox.operate.doctor.kafka import Kafka
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.statements import execute
 from tests.outbox.connections import make_settings
 
 NOBODY = "127.0.0.1:1"  # a port without a listener
@@ -64,7 +65,7 @@ def statements(advice: str | None) -> list[str]:
 
 def follow(url: str, finding: Finding) -> None:
     """Do what it says, one statement after the other, as psql does."""
-    with closing(connect_plainly(url)) as connection, connection.cursor() as cursor:
+    with closing(connect_plainly(url)) as connection:
         connection.autocommit = True
         for statement in statements(finding.advice):
-            cursor.execute(statement)
+            execute(connection, statement)

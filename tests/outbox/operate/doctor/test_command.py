@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from herald.outbox.operate.doctor import command
-from tests.outbox.connections import connected, fetch
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import connected
 from tests.outbox.operate.doctor.findings import NO_DATABASE, NOBODY
 
 Ask = Callable[..., Result]

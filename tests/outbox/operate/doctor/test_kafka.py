@@ -16,7 +16,7 @@ from herald.outbox.kafka.topics import make_topics, names
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import load
 from herald.outbox.settings import Settings
-from tests.outbox.connections import connected, execute, make_settings
+from tests.outbox.connections import connected, execute_and_commit, make_settings
 from tests.outbox.operate.doctor.findings import look_at_kafka
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
@@ -96,7 +96,7 @@ def test_fewer_partitions_than_the_settings_say_are_a_warning(each_broker: str) 
 def test_a_topic_made_anew_is_a_warning(database: str, connection: Connection, broker: str) -> None:
     make(broker)
     load(connection)
-    execute(connection, 'UPDATE relay_cursor SET topic_ids = \'{"notifications": "another"}\'')
+    execute_and_commit(connection, 'UPDATE relay_cursor SET topic_ids = \'{"notifications": "another"}\'')
 
     (found,) = troubles(broker, "topics", database=database)
 
@@ -109,9 +109,9 @@ def test_a_topic_made_anew_is_a_warning(database: str, connection: Connection, b
 def test_a_cursor_of_another_kafka_is_a_problem(database: str, connection: Connection, broker: str) -> None:
     load(connection)
     assert look_at_kafka(broker, "cursor's Kafka", database=database)[0].level == "note"
-    execute(connection, "UPDATE relay_cursor SET cluster_id = 'herald-tests'")
+    execute_and_commit(connection, "UPDATE relay_cursor SET cluster_id = 'herald-tests'")
     assert look_at_kafka(broker, "cursor's Kafka", database=database)[0].level == "ok"
-    execute(connection, "UPDATE relay_cursor SET cluster_id = 'elsewhere'")
+    execute_and_commit(connection, "UPDATE relay_cursor SET cluster_id = 'elsewhere'")
 
     (found,) = look_at_kafka(broker, "cursor's Kafka", database=database)
 

@@ -8,7 +8,8 @@ import pytest
 
 from herald.outbox.operate.doctor.finding import Finding
 from herald.outbox.postgres.driver import Connection, connect_plainly
-from tests.outbox.connections import accepted, connected, execute, fetch, notification
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
@@ -61,7 +62,7 @@ def test_a_transaction_in_another_database_keeps_nothing_here(
 
 def test_a_role_that_may_not_see_others_is_told_how(safe: str, safe_server: PostgresServer) -> None:
     with connected(safe) as connection:
-        execute(connection, "CREATE ROLE blind LOGIN")
+        execute_and_commit(connection, "CREATE ROLE blind LOGIN")
     try:
         (_, hidden) = look(safe.replace("postgres@", "blind@"), "open transactions")
         follow(safe, hidden)
@@ -93,14 +94,16 @@ def test_who_waits_and_for_whom_is_named(safe: str, connection: Connection) -> N
 
 
 def _alter(connection: Connection) -> None:
-    execute(connection, "ALTER TABLE messages ADD COLUMN another integer")
+    execute_and_commit(connection, "ALTER TABLE messages ADD COLUMN another integer")
 
 
 def test_who_waits_for_a_row_is_named(safe: str, connection: Connection) -> None:
     accepted(connection, notification())
     fetch(connection, "SELECT 1 FROM messages FOR UPDATE")
     with connected(safe) as blocked:
-        waiting = threading.Thread(target=execute, args=(blocked, "SELECT 1 FROM messages FOR UPDATE"), daemon=True)
+        waiting = threading.Thread(
+            target=execute_and_commit, args=(blocked, "SELECT 1 FROM messages FOR UPDATE"), daemon=True
+        )
         waiting.start()
 
         found = eventually(lambda: _trouble(look(safe, "lock waits")), 30.0)[0]
@@ -125,7 +128,7 @@ def test_a_prepared_transaction_is_a_problem(safe: str, connection: Connection) 
 
 
 def test_a_slot_that_nobody_reads_is_a_warning(safe: str, connection: Connection) -> None:
-    execute(connection, "SELECT pg_create_physical_replication_slot('abandoned', true)")
+    execute_and_commit(connection, "SELECT pg_create_physical_replication_slot('abandoned', true)")
 
     found = look_once(safe, "replication slots")
     follow(safe, found)

@@ -8,7 +8,7 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import load
 from herald.outbox.relay.session import LEADER, try_to_lead
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute, notification
+from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 from tests.proof.end_to_end.system import STARTED
 from tests.servers.eventually import eventually
@@ -52,14 +52,14 @@ def test_a_lock_that_is_held_by_something_else_is_a_problem(database: str, conne
 
 
 def test_a_lock_on_two_numbers_is_not_the_leaders(database: str, connection: Connection) -> None:
-    execute(connection, f"SELECT pg_advisory_lock(0, {LEADER})")
+    execute_and_commit(connection, f"SELECT pg_advisory_lock(0, {LEADER})")
 
     assert look_once(database, "leader").text.startswith("no relay leads")
 
 
 def test_a_cursor_of_another_cluster_is_a_problem(database: str, connection: Connection) -> None:
     load(connection)
-    execute(connection, "UPDATE relay_cursor SET system_identifier = '42'")
+    execute_and_commit(connection, "UPDATE relay_cursor SET system_identifier = '42'")
 
     found = look_once(database, "cursor's PostgreSQL")
 
@@ -77,7 +77,7 @@ def test_a_backlog_that_nobody_publishes_is_a_problem(database: str, connection:
     load(connection)
     accepted(connection, notification(), notification())
     assert look_once(database, "backlog").level == "ok"
-    execute(connection, "UPDATE relay_cursor SET saved_at = saved_at - interval '1 hour'")
+    execute_and_commit(connection, "UPDATE relay_cursor SET saved_at = saved_at - interval '1 hour'")
 
     found = look_once(database, "backlog")
 

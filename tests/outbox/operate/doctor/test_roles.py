@@ -16,8 +16,9 @@ from herald.outbox.operate.audit.cursor import read_cursor
 from herald.outbox.operate.doctor.roles import NEEDS, Need
 from herald.outbox.postgres.driver import connect_plainly, errors
 from herald.outbox.postgres.schema import metadata
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute, fetch, notification
+from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 from tests.proof.end_to_end.system import STARTED, Herald
 from tests.servers.eventually import eventually
@@ -41,10 +42,10 @@ def role(server: PostgresServer, database: str) -> Iterator[Role]:
     server.execute(f"CREATE ROLE {name} LOGIN")
     with connected(database) as connection:
         for need in NEEDS:
-            execute(connection, f"GRANT {', '.join(need.privileges)} ON {need.kind} {need.name} TO {name}")
+            execute_and_commit(connection, f"GRANT {', '.join(need.privileges)} ON {need.kind} {need.name} TO {name}")
     yield Role(name, database.replace("postgres@", f"{name}@"))
     with connected(database) as connection:
-        execute(connection, f"DROP OWNED BY {name} CASCADE")
+        execute_and_commit(connection, f"DROP OWNED BY {name} CASCADE")
     server.execute(f"DROP ROLE {name}")
 
 
@@ -66,7 +67,7 @@ def test_the_audit_needs_no_more_than_these_grants(role: Role) -> None:
 @pytest.mark.parametrize(("need", "privilege"), EACH, ids=[f"{privilege}-{need.name}" for need, privilege in EACH])
 def test_a_grant_that_is_missing_is_a_problem(database: str, role: Role, need: Need, privilege: str) -> None:
     with connected(database) as connection:
-        execute(connection, f"REVOKE {privilege} ON {need.kind} {need.name} FROM {role.name}")
+        execute_and_commit(connection, f"REVOKE {privilege} ON {need.kind} {need.name} FROM {role.name}")
 
     found = look_once(role.url, "grants")
     follow(database, found)
@@ -113,7 +114,7 @@ def test_what_a_person_and_the_clock_do_works_with_these_grants(role: Role, data
         connection.commit()
     with connected(database) as connection:
         for table in TABLES:
-            execute(connection, f"UPDATE {table} SET kept_until = clock_timestamp() - interval '1 s'")
+            execute_and_commit(connection, f"UPDATE {table} SET kept_until = clock_timestamp() - interval '1 s'")
 
     with connected(role.url) as connection:
         connection.autocommit = True
@@ -136,7 +137,7 @@ def test_a_role_that_owns_nothing_is_told_that_its_relay_makes_no_partitions(rol
         f"{role.name} does not own the tables, postgres does: its relay cannot make or drop partitions",
     )
     with closing(connect_plainly(role.url)) as connection, pytest.raises(errors.InsufficientPrivilege):
-        execute(connection, MORE)
+        execute_and_commit(connection, MORE)
 
 
 def test_a_superuser_is_a_note(database: str) -> None:
@@ -147,7 +148,9 @@ def test_a_superuser_is_a_note(database: str) -> None:
 
 def test_an_owner_that_may_not_create_tables_is_a_problem(role: Role, database: str) -> None:
     with connected(database) as connection:
-        execute(connection, f"ALTER TABLE outbox OWNER TO {role.name}; ALTER TABLE messages OWNER TO {role.name}")
+        execute_and_commit(
+            connection, f"ALTER TABLE outbox OWNER TO {role.name}; ALTER TABLE messages OWNER TO {role.name}"
+        )
 
     found, powers = look(role.url, "role")
     follow(database, found)

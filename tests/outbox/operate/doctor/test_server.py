@@ -10,7 +10,7 @@ import pytest
 from herald.outbox.operate.doctor.server import clock
 from herald.outbox.postgres.driver import connect_plainly
 from tests.conftest import migrate
-from tests.outbox.connections import connected, execute
+from tests.outbox.connections import connected, execute_and_commit
 from tests.outbox.operate.doctor.findings import follow, look, look_once, subject
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
@@ -49,7 +49,7 @@ def test_a_synchronous_standby_that_is_not_there_is_a_problem(safe: str, safe_se
 def test_a_role_that_does_not_wait_for_the_disk_is_a_note(safe: str) -> None:
     name = urlsplit(safe).path[1:]
     with connected(safe) as connection:
-        execute(connection, f"ALTER DATABASE {name} SET synchronous_commit = off")
+        execute_and_commit(connection, f"ALTER DATABASE {name} SET synchronous_commit = off")
 
     found = look(safe, "durability")
 
@@ -62,7 +62,7 @@ def test_a_role_that_does_not_wait_for_the_disk_is_a_note(safe: str) -> None:
 def test_a_database_that_is_read_only_is_a_problem(safe: str) -> None:
     name = urlsplit(safe).path[1:]
     with connected(safe) as connection:
-        execute(connection, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        execute_and_commit(connection, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
 
     found = look_once(safe, "primary")
     follow(safe, found)
@@ -100,7 +100,7 @@ def test_more_connections_than_the_server_gives_are_a_problem(safe: str) -> None
 
 def test_connections_that_run_out_are_a_warning(safe: str) -> None:
     with connected(safe) as connection:
-        execute(connection, "CREATE ROLE few LOGIN CONNECTION LIMIT 20")
+        execute_and_commit(connection, "CREATE ROLE few LOGIN CONNECTION LIMIT 20")
     url = safe.replace("postgres@", "few@")
     with ExitStack() as stack:
         for _ in range(17):
@@ -109,7 +109,7 @@ def test_connections_that_run_out_are_a_warning(safe: str) -> None:
         found, of_server = look(url, "connections")
 
     with connected(safe) as connection:
-        execute(connection, "DROP ROLE few")
+        execute_and_commit(connection, "DROP ROLE few")
     said = "18 of 20 connections of the role are open; one process of each kind uses up to 17"
     assert (found.level, found.text) == ("warning", said)
     assert of_server.level == "ok"

@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from herald.outbox.postgres.driver import connect_plainly
-from tests.outbox.connections import connected, execute
+from tests.outbox.connections import connected, execute_and_commit
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
@@ -19,9 +19,11 @@ def test_each_partition_and_table_is_listed(safe: str) -> None:
 
 def test_dead_rows_are_a_warning_until_they_are_cleaned(safe: str) -> None:
     with connected(safe) as connection:
-        execute(connection, "ALTER TABLE pauses SET (autovacuum_enabled = off)")
-        execute(connection, "INSERT INTO pauses (scope) SELECT 'topic:' || n FROM generate_series(1, 20000) AS n")
-        execute(connection, "DELETE FROM pauses")
+        execute_and_commit(connection, "ALTER TABLE pauses SET (autovacuum_enabled = off)")
+        execute_and_commit(
+            connection, "INSERT INTO pauses (scope) SELECT 'topic:' || n FROM generate_series(1, 20000) AS n"
+        )
+        execute_and_commit(connection, "DELETE FROM pauses")
 
     found = eventually(lambda: [one for one in look(safe, "dead rows") if one.level == "warning"], 30.0)[0]
     follow(safe, found)

@@ -7,7 +7,8 @@ from alembic import command as alembic
 
 from herald.outbox.operate.migrate import make_config
 from herald.outbox.postgres.driver import Connection
-from tests.outbox.connections import accepted, connected, execute, fetch, notification
+from herald.outbox.postgres.statements import fetch
+from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 
 
@@ -40,7 +41,7 @@ def test_a_database_of_an_earlier_release_is_a_problem(database: str, monkeypatc
 
 
 def test_a_database_of_a_later_release_is_a_warning(database: str, connection: Connection) -> None:
-    execute(connection, "UPDATE alembic_version SET version_num = '9999'")
+    execute_and_commit(connection, "UPDATE alembic_version SET version_num = '9999'")
 
     found = look_once(database, "migrations")
 
@@ -49,7 +50,7 @@ def test_a_database_of_a_later_release_is_a_warning(database: str, connection: C
 
 def test_a_sequence_below_what_is_stored_is_a_problem(database: str, connection: Connection) -> None:
     accepted(connection, *(notification() for _ in range(5)))
-    execute(connection, "SELECT setval('outbox_position', 2)")
+    execute_and_commit(connection, "SELECT setval('outbox_position', 2)")
 
     found = look_once(database, "positions")
     follow(database, found)
@@ -61,7 +62,7 @@ def test_a_sequence_below_what_is_stored_is_a_problem(database: str, connection:
 
 
 def test_a_sequence_below_the_cursor_is_a_problem(database: str, connection: Connection) -> None:
-    execute(
+    execute_and_commit(
         connection,
         "INSERT INTO relay_cursor (name, previous, last_position, floor, epoch, system_identifier, timeline)"
         " VALUES ('relay', '1:1:', 0, 70, 0, '1', 1)",
@@ -101,17 +102,19 @@ def _reach(connection: Connection, parent: str, hours: int) -> None:
     """One partition, from the beginning to so many hours from now."""
     names = [str(name) for (name,) in fetch(connection, "SELECT name FROM partitions WHERE parent = %s", parent)]
     for name in names:
-        execute(connection, f"ALTER TABLE {parent} DETACH PARTITION {name}")
+        execute_and_commit(connection, f"ALTER TABLE {parent} DETACH PARTITION {name}")
     for name in names[1:]:
-        execute(connection, f"DROP TABLE {name}")
+        execute_and_commit(connection, f"DROP TABLE {name}")
     end = f"clock_timestamp() + make_interval(hours => {hours}, mins => 1)"
     ((bound,),) = fetch(connection, f"SELECT outbox_first_id({end})::text")
-    execute(connection, f"ALTER TABLE {parent} ATTACH PARTITION {names[0]} FOR VALUES FROM (MINVALUE) TO ('{bound}')")
+    execute_and_commit(
+        connection, f"ALTER TABLE {parent} ATTACH PARTITION {names[0]} FOR VALUES FROM (MINVALUE) TO ('{bound}')"
+    )
 
 
 def test_a_parent_without_any_partition_is_a_problem(database: str, connection: Connection) -> None:
     for (name,) in fetch(connection, "SELECT name FROM partitions WHERE parent = 'messages'"):
-        execute(connection, f"DROP TABLE {name}")
+        execute_and_commit(connection, f"DROP TABLE {name}")
 
     first, second = look(database, "partitions")
 
@@ -121,7 +124,7 @@ def test_a_parent_without_any_partition_is_a_problem(database: str, connection: 
 
 def test_old_data_that_cannot_leave_is_a_warning(database: str, connection: Connection) -> None:
     assert look_once(database, "old data").level == "ok"
-    execute(connection, "UPDATE closing SET waits_for = 'a lock that somebody holds'")
+    execute_and_commit(connection, "UPDATE closing SET waits_for = 'a lock that somebody holds'")
 
     found = look_once(database, "old data")
 
@@ -130,7 +133,7 @@ def test_old_data_that_cannot_leave_is_a_warning(database: str, connection: Conn
 
 def test_an_index_that_was_not_finished_is_a_warning(database: str, connection: Connection) -> None:
     ((name,),) = fetch(connection, "SELECT min(indexname) FROM pg_indexes WHERE tablename LIKE 'messages_y%%'")
-    execute(connection, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", name)
+    execute_and_commit(connection, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", name)
 
     found = look_once(database, "indexes")
     follow(database, found)
@@ -142,7 +145,7 @@ def test_an_index_that_was_not_finished_is_a_warning(database: str, connection: 
 def test_an_index_of_a_parent_without_those_of_its_partitions_is_a_warning(
     database: str, connection: Connection
 ) -> None:
-    execute(connection, "CREATE INDEX unfinished ON ONLY messages (updated_at)")
+    execute_and_commit(connection, "CREATE INDEX unfinished ON ONLY messages (updated_at)")
 
     found = look_once(database, "indexes")
     follow(database, found)
@@ -156,7 +159,7 @@ def test_the_log_is_guarded(database: str) -> None:
 
 
 def test_a_guard_that_is_off_is_a_problem(database: str, connection: Connection) -> None:
-    execute(connection, "ALTER TABLE outbox DISABLE TRIGGER outbox_is_not_truncated")
+    execute_and_commit(connection, "ALTER TABLE outbox DISABLE TRIGGER outbox_is_not_truncated")
 
     on, off = look(database, "append-only")
     follow(database, off)
@@ -166,7 +169,7 @@ def test_a_guard_that_is_off_is_a_problem(database: str, connection: Connection)
 
 
 def test_a_guard_that_is_missing_is_a_problem(database: str, connection: Connection) -> None:
-    execute(connection, "DROP TRIGGER outbox_is_append_only ON outbox")
+    execute_and_commit(connection, "DROP TRIGGER outbox_is_append_only ON outbox")
 
     missing, there = look(database, "append-only")
 

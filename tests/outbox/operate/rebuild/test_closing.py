@@ -4,8 +4,9 @@ from uuid import UUID
 
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.locks import BOOKS
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.retention import Retention
-from tests.outbox.connections import assert_projection_equals_log, connected, execute, fetch
+from tests.outbox.connections import assert_projection_equals_log, connected, execute_and_commit
 from tests.outbox.operate.rebuild.conftest import Rebuild
 from tests.outbox.operate.rebuild.test_rebuild import EVERYTHING
 
@@ -32,7 +33,7 @@ def test_the_books_stay_open_while_a_rebuild_goes_on(connection: Connection, dat
 
 def test_a_closing_that_is_half_done_is_given_up(connection: Connection, stored: list[UUID], rebuild: Rebuild) -> None:
     whole = fetch(connection, EVERYTHING)
-    execute(connection, "SELECT closing_begin('2100-01-01', 4)")
+    execute_and_commit(connection, "SELECT closing_begin('2100-01-01', 4)")
     assert fetch(connection, STATE) == [(False, True)]
     assert fetch(connection, TRIGGERS)
     connection.rollback()

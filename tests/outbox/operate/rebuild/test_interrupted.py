@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald
-from tests.outbox.connections import assert_projection_equals_log, connected, execute, fetch
+from tests.outbox.connections import assert_projection_equals_log, connected, execute_and_commit
 from tests.outbox.operate.rebuild.conftest import Rebuild
 from tests.outbox.operate.rebuild.test_rebuild import EVERYTHING, SNAPSHOT
 from tests.servers.eventually import eventually
@@ -65,7 +66,7 @@ def test_a_killed_rebuild_changes_nothing_and_the_next_one_removes_what_it_left(
 def test_a_lost_connection_is_a_sentence_and_changes_nothing(connection: Connection, held_up: HeraldProcess) -> None:
     before = fetch(connection, SNAPSHOT)
 
-    execute(connection, CUT)
+    execute_and_commit(connection, CUT)
 
     assert eventually(lambda: held_up.exit_code, 30) == 1
     held_up.wait_for("see `herald rebuild --check`")

@@ -11,8 +11,9 @@ from herald.outbox.operate.rebuild import command
 from herald.outbox.operate.rebuild import session as sessions
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.locks import BOOKS
+from herald.outbox.postgres.statements import fetch
 from tests.migrations.test_migrations import run_alembic
-from tests.outbox.connections import accepted, assert_projection_equals_log, execute, fetch, notification
+from tests.outbox.connections import accepted, assert_projection_equals_log, execute_and_commit, notification
 from tests.outbox.operate.rebuild.conftest import Rebuild
 
 EVERYTHING = """
@@ -35,9 +36,9 @@ def spoil(connection: Connection, messages: list[UUID]) -> UUID:
     """A wrong value, a row too few, a row too many; returns the id of the last."""
     wrong, missing, model = (str(message) for message in messages[-3:])
     added = UUID(int=UUID(model).int + 1)
-    execute(connection, "UPDATE messages SET attempts = 7, reason = 'planted' WHERE id = %s", wrong)
-    execute(connection, "DELETE FROM messages WHERE id = %s", missing)
-    execute(
+    execute_and_commit(connection, "UPDATE messages SET attempts = 7, reason = 'planted' WHERE id = %s", wrong)
+    execute_and_commit(connection, "DELETE FROM messages WHERE id = %s", missing)
+    execute_and_commit(
         connection,
         "INSERT INTO messages (id, topic, data, status, version, request, attempts, requested_in, accepted_at,"
         " updated_at) SELECT %s, topic, data, status, version, request, attempts, requested_in, accepted_at,"
@@ -89,8 +90,8 @@ def test_wrong_rows_are_told_and_repaired(connection: Connection, stored: list[U
 
 def test_a_difference_that_only_the_text_shows_is_one(connection: Connection, rebuild: Rebuild) -> None:
     (message,) = accepted(connection, notification(content="1.0"))
-    execute(connection, "UPDATE messages SET data = data || '{\"n\": 1.0}'")
-    execute(
+    execute_and_commit(connection, "UPDATE messages SET data = data || '{\"n\": 1.0}'")
+    execute_and_commit(
         connection,
         "INSERT INTO outbox (stream_id, version, type, payload) SELECT id, 2, 'message.edited',"
         " jsonb_build_object('key', key, 'data', data || '{\"n\": 1.00}') FROM messages",
@@ -135,7 +136,7 @@ def test_storage_options_of_a_partition_are_kept(connection: Connection, rebuild
     ((partition,),) = fetch(
         connection, "SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'messages'::regclass"
     )
-    execute(connection, f"ALTER TABLE {partition} SET (fillfactor = 70)")
+    execute_and_commit(connection, f"ALTER TABLE {partition} SET (fillfactor = 70)")
 
     assert rebuild().exit_code == 0
 
@@ -155,7 +156,7 @@ def test_while_the_books_are_closed_it_waits_and_then_says_so(
 
 
 def test_a_column_that_this_release_does_not_know_is_named(connection: Connection, rebuild: Rebuild) -> None:
-    execute(connection, "ALTER TABLE messages ADD COLUMN stray text")
+    execute_and_commit(connection, "ALTER TABLE messages ADD COLUMN stray text")
 
     refused = rebuild()
 
@@ -167,7 +168,7 @@ def test_a_stream_without_its_beginning_is_named(connection: Connection, rebuild
     (message,) = accepted(connection, notification())
     stray = str(UUID(int=message.int + 1))
     cancelled = "INSERT INTO outbox (stream_id, version, type, payload) VALUES (%s, 1, 'message.cancelled', '{}')"
-    execute(connection, cancelled, stray)
+    execute_and_commit(connection, cancelled, stray)
 
     refused = rebuild()
 
@@ -177,9 +178,9 @@ def test_a_stream_without_its_beginning_is_named(connection: Connection, rebuild
 
 
 def test_a_partition_of_one_table_alone_is_named(connection: Connection, rebuild: Rebuild) -> None:
-    execute(connection, "CREATE TABLE alone (LIKE outbox INCLUDING ALL)")
+    execute_and_commit(connection, "CREATE TABLE alone (LIKE outbox INCLUDING ALL)")
     later = "'ffffffff-0000-7000-8000-000000000000'"
-    execute(connection, f"ALTER TABLE outbox ATTACH PARTITION alone FOR VALUES FROM ({later}) TO (MAXVALUE)")
+    execute_and_commit(connection, f"ALTER TABLE outbox ATTACH PARTITION alone FOR VALUES FROM ({later}) TO (MAXVALUE)")
 
     refused = rebuild()
 

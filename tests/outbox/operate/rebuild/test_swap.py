@@ -16,12 +16,12 @@ from herald.outbox.operate.rebuild.partitions import Pair, find_pairs, remove_le
 from herald.outbox.operate.rebuild.session import Session, opened
 from herald.outbox.operate.rebuild.swapping import NeverLockedError, swap
 from herald.outbox.postgres.driver import Connection, OperationalError
+from herald.outbox.postgres.statements import execute, fetch
 from tests.outbox.connections import (
     accepted,
     assert_projection_equals_log,
     connected,
-    execute,
-    fetch,
+    execute_and_commit,
     make_settings,
     notification,
 )
@@ -38,7 +38,7 @@ def session(database: str) -> Iterator[Session]:
 def pair(session: Session) -> Pair:
     """The partition of today, its log with the index of a rebuild."""
     pair = find_pairs(session.writer)[0]
-    session.writer.cursor().execute(f"CREATE INDEX {pair.log_index.rpartition('.')[2]} ON {pair.log} (transaction_id)")
+    execute(session.writer, f"CREATE INDEX {pair.log_index.rpartition('.')[2]} ON {pair.log} (transaction_id)")
     return pair
 
 
@@ -177,5 +177,5 @@ def test_a_rebuild_that_freezes_under_the_lock_loses_it(
         swap(session, pair, snapshot, names)
 
     connection.rollback()
-    execute(connection, f"DROP TABLE {pair.fresh}")
+    execute_and_commit(connection, f"DROP TABLE {pair.fresh}")
     assert assert_projection_equals_log(connection) == 1

@@ -11,9 +11,10 @@ from confluent_kafka import Message
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.operate.replay import command, reading
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.reader import LARGEST, Limits
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute, fetch, notification
+from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.relay.test_set_aside import write
 from tests.proof.end_to_end.topic import reading as reading_topic
 from tests.servers.eventually import eventually
@@ -172,7 +173,7 @@ def test_what_kafka_refuses_is_named_and_the_others_are_published(
 
 @pytest.mark.usefixtures("published")
 def test_another_kafka_than_the_relays_is_refused(connection: Connection, replay: Replay) -> None:
-    execute(connection, "UPDATE relay_cursor SET cluster_id = 'elsewhere'")
+    execute_and_commit(connection, "UPDATE relay_cursor SET cluster_id = 'elsewhere'")
 
     refused = replay("--topic", "notifications")
 

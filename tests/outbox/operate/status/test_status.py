@@ -15,9 +15,10 @@ from herald.outbox.operate.status import command
 from herald.outbox.operate.status.database import Answer
 from herald.outbox.operate.status.report import duration, oldest_unfinished, size
 from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.retention import close_books
-from tests.outbox.connections import connected, execute, fetch
+from tests.outbox.connections import connected, execute_and_commit
 
 NOBODY = "127.0.0.1:1"  # a port without a listener
 
@@ -78,7 +79,7 @@ def test_an_owner_that_may_not_be_read_takes_nothing_else_along(
 def test_what_is_paused_and_what_keeps_failing_is_shown(ask: Ask, database: str, broker: str) -> None:
     with connected(database) as connection:
         pause(connection, "channel:email", reason="the mail server moves")
-        execute(
+        execute_and_commit(
             connection,
             "INSERT INTO breakers (destination, failures, reason, opened_at, probe_at) VALUES"
             " ('webhook:hooks.example.com', 9, 'HTTP 503', clock_timestamp(), clock_timestamp() + interval '1 day'),"
