@@ -165,7 +165,7 @@ def _limits(settings: Settings) -> dict[str, Any]:
 
 
 def read_clock(connection: Connection) -> datetime:
-    """The database's time."""
+    """The time by the database's clock, which decides what is due; nobody else asks for it."""
     at: datetime = fetch_value(connection, "SELECT clock_timestamp()")
     return at
 

@@ -23,10 +23,10 @@ from herald.outbox.operate.audit.repair import plan, repair
 from herald.outbox.operate.audit.report import Audit, machine_form, table
 from herald.outbox.operate.audit.scope import STATEMENT_TIMEOUT, Scope
 from herald.outbox.operate.date_option import Date
-from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.connections import connect, read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.instance import identified
-from herald.outbox.postgres.statements import fetch_named, fetch_value
+from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.pipeline.audit.foreign import Foreign
 from herald.pipeline.consume.decoding import Decoder
@@ -91,10 +91,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 
 def _audit(connection: Connection, scope: Scope) -> Audit:
-    began = monotonic()
-    (row,) = fetch_named(connection, "SELECT clock_timestamp()::text AS began_at")
+    began, began_at = monotonic(), read_clock(connection)
     checked = audit(connection, make_admin(scope.settings), scope, _make_foreign)
-    return Audit(row["began_at"], checked, monotonic() - began)
+    return Audit(began_at, checked, monotonic() - began)
 
 
 def _show(result: Audit, *, is_repair: bool) -> None:

@@ -1,6 +1,7 @@
 """What can be repaired without a decision: everything else is for a person, and its finding says for which."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import chain
 from uuid import UUID
 
@@ -33,10 +34,12 @@ def plan(checked: Sequence[Checked]) -> list[str]:
     return [f"to be repaired: {SAYS[kind]}: {count:,}" for kind, count in counts.items() if count]
 
 
-def repair(connection: Connection, settings: Settings, checked: Sequence[Checked], *, before: str) -> dict[str, int]:
+def repair(
+    connection: Connection, settings: Settings, checked: Sequence[Checked], *, before: datetime
+) -> dict[str, int]:
     """Do it; returns how many of each kind. Commits after each step, so that it can end anywhere.
 
-    What moved since the audit began (`before`, a date of the database) is not touched. Raises PostgresError.
+    What moved since the audit began (`before`, by the database's clock) is not touched. Raises PostgresError.
     """
     done: dict[str, int] = {}
     if lost := _ids(checked, "request"):
@@ -90,7 +93,7 @@ def _placeholder(name: str) -> str:
     return f"%({name})s::{_TYPES[name]}" if name in _TYPES else f"%({name})s"
 
 
-def _request(connection: Connection, ids: Sequence[str], before: str) -> int:
+def _request(connection: Connection, ids: Sequence[str], before: datetime) -> int:
     chosen = Choice(_CHOSEN, {"ids": list(ids), "before": before}, "'lost'")
     return len(request_again(connection, chosen, limit=len(ids)))
 

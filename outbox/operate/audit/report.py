@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rich.table import Table
@@ -17,7 +18,7 @@ _STYLES = {"loss": "bold red", "contradiction": "red", "late": "yellow", "note":
 class Audit:
     """One audit: when it began by the database's clock, and how long it took; what was repaired before it."""
 
-    began_at: str
+    began_at: datetime
     checked: Sequence[Checked]
     seconds: float
     repaired: dict[str, int] | None = None

@@ -17,10 +17,9 @@ from herald.outbox.desk.looking import choose, count_dead_letters, find_dead_let
 from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
 from herald.outbox.operate.dead_letters.options import Reason, filtered
 from herald.outbox.operate.dead_letters.tables import groups_table, letter_text, letters_table, print_table
-from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.connections import connect, read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.log import read_stream
-from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.settings import Settings, SettingsError, load_settings
 
 POLL = 0.5  # seconds between two looks at a job
@@ -143,15 +142,11 @@ def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, 
         if not is_meant:
             _dry_run(connection, chosen, "discarded")
             return
-        gone, begin = 0, _now(connection)  # what dies meanwhile, nobody has looked at
+        gone, begin = 0, read_clock(connection).isoformat()  # what dies meanwhile, nobody has looked at
         while batch := discard(connection, choose(connection, chosen, limit=MOST_AT_ONCE, before=begin), reason=reason):
             connection.commit()
             gone += len(batch)
         click.echo(f"{gone} discarded")
-
-
-def _now(connection: Connection) -> str:
-    return str(fetch_value(connection, "SELECT clock_timestamp()::text"))
 
 
 def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from herald.outbox.operate.doctor.database import Database
 from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
+from herald.outbox.postgres.connections import read_clock
 
 VERSIONS = range(14, 19)  # that the tests know
 READINGS = 5  # of the clock; the quickest counts
@@ -134,7 +135,7 @@ def room(database: Database) -> Iterator[Finding]:
 
 def clock(database: Database, here: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Dates are the database's, so a skew moves no lease; ids and the deadline of a call are this machine's."""
-    skew, uncertain = min((_read_clock(database, here) for _ in range(READINGS)), key=lambda reading: reading[1])
+    skew, uncertain = min((_compare_clocks(database, here) for _ in range(READINGS)), key=lambda reading: reading[1])
     ahead = "ahead of" if skew > 0 else "behind"
     text = f"the database's clock is {abs(skew):.3f} s {ahead} this machine's (± {uncertain:.3f} s)"
     if abs(skew) - uncertain <= SKEW:
@@ -146,10 +147,10 @@ def clock(database: Database, here: Callable[[], float] = time.time) -> Iterator
     )
 
 
-def _read_clock(database: Database, here: Callable[[], float]) -> tuple[float, float]:
+def _compare_clocks(database: Database, here: Callable[[], float]) -> tuple[float, float]:
     """How far the database is ahead, and half of the round trip, in seconds."""
     begin = here()
-    there = float(database.row("SELECT extract(epoch FROM clock_timestamp()) AS at")["at"])
+    there = read_clock(database.connection).timestamp()
     end = here()
     return there - (begin + end) / 2, (end - begin) / 2
 

@@ -20,7 +20,7 @@ from herald.outbox.acceptance.idempotency import (
     make_request_key,
     remember,
 )
-from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.connections import connect, read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from tests.outbox.connections import connected, execute_and_commit, make_settings
@@ -141,9 +141,9 @@ def test_many_keys_are_told_apart(connection: Connection, other: Connection) -> 
 
 
 def test_an_answer_is_kept_for_the_time_that_is_set_by_the_clock_of_the_database(connection: Connection) -> None:
-    ((before,),) = fetch(connection, "SELECT clock_timestamp()")
+    before = read_clock(connection)
     receipt = remembered(connection, request(), ttl=90.5)
-    ((after,),) = fetch(connection, "SELECT clock_timestamp()")
+    after = read_clock(connection)
 
     assert receipt.kept_until is not None
     assert before <= receipt.kept_until - timedelta(seconds=90.5) <= after

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,6 +12,7 @@ from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.operate.set_aside import command
 from herald.outbox.operate.status import command as status
+from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.set_aside import Aside, set_aside
@@ -177,7 +179,7 @@ def test_what_is_set_aside_is_named_by_status_doctor_and_audit(
 def test_what_was_decided_is_forgotten_with_the_retention(run: Run, connection: Connection, database: str) -> None:
     first, second = (put_aside(connection, message) for message in accepted(connection, notification(), notification()))
     run("discard", first, "--reason", "no")
-    ((later,),) = fetch(connection, "SELECT clock_timestamp() + interval '1 second'")
+    later = read_clock(connection) + timedelta(seconds=1)
 
     forget_decisions(connection, before=later)
     connection.commit()

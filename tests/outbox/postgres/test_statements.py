@@ -73,13 +73,20 @@ def test_a_stream_is_read_piece_by_piece_and_closed_at_its_end(connection: Conne
     assert fetch(connection, "SELECT FROM pg_cursors") == []
 
 
-def test_nobody_else_opens_a_cursor() -> None:
-    """A second way to run a statement would be one without a limit of time, or without a plan kept."""
-    opened = {
+def where(pattern: str) -> set[str]:
+    """The modules that have it."""
+    return {
         str(path.relative_to(ROOT))
         for room in ("alembic", "api", "outbox", "pipeline")
         for path in (ROOT / room).rglob("*.py")
-        if re.search(r"\.cursor\(", path.read_text(encoding="utf-8"))
+        if re.search(pattern, path.read_text(encoding="utf-8"))
     }
 
-    assert opened == {"outbox/postgres/statements.py", "outbox/postgres/watch.py"}
+
+def test_nobody_else_opens_a_cursor() -> None:
+    """A second way to run a statement would be one without a limit of time, or without a plan kept."""
+    assert where(r"\.cursor\(") == {"outbox/postgres/statements.py", "outbox/postgres/watch.py"}
+
+
+def test_the_databases_clock_is_read_in_one_place() -> None:
+    assert where(r'"SELECT (extract\([^)]*)?(clock_timestamp|now)\(\)') == {"outbox/postgres/connections.py"}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.locks import BOOKS, try_lock
 from herald.outbox.postgres.statements import fetch
@@ -53,7 +54,7 @@ def test_the_width_follows_from_the_retention(retention: float | None, width: st
 
 def test_months_are_made_once(connection: Connection) -> None:
     before = bounds(connection)
-    ((now,),) = fetch(connection, "SELECT clock_timestamp()")
+    now = read_clock(connection)
 
     make_partitions(connection, retention=None, at=now)
 
@@ -66,7 +67,7 @@ def test_a_month_that_is_missing_is_made(connection: Connection) -> None:
     ((last,),) = fetch(
         connection, "SELECT name FROM partitions WHERE parent = 'messages' ORDER BY ends_at DESC LIMIT 1"
     )
-    ((now,),) = fetch(connection, "SELECT clock_timestamp()")
+    now = read_clock(connection)
     execute_and_commit(connection, f"DROP TABLE {last}")
 
     make_partitions(connection, retention=None, at=now)

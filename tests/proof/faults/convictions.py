@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from herald.outbox.kafka.offsets import partitions_of, read_end_offsets
+from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import connected
@@ -38,7 +39,6 @@ WHERE type IN ('message.rejected', 'message.dead_lettered', 'message.discarded',
     AND recorded_at >= %s
 GROUP BY 1
 """
-_NOW = "SELECT clock_timestamp()"
 
 
 @dataclass
@@ -80,7 +80,8 @@ def hold_all(court: Court, faults: Iterable[Shared], seconds: float) -> Iterator
 def hold(court: Court, fault: Shared, seconds: float) -> Held:
     """Load before, during and after the fault; returns when everything is over, or should long have been."""
     held, first = Held(fault.name), len(court.ledger.entries)
-    ((since,),) = _ask(court, _NOW)
+    with connected(court.server.url(DATABASE)) as connection:
+        since = read_clock(connection)
     letters = count_dead_letters(court)
     try:
         ended = _endure(court, fault, seconds, held)

@@ -23,6 +23,7 @@ from herald.outbox.moves.expire import expire
 from herald.outbox.moves.record import Kind, Outcome, record_outcomes
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
 from herald.outbox.moves.settle import settle_leases
+from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
 from herald.outbox.postgres.statements import fetch
@@ -53,7 +54,7 @@ class Both:
 
     @property
     def at(self) -> float:
-        ((now,),) = fetch(self.connection, "SELECT clock_timestamp()")
+        now = read_clock(self.connection)
         return float((now - BEGINNING).total_seconds())
 
     def do(self, model: Callable[[Any, float], Any]) -> Any:
