@@ -185,7 +185,10 @@ def make_worker(
 ) -> Worker:
     """The worker with all it needs, not started."""
     ledger = Ledger(
-        lambda: connect_watched(settings, "herald-pipeline"), policy_of(settings), lease=settings.lease, stop=stop
+        lambda: connect_watched(settings, "herald-pipeline", is_steady=True),
+        policy_of(settings),
+        lease=settings.lease,
+        stop=stop,
     )
     decoder = Decoder(
         topics,

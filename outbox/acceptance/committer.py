@@ -42,7 +42,9 @@ class Committer:
     """Writes what is submitted; `start` before the first `submit`, `stop` after the last."""
 
     def __init__(self, settings: Settings) -> None:
-        self._writer = Writer(lambda: connect_watched(settings, "herald-committer"), ttl=settings.idempotency_ttl)
+        self._writer = Writer(
+            lambda: connect_watched(settings, "herald-committer", is_steady=True), ttl=settings.idempotency_ttl
+        )
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._notifier = Notifier(lambda: connect_watched(settings, "herald-notifier"))
         self._thread = Thread(self._run, "committer")

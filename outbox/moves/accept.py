@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from herald.outbox.message.dates import ANY_TIME, Dates, in_utc
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import fetch_one
 
 
@@ -32,11 +33,13 @@ class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 # One clock reading for the batch: the event and its projection carry the same date, so a rebuild equals the table.
-_ACCEPT = """
+_ACCEPT = prepare(
+    "accept",
+    """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 accepted AS MATERIALIZED (
     SELECT r.*, coalesce(deliver_at > at, false) AS is_later, at
-    FROM jsonb_to_recordset(%s::jsonb) AS r(id uuid, topic text, key text, data jsonb, traceparent text,
+    FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id uuid, topic text, key text, data jsonb, traceparent text,
         deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
 ),
 logged AS (
@@ -63,7 +66,9 @@ projected AS (
     FROM accepted
 )
 SELECT pg_current_xact_id()::text, at FROM clock
-"""
+""",
+    rows="text",
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -91,5 +96,5 @@ def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> Written
 
     Raises PostgresError; one bad value fails all of them.
     """
-    transaction_id, at = fetch_one(connection, _ACCEPT, _encode(acceptances).decode())
+    transaction_id, at = fetch_one(connection, _ACCEPT, {"rows": _encode(acceptances).decode()})
     return Written(int(transaction_id), at)

@@ -15,6 +15,7 @@ import structlog
 
 from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.settings import Settings
 
@@ -72,7 +73,9 @@ def _add(report: Report, outcome: Outcome) -> None:
         report.is_well, report.failures = True, 0
 
 
-_REPORT = """
+_REPORT = prepare(
+    "report",
+    """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 report AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(reports)s::jsonb) AS r(destination text, failures integer, is_well boolean,
@@ -129,7 +132,12 @@ counting AS (
     RETURNING destination, CASE WHEN opened_at IS NOT NULL THEN 'opened' END AS change, reason
 )
 SELECT * FROM closed UNION ALL SELECT * FROM probed UNION ALL SELECT * FROM counting
-"""
+""",
+    reports="text",
+    base="float8",
+    cap="float8",
+    failures="integer",
+)
 
 
 def report_outcomes(connection: Connection, outcomes: Sequence[Outcome], policy: BreakerPolicy) -> None:

@@ -19,6 +19,7 @@ import msgspec
 from herald.outbox.message.state import DELAYED
 from herald.outbox.moves.pauses import IS_PAUSED
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import fetch
 
 BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date
@@ -141,7 +142,7 @@ moved AS (
         due_at = CASE WHEN obstacle IS NULL THEN clock.at + make_interval(secs => %(lease)s) ELSE l.due_at END,
         updated_at = clock.at
     FROM lined_up AS l, clock
-    WHERE m.id = l.id
+    WHERE m.id = ANY (ARRAY(SELECT id FROM lined_up)) AND m.id = l.id
     RETURNING m.id, m.version, m.attempts, m.uncounted, m.unknowns, m.due_at, m.updated_at, m.accepted_at,
         m.destination, obstacle, l.is_probe
 ),
@@ -169,8 +170,13 @@ _ELSEWHERE = """LEFT JOIN LATERAL (
         WHERE f.is_strict AND p.status = 'sending' AND p.topic = f.topic AND p.key = f.key
         LIMIT 1 OFFSET 0
     ) AS elsewhere ON true"""
-_RELAXED = _CLAIM.format(or_elsewhere="", elsewhere="")
-_STRICT = _CLAIM.format(or_elsewhere="OR f.is_strict AND NOT f.is_here AND elsewhere.found", elsewhere=_ELSEWHERE)
+_TYPES = {"records": "text", "lease": "float8"}
+_RELAXED = prepare("claim", _CLAIM.format(or_elsewhere="", elsewhere=""), **_TYPES)
+_STRICT = prepare(
+    "claim_strictly",
+    _CLAIM.format(or_elsewhere="OR f.is_strict AND NOT f.is_here AND elsewhere.found", elsewhere=_ELSEWHERE),
+    **_TYPES,
+)
 
 
 def claim(connection: Connection, records: Sequence[Record], *, lease: float) -> dict[UUID, Claim]:

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import execute
 
 Kind = Literal["sent", "failed", "unknown", "postponed", "dead"]
@@ -34,11 +35,13 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 # `sent` counts unless a newer attempt began or the message is final for other reasons; everything else
-# only while the attempt is still open.
-_RECORD = """
+# only while the attempt is still open. Rows are found by their ids: a join alone would let the planner read them all.
+_RECORD = prepare(
+    "record",
+    """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 outcome AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%s::jsonb)
+    SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb)
         AS o(id uuid, attempt integer, outcome text, reason text, retry_in double precision)
 ),
 locked AS MATERIALIZED (
@@ -67,14 +70,14 @@ moved AS (
         unknowns = m.unknowns + (j.counts AND j.outcome = 'unknown')::integer,
         updated_at = clock.at
     FROM judged AS j, clock
-    WHERE m.id = j.id
+    WHERE m.id = ANY (ARRAY(SELECT id FROM judged)) AND m.id = j.id
     RETURNING m.id, m.version, m.topic, m.key, m.due_at, m.updated_at, j.attempt, j.outcome, j.reason, j.counts
 )
 INSERT INTO outbox (stream_id, version, type, topic, key, payload, recorded_at)
 SELECT id, version,
        CASE WHEN NOT counts THEN 'message.late' WHEN outcome = 'dead' THEN 'message.dead_lettered'
             ELSE 'message.' || outcome END,
-       CASE WHEN counts AND outcome = 'dead' THEN %s END,
+       CASE WHEN counts AND outcome = 'dead' THEN %(dead_letters)s END,
        CASE WHEN counts AND outcome = 'dead' THEN key END,
        jsonb_strip_nulls(jsonb_build_object(
            'attempt', attempt,
@@ -85,7 +88,10 @@ SELECT id, version,
            'topic', CASE WHEN counts AND outcome = 'dead' THEN topic END)),
        updated_at
 FROM moved
-"""
+""",
+    outcomes="text",
+    dead_letters="text",
+)
 
 
 def record_outcomes(connection: Connection, outcomes: Sequence[Outcome], *, dead_letters: str) -> None:
@@ -93,4 +99,4 @@ def record_outcomes(connection: Connection, outcomes: Sequence[Outcome], *, dead
 
     One outcome per message in a call: of two for the same message, PostgreSQL would see only one.
     """
-    execute(connection, _RECORD, _encode(outcomes).decode(), dead_letters)
+    execute(connection, _RECORD, {"outcomes": _encode(outcomes).decode(), "dead_letters": dead_letters})

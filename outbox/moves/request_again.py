@@ -3,12 +3,14 @@
 The request number grows, so that records of earlier requests start nothing any more.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from herald.outbox.moves.around import AROUND, Batch, chosen
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch, fetch_column
+from herald.outbox.postgres.prepared import prepare
+from herald.outbox.postgres.statements import Statement, fetch, fetch_column
 
 # Found first, locked by their ids then: whoever holds a message decides what becomes of it, and one that moved in
 # between is no longer the one that was found.
@@ -28,15 +30,23 @@ class Choice:
     """Which messages: a query for `id` and `version`, its values by name.
 
     `cause` is SQL for the cause to record, over the message `m`. What another transaction holds is left to the
-    next time, unless `locked` waits for it.
+    next time, unless `locked` waits for it. With the PostgreSQL `types` of its values the statement is prepared.
     """
 
     query: str
     values: dict[str, Any]
     cause: str
     locked: str = LOCKED
+    types: Mapping[str, str] | None = None
+
+    @property
+    def statement(self) -> Statement:
+        """It requests them."""
+        text = _REQUEST.format(chosen=chosen(self.query), cause=self.cause, locked=self.locked)
+        return text if self.types is None else prepare("request", text, **_TYPES, **self.types)
 
 
+_TYPES = {"limit": "bigint", "only": "text[]", "left_alone": "text[]"}
 _REQUEST = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 found AS MATERIALIZED ({chosen}),
@@ -52,7 +62,7 @@ moved AS (
     SET version = m.version + 1, status = 'pending', request = m.request + 1, requested_in = pg_current_xact_id(),
         due_at = NULL, updated_at = clock.at
     FROM listed AS l, clock
-    WHERE m.id = l.id
+    WHERE m.id = ANY (ARRAY(SELECT id FROM listed)) AND m.id = l.id
     RETURNING m.*, l.cause, l.place
 ),
 logged AS (
@@ -82,11 +92,11 @@ def request_again(connection: Connection, choice: Choice, *, limit: int) -> list
     In the caller's transaction, or in autocommit around those for whose sake it fails. Raises PostgresError.
     """
     values = {**choice.values, "limit": limit}
-    within = chosen(choice.query)
-    statement = _REQUEST.format(chosen=within, cause=choice.cause, locked=choice.locked)
+    statement = choice.statement
 
     def find(batch: Batch) -> list[str]:
-        return fetch_column(connection, f"SELECT id::text FROM ({within}) AS batch", values | batch.values)
+        query = f"SELECT id::text FROM ({chosen(choice.query)}) AS batch"
+        return fetch_column(connection, query, values | batch.values)
 
     def act(batch: Batch) -> list[tuple[str, str | None]]:
         return [(message, destination) for message, destination in fetch(connection, statement, values | batch.values)]

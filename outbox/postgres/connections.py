@@ -51,17 +51,18 @@ def connect_anywhere(settings: Settings, application_name: str, *, checks: Itera
 
     Raises OperationalError, and UnfitError for what `checks` say of it.
     """
-    return _prepare(_open(settings, application_name, Connection), settings, checks)
+    return _set_up(_open(settings, application_name, Connection), settings, checks)
 
 
-def connect_watched(settings: Settings, application_name: str) -> WatchedConnection:
+def connect_watched(settings: Settings, application_name: str, *, is_steady: bool = False) -> WatchedConnection:
     """The same for a process that goes on for ever: no call takes longer than `statement_timeout` and 3 seconds.
 
-    What sets a longer `statement_timeout` raises the connection's `limit`, too.
+    What sets a longer `statement_timeout` raises the connection's `limit`, too. `is_steady` where it runs the same
+    statements again and again: its prepared ones are planned once, for every size of the tables.
     """
     opened = _open(settings, application_name, WatchedConnection)
     _watch(opened, settings)
-    return _at_home(_prepare(opened, settings, FOR_WORK), settings)
+    return _at_home(_set_up(opened, settings, FOR_WORK, is_steady=is_steady), settings)
 
 
 def make_engine(settings: Settings, application_name: str) -> Engine:
@@ -93,14 +94,14 @@ def _open(settings: Settings, application_name: str, kind: type[C]) -> C:
     return again
 
 
-def _prepare(opened: C, settings: Settings, checks: Iterable[Check]) -> C:
+def _set_up(opened: C, settings: Settings, checks: Iterable[Check], *, is_steady: bool = False) -> C:
     """Prove it, then set what must hold; what is shared with others is left as it is, whoever wanted it anyway."""
     opened.autocommit = True  # until here nothing but questions, each a transaction of its own
     try:
         facts = _look(opened, settings)
         refuse_unfit(facts, checks)
         if not facts.is_shared:
-            set_up(opened, statement_timeout=settings.statement_timeout)
+            set_up(opened, statement_timeout=settings.statement_timeout, is_steady=is_steady)
         opened.autocommit = False
     except BaseException:
         opened.close()

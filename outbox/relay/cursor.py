@@ -4,6 +4,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import execute, fetch_one
 
 NAME = "relay"
@@ -54,13 +55,23 @@ _HERE = "(SELECT system_identifier::text FROM pg_control_system()), (SELECT time
 
 # A lost save only repeats records, which claims drop, and its order in the WAL is kept. One message of the protocol, so
 # one transaction: nothing of it stays with the session.
-_SAVE = """
-SET LOCAL synchronous_commit = off;
+_SAVE = prepare(
+    "save_cursor",
+    """
 UPDATE relay_cursor SET previous = %(previous)s::pg_snapshot, target = %(target)s::pg_snapshot,
     last_position = %(last_position)s, timeline = %(timeline)s, cluster_id = %(cluster_id)s, epoch = epoch + %(leap)s,
     saved_at = clock_timestamp()
 WHERE name = %(name)s AND epoch = %(epoch)s
-"""
+""",
+    previous="text",
+    target="text",
+    last_position="bigint",
+    timeline="integer",
+    cluster_id="text",
+    leap="bigint",
+    name="text",
+    epoch="bigint",
+).under("SET LOCAL synchronous_commit = off")
 
 
 def load(connection: Connection) -> Cursor:

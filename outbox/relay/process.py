@@ -114,7 +114,7 @@ def _serve(
     retention = [Duty(CLOSE_BOOKS, Retention(settings.retention).turn, name="retention")]
     # what may be slow has a thread of its own: it must not hold up what is due
     schedulers = (
-        Scheduler(settings, make_duties(settings)),
+        Scheduler(settings, make_duties(settings), is_steady=True),
         Scheduler(settings, retention, name="retention"),
         Scheduler(settings, load_tasks(), name="tasks"),
     )

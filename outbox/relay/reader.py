@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.prepared import Prepared, prepare
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import Cursor
 
@@ -91,6 +92,11 @@ ORDER BY position
 _NEXT_PAGE = f"SELECT %(target)s, found, bytes, {_OUTLINE} {_FOLLOWING}"
 _NEXT_PLACES = f"SELECT %(target)s, found, position, stream_id::text, version, bytes {_FOLLOWING}"
 
+_FIRST = {"previous": "text", "floor": "bigint", "size": "bigint", "max_bytes": "bigint"}
+_NEXT = {**_FIRST, "target": "text", "last": "bigint"}
+PAGES = (prepare("first_page", _FIRST_PAGE, **_FIRST), prepare("next_page", _NEXT_PAGE, **_NEXT))
+PLACES = (prepare("first_places", _FIRST_PLACES, **_FIRST), prepare("next_places", _NEXT_PLACES, **_NEXT))
+
 _AT_PLACES = f"""
 SELECT bytes, event.*
 FROM (
@@ -105,7 +111,6 @@ ORDER BY position
 
 # The planner knows nothing of a log that grows by the thousand between two ANALYZE: these plans hold at every size.
 PLAN = (
-    "SET enable_seqscan = off",
     "SET enable_bitmapscan = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
@@ -146,7 +151,7 @@ class Places(NamedTuple):
 
 def read_page(connection: Connection, cursor: Cursor, limits: Limits) -> Page:
     """What comes next, within the limits; an empty page means that nothing new is visible."""
-    target, found = _fetch(connection, cursor, (_FIRST_PAGE, _NEXT_PAGE), limits)
+    target, found = _fetch(connection, cursor, PAGES, limits)
     rows, large = split_large([row[1:] for row in found])
     page = _bounded(cursor, [row[2:] for row in found], target, limits.rows, found)
     return Page(rows, page.cursor, large)
@@ -154,7 +159,7 @@ def read_page(connection: Connection, cursor: Cursor, limits: Limits) -> Page:
 
 def list_page(connection: Connection, cursor: Cursor, limits: Limits) -> Places:
     """The same page without what the rows carry."""
-    target, found = _fetch(connection, cursor, (_FIRST_PLACES, _NEXT_PLACES), limits)
+    target, found = _fetch(connection, cursor, PLACES, limits)
     places = [Place(*row[1:]) for row in found]
     page = _bounded(cursor, [(place.position,) for place in places], target, limits.rows, found)
     return Places(places, page.cursor)
@@ -191,7 +196,7 @@ def _bounded(cursor: Cursor, rows: list[Any], target: str, size: int, found: lis
 
 
 def _fetch(
-    connection: Connection, cursor: Cursor, statements: tuple[str, str], limits: Limits
+    connection: Connection, cursor: Cursor, statements: tuple[Prepared, Prepared], limits: Limits
 ) -> tuple[str, list[tuple[Any, ...]]]:
     """The snapshot that is read by, and the rows; each begins with how many there are within the limit of rows."""
     first, following = statements

@@ -38,7 +38,7 @@ def open_session(settings: Settings) -> Connection:
 
     Raises PostgresError, UnfitError among them.
     """
-    connection = connect_watched(settings, "herald-relay")
+    connection = connect_watched(settings, "herald-relay", is_steady=True)
     connection.autocommit = True
     execute(connection, "SELECT set_config('idle_session_timeout', %s, false)", SILENCE)
     for statement in PLAN:

@@ -19,6 +19,7 @@ BATCH = 1_000  # messages requested in one statement
 MOST = 10  # statements in a row; then the other duties have their turn
 PROBE_PATIENCE = 10.0  # seconds until a probe that was requested and never claimed gives its place to another
 
+_TYPES = {"strict_topics": "text[]", "ramp": "float8"}
 _CAUSE = "CASE WHEN m.status = 'failed' THEN 'retry' WHEN m.request = 0 THEN 'scheduled' ELSE 'postponed' END"
 # a subquery, or the volatile clock would keep PostgreSQL from using the index
 WAITS = f"""
@@ -73,7 +74,7 @@ WHERE destination = %s AND (probe_until IS NULL OR probe_until <= clock_timestam
 def request_due(connection: Connection, settings: Settings) -> int:
     """Request what is due and may be tried; returns how many."""
     values = {"strict_topics": list(settings.strict_topics), "ramp": settings.breaker_ramp}
-    due = Choice(_DUE, values, _CAUSE)
+    due = Choice(_DUE, values, _CAUSE, types=_TYPES)
     total = 0
     for _ in range(MOST):
         count = len(request_again(connection, due, limit=BATCH))
@@ -85,7 +86,7 @@ def request_due(connection: Connection, settings: Settings) -> int:
 
 def _release(connection: Connection, values: dict[str, Any]) -> int:
     """What recovering destinations may have by now; a ramp that is over is forgotten."""
-    released = request_again(connection, Choice(_RELEASED, values, _CAUSE), limit=BATCH)
+    released = request_again(connection, Choice(_RELEASED, values, _CAUSE, types=_TYPES), limit=BATCH)
     for destination, count in Counter(destination for _, destination in released).items():
         execute(connection, "UPDATE breakers SET released = released + %s WHERE destination = %s", count, destination)
     execute(
@@ -98,7 +99,7 @@ def _release(connection: Connection, values: dict[str, Any]) -> int:
 
 def _probe(connection: Connection, values: dict[str, Any]) -> int:
     """One message for each open breaker whose date has come; the claim lets that one through."""
-    probes = request_again(connection, Choice(_PROBES, values, _CAUSE), limit=BATCH)
+    probes = request_again(connection, Choice(_PROBES, values, _CAUSE, types=_TYPES), limit=BATCH)
     for message, destination in probes:
         execute(connection, _RESERVE, message, PROBE_PATIENCE, destination)
     return len(probes)

@@ -56,12 +56,18 @@ class Duty:
 
 
 class Scheduler:
-    """Runs its duties in order; what fails is logged and tried again at its next turn."""
+    """Runs its duties in order; what fails is logged and tried again at its next turn.
 
-    def __init__(self, settings: Settings, duties: Sequence[Duty], *, name: str = "scheduler") -> None:
+    `is_steady` where they are Herald's own of every second, as connect_watched has it.
+    """
+
+    def __init__(
+        self, settings: Settings, duties: Sequence[Duty], *, name: str = "scheduler", is_steady: bool = False
+    ) -> None:
         self._settings = settings
         self._duties = duties
         self._name = f"herald-{name}"
+        self._is_steady = is_steady
         self._stop = threading.Event()
         self._connection: Connection | None = None
         self._thread = Thread(self._run, name=name)
@@ -97,7 +103,7 @@ class Scheduler:
     def _perform(self, duty: Duty) -> None:
         try:
             if self._connection is None:
-                self._connection = connect_watched(self._settings, self._name)
+                self._connection = connect_watched(self._settings, self._name, is_steady=self._is_steady)
                 self._connection.autocommit = True
             reach(f"scheduler.{duty.name}.begun")
             is_news = duty.act(self._connection)

@@ -8,7 +8,7 @@ import pytest
 
 from herald.outbox.postgres.connections import connect, connect_watched, make_engine
 from herald.outbox.postgres.driver import connect_plainly
-from herald.outbox.postgres.session_settings import ALWAYS
+from herald.outbox.postgres.session_settings import ALWAYS, STEADY
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import load, save
 from herald.outbox.relay.session import open_session
@@ -37,6 +37,7 @@ HARMFUL = {
     "enable_indexscan": "off",
     "enable_indexonlyscan": "off",
     "default_table_access_method": "heap",
+    "enable_seqscan": "on",
     "statement_timeout": "200ms",
     "idle_in_transaction_session_timeout": "200ms",
     "client_encoding": "LATIN1",
@@ -74,6 +75,14 @@ def test_whatever_role_and_database_say_a_session_has_heralds_settings(contrary:
     wanted = {name: value for name, value in {**ALWAYS, **OTHERWISE}.items() if name in found}
     assert {name: found[name] for name in wanted} == wanted
     assert (found["statement_timeout"], found["idle_in_transaction_session_timeout"]) == ("15s", "30s")
+
+
+def test_a_steady_session_plans_once_and_for_every_size(contrary: str) -> None:
+    with closing(connect_watched(make_settings(contrary), "test", is_steady=True)) as connection:
+        found: dict[str, str] = dict(fetch(connection, "SELECT lower(name), current_setting(name) FROM pg_settings"))
+
+    assert {name: found[name] for name in STEADY} == STEADY
+    assert found["max_parallel_workers_per_gather"] == "0"
 
 
 def test_the_pool_for_reads_has_them_too(contrary: str) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError as PoolOperationalError
 from herald.outbox.postgres import watch
 from herald.outbox.postgres.connections import connect_watched, is_outage, make_engine
 from herald.outbox.postgres.driver import InterfaceError, OperationalError
+from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.postgres.watch import GRACE, WatchedConnection
 from herald.outbox.settings import Settings
@@ -50,6 +51,18 @@ def test_a_statement_that_is_never_answered_ends_as_an_outage(settings: Settings
 
         with pytest.raises(OperationalError) as ended:
             fetch(connection, "SELECT 1")
+
+    assert is_outage(ended.value)
+
+
+def test_a_prepared_statement_that_is_never_answered_ends_as_an_outage(settings: Settings, proxy: Proxy) -> None:
+    one = prepare("one", "SELECT 1")
+    with opened(settings) as connection:
+        assert fetch(connection, one) == [(1,)]
+        proxy.swallow()
+
+        with pytest.raises(OperationalError) as ended:
+            fetch(connection, one)
 
     assert is_outage(ended.value)
 
