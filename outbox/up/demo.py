@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import PostgresError
+from herald.outbox.postgres.statements import fetch_one
 from herald.outbox.settings import Settings
 from herald.outbox.up.terminal import OWN_NAME, WIDTH, Terminal
 
@@ -134,9 +135,7 @@ class Demo:
             return
         self._looked_at = monotonic()
         with suppress(PostgresError), closing(connect(self._settings, "herald-up")) as connection:
-            cursor = connection.cursor()
-            cursor.execute(_SENT, (self._accepted,))
-            self._sent, seconds = cursor.fetchone()  # type: ignore[misc]  # an aggregate always has a row
+            self._sent, seconds = fetch_one(connection, _SENT, self._accepted)
             self._seconds = seconds or self._seconds
         progress.update(progress.task_ids[0], completed=self._sent)
         if progress.disable and monotonic() - self._told_at >= PLAIN_INTERVAL:

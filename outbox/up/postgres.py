@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from herald.outbox.postgres.driver import OperationalError, connect_plainly
+from herald.outbox.postgres.statements import execute
 from herald.outbox.up.child import OURS, Account, StartError, until
 from herald.outbox.up.placement import (
     POSTGRES,
@@ -96,7 +97,7 @@ class Cluster:
         """Run one statement outside a transaction."""
         with closing(connect_plainly(self.url(database), connect_timeout=5)) as connection:
             connection.autocommit = True
-            connection.cursor().execute(statement)
+            execute(connection, statement)
 
 
 def programs_for(account: Account, staging: Path) -> Path:

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
-from herald.outbox.postgres.driver import Cursor, connect_plainly
+from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.driver import Connection, connect_plainly
+from herald.outbox.postgres.statements import execute, fetch_column, find_one
 
 CONNECT_TIMEOUT = 5  # seconds
 _INSTALL = """
@@ -52,43 +54,41 @@ class VirtualClock:
 
         Needs the rights of the tables' owner. Raises PostgresError, for example where it is installed already.
         """
-        with self._connected() as cursor:
-            cursor.execute(_DEFAULTS)
-            defaults = [statement for (statement,) in cursor]  # as they read before the path is another
-            cursor.execute(_INSTALL)
+        with self._connected() as connection:
+            defaults = fetch_column(connection, _DEFAULTS)  # as they read before the path is another
+            execute(connection, _INSTALL)
             for statement in defaults:
-                cursor.execute(statement)
+                execute(connection, statement)
 
     def now(self) -> datetime:
         """What time it is in the database."""
-        return self._moment("SELECT clock_timestamp()")
+        with self._connected() as connection:
+            return read_clock(connection)
 
     def advance(self, **by: float) -> datetime:
         """Let time pass: `advance(hours=3)`, with the names that `timedelta` takes; returns the new time.
 
         Raises ValueError when that lies outside the years 1970 to 9998.
         """
-        return self._moment(_MOVE.format(moved="by + %(value)s"), timedelta(**by))
+        return self._move(_MOVE.format(moved="by + %(value)s"), timedelta(**by))
 
     def set(self, when: datetime) -> datetime:
         """Go on from this moment; returns the time. Raises ValueError for a date without a time zone."""
         if when.tzinfo is None:
             message = f"when: {when} has no time zone"
             raise ValueError(message)
-        return self._moment(_MOVE.format(moved="%(value)s - pg_catalog.clock_timestamp()"), when)
+        return self._move(_MOVE.format(moved="%(value)s - pg_catalog.clock_timestamp()"), when)
 
-    def _moment(self, statement: str, value: datetime | timedelta | None = None) -> datetime:
-        with self._connected() as cursor:
-            cursor.execute(statement, {"value": value})
-            row = cursor.fetchone()
+    def _move(self, statement: str, value: datetime | timedelta) -> datetime:
+        with self._connected() as connection:
+            row = find_one(connection, statement, {"value": value})
         if row is None:
             message = f"{value} leads out of the years 1970 to 9998"
             raise ValueError(message)
         return row[0]  # type: ignore[no-any-return]  # a timestamptz is a datetime
 
     @contextmanager
-    def _connected(self) -> Iterator[Cursor]:
+    def _connected(self) -> Iterator[Connection]:
         """Commits at its end."""
-        connection = connect_plainly(self._url, connect_timeout=CONNECT_TIMEOUT)
-        with closing(connection), connection, connection.cursor() as cursor:
-            yield cursor
+        with closing(connect_plainly(self._url, connect_timeout=CONNECT_TIMEOUT)) as connection, connection:
+            yield connection

@@ -17,6 +17,7 @@ from herald.outbox.operate.audit.streams import ROW, Row, as_row, columns_of, di
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
+from herald.outbox.postgres.statements import fetch, fetch_column
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings
 from herald.pipeline.consume.decoding import Decoder
@@ -52,9 +53,8 @@ class Evidence:
 
     def unfinished(self, *, within: float = 0.0) -> tuple[list[str], bool]:
         """The messages that are not over, one line each; whether none of them will be touched for so many seconds."""
-        with self._connection, self._connection.cursor() as cursor:
-            cursor.execute(_OPEN, {"final": list(FINAL), "within": within})
-            rows = cursor.fetchall()
+        with self._connection:
+            rows = fetch(self._connection, _OPEN, {"final": list(FINAL), "within": within})
         dates = (f" (until {row[3]})" if row[3] else "" for row in rows)
         lines = [f"{row[0]} on {row[1]} is {row[2]}{date}" for row, date in zip(rows, dates, strict=True)]
         return lines, bool(rows) and all(is_far for *_, is_far in rows)
@@ -70,11 +70,10 @@ class Evidence:
     ) -> list[str]:
         """Everything that is wrong, with the histories of the messages concerned."""
         self._records.read()
-        with self._connection, self._connection.cursor() as cursor:
+        with self._connection:
             streams = self._streams()
             lines = self._missing(published, streams)
-            cursor.execute(f"SELECT {ROW} FROM messages")
-            rows = {UUID(row[0]): as_row(row) for row in cursor}
+            rows = {UUID(row[0]): as_row(row) for row in fetch(self._connection, f"SELECT {ROW} FROM messages")}
         calls = self._journal.calls()
         called, returned = Counter(call.id for call in calls), Counter(call.id for call in calls if call.is_returned)
         there = None if arrived is None else Counter(arrived)
@@ -96,9 +95,7 @@ class Evidence:
         return {stream: list(events) for stream, events in log}
 
     def _missing(self, published: Iterable[Place], streams: Streams) -> list[str]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(_PUBLISHED)
-            wanted = {event for (event,) in cursor}
+        wanted = set(fetch_column(self._connection, _PUBLISHED))
         gone = [place for place in published if place not in self._records.arrivals]
         return [
             *(f"event {event} is not on Kafka" for event in sorted(wanted - self._records.events)),

@@ -19,6 +19,7 @@ from herald.outbox.postgres.connections import connect, make_engine
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.notify import CHANNEL
 from herald.outbox.postgres.queries import EventState, MessageState, events_of, find_message
+from herald.outbox.postgres.statements import execute
 from herald.outbox.up.child import until
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.consumers import Consumers
@@ -190,9 +191,9 @@ class Herald:
 
     def _accept(self, topic: str, data: object, fields: dict[str, Any]) -> UUID:
         acceptance = make_message(topic, data, fields, self.settings, now=self.clock.now())
-        with self._connection, self._connection.cursor() as cursor:
+        with self._connection:
             accept(self._connection, [acceptance])
-            cursor.execute(f"NOTIFY {CHANNEL}")
+            execute(self._connection, f"NOTIFY {CHANNEL}")
         self._accepted.append(acceptance.id)
         return acceptance.id
 

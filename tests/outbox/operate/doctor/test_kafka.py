@@ -109,7 +109,7 @@ def test_a_topic_made_anew_is_a_warning(database: str, connection: Connection, b
 def test_a_cursor_of_another_kafka_is_a_problem(database: str, connection: Connection, broker: str) -> None:
     load(connection)
     assert look_at_kafka(broker, "cursor's Kafka", database=database)[0].level == "note"
-    execute_and_commit(connection, "UPDATE relay_cursor SET cluster_id = 'herald-tests'")
+    execute_and_commit(connection, "UPDATE relay_cursor SET cluster_id = 'herald-embedded'")
     assert look_at_kafka(broker, "cursor's Kafka", database=database)[0].level == "ok"
     execute_and_commit(connection, "UPDATE relay_cursor SET cluster_id = 'elsewhere'")
 
