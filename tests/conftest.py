@@ -21,11 +21,6 @@ FAILED = pytest.StashKey[bool]()
 StartHerald = Callable[..., HeraldProcess]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "kafka: runs on Apache Kafka; needs java and mvn")
-    config.option.pytest_alembic_tests_path = "none"  # its own collection breaks on pytest 9.2: name its tests instead
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let fixtures know at their end whether the test failed."""

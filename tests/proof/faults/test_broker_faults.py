@@ -16,7 +16,7 @@ from herald.outbox.registry import TOPICS
 from tests.proof.end_to_end.topic import delete_topics
 from tests.proof.faults.course import endure
 from tests.proof.faults.provider import DELAY
-from tests.proof.faults.world import OUT_OF_ORDER, World, only_in_all
+from tests.proof.faults.world import OUT_OF_ORDER, World
 from tests.servers.eventually import eventually
 
 pytestmark = pytest.mark.kafka
@@ -131,7 +131,7 @@ def members(world: World) -> set[str]:
     return {member.member_id for member in described.members}
 
 
-@only_in_all
+@pytest.mark.proof
 def test_a_restart_loses_nothing(world: World) -> None:
     endure(world, "Kafka stopped and started", restarted)
 
@@ -140,23 +140,23 @@ def test_a_broker_that_is_gone_for_long_loses_nothing(world: World) -> None:
     endure(world, f"Kafka killed, gone for {GONE:g} s", gone, lasts=GONE)
 
 
-@only_in_all
+@pytest.mark.proof
 def test_a_frozen_broker_loses_nothing(world: World) -> None:
     endure(world, f"Kafka frozen for {FROZEN:g} s", frozen, lasts=FROZEN)
 
 
-@only_in_all
+@pytest.mark.proof
 def test_a_deleted_group_loses_nothing(world: World) -> None:
     endure(world, "consumer group deleted", without_its_group)
 
 
-@only_in_all
+@pytest.mark.proof
 def test_rebalances_with_a_slow_channel_lose_nothing(world: World) -> None:
     world.allowed |= {"out of order at the provider"}  # what waits in the worker that had the partition is overtaken
     endure(world, f"{REBALANCES} rebalances with a slow channel", rebalanced_again_and_again)
 
 
-@only_in_all
+@pytest.mark.proof
 def test_more_partitions_lose_nothing(world: World) -> None:
     """What goes to another partition than before may overtake what is still unread: Kafka's order ends there."""
     world.allowed |= OUT_OF_ORDER
@@ -170,7 +170,7 @@ def test_a_wiped_broker_loses_nothing(world: World) -> None:
     endure(world, "Kafka wiped", wiped)
 
 
-@only_in_all
+@pytest.mark.proof
 def test_a_broker_that_is_wiped_behind_a_frozen_pipeline_loses_nothing(world: World) -> None:
     """It knows a later epoch of each partition's leader than the new broker has, where that was restarted before."""
     world.allowed |= {"not on Kafka", *OUT_OF_ORDER}

@@ -9,7 +9,7 @@ from herald.outbox.postgres.driver import errors
 from herald.pipeline.testing.clock import VirtualClock
 from tests.proof.faults.course import Fault, endure
 from tests.proof.faults.fleet import STARTED
-from tests.proof.faults.world import World, only_in_all
+from tests.proof.faults.world import World
 from tests.servers.eventually import eventually
 from tests.servers.moved_clock import MovedClock, find_library
 
@@ -57,7 +57,7 @@ def clock_of_api(world: World) -> MovedClock:
     return clock
 
 
-@only_in_all
+@pytest.mark.proof
 @needs_library
 @pytest.mark.parametrize(
     ("where", "seconds"),
@@ -82,7 +82,7 @@ def test_an_api_whose_clock_jumps_loses_nothing(
 
 
 @needs_library
-@pytest.mark.parametrize(("where", "days"), [("behind", 3), pytest.param("ahead", -3, marks=only_in_all)])
+@pytest.mark.parametrize(("where", "days"), [("behind", 3), pytest.param("ahead", -3, marks=pytest.mark.proof)])
 def test_a_relay_and_a_pipeline_with_another_date_lose_nothing(
     world: World, clock: VirtualClock, clock_of_api: MovedClock, where: str, days: float
 ) -> None:

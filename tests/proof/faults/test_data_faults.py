@@ -10,7 +10,7 @@ from confluent_kafka import Message, Producer
 from herald.outbox.registry import DEAD_LETTERS
 from tests.proof.end_to_end.topic import reading
 from tests.proof.faults.course import endure
-from tests.proof.faults.world import DATABASE, World, only_in_all
+from tests.proof.faults.world import DATABASE, World
 from tests.servers.eventually import eventually
 
 pytestmark = pytest.mark.kafka
@@ -71,7 +71,7 @@ def write(world: World, like: Message, changed: dict[str, bytes]) -> None:
     assert producer.flush(ANSWER) == 0
 
 
-@only_in_all
+@pytest.mark.proof
 def test_broken_records_and_bodies_stop_nothing(world: World) -> None:
     world.allowed |= STRANGERS
 

@@ -18,7 +18,7 @@ from herald.outbox.cli import GROUP
 from tests.conftest import ROOT, migrate
 from tests.proof.faults.course import endure
 from tests.proof.faults.poolers import REFUSES
-from tests.proof.faults.world import DATABASE, World, made_world, only_in_all
+from tests.proof.faults.world import DATABASE, World, made_world
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
 from tests.servers.pooler import Pooler
@@ -119,7 +119,7 @@ def upgraded(world: World) -> Iterator[None]:
         assert member.stop() == 0, member.tail()
 
 
-@only_in_all
+@pytest.mark.proof
 def test_a_pooler_in_transaction_mode_that_comes_before_api_and_pipeline_is_an_outage_and_loses_nothing(
     world: World,
 ) -> None:

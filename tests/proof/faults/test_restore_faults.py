@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from tests.proof.faults.course import endure, judge
-from tests.proof.faults.world import DATABASE, World, made_world, only_in_all
+from tests.proof.faults.world import DATABASE, World, made_world
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 from tests.servers.postgres import FAST, PostgresServer, standby_of
@@ -28,7 +28,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-@only_in_all
+@pytest.mark.proof
 def test_a_promoted_standby_that_has_all_loses_nothing(stack: ExitStack) -> None:
     """It is synchronous: what was accepted is on it."""
     world = stack.enter_context(made_world(HERALD_FAILOVER="automatic"))
@@ -85,7 +85,9 @@ def excuse(world: World, start: float, end: float) -> None:
     print(f"accepted within {AT_RISK:g} s before the fail-over and lost with the primary: {len(lost)}")  # noqa: T201
 
 
-@pytest.mark.parametrize("first_id", [pytest.param(None, marks=only_in_all), HIGHER], ids=["lower ids", "higher ids"])
+@pytest.mark.parametrize(
+    "first_id", [pytest.param(None, marks=pytest.mark.proof), HIGHER], ids=["lower ids", "higher ids"]
+)
 def test_a_restored_dump_is_refused_until_it_is_rebased_and_then_loses_nothing(
     stack: ExitStack, first_id: int | None
 ) -> None:
@@ -147,7 +149,7 @@ def accept_some(world: World) -> None:
         eventually(lambda: world.ledger.accepted >= before + BATCH, ENDED, what="enough is accepted")
 
 
-@only_in_all
+@pytest.mark.proof
 def test_a_clone_that_goes_on_in_the_place_of_its_original_loses_nothing(stack: ExitStack) -> None:
     """It has the same system identifier and timeline, so nothing tells it apart: its cursor fits its log."""
     world = stack.enter_context(made_world())
@@ -168,7 +170,7 @@ def test_a_clone_that_goes_on_in_the_place_of_its_original_loses_nothing(stack: 
 DISK = 400 << 20  # bytes
 
 
-@only_in_all
+@pytest.mark.proof
 def test_a_full_disk_loses_nothing(stack: ExitStack) -> None:
     world = stack.enter_context(made_world(disk=DISK))
 

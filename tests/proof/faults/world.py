@@ -1,6 +1,5 @@
 """One Herald whose every connection leads through a proxy, on servers that a fault may do anything to."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.conftest import migrate
@@ -26,8 +24,6 @@ Migrate = Callable[[str], None]
 DATABASE = "faults"
 PAIRS = ("api-postgres", "relay-postgres", "pipeline-postgres", "relay-kafka", "pipeline-kafka", "pipeline-provider")
 STATEMENT_TIMEOUT = 3.0  # seconds; what waits for longer than that shows within a test
-# the rest is shown every time; all of it takes a quarter of an hour
-only_in_all = pytest.mark.skipif(os.environ.get("FAULTS") != "all", reason="part of `make proof`: FAULTS=all")
 OUT_OF_ORDER = {"out of order on Kafka", "out of order in the log", "out of order at the provider"}
 IMPATIENT = {
     **HURRIED,

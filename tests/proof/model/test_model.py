@@ -18,7 +18,7 @@ from tests.proof.model.run import run
 from tests.proof.model.seeds import violations
 from tests.proof.model.world import MECHANISMS
 
-SEEDS = int(os.environ.get("SEEDS", "10000"))
+SEEDS = int(os.environ.get("SEEDS", "1000"))
 BUDGET = 2_000  # seeds within which a mechanism that is taken out is missed
 
 
