@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from quixstreams.kafka import ConnectionConfig
 
 from herald.outbox.kafka.topic_names import Admin, TopicNames
 from herald.outbox.settings import LOCAL_KAFKA, Settings
@@ -43,27 +42,20 @@ SILENT = frozenset(
 )
 
 
-def kafka_connection(settings: Settings) -> ConnectionConfig:
-    """Broker and security, for a Quix Application."""
-    return ConnectionConfig(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        security_protocol=settings.kafka_security_protocol,
-        sasl_mechanism=settings.kafka_sasl_mechanism,
-        sasl_username=settings.kafka_sasl_username,
-        sasl_password=settings.kafka_sasl_password,
-        ssl_ca_location=_text(settings.kafka_ssl_ca_location),
-        ssl_certificate_location=_text(settings.kafka_ssl_certificate_location),
-        ssl_key_location=_text(settings.kafka_ssl_key_location),
-    )
-
-
-def _text(path: object) -> str | None:
-    return None if path is None else str(path)
-
-
 def librdkafka(settings: Settings) -> dict[str, Any]:
-    """The same for confluent_kafka's own clients; what troubles them comes by callbacks, not on standard error."""
-    return {**kafka_connection(settings).as_librdkafka_dict(), "log_level": 0}
+    """Broker and security, for clients of Kafka; what troubles them comes by callbacks, not on standard error."""
+    password = settings.kafka_sasl_password
+    said = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+        "sasl.mechanism": settings.kafka_sasl_mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": password and password.get_secret_value(),
+        "ssl.ca.location": settings.kafka_ssl_ca_location,
+        "ssl.certificate.location": settings.kafka_ssl_certificate_location,
+        "ssl.key.location": settings.kafka_ssl_key_location,
+    }
+    return {"log_level": 0, **{name: str(value) for name, value in said.items() if value is not None}}
 
 
 def code(error: KafkaException) -> int | None:

@@ -12,10 +12,11 @@ from confluent_kafka import KafkaError, TopicPartition
 from quixstreams import Application
 from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError
 from quixstreams.error_callbacks import default_on_consumer_error
+from quixstreams.kafka import ConnectionConfig
 from quixstreams.models import RawConfluentKafkaMessageProto, SuccessfulConfluentKafkaMessageProto
 from quixstreams.processing import ProcessingContext
 
-from herald.outbox.kafka.clients import kafka_connection
+from herald.outbox.kafka.clients import librdkafka
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
@@ -118,7 +119,7 @@ def make_application(
         return True
 
     application = PipelineApplication(
-        broker_address=kafka_connection(settings),
+        broker_address=ConnectionConfig.from_librdkafka_dict(librdkafka(settings), ignore_extras=True),
         consumer_group=settings.group,
         auto_offset_reset="earliest",
         auto_create_topics=False,
