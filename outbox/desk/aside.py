@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from herald.outbox.moves.decide import discard_pending
 from herald.outbox.moves.request_again import Choice, request_again
 from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import Connection, PostgresError
@@ -59,22 +60,6 @@ _FIND = (
     f"{_ROWS} WHERE s.stream_id = %(id)s::uuid AND (s.version = %(version)s OR %(version)s IS NULL) ORDER BY s.version"
 )
 
-_DISCARD = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-locked AS MATERIALIZED (
-    SELECT id FROM messages WHERE id = %(id)s::uuid AND status = 'pending' AND version = %(version)s
-    FOR NO KEY UPDATE
-),
-moved AS (
-    UPDATE messages AS m
-    SET version = m.version + 1, status = 'discarded', reason = %(because)s, updated_at = clock.at
-    FROM locked, clock
-    WHERE m.id = locked.id
-    RETURNING m.id, m.version, m.reason, m.updated_at
-)
-INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-SELECT id, version, 'message.discarded', jsonb_build_object('reason', reason), updated_at FROM moved
-"""
 _DECIDE = """
 UPDATE set_aside
 SET decision = %(decision)s, decided_at = clock_timestamp(), decided_by = %(by)s, decided_because = %(because)s
@@ -110,8 +95,7 @@ def readable_columns(connection: Connection, row: AsideRow) -> dict[str, str]:
 
 def discard_aside(connection: Connection, row: AsideRow, decision: Decision) -> None:
     """Give it up; a message that waits for it ends as `discarded`. In the caller's transaction."""
-    values = {"id": str(row.stream_id), "version": row.version, "because": decision.because}
-    execute(connection, _DISCARD, values)
+    discard_pending(connection, row.stream_id, row.version, reason=decision.because)
     _decide(connection, row, "discarded", decision)
 
 

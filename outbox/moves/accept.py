@@ -9,6 +9,7 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from herald.outbox.message.dates import ANY_TIME, Dates, in_utc
+from herald.outbox.moves.door import opening
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import fetch_one
@@ -32,41 +33,19 @@ class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
         return memoryview(self.data).nbytes
 
 
-# One clock reading for the batch: the event and its projection carry the same date, so a rebuild equals the table.
-_ACCEPT = prepare(
+ACCEPT = prepare(
     "accept",
-    """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-accepted AS MATERIALIZED (
-    SELECT r.*, coalesce(deliver_at > at, false) AS is_later, at
+    opening(
+        """
+opened AS MATERIALIZED (
+    SELECT id, 1 AS version, CASE WHEN deliver_at > at THEN 'message.scheduled' ELSE 'message.requested' END AS type,
+           topic, key, data, NULL AS source, CASE WHEN deliver_at > at THEN 0 ELSE 1 END AS request,
+           CASE WHEN deliver_at > at THEN deliver_at END AS due_at, deliver_by, priority, traceparent
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id uuid, topic text, key text, data jsonb, traceparent text,
         deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
-),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
-    SELECT id, 1,
-           CASE WHEN is_later THEN 'message.scheduled' ELSE 'message.requested' END,
-           CASE WHEN NOT is_later THEN topic END,
-           CASE WHEN NOT is_later THEN key END,
-           CASE WHEN is_later THEN jsonb_strip_nulls(jsonb_build_object('topic', topic, 'key', key))
-               || jsonb_build_object('data', data) ELSE data END,
-           jsonb_strip_nulls(jsonb_build_object(
-               'request', CASE WHEN NOT is_later THEN 1 END, 'cause', CASE WHEN NOT is_later THEN 'accepted' END,
-               'due_at', CASE WHEN is_later THEN deliver_at END, 'deliver_by', deliver_by, 'priority', priority,
-               'traceparent', traceparent)),
-           at
-    FROM accepted
-),
-projected AS (
-    INSERT INTO messages (id, topic, key, data, traceparent, status, version, request, attempts,
-                          due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
-    SELECT id, topic, key, data, traceparent, CASE WHEN is_later THEN 'scheduled' ELSE 'pending' END, 1,
-           (NOT is_later)::integer, 0, CASE WHEN is_later THEN deliver_at END, deliver_by, coalesce(priority, 5),
-           pg_current_xact_id(), at, at
-    FROM accepted
-)
-SELECT pg_current_xact_id()::text, at FROM clock
-""",
+)""",
+        answer="SELECT pg_current_xact_id()::text, at FROM clock",
+    ),
     rows="text",
 )
 _encode = msgspec.json.Encoder().encode
@@ -96,5 +75,5 @@ def accept(connection: Connection, acceptances: Sequence[Acceptance]) -> Written
 
     Raises PostgresError; one bad value fails all of them.
     """
-    transaction_id, at = fetch_one(connection, _ACCEPT, {"rows": _encode(acceptances).decode()})
+    transaction_id, at = fetch_one(connection, ACCEPT, {"rows": _encode(acceptances).decode()})
     return Written(int(transaction_id), at)

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from herald.outbox.message.events import Adopted, Event, Recovered
+from herald.outbox.moves.door import opening
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch_column, fetch_value
 
@@ -43,35 +45,23 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None = None
 
 
-_APPEND = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+ADOPT = opening(
+    """
 found AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(%s::jsonb)
+    SELECT *, CASE WHEN deliver_at > at THEN deliver_at END AS due_at
+    FROM jsonb_to_recordset(%(rows)s::jsonb)
         AS r(id uuid, version integer, topic text, key text, data jsonb, source text, request integer,
-             traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint)
+             traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
 ),
-new AS (
-    SELECT f.*, coalesce(deliver_at > at, false) AS is_later FROM found AS f, clock
+opened AS MATERIALIZED (
+    SELECT id, coalesce(version, 1) AS version, %(type)s::text AS type, topic, key, data, source,
+           coalesce(request, (due_at IS NULL)::integer) AS request, due_at, deliver_by, priority, traceparent
+    FROM found AS f
     WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = f.id)
-),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, payload, headers, recorded_at)
-    SELECT id, coalesce(version, 1), %s,
-           jsonb_strip_nulls(jsonb_build_object('topic', topic, 'key', key, 'source', source))
-               || jsonb_build_object('data', data),
-           jsonb_strip_nulls(jsonb_build_object('request', request, 'traceparent', traceparent,
-               'due_at', CASE WHEN is_later THEN deliver_at END, 'deliver_by', deliver_by, 'priority', priority)), at
-    FROM new, clock
-    ON CONFLICT DO NOTHING
-    RETURNING stream_id
+)""",
+    answer="SELECT FROM logged",
+    known="skipped",
 )
-INSERT INTO messages (id, topic, key, data, traceparent, status, version, request, attempts,
-                      due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
-SELECT n.id, n.topic, n.key, n.data, n.traceparent, CASE WHEN n.is_later THEN 'scheduled' ELSE 'pending' END,
-       coalesce(n.version, 1), coalesce(n.request, (NOT n.is_later)::integer), 0,
-       CASE WHEN n.is_later THEN n.deliver_at END, n.deliver_by, coalesce(n.priority, 5), pg_current_xact_id(), at, at
-FROM new AS n JOIN logged AS l ON l.stream_id = n.id, clock
-"""
 
 _REACH = """
 SELECT 1000 * extract(epoch FROM greatest(clock_timestamp() + interval '1 day', max(ends_at)))::bigint - 1
@@ -81,16 +71,16 @@ FROM partitions WHERE parent = 'messages'
 
 def adopt(connection: Connection, foreign: Sequence[Foreign]) -> None:
     """Take over other producers' messages: pending afterwards, with request 1, or scheduled for a later date."""
-    _append(connection, foreign, "message.adopted")
+    _append(connection, foreign, Adopted)
 
 
 def recover(connection: Connection, lost: Sequence[Lost]) -> None:
     """Append back what the database lost, under the ids that Kafka kept."""
-    _append(connection, lost, "message.recovered")
+    _append(connection, lost, Recovered)
 
 
-def _append(connection: Connection, rows: Sequence[Foreign] | Sequence[Lost], event_type: str) -> None:
-    execute(connection, _APPEND, _encode(rows).decode(), event_type)
+def _append(connection: Connection, rows: Sequence[Foreign] | Sequence[Lost], event: type[Event]) -> None:
+    execute(connection, ADOPT, {"rows": _encode(rows).decode(), "type": event.TYPE})
 
 
 def unknown(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from herald.outbox.moves.accept import accept, make_acceptance
+from herald.outbox.moves.door import REJECTED, moving
 from herald.outbox.postgres.conviction import (
     TRIES,
     TRY_PAUSE,
@@ -32,22 +33,16 @@ PASSES = ("08", "25", "26", "40", "53", "55", "57", "58")
 Result = TypeVar("Result")
 _log = structlog.get_logger()
 
-_END = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-locked AS MATERIALIZED (
-    SELECT id FROM messages WHERE id = %(id)s::uuid AND status IN ('scheduled', 'pending', 'failed', 'sending')
+END = moving(
+    """
+decided AS MATERIALIZED (
+    SELECT id, 'message.rejected' AS type, jsonb_build_object('reason', %(reason)s::text) AS payload,
+           NULL AS publish_to, 0 AS place
+    FROM messages WHERE id = %(id)s::uuid AND status IN ('scheduled', 'pending', 'failed', 'sending')
     FOR NO KEY UPDATE SKIP LOCKED
-),
-moved AS (
-    UPDATE messages AS m
-    SET status = 'dead', version = m.version + 1, reason = %(reason)s, due_at = NULL, updated_at = clock.at
-    FROM locked, clock
-    WHERE m.id = locked.id
-    RETURNING m.id, m.version, m.reason, m.updated_at
+)""",
+    REJECTED,
 )
-INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-SELECT id, version, 'message.rejected', jsonb_build_object('reason', reason), updated_at FROM moved
-"""
 
 # What a duty's statement chooses, without those that are left alone, and only these where they are named.
 CHOSEN = """
@@ -147,7 +142,7 @@ AROUND = Around()  # one for all duties: who is left alone is so whatever finds 
 
 def _is_ended(connection: Connection, message: str, reason: str) -> bool:
     try:
-        return execute(connection, _END, {"id": message, "reason": reason}) == 1
+        return execute(connection, END, {"id": message, "reason": reason}) == 1
     except PostgresError as error:
         if is_away(error):
             raise
@@ -158,7 +153,7 @@ def write_probe(connection: Connection) -> None:
     """Accept a message that is as it should be, and end it; whoever calls undoes it. Raises PostgresError."""
     good = make_acceptance(next(iter(TOPICS)), None, b"{}")
     accept(connection, [good])
-    execute(connection, _END, {"id": str(good.id), "reason": "a probe"})
+    execute(connection, END, {"id": str(good.id), "reason": "a probe"})
 
 
 def _probe(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from herald.outbox.message.events import Carried, DeadLettered, Failed, Late, OutcomeUnknown, Sent
 from herald.outbox.message.state import Status
+from herald.outbox.moves.door import CANCELLED, moving
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import find_one
 
@@ -13,29 +14,24 @@ from herald.outbox.postgres.statements import find_one
 TRIED = (Sent, Failed, OutcomeUnknown, DeadLettered, Late, Carried)
 TRIED_TYPES = ", ".join(f"'{event.TYPE}'" for event in TRIED)
 
-_CANCEL = f"""
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+CANCEL = moving(
+    f"""
 found AS MATERIALIZED (
-    SELECT id, status, attempts, uncounted FROM messages WHERE id = %(id)s AND topic = coalesce(%(topic)s, topic)
+    SELECT id, status, attempts, uncounted FROM messages
+    WHERE id = %(id)s::uuid AND topic = coalesce(%(topic)s, topic)
     FOR NO KEY UPDATE
 ),
-moved AS (
-    UPDATE messages AS m
-    SET version = m.version + 1, status = 'cancelled', due_at = NULL, updated_at = clock.at
-    FROM found, clock
-    WHERE m.id = found.id AND found.status IN ('scheduled', 'pending')
-        AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT EXISTS (
+decided AS MATERIALIZED (
+    SELECT id, 'message.cancelled' AS type, jsonb_build_object() AS payload, NULL AS publish_to, 0 AS place
+    FROM found
+    WHERE status IN ('scheduled', 'pending')
+        AND (attempts = 0 OR attempts = uncounted AND NOT EXISTS (
             SELECT FROM outbox AS o WHERE o.stream_id = found.id AND o.type IN ({TRIED_TYPES})
         ))
-    RETURNING m.id, m.version, m.updated_at
-),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-    SELECT id, version, 'message.cancelled', '{{}}', updated_at FROM moved
-    RETURNING 1
+)""",
+    CANCELLED,
+    answer="SELECT CASE WHEN EXISTS (SELECT FROM moved) THEN 'cancelled' ELSE status END, attempts FROM found",
 )
-SELECT CASE WHEN EXISTS (SELECT FROM logged) THEN 'cancelled' ELSE status END, attempts FROM found
-"""
 
 
 class Standing(NamedTuple):
@@ -47,5 +43,5 @@ class Standing(NamedTuple):
 
 def cancel(connection: Connection, message_id: UUID, *, topic: str | None = None) -> Standing | None:
     """Take it back, in the caller's transaction; None when there is no such message (on that topic)."""
-    row = find_one(connection, _CANCEL, {"id": str(message_id), "topic": topic})
+    row = find_one(connection, CANCEL, {"id": str(message_id), "topic": topic})
     return Standing(*row) if row else None

@@ -17,9 +17,10 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.message.state import DELAYED
+from herald.outbox.moves.door import POSTPONED, STARTED, moving
 from herald.outbox.moves.pauses import IS_PAUSED
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.prepared import prepare
+from herald.outbox.postgres.prepared import Prepared, prepare
 from herald.outbox.postgres.statements import fetch
 
 BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date
@@ -58,19 +59,18 @@ class Claim(NamedTuple):
 # The date of a less urgent one says nothing: behind others that are more urgent it may be over for long.
 # Rows are found by their ids and one at a time (ARRAY, LIMIT): a join would let the planner read all that is pending.
 _CLAIM = f"""
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 record AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(records)s::jsonb) AS r(id uuid, request integer, destination text,
         wait double precision, is_strict boolean, is_here boolean)
 ),
 locked AS MATERIALIZED (
-    SELECT id, topic, key, request, accepted_at, deliver_by, priority FROM messages
+    SELECT id, topic, key, request, attempts, accepted_at, deliver_by, priority FROM messages
     WHERE id = ANY (ARRAY(SELECT id FROM record)) AND status = 'pending'
     ORDER BY id
     FOR NO KEY UPDATE
 ),
 fitting AS MATERIALIZED (
-    SELECT l.id, l.topic, l.key, l.accepted_at, l.priority, r.destination, r.wait,
+    SELECT l.id, l.topic, l.key, l.attempts, l.accepted_at, l.priority, r.destination, r.wait,
            coalesce(r.is_strict, false) AS is_strict, coalesce(r.is_here, false) AS is_here
     FROM locked AS l JOIN record AS r ON r.id = l.id AND r.request = l.request CROSS JOIN clock
     WHERE l.deliver_by IS NULL OR l.deliver_by > clock.at
@@ -125,43 +125,28 @@ dated AS MATERIALIZED (
     FROM judged AS j, clock
 ),
 lined_up AS MATERIALIZED (
-    SELECT d.id, d.destination, d.is_probe, coalesce(verdict, CASE WHEN key IS NOT NULL
+    SELECT d.id, d.attempts, d.destination, d.is_probe, coalesce(verdict, CASE WHEN key IS NOT NULL
                AND bool_or(verdict IS NOT NULL) OVER before THEN 'waits for the one before it' END) AS obstacle,
            coalesce(due_at, max(due_at) OVER before + interval '1 microsecond') AS due_at
     FROM dated AS d
     WINDOW before AS (PARTITION BY topic, key, CASE WHEN NOT is_strict THEN destination END
         ORDER BY accepted_at, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ),
-moved AS (
-    UPDATE messages AS m
-    SET status = CASE WHEN obstacle IS NULL THEN 'sending' ELSE 'scheduled' END,
-        version = m.version + 1,
-        attempts = m.attempts + (obstacle IS NULL)::integer,
-        reason = coalesce(obstacle, m.reason),
-        destination = l.destination,
-        due_at = CASE WHEN obstacle IS NULL THEN clock.at + make_interval(secs => %(lease)s) ELSE l.due_at END,
-        updated_at = clock.at
-    FROM lined_up AS l, clock
-    WHERE m.id = ANY (ARRAY(SELECT id FROM lined_up)) AND m.id = l.id
-    RETURNING m.id, m.version, m.attempts, m.uncounted, m.unknowns, m.due_at, m.updated_at, m.accepted_at,
-        m.destination, obstacle, l.is_probe
-),
 probing AS (
-    UPDATE breakers AS b SET probe_id = moved.id, probe_until = moved.due_at
-    FROM moved WHERE moved.is_probe AND moved.obstacle IS NULL AND b.destination = moved.destination
+    UPDATE breakers AS b SET probe_id = l.id, probe_until = clock.at + make_interval(secs => %(lease)s)
+    FROM lined_up AS l, clock WHERE l.is_probe AND l.obstacle IS NULL AND b.destination = l.destination
 ),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-    SELECT id, version, CASE WHEN obstacle IS NULL THEN 'message.started' ELSE 'message.postponed' END,
-           CASE WHEN obstacle IS NULL
-               THEN jsonb_build_object('attempt', attempts, 'lease_until', due_at)
-               ELSE jsonb_build_object('reason', obstacle, 'due_at', due_at) END
-               || CASE WHEN destination IS NULL THEN '{{{{}}}}'::jsonb
-                       ELSE jsonb_build_object('destination', destination) END,
-           updated_at
-    FROM moved
-)
-SELECT id::text, attempts, uncounted, is_probe, unknowns FROM moved WHERE obstacle IS NULL ORDER BY accepted_at, id
+decided AS MATERIALIZED (
+    SELECT id, CASE WHEN obstacle IS NULL THEN 'message.started' ELSE 'message.postponed' END AS type,
+           jsonb_strip_nulls(jsonb_build_object('destination', destination, 'reason', obstacle, 'due_at', due_at,
+               'attempt', CASE WHEN obstacle IS NULL THEN attempts + 1 END,
+               'lease_until', CASE WHEN obstacle IS NULL THEN at + make_interval(secs => %(lease)s) END)) AS payload,
+           NULL AS publish_to, 0 AS place
+    FROM lined_up, clock
+)"""
+_WON = """
+SELECT m.id::text, m.attempts, m.uncounted, l.is_probe, m.unknowns FROM moved AS m JOIN lined_up AS l ON l.id = m.id
+WHERE l.obstacle IS NULL ORDER BY m.accepted_at, m.id
 """
 
 # Only a strict topic asks whether another worker has one of the key: every table costs planning time.
@@ -170,12 +155,17 @@ _ELSEWHERE = """LEFT JOIN LATERAL (
         WHERE f.is_strict AND p.status = 'sending' AND p.topic = f.topic AND p.key = f.key
         LIMIT 1 OFFSET 0
     ) AS elsewhere ON true"""
-_TYPES = {"records": "text", "lease": "float8"}
-_RELAXED = prepare("claim", _CLAIM.format(or_elsewhere="", elsewhere=""), **_TYPES)
-_STRICT = prepare(
-    "claim_strictly",
-    _CLAIM.format(or_elsewhere="OR f.is_strict AND NOT f.is_here AND elsewhere.found", elsewhere=_ELSEWHERE),
-    **_TYPES,
+
+
+def _prepare(label: str, *, or_elsewhere: str = "", elsewhere: str = "") -> Prepared:
+    deciding = _CLAIM.format(or_elsewhere=or_elsewhere, elsewhere=elsewhere)
+    text = moving(deciding, STARTED, POSTPONED, answer=_WON)
+    return prepare(label, text, records="text", lease="float8")
+
+
+CLAIM = _prepare("claim")
+CLAIM_STRICTLY = _prepare(
+    "claim_strictly", or_elsewhere="OR f.is_strict AND NOT f.is_here AND elsewhere.found", elsewhere=_ELSEWHERE
 )
 
 
@@ -184,6 +174,6 @@ def claim(connection: Connection, records: Sequence[Record], *, lease: float) ->
 
     The lease is in seconds, by the database's clock; until it ends nobody else settles the attempt.
     """
-    statement = _STRICT if any(record.is_strict for record in records) else _RELAXED
+    statement = CLAIM_STRICTLY if any(record.is_strict for record in records) else CLAIM
     rows = fetch(connection, statement, {"records": _encode(records).decode(), "lease": lease})
     return {UUID(stream): Claim(*won) for stream, *won in rows}

@@ -1,7 +1,7 @@
 """What a person decides: try again, as it is or edited, or give up for good.
 
-A requeue begins anew: the attempts so far no longer count, and `deliver_by` is dropped. Each function is
-one statement in the caller's transaction; what is not on the desk (any more) stays as it is.
+A requeue begins anew: the attempts so far no longer count, and `deliver_by` is dropped. All is done in the
+caller's transaction; what is not on the desk (any more) stays as it is.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from uuid import UUID
 
 import msgspec
 
+from herald.outbox.moves.door import DISCARDED, EDITED, REQUEUED, moving
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch_column
+from herald.outbox.postgres.statements import execute, fetch_column
 
 MOST_AT_ONCE = 10_000  # discarded in one statement
 
@@ -22,70 +23,72 @@ class Edit(msgspec.Struct, frozen=True):
     key: str | None
 
 
-_REQUEUE = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-edit AS MATERIALIZED (SELECT * FROM jsonb_to_record(%(edit)s::jsonb) AS e(data jsonb, key text)),
+_LOCKED = """
 locked AS MATERIALIZED (
-    SELECT id FROM messages WHERE id = ANY (%(ids)s::uuid[]) AND status IN ('dead', 'unknown')
+    SELECT id, topic, request, accepted_at FROM messages
+    WHERE id = ANY (%(ids)s::uuid[]) AND status IN ('dead', 'unknown')
     ORDER BY id FOR NO KEY UPDATE
-),
-moved AS (
-    UPDATE messages AS m
-    SET version = m.version + CASE WHEN e.data IS NULL THEN 1 ELSE 2 END,
-        status = 'pending', request = m.request + 1, requested_in = pg_current_xact_id(),
-        uncounted = m.attempts, unknowns = 0, deliver_by = NULL, due_at = NULL, updated_at = clock.at,
-        data = coalesce(e.data, m.data), key = CASE WHEN e.data IS NULL THEN m.key ELSE e.key END
-    FROM locked, clock, edit AS e
-    WHERE m.id = locked.id
-    RETURNING m.*, e.data IS NOT NULL AS is_edited
-),
-edited AS (
-    INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-    SELECT id, version - 1, 'message.edited',
-           jsonb_strip_nulls(jsonb_build_object('key', key)) || jsonb_build_object('data', data), updated_at
-    FROM moved WHERE is_edited
-),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
-    SELECT id, version, 'message.requested', topic, key, data,
-           jsonb_strip_nulls(jsonb_build_object('request', request, 'cause', 'requeued', 'traceparent', traceparent)),
-           updated_at
-    FROM moved
-    ORDER BY accepted_at, id
-)
-SELECT id::text FROM moved
-"""
+)"""
+_ANSWER = "SELECT id::text FROM moved"
 
-_DISCARD = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
-locked AS MATERIALIZED (
-    SELECT id FROM messages WHERE id = ANY (%(ids)s::uuid[]) AND status IN ('dead', 'unknown')
-    ORDER BY id FOR NO KEY UPDATE
-),
-moved AS (
-    UPDATE messages AS m
-    SET version = m.version + 1, status = 'discarded', reason = %(reason)s, updated_at = clock.at
-    FROM locked, clock
-    WHERE m.id = locked.id
-    RETURNING m.id, m.version, m.reason, m.updated_at
-),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-    SELECT id, version, 'message.discarded', jsonb_build_object('reason', reason), updated_at FROM moved
+EDIT = moving(
+    f"""{_LOCKED},
+decided AS MATERIALIZED (
+    SELECT id, 'message.edited' AS type, jsonb_strip_nulls(jsonb_build_object('key', key))
+               || jsonb_build_object('data', data) AS payload, NULL AS publish_to, 0 AS place
+    FROM locked, jsonb_to_record(%(edit)s::jsonb) AS e(data jsonb, key text)
+)""",
+    EDITED,
+    answer=_ANSWER,
 )
-SELECT id::text FROM moved
-"""
+REQUEUE = moving(
+    f"""{_LOCKED},
+decided AS MATERIALIZED (
+    SELECT id, 'message.requested' AS type, jsonb_build_object('request', request + 1, 'cause', 'requeued') AS payload,
+           topic AS publish_to, row_number() OVER (ORDER BY accepted_at, id) AS place
+    FROM locked
+)""",
+    REQUEUED,
+    answer=_ANSWER,
+)
+DISCARD = moving(
+    f"""{_LOCKED},
+decided AS MATERIALIZED (
+    SELECT id, 'message.discarded' AS type, jsonb_build_object('reason', %(reason)s::text) AS payload,
+           NULL AS publish_to, 0 AS place
+    FROM locked
+)""",
+    DISCARDED,
+    answer=_ANSWER,
+)
+DISCARD_PENDING = moving(
+    """
+decided AS MATERIALIZED (
+    SELECT id, 'message.discarded' AS type, jsonb_build_object('reason', %(reason)s::text) AS payload,
+           NULL AS publish_to, 0 AS place
+    FROM messages WHERE id = %(id)s::uuid AND status = 'pending' AND version = %(version)s
+    FOR NO KEY UPDATE
+)""",
+    DISCARDED,
+    answer=_ANSWER,
+)
 
 
 def requeue(connection: Connection, ids: Sequence[UUID], *, edit: Edit | None = None) -> list[UUID]:
-    """Try these again; returns those that were on the desk. An edit is for one."""
-    encoded = msgspec.json.encode(edit) if edit else b"{}"
-    return _decide(connection, _REQUEUE, ids, edit=encoded.decode())
+    """Try these again; returns those that were on the desk. An edit is for one, and an event before the request."""
+    if edit:
+        _decide(connection, EDIT, ids, edit=msgspec.json.encode(edit).decode())
+    return _decide(connection, REQUEUE, ids)
 
 
 def discard(connection: Connection, ids: Sequence[UUID], *, reason: str) -> list[UUID]:
     """Give these up for good; returns those that were on the desk."""
-    return _decide(connection, _DISCARD, ids, reason=reason)
+    return _decide(connection, DISCARD, ids, reason=reason)
+
+
+def discard_pending(connection: Connection, message: UUID, version: int, *, reason: str | None) -> None:
+    """Give up what waits for the request that this version made."""
+    execute(connection, DISCARD_PENDING, {"id": str(message), "version": version, "reason": reason})
 
 
 def _decide(connection: Connection, statement: str, ids: Sequence[UUID], **values: object) -> list[UUID]:

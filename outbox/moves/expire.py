@@ -1,6 +1,7 @@
 """Messages whose `deliver_by` passed before they were delivered: reported as expired, never silently gone."""
 
 from herald.outbox.moves.around import AROUND, Batch, chosen
+from herald.outbox.moves.door import EXPIRED, moving
 from herald.outbox.moves.request_again import LOCKED
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch_column
@@ -11,20 +12,17 @@ _FOUND = chosen("""
     WHERE deliver_by <= (SELECT clock_timestamp()) AND status IN ('scheduled', 'pending', 'failed')
     LIMIT %(limit)s
 """)
-_EXPIRE = f"""
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+EXPIRE = moving(
+    f"""
 found AS MATERIALIZED ({_FOUND}),
 locked AS MATERIALIZED ({LOCKED}),
-moved AS (
-    UPDATE messages AS m
-    SET version = m.version + 1, status = 'expired', due_at = NULL, updated_at = clock.at
-    FROM locked AS l, clock
-    WHERE m.id = l.id AND l.status IN ('scheduled', 'pending', 'failed')
-    RETURNING m.id, m.version, m.deliver_by, m.updated_at
+decided AS MATERIALIZED (
+    SELECT id, 'message.expired' AS type, jsonb_build_object('deliver_by', deliver_by) AS payload,
+           NULL AS publish_to, 0 AS place
+    FROM locked WHERE status IN ('scheduled', 'pending', 'failed')
+)""",
+    EXPIRED,
 )
-INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-SELECT id, version, 'message.expired', jsonb_build_object('deliver_by', deliver_by), updated_at FROM moved
-"""
 
 
 def expire(connection: Connection) -> None:
@@ -37,6 +35,6 @@ def expire(connection: Connection) -> None:
         return fetch_column(connection, f"SELECT id::text FROM ({_FOUND}) AS batch", {"limit": BATCH, **batch.values})
 
     def act(batch: Batch) -> int:
-        return execute(connection, _EXPIRE, {"limit": BATCH, **batch.values})
+        return execute(connection, EXPIRE, {"limit": BATCH, **batch.values})
 
     AROUND.act(connection, find, act)

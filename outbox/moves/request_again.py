@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from herald.outbox.moves.around import AROUND, Batch, chosen
+from herald.outbox.moves.door import REQUESTED, moving
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import Statement, fetch, fetch_column
@@ -16,7 +17,7 @@ from herald.outbox.postgres.statements import Statement, fetch, fetch_column
 # between is no longer the one that was found.
 WAITED_FOR = """
     SELECT id, version, status, request, attempts, uncounted, unknowns, topic, destination, priority, due_at,
-        accepted_at FROM messages
+        deliver_by, accepted_at FROM messages
     WHERE id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR NO KEY UPDATE
 """
 LOCKED = f"{WAITED_FOR} SKIP LOCKED"
@@ -42,40 +43,23 @@ class Choice:
     @property
     def statement(self) -> Statement:
         """It requests them."""
-        text = _REQUEST.format(chosen=chosen(self.query), cause=self.cause, locked=self.locked)
+        deciding = _DECIDED.format(chosen=chosen(self.query), cause=self.cause, locked=self.locked)
+        text = moving(deciding, REQUESTED, answer="SELECT id::text, destination FROM moved")
         return text if self.types is None else prepare("request", text, **_TYPES, **self.types)
 
 
 _TYPES = {"limit": "bigint", "only": "text[]", "left_alone": "text[]"}
-_REQUEST = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+_DECIDED = """
 found AS MATERIALIZED ({chosen}),
 locked AS MATERIALIZED ({locked}),
-listed AS MATERIALIZED (
-    SELECT m.id, {cause} AS cause, row_number() OVER (ORDER BY m.priority DESC, m.due_at, m.accepted_at, m.id) AS place
+decided AS MATERIALIZED (
+    SELECT m.id, 'message.requested' AS type, jsonb_build_object('request', m.request + 1, 'cause', {cause}) AS payload,
+           m.topic AS publish_to,
+           row_number() OVER (ORDER BY m.priority DESC, m.due_at, m.accepted_at, m.id) AS place
     FROM locked AS m JOIN found USING (id, version)
     WHERE NOT EXISTS (
         SELECT FROM set_aside AS s WHERE s.stream_id = m.id AND s.version = m.version AND s.decision IS NULL)
-),
-moved AS (
-    UPDATE messages AS m
-    SET version = m.version + 1, status = 'pending', request = m.request + 1, requested_in = pg_current_xact_id(),
-        due_at = NULL, updated_at = clock.at
-    FROM listed AS l, clock
-    WHERE m.id = ANY (ARRAY(SELECT id FROM listed)) AND m.id = l.id
-    RETURNING m.*, l.cause, l.place
-),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
-    SELECT id, version, 'message.requested', topic, key, data,
-           jsonb_strip_nulls(jsonb_build_object('request', request, 'cause', cause, 'traceparent', traceparent)),
-           updated_at
-    FROM moved
-    ORDER BY place
-    RETURNING 1
-)
-SELECT id::text, destination FROM moved WHERE EXISTS (SELECT FROM logged)
-"""
+)"""
 
 
 def pending_that(condition: str) -> str:

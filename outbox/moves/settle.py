@@ -7,6 +7,7 @@ import structlog
 
 from herald.outbox.destination.policies import Policy, policy
 from herald.outbox.moves.around import AROUND, Batch, chosen
+from herald.outbox.moves.door import DEAD_LETTERED, UNKNOWN, moving
 from herald.outbox.moves.request_again import LOCKED
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch, fetch_column
@@ -26,8 +27,8 @@ _FOUND = chosen("""
 
 # Repeated at once, held for a person, or dead after the last attempt. `policy` has a row for each channel and for none,
 # on strict topics and on others. What is held is what `Policy.is_held` says.
-_SETTLE = f"""
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
+SETTLE = moving(
+    f"""
 policy AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(policies)s::jsonb) AS p(channel text, is_strict boolean,
         max_attempts integer, unknown text)
@@ -35,7 +36,7 @@ policy AS MATERIALIZED (
 found AS MATERIALIZED ({_FOUND}),
 locked AS MATERIALIZED ({LOCKED}),
 judged AS MATERIALIZED (
-    SELECT m.id, max_attempts, m.attempts - m.uncounted AS tries,
+    SELECT m.id, m.topic, m.attempts, max_attempts, m.attempts - m.uncounted AS tries,
            CASE unknown WHEN 'hold' THEN true
                WHEN 'once' THEN m.unknowns > 0 OR m.attempts - m.uncounted >= max_attempts ELSE false END AS is_held
     FROM locked AS m JOIN policy AS p ON p.is_strict = (m.topic = ANY (%(strict_topics)s))
@@ -44,35 +45,21 @@ judged AS MATERIALIZED (
     WHERE m.status = 'sending' AND m.due_at <= (SELECT at FROM clock)
 ),
 settled AS MATERIALIZED (
-    SELECT id, CASE WHEN is_held THEN 'unknown' WHEN tries >= max_attempts THEN 'dead' ELSE 'failed' END AS status,
-           'no outcome before the lease ended' || CASE WHEN is_held OR tries < max_attempts THEN ''
-               ELSE format(' (attempt %%s of %%s)', tries, max_attempts) END AS reason
-    FROM judged
+    SELECT *, NOT is_held AND tries >= max_attempts AS is_dead FROM judged
 ),
-moved AS (
-    UPDATE messages AS m
-    SET version = m.version + 1, status = s.status, reason = s.reason, updated_at = clock.at,
-        due_at = CASE WHEN s.status = 'failed' THEN clock.at END,
-        unknowns = m.unknowns + (s.status <> 'dead')::integer
-    FROM settled AS s, clock
-    WHERE m.id = s.id
-    RETURNING m.*
-),
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, payload, recorded_at)
-    SELECT id, version,
-           CASE status WHEN 'dead' THEN 'message.dead_lettered' ELSE 'message.unknown' END,
-           CASE status WHEN 'dead' THEN %(dead_letters)s END,
-           CASE status WHEN 'dead' THEN key END,
-           jsonb_build_object('attempt', attempts, 'reason', reason)
-               || CASE WHEN status = 'dead' THEN jsonb_build_object('id', id, 'topic', topic)
-                       ELSE jsonb_build_object('due_at', due_at) END,
-           updated_at
-    FROM moved
-    ORDER BY id
+decided AS MATERIALIZED (
+    SELECT id, CASE WHEN is_dead THEN 'message.dead_lettered' ELSE 'message.unknown' END AS type,
+           jsonb_build_object('attempt', attempts, 'reason', 'no outcome before the lease ended'
+               || CASE WHEN is_dead THEN format(' (attempt %%s of %%s)', tries, max_attempts) ELSE '' END)
+               || CASE WHEN is_dead THEN jsonb_build_object('id', id, 'topic', topic)
+                       ELSE jsonb_build_object('due_at', CASE WHEN NOT is_held THEN at END) END AS payload,
+           CASE WHEN is_dead THEN %(dead_letters)s END AS publish_to, 0 AS place
+    FROM settled, clock
+)""",
+    UNKNOWN,
+    DEAD_LETTERED,
+    answer="SELECT status, count(*) FROM moved GROUP BY status",
 )
-SELECT status, count(*) FROM moved GROUP BY status
-"""
 
 
 def settle_leases(connection: Connection, settings: Settings) -> int:
@@ -108,7 +95,7 @@ def settle_batch(connection: Connection, settings: Settings) -> dict[str, int]:
         return fetch_column(connection, f"SELECT id::text FROM ({_FOUND}) AS batch", values | batch.values)
 
     def act(batch: Batch) -> dict[str, int]:
-        return dict(fetch(connection, _SETTLE, values | batch.values))
+        return dict(fetch(connection, SETTLE, values | batch.values))
 
     for part in AROUND.act(connection, find, act):
         settled.update(part)
