@@ -21,6 +21,7 @@ ORDER = (
     "pipeline",
     "rebuild",
     "replay",
+    "sql",
 )
 
 

@@ -71,10 +71,15 @@ WHERE destination = %s AND (probe_until IS NULL OR probe_until <= clock_timestam
 """
 
 
+def what_is_due(values: dict[str, Any]) -> Choice:
+    """Whatever may be tried now, the most urgent first."""
+    return Choice(_DUE, values, _CAUSE, types=_TYPES)
+
+
 def request_due(connection: Connection, settings: Settings) -> int:
     """Request what is due and may be tried; returns how many."""
     values = {"strict_topics": list(settings.strict_topics), "ramp": settings.breaker_ramp}
-    due = Choice(_DUE, values, _CAUSE, types=_TYPES)
+    due = what_is_due(values)
     total = 0
     for _ in range(MOST):
         count = len(request_again(connection, due, limit=BATCH))

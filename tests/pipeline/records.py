@@ -7,8 +7,11 @@ from uuid import UUID
 import msgspec
 import uuid_utils.compat
 
+from herald.outbox.moves import accept as moves
+from herald.outbox.moves import request_again as requesting
+from herald.outbox.moves.request_again import Choice
 from herald.outbox.postgres.driver import Connection, connect_plainly
-from herald.outbox.postgres.statements import execute, fetch
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.settings import Settings
 from herald.pipeline.consume.record import Arrival, Headers
 
@@ -62,23 +65,17 @@ def accept(database: str, *messages: UUID, key: str = "7", data: object = NOTIFI
     """What the API writes when it accepts a notification."""
     with opened(database) as connection:
         for message in messages:
-            execute(
-                connection,
-                "INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers)"
-                " VALUES (%s, 1, 'message.requested', 'notifications', %s, %s, '{\"request\": 1}')",
-                str(message),
-                key,
-                json.dumps(data),
+            moves.accept(
+                connection, [moves.Acceptance(message, "notifications", key, msgspec.Raw(json.dumps(data).encode()))]
             )
-            execute(
-                connection,
-                "INSERT INTO messages (id, topic, key, data, status, version, request, attempts, requested_in,"
-                " accepted_at, updated_at) VALUES (%s, 'notifications', %s, %s, 'pending', 1, 1, 0,"
-                " pg_current_xact_id(), clock_timestamp(), clock_timestamp())",
-                str(message),
-                key,
-                json.dumps(data),
-            )
+
+
+def request_again(database: str, *messages: UUID) -> None:
+    """As the scheduler does with what is due."""
+    query = "SELECT id, version FROM messages WHERE id = ANY (%(ids)s::uuid[]) LIMIT %(limit)s"
+    choice = Choice(query, {"ids": [str(message) for message in messages]}, "'retry'")
+    with opened(database) as connection:
+        assert len(requesting.request_again(connection, choice, limit=len(messages))) == len(messages)
 
 
 def rows(database: str, query: str) -> list[tuple[Any, ...]]:

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.operate.status import command as status
-from herald.outbox.postgres.statements import execute
 from herald.pipeline.channel import Channel
 from herald.pipeline.channels.email.channel import UnsetEmailChannel
 from herald.pipeline.work.worker import Worker
@@ -19,7 +18,7 @@ from tests.outbox.operate.doctor.findings import look
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
 from tests.pipeline.parts import make_router, settings
-from tests.pipeline.records import NOTIFICATION, accept, arrival, new_id, opened, own, rows, statuses
+from tests.pipeline.records import NOTIFICATION, accept, arrival, new_id, opened, own, request_again, rows, statuses
 from tests.servers.eventually import eventually
 
 MAIL = {**NOTIFICATION, "channel": "log", "address": "ada@example.com"}
@@ -70,17 +69,6 @@ def test_a_channel_that_only_another_producer_names_is_waited_for_by_nobody(
     assert rows(database, "SELECT reason FROM messages") == [("no channel is named 'pigeon'; there are: log",)]
 
 
-def request_again(database: str, message: UUID) -> None:
-    with opened(database) as connection:
-        execute(connection, "UPDATE messages SET status = 'pending', request = 2, version = version + 1")
-        execute(
-            connection,
-            "INSERT INTO outbox (stream_id, version, type, payload) SELECT id, version, 'message.requested', '{}'"
-            " FROM messages WHERE id = %s",
-            str(message),
-        )
-
-
 def test_what_is_given_back_again_and_again_is_named_by_status_and_doctor(
     database: str, broker: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -89,7 +77,8 @@ def test_what_is_given_back_again_and_again_is_named_by_status_and_doctor(
     accept(database, twice, once)
     give_back(database, once)
     give_back(database, twice)
-    give_back_again(database, twice)
+    request_again(database, twice)
+    give_back(database, twice, request=2)
     servers = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": broker, "COLUMNS": "200"}
 
     shown = CliRunner().invoke(status, env=servers).output
@@ -104,15 +93,8 @@ def test_what_is_given_back_again_and_again_is_named_by_status_and_doctor(
     assert UNSET in found.text
 
 
-def give_back(database: str, message: UUID) -> None:
+def give_back(database: str, message: UUID, *, request: int = 1) -> None:
     with opened(database) as connection:
-        won = claim(connection, [Record(message, 1)], lease=60)
+        won = claim(connection, [Record(message, request)], lease=60)
         back = Outcome(id=message, attempt=won[message].attempt, outcome="postponed", reason=UNSET, retry_in=60.0)
         record_outcomes(connection, [back], dead_letters="dead_letters")
-
-
-def give_back_again(database: str, message: UUID) -> None:
-    """It comes due, and is given back once more."""
-    with opened(database) as connection:
-        execute(connection, "UPDATE messages SET status = 'pending', due_at = NULL WHERE id = %s", str(message))
-    give_back(database, message)

@@ -10,7 +10,6 @@ import pytest
 
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.message.notification import Notification
-from herald.outbox.postgres.statements import execute
 from herald.pipeline.channel import PermanentError, TemporaryError
 from herald.pipeline.consume.decoding import NO_HANDLER
 from herald.pipeline.consume.inbox import WorkerError
@@ -26,9 +25,9 @@ from tests.pipeline.records import (
     accept,
     arrival,
     new_id,
-    opened,
     own,
     own_headers,
+    request_again,
     rows,
     statuses,
 )
@@ -294,23 +293,6 @@ def test_a_draft_that_fails_for_everything_convicts_nobody_and_all_is_sent_once_
 
     eventually(lambda: set(statuses(database).values()) == {"sent"})
     worker.close(10)
-
-
-def request_again(database: str, *messages: UUID) -> None:
-    """As the scheduler does with what is due."""
-    with opened(database) as connection:
-        ids = [str(message) for message in messages]
-        execute(
-            connection,
-            "UPDATE messages SET status = 'pending', request = 2, version = version + 1 WHERE id = ANY (%s::uuid[])",
-            ids,
-        )
-        execute(
-            connection,
-            "INSERT INTO outbox (stream_id, version, type, payload) SELECT id, version, 'message.requested', '{}'"
-            " FROM messages WHERE id = ANY (%s::uuid[])",
-            ids,
-        )
 
 
 def test_messages_of_one_key_are_delivered_in_the_order_of_their_records(

@@ -63,7 +63,7 @@ REMOVALS = (
     ),
     Removal(
         "an edit is an event of its own",
-        (Edit("outbox/moves/decide.py", "FROM moved WHERE is_edited\n", "FROM moved WHERE false\n"),),
+        (Edit("outbox/moves/decide.py", "    if edit:\n", "    if not ids:\n"),),
         ("tests/outbox/desk/test_desk.py::test_an_edit_is_in_the_log_before_the_request_with_the_new_data",),
     ),
 )

@@ -71,9 +71,9 @@ REMOVALS = (
                 "WHERE id = ANY (ARRAY(SELECT id FROM record))",
             ),
             Edit(
-                "outbox/moves/claim.py",
-                "        updated_at = clock.at\n    FROM lined_up AS l",
-                "        updated_at = clock.at, sent_at = NULL\n    FROM lined_up AS l",
+                "outbox/moves/door.py",
+                "    status=\"'sending'\",\n",
+                '    status="\'sending\'",\n    sent_at="NULL",\n',
             ),
         ),
         (f"{WHOLE}::test_what_is_replayed_is_delivered_to_nobody_again",),

@@ -160,7 +160,13 @@ REMOVALS = (
     ),
     Removal(
         "discarding ends a message that waits",
-        (Edit("outbox/desk/aside.py", "    execute(connection, _DISCARD, values)\n", ""),),
+        (
+            Edit(
+                "outbox/desk/aside.py",
+                "    discard_pending(connection, row.stream_id, row.version, reason=decision.because)\n",
+                "",
+            ),
+        ),
         (f"{DESK}::test_a_discarded_row_ends_the_message_that_waits_for_it",),
     ),
     Removal(
