@@ -145,8 +145,8 @@ decided AS MATERIALIZED (
     FROM lined_up, clock
 )"""
 _WON = """
-SELECT m.id::text, m.attempts, m.uncounted, l.is_probe, m.unknowns FROM moved AS m JOIN lined_up AS l ON l.id = m.id
-WHERE l.obstacle IS NULL ORDER BY m.accepted_at, m.id
+SELECT id::text, attempts, uncounted, id IN (SELECT id FROM probe) AS is_probe, unknowns FROM moved
+WHERE type = 'message.started' ORDER BY accepted_at, id
 """
 
 # Only a strict topic asks whether another worker has one of the key: every table costs planning time.

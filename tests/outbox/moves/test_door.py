@@ -93,7 +93,7 @@ class Chance:
 
     def event(self, state: Message) -> Event:
         """One that may come, rather of a kind that has not come yet, with values that are as they may be."""
-        kinds = (*FOLLOWS.get(state.status, ()), Late)
+        kinds: list[type[Event]] = [*FOLLOWS.get(state.status, ()), Late]
         kind = self.random.choice([one for one in kinds if one not in self.seen] or kinds)
         self.seen.add(kind)
         given = {**self._values(state), **self._own_values(state).get(kind, {})}

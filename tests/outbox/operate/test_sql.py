@@ -39,7 +39,7 @@ def test_psql_runs_what_is_printed(database: str, move: str) -> None:
     assert printed.exit_code == 0, printed.output
 
     given = [f"--set={name}={value}" for name, value in VALUES.items()]
-    psql = [PSQL, "--no-psqlrc", "--set=ON_ERROR_STOP=1", *given, database]
+    psql = [str(PSQL), "--no-psqlrc", "--set=ON_ERROR_STOP=1", *given, database]
     done = subprocess.run(psql, input=printed.stdout, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
