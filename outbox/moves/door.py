@@ -35,9 +35,9 @@ class Effect(NamedTuple):
     columns: dict[str, str]
 
 
-def _effect(event: type[Event], also: str = "true", **columns: str) -> Effect:
-    when = f"d.type = '{event.TYPE}'" if also == "true" else f"d.type = '{event.TYPE}' AND {also}"
-    return Effect(when, columns)
+def _effect(event: type[Event], also: str | None = None, **columns: str) -> Effect:
+    when = f"d.type = '{event.TYPE}'"
+    return Effect(f"{when} AND {also}" if also else when, columns)
 
 
 _REASON = "d.payload ->> 'reason'"
@@ -152,8 +152,8 @@ _APPENDED = """
 def moving(deciding: str, *effects: Effect, answer: str = "SELECT FROM moved") -> str:
     """The whole statement: the clock, what was decided, what follows from these events, and its answer.
 
-    No other column is set than these events change: PostgreSQL tidies an index at once only where no statement names
-    its columns. An event that was not named violates `messages_status_is_known` or changes nothing.
+    No other column is set than these events change: without a vacuum, PostgreSQL removes old versions from an index
+    only where the UPDATE names none of its columns. Every event that may be decided has to be named.
     """
     return _HEAD + deciding + "," + _ENDING.format(columns=_columns(effects), requested=Requested.TYPE) + answer
 
