@@ -1,6 +1,6 @@
 """How migrations run: one at a time, and never in the way of traffic for long."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import context
 from alembic.util import CommandError
@@ -10,11 +10,25 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from herald.outbox.postgres import driver
 from herald.outbox.postgres.connections import connect_anywhere
 from herald.outbox.postgres.fitness import FOR_MIGRATIONS, UnfitError
-from herald.outbox.postgres.locks import UPGRADE
+from herald.outbox.postgres.locks import SCHEMA, UPGRADE
 from herald.outbox.postgres.schema import PgSnapshot, Xid8, metadata
-from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.postgres.session_settings import search_path
+from herald.outbox.settings import SchemaSettings, Settings, SettingsError, load_settings
 
+S = TypeVar("S", bound=SchemaSettings)
 LOCK_TIMEOUT = "5s"  # a DDL that is blocked for longer gives up instead of queueing every later query behind it
+
+# Looked for first: IF NOT EXISTS would need the right to make one all the same. Of two upgrades one is faster.
+MAKE_SCHEMA = """
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{schema}') THEN
+        CREATE SCHEMA "{schema}";
+    END IF;
+EXCEPTION WHEN duplicate_schema OR unique_violation THEN
+    NULL;
+END $$
+"""
 
 ischema_names.update(xid8=Xid8, pg_snapshot=PgSnapshot)  # SQLAlchemy does not know them yet: `alembic check` reads them
 
@@ -43,14 +57,19 @@ def _options() -> dict[str, Any]:
 
 
 def _print_sql() -> None:
+    schema = _load(SchemaSettings).database_schema
+    context.config.attributes["schema"] = schema
     # "named", or every % of a statement would be printed twice
     context.configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **_options())
     with context.begin_transaction():
+        context.execute(MAKE_SCHEMA.format(schema=schema))
+        context.execute(f"SET search_path = {search_path(schema)}")
         context.run_migrations()
 
 
 def _migrate(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": UPGRADE})
+    context.config.attributes["schema"] = _make_schema(connection)
+    connection.execute(text(f"SELECT pg_advisory_lock({SCHEMA}::integer, :key)"), {"key": UPGRADE})
     connection.execute(text("SELECT set_config('lock_timeout', :timeout, false)"), {"timeout": LOCK_TIMEOUT})
     connection.commit()
     try:
@@ -59,15 +78,32 @@ def _migrate(connection: Connection) -> None:
             context.run_migrations()
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": UPGRADE})
+        connection.execute(text(f"SELECT pg_advisory_unlock({SCHEMA}::integer, :key)"), {"key": UPGRADE})
         connection.commit()
 
 
-def _engine() -> Engine:
+def _make_schema(connection: Connection) -> str:
+    """Make it where it is missing; returns its name. Raises CommandError for a connection that is not Herald's."""
+    path = str(connection.execute(text("SELECT current_setting('search_path')")).scalar_one())
+    schema = path.partition(",")[0]
+    if path != search_path(schema):
+        message = f"the search path of the connection that Alembic was given is {path}: let Herald open it"
+        raise CommandError(message)
+    connection.execute(text(MAKE_SCHEMA.format(schema=schema)))
+    connection.commit()
+    connection.dialect.default_schema_name = schema  # the dialect looked before there was one
+    return schema
+
+
+def _load(kind: type[S]) -> S:
     try:
-        settings = load_settings().model_copy(update={"statement_timeout": 0.0})  # a migration takes what it takes
+        return load_settings(kind)
     except SettingsError as error:
         raise CommandError(str(error)) from None
+
+
+def _engine() -> Engine:
+    settings = _load(Settings).model_copy(update={"statement_timeout": 0.0})  # a migration takes what it takes
     return create_engine("postgresql+psycopg2://", creator=lambda: _connect(settings), poolclass=pool.NullPool)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, overload
 
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
@@ -26,6 +26,7 @@ from herald.outbox.registry import CHANNELS, DEAD_LETTERS, OWNER_TOPIC, TOPICS
 
 LOCAL_KAFKA = "localhost:9092"
 LONGEST_NAME = 249  # characters of a topic's name
+LONGEST_SCHEMA = 63 - len("-rebuild-reader")  # bytes: PostgreSQL keeps 63 of a name, and names are made of the schema's
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -78,12 +79,34 @@ def _named(variable: str) -> AliasChoices:
     return AliasChoices(variable, variable.lower())
 
 
-class Settings(BaseSettings):
-    """The settings, immutable; times in seconds, sizes in bytes unless a name says otherwise."""
+class SchemaSettings(BaseSettings):
+    """Where in a database Herald is: all that is needed where no server is asked."""
 
     model_config = SettingsConfigDict(
         env_prefix="HERALD_", env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
     )
+
+    database_schema: str = Field(
+        "herald", validation_alias=_named("HERALD_SCHEMA"), description="of the database; everything of Herald is there"
+    )
+
+    @field_validator("database_schema")
+    @classmethod
+    def _is_plain(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z_][a-z0-9_]*", value):
+            message = "must be a plain name: a to z, 0 to 9 and `_`, without a digit at its beginning"
+            raise ValueError(message)
+        if value.startswith("pg_") or value == "information_schema":
+            message = f"{value} is PostgreSQL's own"
+            raise ValueError(message)
+        if len(value) > LONGEST_SCHEMA:
+            message = f"has more than {LONGEST_SCHEMA} characters"
+            raise ValueError(message)
+        return value
+
+
+class Settings(SchemaSettings):
+    """The settings, immutable; times in seconds, sizes in bytes unless a name says otherwise."""
 
     database_url: str = Field(validation_alias=_named("DATABASE_URL"))
     pool_size: int = Field(10, ge=1, le=500, description="connections for reads, and threads that use them")
@@ -270,14 +293,21 @@ class Settings(BaseSettings):
         return self
 
 
+S = TypeVar("S", bound=SchemaSettings)
+
+
 def variable(field: str) -> str:
     """How a setting is spelled in the environment."""
     known = Settings.model_fields.get(field)
-    has_own_name = known is not None and known.validation_alias is not None
-    return field.upper() if has_own_name else f"HERALD_{field.upper()}"
+    alias = known.validation_alias if known else None
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"HERALD_{field.upper()}"
 
 
-def load_settings(kind: type[Settings] = Settings) -> Settings:
+@overload
+def load_settings() -> Settings: ...
+@overload
+def load_settings(kind: type[S]) -> S: ...
+def load_settings(kind: type[SchemaSettings] = Settings) -> SchemaSettings:
     """Read the settings, once per process start.
 
     Raises SettingsError with one line per wrong setting.
@@ -296,7 +326,13 @@ def _complaint(part: ErrorDetails) -> str:
     text = part["msg"].removeprefix("Value error, ")
     if not part["loc"]:
         return text
-    name = "__".join([variable(str(part["loc"][0]).lower()), *(str(step) for step in part["loc"][1:])])
+    name = "__".join([_spelled(str(part["loc"][0])), *(str(step) for step in part["loc"][1:])])
     if part["type"] == "missing":
         return f"{name} is not set; an example: postgresql://herald@localhost/herald"
     return f"{name}: {text}"
+
+
+def _spelled(found: str) -> str:
+    """As in the environment, what pydantic names by its field or by its alias."""
+    spelled = found.upper()
+    return spelled if spelled in map(variable, Settings.model_fields) else variable(found.lower())

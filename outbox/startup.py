@@ -100,7 +100,7 @@ def refuse_shared(connection: Connection, settings: Settings) -> None:
     """
     connection.autocommit = True
     if is_shared(connection, settings):
-        refuse_unfit(replace(read_facts(connection), is_shared=True), (pooler,))
+        refuse_unfit(replace(read_facts(connection, settings.database_schema), is_shared=True), (pooler,))
     connection.autocommit = False
 
 
@@ -111,8 +111,7 @@ def check_migrated(connection: Connection) -> None:
 
 
 def _look_for_tables(connection: Connection) -> None:
-    newest = "SELECT to_regclass('relay_withheld') IS NOT NULL"  # the table that was made last
-    if not fetch_value(connection, newest):
+    if not fetch_value(connection, "SELECT to_regclass('outbox') IS NOT NULL"):
         message = "the tables are missing: run `herald migrate`"
         raise NotMigratedError(message)
 

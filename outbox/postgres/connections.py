@@ -22,7 +22,7 @@ from herald.outbox.postgres.driver import (
 )
 from herald.outbox.postgres.fitness import FOR_WORK, Check, Facts, read_facts, refuse_unfit
 from herald.outbox.postgres.instance import stay_home
-from herald.outbox.postgres.pooler import session_of, shares_sessions
+from herald.outbox.postgres.pooler import make_shared_cursor, session_of, shares_sessions
 from herald.outbox.postgres.session_settings import set_up
 from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.postgres.watch import MARGIN, WatchedConnection, watch
@@ -80,7 +80,7 @@ def make_engine(settings: Settings, application_name: str) -> Engine:
 def _open(settings: Settings, application_name: str, kind: type[C]) -> C:
     """What `options` in DATABASE_URL say holds; the strings' syntax is the driver's, which learns it from the start."""
     asked = {
-        "application_name": application_name,
+        "application_name": name_in(settings.database_schema, application_name),
         "client_encoding": "UTF8",
         "connection_factory": kind,
         **_limits(settings),
@@ -94,6 +94,11 @@ def _open(settings: Settings, application_name: str, kind: type[C]) -> C:
     return again
 
 
+def name_in(schema: str, application_name: str) -> str:
+    """`herald-relay`, or in the schema `other` of the same database `other-relay`: as the server shows the session."""
+    return application_name.replace("herald", schema, 1)
+
+
 def _set_up(opened: C, settings: Settings, checks: Iterable[Check], *, is_steady: bool = False) -> C:
     """Prove it, then set what must hold; what is shared with others is left as it is, whoever wanted it anyway."""
     opened.autocommit = True  # until here nothing but questions, each a transaction of its own
@@ -101,7 +106,10 @@ def _set_up(opened: C, settings: Settings, checks: Iterable[Check], *, is_steady
         facts = _look(opened, settings)
         refuse_unfit(facts, checks)
         if not facts.is_shared:
-            set_up(opened, statement_timeout=settings.statement_timeout, is_steady=is_steady)
+            limit = settings.statement_timeout
+            set_up(opened, schema=settings.database_schema, statement_timeout=limit, is_steady=is_steady)
+        else:
+            opened.cursor_factory = make_shared_cursor(settings.database_schema)
         opened.autocommit = False
     except BaseException:
         opened.close()
@@ -121,7 +129,7 @@ def _at_home(opened: C, settings: Settings) -> C:
 
 
 def _look(opened: Connection, settings: Settings) -> Facts:
-    facts = read_facts(opened)
+    facts = read_facts(opened, settings.database_schema)
     if isinstance(opened, WatchedConnection):
         opened.backend = facts.session  # a pooler in session mode gave us a number of its own
     if not facts.is_pooled or time.monotonic() - _proved.get(settings.database_url, float("-inf")) < PROVED_FOR:

@@ -15,8 +15,11 @@ OLDEST = 14  # major version of PostgreSQL
 _FACTS = """
 SELECT pg_backend_pid(), pg_is_in_recovery(), getdatabaseencoding(), current_setting('standard_conforming_strings'),
     current_setting('session_replication_role'), quote_ident(current_user), quote_ident(current_database()),
-    current_setting('default_transaction_read_only') = 'on', quote_ident(current_schema()),
-    has_schema_privilege(current_schema(), 'CREATE')
+    current_setting('default_transaction_read_only') = 'on', quote_ident(asked.name), n.oid IS NOT NULL,
+    coalesce(has_schema_privilege(n.oid, 'USAGE'), false),
+    CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+        ELSE has_schema_privilege(n.oid, 'CREATE') END
+FROM (VALUES (%s)) AS asked(name) LEFT JOIN pg_namespace AS n ON n.nspname = asked.name
 """
 
 
@@ -42,17 +45,19 @@ class Facts:
     role: str  # quoted
     database: str  # quoted
     is_read_only: bool  # by default
-    schema: str | None  # quoted; the first of the search path that exists
-    may_create: bool | None  # tables in it
+    schema: str  # quoted
+    has_schema: bool
+    may_use: bool  # what is in it
+    may_create: bool  # tables in it; or, where it is missing, the schema
     is_shared: bool = False  # the session is not this connection's alone
 
 
 Check = Callable[[Facts], str | None]
 
 
-def read_facts(opened: Connection) -> Facts:
+def read_facts(opened: Connection, schema: str) -> Facts:
     """Ask in one statement; the connection is in autocommit. Raises PostgresError."""
-    found = fetch_one(opened, _FACTS)
+    found = fetch_one(opened, _FACTS, schema)
     return Facts(opened.server_version, opened.info.backend_pid != found[0], *found)
 
 
@@ -128,6 +133,16 @@ def triggers(facts: Facts) -> str | None:
     )
 
 
+def usable(facts: Facts) -> str | None:
+    """Who may not use a schema does not see it, and would take its tables for missing."""
+    if facts.may_use or not facts.has_schema:
+        return None
+    return (
+        f"{facts.role} may not use the schema {facts.schema}: GRANT USAGE ON SCHEMA {facts.schema} TO {facts.role}"
+        " (`herald doctor` names every GRANT that is missing)"
+    )
+
+
 def takes_tables(facts: Facts) -> str | None:
     """For migrations: a schema to make tables in, and nobody who has stopped all writing."""
     if facts.is_read_only:
@@ -135,8 +150,11 @@ def takes_tables(facts: Facts) -> str | None:
             f"transactions are read-only by default: ALTER DATABASE {facts.database} RESET"
             f" default_transaction_read_only, or ALTER ROLE {facts.role} RESET default_transaction_read_only"
         )
-    if facts.schema is None:
-        return f"no schema of the search path exists: CREATE SCHEMA, or ALTER ROLE {facts.role} RESET search_path"
+    if not facts.has_schema and not facts.may_create:
+        return (
+            f"the schema {facts.schema} is missing, and {facts.role} may not make it:"
+            f" CREATE SCHEMA {facts.schema} AUTHORIZATION {facts.role}"
+        )
     if not facts.may_create:
         return (
             f"{facts.role} may not make tables in the schema {facts.schema}:"
@@ -146,6 +164,6 @@ def takes_tables(facts: Facts) -> str | None:
 
 
 NOTHING: tuple[Check, ...] = ()
-SERVER: tuple[Check, ...] = (pooler, version, primary, encoding, strings, triggers)
-FOR_WORK: tuple[Check, ...] = (pooler, version, promoted, encoding, strings, triggers)
+SERVER: tuple[Check, ...] = (pooler, version, primary, encoding, strings, triggers, usable)
+FOR_WORK: tuple[Check, ...] = (pooler, version, promoted, encoding, strings, triggers, usable)
 FOR_MIGRATIONS: tuple[Check, ...] = (*SERVER, takes_tables)

@@ -10,14 +10,25 @@ from collections.abc import Callable
 import structlog
 
 from herald.outbox.postgres.driver import Connection, PostgresError
-from herald.outbox.postgres.statements import execute
+from herald.outbox.postgres.statements import execute, fetch_value
 from herald.outbox.threads import Thread
 
-CHANNEL = "outbox"
+CHANNEL = "current_schema() || '_outbox'"  # in SQL: another Herald in the same database wakes its own relay
 DEBOUNCE = 0.002  # seconds between two notifications at least
 STOP_TIMEOUT = 2.0  # seconds
 RETRY = 1.0  # seconds until a lost connection is opened again; the relay's own poll bridges them
 _log = structlog.get_logger()
+
+
+def notify(connection: Connection) -> None:
+    """Wake whoever listens, as soon as this is committed. Raises PostgresError."""
+    execute(connection, f"SELECT pg_notify({CHANNEL}, '')")
+
+
+def listen(connection: Connection) -> None:
+    """From the next commit on be woken. Raises PostgresError."""
+    channel = fetch_value(connection, f"SELECT quote_ident({CHANNEL})")
+    execute(connection, f"LISTEN {channel}")
 
 
 class Notifier:
@@ -58,7 +69,7 @@ class Notifier:
             if self._connection is None:
                 self._connection = self._connect()
                 self._connection.autocommit = True
-            execute(self._connection, f"NOTIFY {CHANNEL}")
+            notify(self._connection)
         except PostgresError as error:
             _log.warning("notify_failed", reason=str(error).strip(), consequence="the relay's poll finds it within 1 s")
             self._connection = None

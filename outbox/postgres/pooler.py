@@ -4,7 +4,10 @@ Only in session mode may Herald's settings, locks and LISTEN be trusted to stay 
 while this is found out: a pooler would hand it on to somebody else.
 """
 
-from herald.outbox.postgres.driver import Connection
+from typing import Any
+
+from herald.outbox.postgres.driver import Connection, Cursor
+from herald.outbox.postgres.session_settings import search_path
 from herald.outbox.postgres.statements import fetch_value
 
 ROUNDS = 3  # of questions to both connections
@@ -32,3 +35,22 @@ def shares_sessions(first: Connection, second: Connection) -> bool:
         second.rollback()
         mine.add(session_of(first))
     return len(mine) > 1 or len(others) > 1 or bool(mine & others)
+
+
+def make_shared_cursor(schema: str) -> type[Cursor]:
+    """A cursor that says in each of its transactions where Herald's tables are; a session of many keeps nothing of it.
+
+    For those who look, through whatever is in between.
+    """
+    path = f"SET LOCAL search_path = {search_path(schema)}"
+
+    class SharedCursor(Cursor):
+        def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's signature
+            if self.name is None:
+                super().execute(f"{path}; {query}", vars)  # one message of the protocol is one transaction
+                return
+            with self.connection.cursor() as first:
+                first.execute("SELECT")
+            super().execute(query, vars)
+
+    return SharedCursor

@@ -1,8 +1,8 @@
 """What Herald sets for each of its sessions, so that neither a role nor a database decides it.
 
-`ALTER ROLE … SET` and `ALTER DATABASE … SET` reach every session. What is missing here is theirs on purpose: the search
-path and the role say where Herald's tables are, `default_transaction_read_only` is an operator's brake, memory and the
-cost of disks are known to them. Nothing here harms a stranger who gets the session from a pooler afterwards.
+`ALTER ROLE … SET` and `ALTER DATABASE … SET` reach every session. What is missing here is theirs on purpose: the role
+says what Herald may do, `default_transaction_read_only` is an operator's brake, memory and the cost of disks are known
+to them. A pooler in session mode takes all of it back before a stranger gets the session (PgBouncer: DISCARD ALL).
 """
 
 from herald.outbox.postgres.driver import Connection
@@ -57,12 +57,21 @@ WHERE current_setting(name, true) <> value
 """
 
 
-def set_up(opened: Connection, *, statement_timeout: float, is_steady: bool = False) -> None:
+def search_path(schema: str) -> str:
+    """Where names are looked for: in Herald's own schema and in PostgreSQL's, never in one that others write to.
+
+    Ours comes first, so that a clock for tests can stand in it; temporary tables, which would come before, come last.
+    """
+    return f"{schema}, pg_catalog, pg_temp"
+
+
+def set_up(opened: Connection, *, schema: str, statement_timeout: float, is_steady: bool = False) -> None:
     """Set them for as long as the session lasts; `statement_timeout` in seconds, 0 for none. Raises PostgresError."""
     milliseconds = round(statement_timeout * 1000)
     wanted = {
         **ALWAYS,
         **(STEADY if is_steady else {}),
+        "search_path": search_path(schema),
         "statement_timeout": str(milliseconds),
         "idle_in_transaction_session_timeout": str(2 * milliseconds),
     }

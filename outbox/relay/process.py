@@ -81,7 +81,7 @@ def lead(settings: Settings, stop: threading.Event, judge: Judge, *, is_careful:
     """Wait for the lock, then publish until stopped, or for some pages carefully. Raises what ends a term."""
     session = sessions.open_session(settings)
     try:
-        if _waited_for_lock(session, stop):
+        if _waited_for_lock(session, settings, stop):
             known = identified(settings, session)
             note_timeline(session)
             _serve(session, known, stop, judge, is_careful=is_careful, poll=poll)
@@ -89,7 +89,7 @@ def lead(settings: Settings, stop: threading.Event, judge: Judge, *, is_careful:
         sessions.end_session(session)
 
 
-def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
+def _waited_for_lock(session: Connection, settings: Settings, stop: threading.Event) -> bool:
     is_told = False
     while not stop.is_set():
         if sessions.try_to_lead(session):
@@ -97,7 +97,7 @@ def _waited_for_lock(session: Connection, stop: threading.Event) -> bool:
         if not is_told:
             _log.info("standing_by", reason="another relay leads")
             is_told = True
-        if sessions.end_deaf_leader(session):
+        if sessions.end_deaf_leader(session, settings):
             _log.warning("deaf_leader_ended", reason=f"it read nothing for {sessions.SILENCE}")
         stop.wait(STANDBY_POLL)
     return False

@@ -10,9 +10,9 @@ from herald.outbox.postgres.connections import connect_anywhere
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.fitness import SERVER
 from herald.outbox.postgres.instance import read_instance, take_place
+from herald.outbox.postgres.locks import LEADER, lock_until_commit
 from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.relay.cursor import NAME, leap
-from herald.outbox.relay.session import LEADER
 from herald.outbox.settings import Settings
 from herald.outbox.startup import check_migrated
 
@@ -48,7 +48,7 @@ def rebase(settings: Settings, *, as_copy: bool = False) -> int | None:
     with contextlib.closing(connect_anywhere(settings, "herald-rebase", checks=SERVER)) as connection:
         check_migrated(connection)
         execute(connection, "SELECT set_config('statement_timeout', '0', false)")
-        execute(connection, "SELECT pg_advisory_xact_lock(%s)", LEADER)
+        lock_until_commit(connection, LEADER)
         is_timeline = not as_copy and _only_the_timeline_differs(connection, settings, cluster_id)
         take_place(connection, settings, as_copy=as_copy)
         if is_timeline:

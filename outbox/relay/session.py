@@ -11,24 +11,27 @@ import select
 
 import structlog
 
-from herald.outbox.postgres.connections import connect_watched
+from herald.outbox.postgres.connections import connect_watched, name_in
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.fitness import UnfitError
-from herald.outbox.postgres.locks import try_lock
-from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.postgres.locks import LEADER, SCHEMA, try_lock
+from herald.outbox.postgres.notify import listen, notify
 from herald.outbox.postgres.statements import execute
 from herald.outbox.relay.reader import PLAN
 from herald.outbox.settings import Settings
 
-LEADER = 4_840_212  # advisory lock
+NAME = "herald-relay"
 SILENCE = "9s"  # until the server takes the lock from a session that says nothing
 PROBE_TIMEOUT = 2.0  # seconds for a NOTIFY to come back
 _log = structlog.get_logger()
 
-_END_DEAF = """
+# A relay of this Herald, by the lock's schema and by the session's name (to which a pooler may add something), with a
+# role whose rights this one has: nobody else is ended, whatever locks he holds.
+_END_DEAF = f"""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_locks USING (pid)
-WHERE locktype = 'advisory' AND (classid, objid, objsubid) = (0, %(leader)s, 1) AND granted
+WHERE locktype = 'advisory' AND (classid, objid, objsubid) = ({SCHEMA}, %(leader)s, 2) AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND starts_with(application_name, %(name)s) AND pg_has_role(usesysid, 'USAGE')
   AND wait_event = 'ClientWrite' AND state_change < clock_timestamp() - %(silence)s::interval
 """
 
@@ -38,7 +41,7 @@ def open_session(settings: Settings) -> Connection:
 
     Raises PostgresError, UnfitError among them.
     """
-    connection = connect_watched(settings, "herald-relay", is_steady=True)
+    connection = connect_watched(settings, NAME, is_steady=True)
     connection.autocommit = True
     execute(connection, "SELECT set_config('idle_session_timeout', %s, false)", SILENCE)
     for statement in PLAN:
@@ -51,9 +54,10 @@ def try_to_lead(connection: Connection) -> bool:
     return try_lock(connection, LEADER)
 
 
-def end_deaf_leader(connection: Connection) -> int:
+def end_deaf_leader(connection: Connection, settings: Settings) -> int:
     """End a leader's session that is silent for 9 s and reads nothing; returns how many there were, 0 or 1."""
-    return execute(connection, _END_DEAF, {"leader": LEADER, "silence": SILENCE})
+    name = name_in(settings.database_schema, NAME)
+    return execute(connection, _END_DEAF, {"leader": LEADER, "name": name, "silence": SILENCE})
 
 
 def check_alone(settings: Settings) -> None:
@@ -72,9 +76,9 @@ def check_alone(settings: Settings) -> None:
 
 def hears_notifications(connection: Connection, settings: Settings) -> bool:
     """LISTEN, and prove that a NOTIFY from elsewhere arrives within 2 seconds."""
-    execute(connection, f"LISTEN {CHANNEL}")
+    listen(connection)
     with contextlib.closing(connect_watched(settings, "herald-relay-probe")) as second:
-        execute(second, f"NOTIFY {CHANNEL}")
+        notify(second)
         second.commit()
     return wait_for_news(connection, PROBE_TIMEOUT)
 

@@ -17,8 +17,7 @@ from herald.outbox.moves.expire import expire
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.connections import connect_watched, read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError
-from herald.outbox.postgres.notify import CHANNEL
-from herald.outbox.postgres.statements import execute
+from herald.outbox.postgres.notify import notify
 from herald.outbox.scheduler.deleted import watch_topics
 from herald.outbox.scheduler.due import request_due
 from herald.outbox.scheduler.lost import Sweep
@@ -136,7 +135,7 @@ class Scheduler:
 
     @staticmethod
     def _wake_relay(connection: Connection) -> None:
-        execute(connection, f"NOTIFY {CHANNEL}")
+        notify(connection)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

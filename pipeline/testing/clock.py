@@ -1,10 +1,9 @@
 """A clock of the database that a test moves: every connection, in whatever process, sees the new time at once.
 
-All of Herald asks the database for the time, by `clock_timestamp()` without a schema. PostgreSQL looks
-for it in `pg_catalog` first, unless the search path names that schema: then in the path's order. So a
-database whose path is `public, pg_catalog`, with a function of that name in `public`, has a clock of its
-own: the true one plus what a table says. Two things do not follow the path: connections that were opened
-before, and column defaults, which are bound to a function when their table is made.
+All of Herald asks the database for the time, by `clock_timestamp()` without a schema, and every search path of Herald
+names its own schema before `pg_catalog`. So a function of that name in Herald's schema is its clock: the true one plus
+what a table says. Two things do not follow: statements that a connection has planned before, and column defaults, which
+are bound to a function when their table is made.
 """
 
 from collections.abc import Iterator
@@ -13,49 +12,49 @@ from datetime import datetime, timedelta
 
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection, connect_plainly
+from herald.outbox.postgres.session_settings import search_path
 from herald.outbox.postgres.statements import execute, fetch_column, find_one
 
+SCHEMA = "herald"  # of the plugin's databases
 CONNECT_TIMEOUT = 5  # seconds
 _INSTALL = """
-CREATE SCHEMA herald_clock;
-CREATE TABLE herald_clock.moved (by interval NOT NULL);
-INSERT INTO herald_clock.moved VALUES ('0');
-CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
-    AS 'SELECT pg_catalog.clock_timestamp() + by FROM herald_clock.moved';
-GRANT USAGE ON SCHEMA herald_clock TO PUBLIC;
-GRANT SELECT ON herald_clock.moved TO PUBLIC;
-DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$;
-SET search_path = public, pg_catalog;
+CREATE TABLE virtual_clock (moved_by interval NOT NULL);
+INSERT INTO virtual_clock VALUES ('0');
+GRANT SELECT ON virtual_clock TO PUBLIC;
+CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE SET search_path FROM CURRENT
+    AS 'SELECT pg_catalog.clock_timestamp() + moved_by FROM virtual_clock';
 """
 _DEFAULTS = """
 SELECT format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s',
               adrelid::regclass, attname, pg_get_expr(adbin, adrelid))
-FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
-WHERE pg_get_expr(adbin, adrelid) LIKE '%clock_timestamp()%'
+FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum JOIN pg_class AS c ON c.oid = adrelid
+WHERE relnamespace = current_schema()::regnamespace AND pg_get_expr(adbin, adrelid) LIKE '%clock_timestamp()%'
 """
 _MOVE = """
-UPDATE herald_clock.moved SET by = {moved}
+UPDATE virtual_clock SET moved_by = {moved}
 WHERE pg_catalog.clock_timestamp() + ({moved}) BETWEEN '1970-01-01Z' AND '9999-01-01Z'
-RETURNING pg_catalog.clock_timestamp() + by
+RETURNING pg_catalog.clock_timestamp() + moved_by
 """
 
 
 class VirtualClock:
-    """The clock of the database at `url`; moved by nobody, it shows the true time.
+    """The clock of the Herald in that schema of the database at `url`; moved by nobody, it shows the true time.
 
     It may be moved back as well, as a server's clock may be.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: str = SCHEMA) -> None:
         self._url = url
+        self._schema = schema
 
     def install(self) -> None:
         """Give the database this clock, before the first connection that is to see it.
 
-        Needs the rights of the tables' owner. Raises PostgresError, for example where it is installed already.
+        The schema is there, migrated or not yet. Needs the rights of its owner. Raises PostgresError, for example where
+        a clock is installed already.
         """
         with self._connected() as connection:
-            defaults = fetch_column(connection, _DEFAULTS)  # as they read before the path is another
+            defaults = fetch_column(connection, _DEFAULTS)  # as they read before the name means another
             execute(connection, _INSTALL)
             for statement in defaults:
                 execute(connection, statement)
@@ -70,7 +69,7 @@ class VirtualClock:
 
         Raises ValueError when that lies outside the years 1970 to 9998.
         """
-        return self._move(_MOVE.format(moved="by + %(value)s"), timedelta(**by))
+        return self._move(_MOVE.format(moved="moved_by + %(value)s"), timedelta(**by))
 
     def set(self, when: datetime) -> datetime:
         """Go on from this moment; returns the time. Raises ValueError for a date without a time zone."""
@@ -91,4 +90,5 @@ class VirtualClock:
     def _connected(self) -> Iterator[Connection]:
         """Commits at its end."""
         with closing(connect_plainly(self._url, connect_timeout=CONNECT_TIMEOUT)) as connection, connection:
+            execute(connection, f"SET search_path = {search_path(self._schema)}")
             yield connection

@@ -17,9 +17,8 @@ from herald.outbox.message.notification import TOPIC
 from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.connections import connect, make_engine
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.postgres.notify import notify
 from herald.outbox.postgres.queries import EventState, MessageState, events_of, find_message
-from herald.outbox.postgres.statements import execute
 from herald.outbox.up.child import until
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.consumers import Consumers
@@ -193,7 +192,7 @@ class Herald:
         acceptance = make_message(topic, data, fields, self.settings, now=self.clock.now())
         with self._connection:
             accept(self._connection, [acceptance])
-            execute(self._connection, f"NOTIFY {CHANNEL}")
+            notify(self._connection)
         self._accepted.append(acceptance.id)
         return acceptance.id
 

@@ -18,7 +18,7 @@ from herald.outbox.up.child import OURS, Account, Child, StartError, until
 from herald.outbox.up.placement import elsewhere_for
 from herald.outbox.up.postgres import Cluster, prepare
 from herald.outbox.up.supervisor import Signals
-from herald.pipeline.testing.clock import VirtualClock
+from herald.pipeline.testing.clock import SCHEMA, VirtualClock
 from herald.pipeline.testing.settings import make_settings
 
 START_TIMEOUT = 60.0  # seconds until a server has to answer
@@ -45,7 +45,7 @@ class Databases:
         name = f"test_{uuid4().hex}"
         self._cluster.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         try:
-            self._cluster.execute("SELECT instance_takes_place(true)", name)
+            self._cluster.execute(f"SELECT {SCHEMA}.instance_takes_place(true)", name)
             VirtualClock(self._cluster.url(name)).install()
             yield self._cluster.url(name)
         finally:

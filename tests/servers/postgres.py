@@ -19,6 +19,7 @@ from tests.servers.disk import Disk
 from tests.servers.eventually import eventually
 
 FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+PATH = "-c search_path=herald,public"
 DURABLE = {"fsync": "on", "shared_buffers": "256MB", "max_wal_size": "4GB"}
 
 
@@ -110,12 +111,14 @@ class PostgresServer:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def execute(self, statement: str, database: str = "postgres") -> None:
-        """Run one statement outside a transaction, as superuser."""
-        self._cluster.execute(statement, database)
+        """Run one statement outside a transaction, as superuser; Herald's tables come before others."""
+        with closing(connect_plainly(self.url(database), options=PATH)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(statement)
 
     def ask(self, query: str, database: str = "postgres") -> Any:
         """The one value that a query gives."""
-        with closing(connect_plainly(self.url(database))) as connection, connection.cursor() as cursor:
+        with closing(connect_plainly(self.url(database), options=PATH)) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             ((found,),) = cursor.fetchall()
         return found

@@ -2,28 +2,29 @@
 
 from collections.abc import Iterator
 
-from herald.outbox.operate.doctor.database import Database
+from herald.outbox.operate.doctor.database import Database, Row
 from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
 from herald.outbox.operate.status.database import BACKLOG, UNCONSUMED, UNTRIED, WITHHELD
 from herald.outbox.operate.status.report import duration
+from herald.outbox.postgres.connections import name_in
+from herald.outbox.postgres.locks import LEADER, SCHEMA
 from herald.outbox.registry import TOPICS
-from herald.outbox.relay.session import LEADER
+from herald.outbox.relay.session import NAME
 
 STALE = 30.0  # seconds without a save, while there is something to publish
 
-# A session lock on one bigint: its halves stand in classid and objid, objsubid is 1.
-_HOLDERS = """
+_HOLDERS = f"""
 SELECT l.pid, a.application_name, a.client_addr::text AS address,
+    quote_literal(a.application_name) AS quoted_name, quote_literal(a.usename) AS quoted_role,
     extract(epoch FROM clock_timestamp() - a.backend_start)::float8 AS seconds
 FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
-WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-  AND l.classid = %(key)s::bigint >> 32 AND l.objid = %(key)s::bigint & 4294967295
+WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid, l.objsubid) = ({SCHEMA}, %(key)s, 2)
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 _SESSIONS = """
 SELECT count(*) AS sessions FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'herald-relay'
+WHERE datname = current_database() AND application_name = %(name)s
 """
 
 _CLUSTERS = """
@@ -41,20 +42,29 @@ FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
 def leads(database: Database) -> Iterator[Finding]:
     """Whoever holds the leader's lock should be a relay."""
     holders = database.ask(_HOLDERS, key=LEADER)
-    sessions = database.row(_SESSIONS)["sessions"]
+    relay = name_in(database.settings.database_schema, NAME)
+    sessions = database.row(_SESSIONS, name=relay)["sessions"]
     if not holders:
         waiting = f", though {count(sessions, 'session')} of relays are open" if sessions else ""
         yield warning(f"no relay leads{waiting}: nothing is published, no retry comes due", "herald relay")
     for row in holders:
         since = "" if row["seconds"] is None else f", connected since {duration(row['seconds'])}"
         text = f"{row['application_name']!r}, pid {row['pid']} from {row['address'] or 'this host'}{since}"
-        if row["application_name"] == "herald-relay":
+        if row["application_name"] == relay:
             yield ok(f"led by {text}; {max(sessions - 1, 0)} standing by")
         else:
             yield problem(
                 f"the leader's lock is held by {text}, which is no relay: none can lead",
-                f"Look at what it does, then end it: SELECT pg_terminate_backend({row['pid']});",
+                f"Look at what it does, then end it: {_end_holder(row)}",
             )
+
+
+def _end_holder(row: Row) -> str:
+    """The statement that ends this session, and no other that has got its number meanwhile."""
+    return (
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {row['pid']}"
+        f" AND application_name = {row['quoted_name']} AND usename = {row['quoted_role']};"
+    )
 
 
 def belongs(database: Database) -> Iterator[Finding]:

@@ -9,14 +9,14 @@ from herald.outbox.operate.doctor.database import Database
 from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
 from herald.outbox.postgres.connections import is_shared
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.fitness import UnfitError, encoding, read_facts, strings, triggers
+from herald.outbox.postgres.fitness import UnfitError, encoding, read_facts, strings, triggers, usable
 from herald.outbox.postgres.instance import stay_home
 from herald.outbox.postgres.pooler import session_of
 from herald.outbox.postgres.statements import execute
 from herald.outbox.relay.session import PROBE_TIMEOUT
 from herald.outbox.relay.term import DEAF_POLL
 
-FITNESS = (encoding, strings, triggers)
+FITNESS = (encoding, strings, triggers, usable)
 CHANNEL = "herald_doctor"  # not the relay's: it need not wake up for this
 DIRECT = "Point DATABASE_URL at PostgreSQL itself, or at a pool in session mode (PgBouncer: pool_mode = session)."
 
@@ -37,7 +37,7 @@ def pooled(database: Database) -> Iterator[Finding]:
 
 def fit(database: Database) -> Iterator[Finding]:
     """What every process looks for when it connects, but for what has a check of its own."""
-    facts = read_facts(database.connection)
+    facts = read_facts(database.connection, database.settings.database_schema)
     sentences = [sentence for check in FITNESS if (sentence := check(facts))]
     for sentence in sentences:
         found, _, cure = sentence.partition(": ")

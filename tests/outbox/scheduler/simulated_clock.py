@@ -12,10 +12,9 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute
 
 _INSTALL = """
-CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
     SELECT pg_catalog.clock_timestamp() + current_setting('simulated.shift')::interval
 $$;
-SET search_path = public, pg_catalog;
 SET simulated.shift = '0';
 """
 
@@ -25,7 +24,7 @@ def simulated_clock(connection: Connection) -> Iterator[None]:
     """Until the end, `shift` moves the clock of this connection, which is in autocommit."""
     execute(connection, _INSTALL)
     yield
-    execute(connection, "RESET search_path; DROP FUNCTION public.clock_timestamp()")
+    execute(connection, "DROP FUNCTION clock_timestamp()")
 
 
 def shift(connection: Connection, by: timedelta) -> None:

@@ -1,20 +1,8 @@
-"""Closing the books: partitions that are due are replaced by one that holds only what is kept.
+-- Closing the books: partitions that are due are replaced by one that holds only what is kept.
 
-Expands: the release before may run beside it, as long as no process has HERALD_RETENTION: it cannot read
-`message.carried`. What is interrupted before the end is simply run again.
-"""
-
-from alembic import op
-
-revision = "0007"
-down_revision = "0006"
-branch_labels = None
-depends_on = None
-
-# `horizon` is the upper bound of the lowest partition. A closing under way has the other columns: from what bound on
-# nothing is touched, since when what has ended is kept, and up to what id the kept ones are copied.
-TABLES = """
-CREATE TABLE IF NOT EXISTS closing (
+-- `horizon` is the upper bound of the lowest partition. A closing under way has the other columns: from what bound on
+-- nothing is touched, since when what has ended is kept, and up to what id the kept ones are copied.
+CREATE TABLE closing (
     is_only boolean NOT NULL DEFAULT true,
     horizon uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     closed_at timestamptz,
@@ -26,25 +14,24 @@ CREATE TABLE IF NOT EXISTS closing (
     CONSTRAINT closing_is_the_only_one CHECK (is_only),
     CONSTRAINT closing_is_under_way_or_not CHECK (num_nulls(bound, kept_since, copied_to) IN (0, 3))
 );
-INSERT INTO closing DEFAULT VALUES ON CONFLICT DO NOTHING;
+INSERT INTO closing DEFAULT VALUES;
 
-CREATE TABLE IF NOT EXISTS closing_changes (id uuid NOT NULL);
+CREATE TABLE closing_changes (id uuid NOT NULL);
 
-CREATE OR REPLACE FUNCTION closing_note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION closing_note_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO closing_changes VALUES (NEW.id);
     RETURN NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION closing_table(parent text, bound uuid) RETURNS text LANGUAGE sql STABLE AS $$
+CREATE FUNCTION closing_table(parent text, bound uuid) RETURNS text LANGUAGE sql STABLE
+    SET search_path FROM CURRENT AS $$
     SELECT format('%s_before_%s', parent, to_char(outbox_time_of(bound) AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI'))
 $$;
-"""
 
-# From the trigger's commit on, every change is noted: what is copied afterwards is either current or on the list.
-BEGIN = """
-CREATE OR REPLACE FUNCTION closing_begin(since timestamptz, most integer) RETURNS boolean LANGUAGE plpgsql
-    SET lock_timeout = '200ms' AS $$
+-- From the trigger's commit on, every change is noted: what is copied afterwards is either current or on the list.
+CREATE FUNCTION closing_begin(since timestamptz, most integer) RETURNS boolean LANGUAGE plpgsql
+    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
 DECLARE
     until uuid;
     partition text;
@@ -74,16 +61,13 @@ BEGIN
     UPDATE closing SET bound = until, kept_since = since, copied_to = '00000000-0000-0000-0000-000000000000';
     RETURN true;
 END $$;
-"""
 
-# Whatever columns `messages` has are carried: the row as it is, and the same as one event.
-CARRY = r"""
-CREATE OR REPLACE FUNCTION closing_keeps(status text, updated_at timestamptz, since timestamptz) RETURNS boolean
-    LANGUAGE sql IMMUTABLE AS $$
-    SELECT status NOT IN ('sent', 'cancelled', 'expired', 'discarded') OR updated_at > since
-$$;
+-- Whatever columns `messages` has are carried: the row as it is, and the same as one event.
+CREATE FUNCTION closing_keeps(status text, updated_at timestamptz, since timestamptz) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN status NOT IN ('sent', 'cancelled', 'expired', 'discarded') OR updated_at > since;
 
-CREATE OR REPLACE FUNCTION closing_carry(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION closing_carry(ids uuid[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     under_way closing;
     log text;
@@ -108,7 +92,7 @@ BEGIN
         log, state) USING ids;
 END $$;
 
-CREATE OR REPLACE FUNCTION closing_copy(most integer) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION closing_copy(most integer) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     under_way closing;
     last uuid;
@@ -132,7 +116,7 @@ BEGIN
     RETURN last IS NOT NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION closing_catch_up() RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION closing_catch_up() RETURNS integer LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     changed uuid[];
 BEGIN
@@ -143,13 +127,9 @@ BEGIN
     END IF;
     RETURN coalesce(cardinality(changed), 0);
 END $$;
-"""
 
-# One call, so that a relay that freezes does not keep the locks. A vacuum that works on a partition is not waited for
-# while everybody else waits: its lock is asked for first. Returns what it waits for, or how long it had the locks.
-FINISH = """
-CREATE OR REPLACE FUNCTION closing_is_unpublished(until uuid) RETURNS boolean LANGUAGE plpgsql
-    SET enable_seqscan = off AS $$
+CREATE FUNCTION closing_is_unpublished(until uuid) RETURNS boolean LANGUAGE plpgsql
+    SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 DECLARE
     relay relay_cursor;
     partition text;
@@ -171,8 +151,10 @@ BEGIN
     RETURN false;
 END $$;
 
-CREATE OR REPLACE FUNCTION closing_finish(OUT waits_for text, OUT milliseconds double precision) LANGUAGE plpgsql
-    SET lock_timeout = '200ms' AS $$
+-- One call, so that a relay that freezes does not keep the locks. A vacuum that works on a partition is not waited for
+-- while everybody else waits: its lock is asked for first. Returns what it waits for, or how long it had the locks.
+CREATE FUNCTION closing_finish(OUT waits_for text, OUT milliseconds double precision) LANGUAGE plpgsql
+    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
 DECLARE
     until uuid;
     whole text;
@@ -211,7 +193,8 @@ BEGIN
     milliseconds := extract(epoch FROM clock_timestamp() - locked_at) * 1000;
 END $$;
 
-CREATE OR REPLACE FUNCTION closing_abandon() RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '200ms' AS $$
+CREATE FUNCTION closing_abandon() RETURNS boolean LANGUAGE plpgsql
+    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
 DECLARE
     until uuid;
     partition text;
@@ -228,26 +211,3 @@ BEGIN
     UPDATE closing SET bound = NULL, kept_since = NULL, copied_to = NULL, waits_for = NULL;
     RETURN true;
 END $$;
-"""
-
-DROP = """
-SELECT closing_abandon();
-DROP FUNCTION closing_abandon(), closing_finish(), closing_is_unpublished(uuid), closing_catch_up(),
-    closing_copy(integer), closing_carry(uuid[]), closing_keeps(text, timestamptz, timestamptz),
-    closing_begin(timestamptz, integer), closing_table(text, uuid), closing_note_change();
-DROP TABLE closing_changes, closing;
-"""
-
-
-def upgrade() -> None:
-    """Allow `message.carried`, and add what closes the books."""
-    for statements in (TABLES, BEGIN, CARRY, FINISH):
-        op.execute(statements)
-    op.execute("SELECT outbox_allow_event('message.carried', 1, '0.1.0')")
-    with op.get_context().autocommit_block():
-        op.execute("ALTER TABLE outbox VALIDATE CONSTRAINT outbox_event_type_is_known")
-
-
-def downgrade() -> None:
-    """Take it away; `message.carried` stays allowed, since it may be stored."""
-    op.execute(DROP)

@@ -1,46 +1,37 @@
-"""Partitions of any width: they begin where the newest one ends, so that a changed width leaves no gap.
+-- Partitions of any width: they begin where the newest one ends, so that a changed width leaves no gap. The first one
+-- reaches back to the beginning, so that a clock that runs behind finds a place.
 
-Expands: the functions of 0001 stay for the release before, which may run beside it as long as there are months only.
-"""
+-- A UUIDv7 begins with 48 bits of milliseconds since 1970. A body that begins with RETURN is bound when it is made: it
+-- needs no search path, with which a function is not inlined.
+CREATE FUNCTION outbox_first_id(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE
+    RETURN (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 
-from alembic import op
-
-revision = "0006"
-down_revision = "0005"
-branch_labels = None
-depends_on = None
-
-# A UUIDv7 begins with 48 bits of milliseconds since 1970.
-BOUNDS = r"""
-CREATE FUNCTION outbox_first_id(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
-    SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
-$$;
-
-CREATE FUNCTION outbox_time_of(id uuid) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
-    SELECT to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
-$$;
+CREATE FUNCTION outbox_time_of(id uuid) RETURNS timestamptz LANGUAGE sql IMMUTABLE
+    RETURN to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0);
 
 CREATE FUNCTION outbox_next_bound(at timestamptz, width interval) RETURNS timestamptz LANGUAGE sql STABLE
-    SET timezone = 'UTC' AS $$
+    SET search_path FROM CURRENT SET timezone = 'UTC' AS $$
     SELECT CASE WHEN width = interval '1 month' THEN date_trunc('month', at) + width
                 ELSE date_bin(width, at, '2001-01-01 00:00 UTC') + width END  -- a Monday
 $$;
 
+-- The names as they are in the schema, whatever search path looks: `regclass` as text would depend on it.
 CREATE VIEW partitions AS
 SELECT parent, name, lower, upper, outbox_time_of(lower) AS begins_at, outbox_time_of(upper) AS ends_at
 FROM (
-    SELECT i.inhparent::regclass::text AS parent, i.inhrelid::regclass::text AS name,
+    SELECT p.relname::text AS parent, c.relname::text AS name,
            substring(bounds FROM 'FROM \(''([0-9a-f-]+)''\)')::uuid AS lower,
            substring(bounds FROM 'TO \(''([0-9a-f-]+)''\)')::uuid AS upper
-    FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    FROM pg_inherits AS i
+    JOIN pg_class AS c ON c.oid = i.inhrelid
+    JOIN pg_class AS p ON p.oid = i.inhparent
     CROSS JOIN LATERAL pg_get_expr(c.relpartbound, c.oid) AS bounds
     WHERE i.inhparent IN ('outbox'::regclass, 'messages'::regclass)
 ) AS attached;
-"""
 
-# ATTACH takes a weaker lock on the parent than CREATE … PARTITION OF, which would stop every reader.
-MAKE = """
-CREATE FUNCTION outbox_add_partition(parent text, lower uuid, upper uuid) RETURNS void LANGUAGE plpgsql AS $$
+-- ATTACH takes a weaker lock on the parent than CREATE … PARTITION OF, which would stop every reader.
+CREATE FUNCTION outbox_add_partition(parent text, lower uuid, upper uuid) RETURNS void LANGUAGE plpgsql
+    SET search_path FROM CURRENT AS $$
 DECLARE
     name text := format('%s_y%s', parent,
         to_char(coalesce(outbox_time_of(lower), 'epoch') AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI'));
@@ -50,19 +41,20 @@ BEGIN
         coalesce(quote_literal(lower), 'MINVALUE'), upper);
 END $$;
 
-CREATE FUNCTION outbox_reach(at timestamptz, width interval) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+CREATE FUNCTION outbox_reach(at timestamptz, width interval) RETURNS timestamptz LANGUAGE sql STABLE
+    SET search_path FROM CURRENT AS $$
     SELECT outbox_next_bound(at + greatest(width, interval '1 day'), width)
 $$;
 
 CREATE FUNCTION outbox_make_partitions(width interval, at timestamptz) RETURNS integer LANGUAGE plpgsql
-    SET timezone = 'UTC' SET lock_timeout = '5s' AS $$
+    SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '5s' AS $$
 DECLARE
     made integer := 0;
     whole text;
     newest timestamptz;
     next timestamptz;
 BEGIN
-    PERFORM pg_advisory_xact_lock(4840214);
+    PERFORM pg_advisory_xact_lock(current_schema()::regnamespace::oid::integer, 4840214);
     FOREACH whole IN ARRAY ARRAY['outbox', 'messages'] LOOP
         SELECT max(ends_at) INTO newest FROM partitions WHERE parent = whole;
         WHILE newest IS NULL OR newest < outbox_reach(at, width) LOOP
@@ -74,18 +66,16 @@ BEGIN
     END LOOP;
     RETURN made;
 END $$;
-"""
 
-# A narrower width would wait for the end of the month that is there. Where little is in it, ATTACH checks
-# that in an instant: the month is cut behind its newest id. Ten minutes are left for whoever makes the next ones.
-CUT = """
-CREATE FUNCTION outbox_newest_id() RETURNS uuid LANGUAGE sql STABLE AS $$
+CREATE FUNCTION outbox_newest_id() RETURNS uuid LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
     SELECT greatest((SELECT stream_id FROM outbox ORDER BY stream_id DESC LIMIT 1),
                     (SELECT id FROM messages ORDER BY id DESC LIMIT 1))
 $$;
 
+-- A narrower width would wait for the end of the month that is there. Where little is in it, ATTACH checks
+-- that in an instant: the month is cut behind its newest id. Ten minutes are left for whoever makes the next ones.
 CREATE FUNCTION outbox_cut_newest(width interval, at timestamptz, most_bytes bigint) RETURNS boolean LANGUAGE plpgsql
-    SET timezone = 'UTC' SET lock_timeout = '200ms' AS $$
+    SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '200ms' AS $$
 DECLARE
     log record;
     state record;
@@ -98,8 +88,8 @@ BEGIN
         OR pg_relation_size(log.name::regclass) + pg_relation_size(state.name::regclass) > most_bytes THEN
         RETURN false;
     END IF;
-    IF NOT pg_try_advisory_xact_lock(4840215) THEN  -- a rebuild goes on: what it has built would no longer fit
-        RETURN false;
+    IF NOT pg_try_advisory_xact_lock(current_schema()::regnamespace::oid::integer, 4840215) THEN
+        RETURN false;  -- a rebuild goes on: what it has built would no longer fit
     END IF;
     LOCK TABLE ONLY outbox IN ACCESS EXCLUSIVE MODE;
     LOCK TABLE ONLY messages IN ACCESS EXCLUSIVE MODE;
@@ -119,23 +109,5 @@ BEGIN
         coalesce(quote_literal(state.lower), 'MINVALUE'), outbox_first_id(cut));
     RETURN true;
 END $$;
-"""
 
-DROP = """
-DROP FUNCTION outbox_cut_newest(interval, timestamptz, bigint), outbox_newest_id(),
-    outbox_make_partitions(interval, timestamptz), outbox_reach(timestamptz, interval),
-    outbox_add_partition(text, uuid, uuid), outbox_next_bound(timestamptz, interval);
-DROP VIEW partitions;
-DROP FUNCTION outbox_time_of(uuid), outbox_first_id(timestamptz);
-"""
-
-
-def upgrade() -> None:
-    """Add a view of the partitions, and functions that make them."""
-    for statements in (BOUNDS, MAKE, CUT):
-        op.execute(statements)
-
-
-def downgrade() -> None:
-    """Take them away; partitions stay as they are."""
-    op.execute(DROP)
+SELECT outbox_make_partitions(interval '1 month', clock_timestamp());

@@ -1,0 +1,44 @@
+-- Where each message stands, folded from its events: a projection, which `herald rebuild` makes anew.
+
+CREATE TABLE messages (
+    id uuid NOT NULL,
+    topic text NOT NULL,
+    key text,
+    data jsonb NOT NULL,
+    traceparent text,
+    status text NOT NULL,
+    version integer NOT NULL,
+    request integer NOT NULL,
+    attempts integer NOT NULL,
+    uncounted integer NOT NULL DEFAULT 0,
+    unknowns integer NOT NULL DEFAULT 0,
+    priority smallint NOT NULL DEFAULT 5,
+    destination text,
+    reason text,
+    due_at timestamptz,
+    deliver_by timestamptz,
+    requested_in xid8 NOT NULL,
+    accepted_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    sent_at timestamptz,
+    CONSTRAINT messages_one_row_per_stream PRIMARY KEY (id),
+    CONSTRAINT messages_status_is_known CHECK (status IN ('scheduled', 'pending', 'sending', 'sent', 'failed',
+        'unknown', 'dead', 'cancelled', 'expired', 'discarded')),
+    CONSTRAINT messages_sent_has_its_date CHECK ((status = 'sent') = (sent_at IS NOT NULL)),
+    CONSTRAINT messages_sending_has_a_lease CHECK (status <> 'sending' OR due_at IS NOT NULL),
+    CONSTRAINT messages_priority_is_a_digit CHECK (priority BETWEEN 0 AND 9),
+    CONSTRAINT messages_waiting_has_its_date CHECK (status NOT IN ('scheduled', 'failed') OR due_at IS NOT NULL)
+) PARTITION BY RANGE (id);
+
+CREATE INDEX messages_of_a_key ON messages (topic, key, id);
+CREATE INDEX messages_of_an_event ON messages ((data ->> 'event'), id) WHERE topic = 'notifications';
+CREATE INDEX messages_not_sent ON messages (status, id) WHERE status <> 'sent';
+CREATE INDEX messages_due ON messages (priority, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX messages_waiting_for_a_destination ON messages (destination, priority, due_at)
+    WHERE status IN ('scheduled', 'failed');
+-- what waits of a key is found in the order of acceptance: what comes behind it takes its date
+CREATE INDEX messages_delayed_of_a_key ON messages (topic, key, accepted_at, id)
+    WHERE status IN ('scheduled', 'failed') OR request > 1 AND status IN ('pending', 'sending');
+CREATE INDEX messages_to_expire ON messages (deliver_by)
+    WHERE deliver_by IS NOT NULL AND status IN ('scheduled', 'pending', 'failed');
+CREATE INDEX messages_on_the_desk ON messages (id) WHERE status IN ('dead', 'unknown');
