@@ -8,8 +8,8 @@ import click
 from uuid_utils.compat import uuid7
 
 from benchmarks.letters import letters
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.settings import load_settings
+from tests.servers.postgres import connect_to_tables
 
 WARM_UP = 1.0  # seconds that do not count
 INSERT = """
@@ -46,7 +46,7 @@ def main(threads: int, seconds: float) -> None:
 
 def _insert(url: str, ready: Barrier, seconds: float, seed: int) -> int:
     bodies = [(user, data.decode()) for user, data in letters(200, seed)]
-    connection = connect_plainly(url)
+    connection = connect_to_tables(url)
     connection.autocommit = True
     cursor = connection.cursor()
     ready.wait()

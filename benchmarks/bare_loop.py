@@ -7,9 +7,10 @@ from confluent_kafka import Consumer, Message
 
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
-from herald.outbox.postgres.driver import Connection, connect_plainly
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from herald.outbox.settings import load_settings
+from tests.servers.postgres import connect_to_tables
 
 
 @click.command()
@@ -25,7 +26,7 @@ def main() -> None:
         }
     )
     consumer.subscribe(list(TOPICS))
-    connection = connect_plainly(settings.database_url)
+    connection = connect_to_tables(settings.database_url)
     while True:
         window = [record for record in consumer.consume(settings.window_size, 1.0) if not record.error()]
         if window:

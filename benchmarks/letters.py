@@ -7,7 +7,7 @@ import msgspec
 
 from herald.outbox.message.notification import TOPIC
 from herald.outbox.moves.accept import accept, make_acceptance
-from herald.outbox.postgres.driver import connect_plainly
+from tests.servers.postgres import connect_to_tables
 
 SIZE = 1000  # bytes of one notification's JSON, about
 USERS = 10_000
@@ -29,7 +29,7 @@ def letters(count: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
 
 def fill(database: str, count: int) -> None:
     """Accept that many notifications, as the API's committer would."""
-    connection = connect_plainly(database)
+    connection = connect_to_tables(database)
     waiting = [make_acceptance(TOPIC, user, data) for user, data in letters(count)]
     for start in range(0, count, BATCH):
         accept(connection, waiting[start : start + BATCH])

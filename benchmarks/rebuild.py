@@ -8,10 +8,10 @@ from typing import Any
 from benchmarks.figures import Bound, Pace, Result, Slowdown, percentile
 from benchmarks.sent_messages import fill
 from benchmarks.stage import Stage
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import execute
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
+from tests.servers.postgres import connect_to_tables
 
 CONNECTIONS = 16
 RATE = 200  # notifications per second
@@ -62,7 +62,7 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
 
 
 def _prepare(stage: Stage, database: str, count: int) -> None:
-    with closing(connect_plainly(stage.server.url(database))) as connection:
+    with closing(connect_to_tables(stage.server.url(database))) as connection:
         connection.autocommit = True
         fill(connection, count)
         execute(connection, "VACUUM (ANALYZE) outbox, messages")

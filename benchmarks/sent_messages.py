@@ -8,7 +8,7 @@ BATCH = 50_000  # messages of one statement
 
 # Ids of the present month, in their order; three events each.
 _FILL = """
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at, outbox_month_bound(date_trunc('month', now())) AS month),
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at, outbox_first_id(date_trunc('month', now())) AS month),
 made AS MATERIALIZED (
     SELECT (left(month::text, 14) || '7' || lpad(to_hex(n / 4096 %% 4096), 3, '0') || '-8'
             || lpad(to_hex(n %% 4096), 3, '0') || '-' || left(md5(n::text), 12))::uuid AS id,

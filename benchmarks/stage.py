@@ -18,14 +18,13 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.side import HERE, Side
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.registry import OWNER_TOPIC
 from tests.servers.apache_kafka import ApacheKafka, missing_programs
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess, herald_environment
 from tests.servers.ports import free_port
-from tests.servers.postgres import DURABLE, PostgresServer
+from tests.servers.postgres import DURABLE, PostgresServer, connect_to_tables
 from tests.servers.tansu import Tansu
 
 PARTITIONS = 4
@@ -65,7 +64,7 @@ class Stage:
         self.server.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
     def fetch(self, database: str, query: str, values: Mapping[str, Any] | None = None) -> list[Any]:
-        connection = connect_plainly(self.server.url(database))
+        connection = connect_to_tables(self.server.url(database))
         try:
             with connection.cursor() as cursor:
                 cursor.execute(query, values)

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from benchmarks.letters import letters
 from herald.outbox.message.notification import TOPIC
-from herald.outbox.postgres.driver import Connection, connect_plainly
+from herald.outbox.postgres.driver import Connection
+from tests.servers.postgres import connect_to_tables
 
 BATCH = 500  # messages of one transaction: as many as the committer writes at once
 APART = timedelta(seconds=1)
@@ -32,7 +33,7 @@ Row = tuple[object, ...]
 
 def load(database: str, count: int) -> None:
     """Fill the database of that URL, and leave it as a table that was vacuumed."""
-    with closing(connect_plainly(database)) as connection:
+    with closing(connect_to_tables(database)) as connection:
         connection.cursor().execute("SET synchronous_commit = off")
         sent = _sent(count)
         while batch := list(islice(sent, BATCH)):

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from herald.api.process import make_executor
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import execute, fetch_value
 from tests.conftest import StartHerald
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
 from tests.servers.ports import accepts, free_port
+from tests.servers.postgres import connect_to_tables
 
 NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"
 
@@ -84,7 +84,7 @@ def test_an_open_request_is_answered_before_it_stops(start_herald: StartHerald, 
     api = start_herald("api", "--port", str(port), DATABASE_URL=database)
     api.wait_for("Uvicorn running")
 
-    with contextlib.closing(connect_plainly(database)) as other, ThreadPoolExecutor() as callers:
+    with contextlib.closing(connect_to_tables(database)) as other, ThreadPoolExecutor() as callers:
         execute(other, "LOCK TABLE outbox")
         answer = callers.submit(_post, port)
         eventually(lambda: _waits_for_a_lock(database), what="the commit is held up")
@@ -108,6 +108,6 @@ def _post(port: int) -> tuple[int, str]:
 
 
 def _waits_for_a_lock(database: str) -> bool:
-    with contextlib.closing(connect_plainly(database)) as connection:
+    with contextlib.closing(connect_to_tables(database)) as connection:
         found = fetch_value(connection, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
     return bool(found)

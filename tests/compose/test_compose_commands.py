@@ -9,14 +9,13 @@ from threading import Thread
 
 import pytest
 
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.settings import load_settings
 from tests.compose.compose_file import environment, ours, services
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.herald import herald_environment
 from tests.servers.ports import free_port
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, connect_to_tables
 from tests.servers.tansu import Tansu
 
 TIMEOUT = 60.0  # seconds a command may take
@@ -59,7 +58,7 @@ def test_migrate_fills_an_empty_database(empty_database: str) -> None:
     done = run("herald", *ours()["migrate"]["command"], DATABASE_URL=empty_database)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    with connect_plainly(empty_database) as connection:
+    with connect_to_tables(empty_database) as connection:
         assert fetch_value(connection, "SELECT to_regclass('outbox') IS NOT NULL")
     connection.close()
 

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import alembic
@@ -20,16 +21,12 @@ from pytest_alembic.tests import (
 )
 
 from herald.outbox.message.state import STATUSES
-from herald.outbox.moves.claim import Record, claim
-from herald.outbox.moves.decide import requeue
-from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.connections import make_engine
 from herald.outbox.postgres.driver import connect_plainly, errors
 from herald.outbox.postgres.statements import execute, fetch
 from tests.conftest import ROOT
 from tests.outbox.connections import (
     accepted,
-    assert_projection_equals_log,
     connected,
     execute_and_commit,
     make_settings,
@@ -40,9 +37,9 @@ from tests.servers.herald import herald_environment
 Done = subprocess.CompletedProcess[str]
 
 
-def run_alembic(url: str, *arguments: str, timeout: float = 60) -> Done:
+def run_alembic(url: str, *arguments: str, timeout: float = 60, **settings: str) -> Done:
     command = [sys.executable, "-m", "alembic", *arguments]
-    environment = herald_environment({"DATABASE_URL": url})
+    environment = herald_environment({"DATABASE_URL": url, **settings})
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -79,9 +76,9 @@ def test_downgrade_leaves_nothing_behind(database: str) -> None:
 
     assert done.returncode == 0, done.stderr
     with connected(database) as connection:
-        left = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname !~ '^alembic'"
+        left = "SELECT relname FROM pg_class WHERE relnamespace = 'herald'::regnamespace AND relname !~ '^alembic'"
         assert fetch(connection, left) == []
-        assert fetch(connection, "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == []
+        assert fetch(connection, "SELECT proname FROM pg_proc WHERE pronamespace = 'herald'::regnamespace") == []
 
 
 def test_what_is_withheld_is_not_taken_away_by_a_downgrade(database: str) -> None:
@@ -92,11 +89,50 @@ def test_what_is_withheld_is_not_taken_away_by_a_downgrade(database: str) -> Non
             " VALUES ('notifications', -1, 0, '1:1:', 0, 'no such topic')",
         )
 
-        done = run_alembic(database, "downgrade", "0012")
+        done = run_alembic(database, "downgrade", "base")
 
         assert done.returncode != 0
         assert "records that are not yet published" in done.stderr
         assert fetch(connection, "SELECT topic FROM relay_withheld") == [("notifications",)]
+
+
+@pytest.mark.parametrize("said", [(), ("-x", "drop=another"), ("-x", "drop")])
+def test_a_downgrade_does_not_take_a_log_that_holds_messages(database: str, said: tuple[str, ...]) -> None:
+    with connected(database) as connection:
+        accepted(connection, notification())
+
+        done = run_alembic(database, *said, "downgrade", "base")
+
+        assert done.returncode != 0
+        assert "the log in the schema herald holds messages" in done.stderr
+        assert "alembic -x drop=herald downgrade base" in done.stderr
+        assert fetch(connection, "SELECT count(*) FROM outbox") == [(1,)]
+
+
+def test_a_downgrade_takes_a_log_that_was_named(database: str) -> None:
+    with connected(database) as connection:
+        accepted(connection, notification())
+
+    done = run_alembic(database, "-x", "drop=herald", "downgrade", "base")
+
+    assert done.returncode == 0, done.stderr
+    with connected(database) as connection:
+        assert fetch(connection, "SELECT to_regclass('outbox')") == [(None,)]
+
+
+def test_a_downgrade_that_is_printed_refuses_the_same(database: str) -> None:
+    script = run_alembic(database, "downgrade", "0001:base", "--sql").stdout
+    with connected(database) as connection:
+        accepted(connection, notification())
+
+    with pytest.raises(errors.RaiseException, match="holds messages"):
+        run_script(database, script)
+
+
+def run_script(url: str, script: str) -> None:
+    """As psql would, in one transaction."""
+    with closing(connect_plainly(url)) as connection, connection:
+        execute(connection, script.replace("BEGIN;", "").replace("COMMIT;", ""))
 
 
 def test_concurrent_upgrades_wait_for_each_other(empty_database: str) -> None:
@@ -118,31 +154,9 @@ def test_a_blocked_ddl_gives_up(database: str) -> None:
 
 def test_the_sql_can_be_printed_and_run_by_hand(empty_database: str) -> None:
     done = run_alembic(empty_database, "upgrade", "head", "--sql")
-    script = done.stdout.replace("BEGIN;", "").replace("COMMIT;", "")
-    connection = connect_plainly(empty_database)
-    with connection:
-        execute(connection, script)
-    connection.close()
+    run_script(empty_database, done.stdout)
 
     assert "No new upgrade operations detected" in run_alembic(empty_database, "check").stdout
-
-
-def test_unknown_outcomes_of_before_are_counted_as_the_fold_counts_them(database: str) -> None:
-    with connected(database) as connection:
-        never, once, requeued = accepted(connection, *(notification(user) for user in ("ada", "bob", "eve")))
-        claim(connection, [Record(one, 1, destination="email:host") for one in (once, requeued)], lease=60.0)
-        lost = [Outcome(id=one, attempt=1, outcome="unknown", reason="cut off") for one in (once, requeued)]
-        record_outcomes(connection, lost, dead_letters="dead_letters")
-        requeue(connection, [requeued])
-        connection.commit()
-
-    for step in (("downgrade", "0008"), ("upgrade", "head")):
-        assert run_alembic(database, *step).returncode == 0
-
-    with connected(database) as connection:
-        found = fetch(connection, "SELECT id::text, unknowns FROM messages ORDER BY id")
-        assert_projection_equals_log(connection)
-    assert found == [(str(never), 0), (str(once), 1), (str(requeued), 0)]
 
 
 def test_a_missing_database_url_is_named() -> None:
@@ -184,9 +198,24 @@ def test_the_view_shows_typed_columns(database: str) -> None:
     assert row == [("42", "greeting", "hello", "pending", False)]
 
 
+def test_each_function_looks_in_the_schema_alone_or_was_bound_when_it_was_made(database: str) -> None:
+    with connected(database) as connection:
+        found = fetch(
+            connection,
+            "SELECT proname, prosqlbody IS NOT NULL, proconfig::text FROM pg_proc"
+            " WHERE pronamespace = 'herald'::regnamespace",
+        )
+
+    assert len(found) > 20
+    wanted = "search_path=herald, pg_catalog, pg_temp"
+    assert [name for name, is_bound, settings in found if not is_bound and wanted not in str(settings)] == []
+
+
 def test_the_configuration_of_the_wheel_names_the_migrations() -> None:
     from herald.outbox.operate.migrate import make_config  # noqa: PLC0415 - beside what it tests
 
     config: Config = make_config()
 
-    assert (Path(str(config.get_main_option("script_location"))) / "env.py").is_file()
+    folder = Path(str(config.get_main_option("script_location")))
+    assert (folder / "env.py").is_file()
+    assert len(list((folder / "sql" / "0001_baseline").glob("*.sql"))) > 10

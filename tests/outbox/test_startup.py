@@ -7,14 +7,15 @@ from unittest.mock import Mock
 import pytest
 
 from herald.outbox import startup
-from herald.outbox.postgres.driver import connect_plainly, errors
+from herald.outbox.postgres.driver import errors
 from herald.outbox.postgres.instance import adopt_settings, read_instance
 from herald.outbox.startup import NotMigratedError, wait_until
 from tests.outbox.connections import make_settings
+from tests.servers.postgres import connect_to_tables
 
 
 def test_a_source_that_is_stored_is_read_where_nothing_can_be_written(database: str) -> None:
-    with closing(connect_plainly(database)) as connection:
+    with closing(connect_to_tables(database)) as connection:
         settings = make_settings(database)
         adopt_settings(connection, settings)
         connection.set_session(readonly=True)

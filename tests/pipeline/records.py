@@ -10,10 +10,11 @@ import uuid_utils.compat
 from herald.outbox.moves import accept as moves
 from herald.outbox.moves import request_again as requesting
 from herald.outbox.moves.request_again import Choice
-from herald.outbox.postgres.driver import Connection, connect_plainly
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.settings import Settings
 from herald.pipeline.consume.record import Arrival, Headers
+from tests.servers.postgres import connect_to_tables
 
 SOURCE = "/herald"
 NOTIFICATION = {"user_id": "7", "event": "welcome", "content": "hello"}
@@ -89,4 +90,4 @@ def statuses(database: str) -> dict[UUID, str]:
 
 def opened(database: str) -> Connection:
     """Commits at the end of its `with`."""
-    return connect_plainly(database)
+    return connect_to_tables(database)

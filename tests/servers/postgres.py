@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.driver import Connection, connect_plainly
 from herald.outbox.up.placement import account_for
 from herald.outbox.up.postgres import PORT, SUPERUSER, Cluster, programs_for
 from tests.servers.child import Child
@@ -19,8 +19,13 @@ from tests.servers.disk import Disk
 from tests.servers.eventually import eventually
 
 FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
-PATH = "-c search_path=herald,public"
+PATH = "-c search_path=herald,public"  # where Herald's tables are unless a test says otherwise
 DURABLE = {"fsync": "on", "shared_buffers": "256MB", "max_wal_size": "4GB"}
+
+
+def connect_to_tables(url: str) -> Connection:
+    """As a program of somebody else connects who knows where Herald's tables are, and sets nothing but that."""
+    return connect_plainly(url, options=PATH)
 
 
 class PostgresServer:
@@ -112,13 +117,13 @@ class PostgresServer:
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Run one statement outside a transaction, as superuser; Herald's tables come before others."""
-        with closing(connect_plainly(self.url(database), options=PATH)) as connection, connection.cursor() as cursor:
+        with closing(connect_to_tables(self.url(database))) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute(statement)
 
     def ask(self, query: str, database: str = "postgres") -> Any:
         """The one value that a query gives."""
-        with closing(connect_plainly(self.url(database), options=PATH)) as connection, connection.cursor() as cursor:
+        with closing(connect_to_tables(self.url(database))) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             ((found,),) = cursor.fetchall()
         return found

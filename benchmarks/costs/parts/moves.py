@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks.costs.bench import TIMEOUT, Bench, Inside, Measure, Reading, inside, post
 from benchmarks.costs.machine import watched
 from benchmarks.letters import letters
-from herald.outbox.postgres.driver import Connection, connect_plainly
-from tests.servers.postgres import PostgresServer
+from herald.outbox.postgres.driver import Connection
+from tests.servers.postgres import PostgresServer, connect_to_tables
 
 BATCH = 25
 WAL = "SELECT pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text"
@@ -55,7 +55,7 @@ def _measure(bench: Bench, log: str) -> list[Reading]:
         stage.api(settings) as port,
         closing(HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as api,
         inside(stage, settings) as side,
-        closing(connect_plainly(stage.server.url(database))) as looking,
+        closing(connect_to_tables(stage.server.url(database))) as looking,
     ):
         looking.autocommit = True
         Course(api, side, looking).move(islice(waiting, BATCH))  # everything is warm

@@ -44,6 +44,11 @@ class Database:
         return str(self.row("SELECT quote_ident(current_user) AS role")["role"])
 
     @cached_property
+    def schema(self) -> str:
+        """Herald's, quoted: an advice is followed by whoever may, with a search path of his own."""
+        return str(self.row("SELECT quote_ident(%(name)s) AS name", name=self.settings.database_schema)["name"])
+
+    @cached_property
     def sees_everybody(self) -> bool:
         """Whether what other roles do is shown to this one."""
         return bool(self.row("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees")["sees"])

@@ -67,7 +67,7 @@ def granted(database: Database) -> Iterator[Finding]:
         wanted = ", ".join(row["privileges"])
         yield problem(
             f"{database.role} lacks {wanted} on {row['name']}",
-            f"GRANT {wanted} ON {row['kind']} {row['name']} TO {database.role};",
+            f"GRANT {wanted} ON {row['kind']} {database.schema}.{row['name']} TO {database.role};",
         )
     if not lacking:
         yield ok(f"{database.role} has the {len(needs)} privileges that Herald needs")
@@ -79,7 +79,7 @@ def powers(database: Database) -> Iterator[Finding]:
     if not found["is_owner"]:
         yield note(
             f"{database.role} does not own the tables, {found['owner']} does: its relay cannot make or drop partitions",
-            f"As {found['owner']}, let it run the relay; or, each day: {make_statement(database.settings)}",
+            f"As {found['owner']}, let it run the relay; or, each day: {make_statement(database)}",
         )
     elif not found["may_create"]:
         yield problem(

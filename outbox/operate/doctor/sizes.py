@@ -35,7 +35,7 @@ def dead_rows(database: Database) -> Iterator[Finding]:
         share = row["dead"] / (row["live"] + row["dead"])
         yield warning(
             f"{row['dead']:,} rows of {row['name']} are dead ({share:.0%})",
-            f"See the open transactions above; once there are none: VACUUM (ANALYZE) {row['name']};",
+            f"See the open transactions above; once there are none: VACUUM (ANALYZE) {database.schema}.{row['name']};",
         )
     if not bloated:
         yield ok(f"{sum(row['dead'] for row in found):,} in all tables")

@@ -10,7 +10,6 @@ from herald.outbox.operate.doctor.finding import Check, Finding, ok, problem, wa
 from herald.outbox.operate.migrate import make_config
 from herald.outbox.operate.status.report import duration
 from herald.outbox.scheduler.partitions import width_for
-from herald.outbox.settings import Settings
 
 PARTITIONED = ("outbox", "messages")
 AHEAD = 22 * 3600.0  # seconds; a relay, which makes them each minute, leaves a day
@@ -24,8 +23,8 @@ FROM (SELECT greatest((SELECT max(position) FROM outbox WHERE topic IS NOT NULL)
                       (SELECT max(greatest(floor, last_position)) FROM relay_cursor), 0) AS highest OFFSET 0) AS found
 """
 _SET_POSITION = (
-    "SELECT setval('outbox_position',"
-    " greatest((SELECT max(position) FROM outbox), (SELECT max(greatest(floor, last_position)) FROM relay_cursor)));"
+    "SELECT setval('{schema}.outbox_position', greatest((SELECT max(position) FROM {schema}.outbox),"
+    " (SELECT max(greatest(floor, last_position)) FROM {schema}.relay_cursor)));"
 )
 
 # Without an id for the present there is no partition to put it in.
@@ -89,19 +88,22 @@ def positions(database: Database) -> Iterator[Finding]:
     found = database.row(_POSITIONS)
     text = f"the sequence has drawn {found['drawn']:,}, the highest position is {found['highest']:,}"
     if found["drawn"] < found["highest"]:
-        yield problem(f"{text}: what is accepted next may never be published", _SET_POSITION)
+        yield problem(
+            f"{text}: what is accepted next may never be published", _SET_POSITION.format(schema=database.schema)
+        )
     else:
         yield ok(text)
 
 
-def make_statement(settings: Settings) -> str:
+def make_statement(database: Database) -> str:
     """The SQL that makes the partitions ahead, as wide as the relay makes them."""
-    return f"SELECT outbox_make_partitions(interval '{width_for(settings.retention)}', clock_timestamp());"
+    width = width_for(database.settings.retention)
+    return f"SELECT {database.schema}.outbox_make_partitions(interval '{width}', clock_timestamp());"
 
 
 def partitions(database: Database) -> Iterator[Finding]:
     """The relay makes them each minute, a day ahead at least; where the present has none, accepting fails."""
-    make = f"{make_statement(database.settings)} The relay does it each minute, if its role owns the tables."
+    make = f"{make_statement(database)} The relay does it each minute, if its role owns the tables."
     for row in database.ask(_PARTITIONS, parents=list(PARTITIONED)):
         if not row["present"]:
             yield problem(f"{row['parent']} has no partition for the present: accepting fails", make)
@@ -130,7 +132,7 @@ def indexes(database: Database) -> Iterator[Finding]:
     for row in invalid:
         text = f"{row['name']} on {row['parent']} is invalid: it costs every write and helps no read"
         again = "DROP INDEX {name}; herald migrate" if row["is_partitioned"] else "REINDEX INDEX CONCURRENTLY {name};"
-        yield warning(text, again.format(name=row["name"]))
+        yield warning(text, again.format(name=f"{database.schema}.{row['name']}"))
     if not invalid:
         yield ok("all are valid")
 
@@ -145,7 +147,7 @@ def guards(database: Database) -> Iterator[Finding]:
         elif not row["is_on"]:
             yield problem(
                 f"the trigger {row['name']} is disabled: events could be changed",
-                f"ALTER TABLE outbox ENABLE TRIGGER {row['name']};",
+                f"ALTER TABLE {database.schema}.outbox ENABLE TRIGGER {row['name']};",
             )
         else:
             yield ok(f"{row['name']} is enabled")

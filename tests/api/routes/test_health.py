@@ -13,14 +13,13 @@ import pytest
 from httpx import Response
 
 from herald.api.http.resources import STATE, Resources
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import execute
 from tests.api.conftest import Client, make_client
 from tests.api.fakes import FakeCommitter
 from tests.conftest import migrate
 from tests.outbox.connections import connected, execute_and_commit
 from tests.servers.eventually import eventually
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, connect_to_tables
 
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
 CONNECT_TIMEOUT = 2.0  # seconds; libpq knows no shorter one
@@ -190,7 +189,7 @@ def test_a_frozen_database_is_given_up_within_the_connect_timeout(silent_server:
 
 def test_a_read_that_takes_too_long_is_given_up(database: str) -> None:
     with (
-        contextlib.closing(connect_plainly(database)) as other,
+        contextlib.closing(connect_to_tables(database)) as other,
         make_client(database, statement_timeout=0.2) as client,
     ):
         execute(other, "LOCK TABLE messages")

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import execute
 from tests.api.conftest import Client
+from tests.servers.postgres import connect_to_tables
 
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
 UNKNOWN_ID = "0196f0de-0000-7000-8000-000000000000"
@@ -22,7 +22,7 @@ def _post(herald: Client, **fields: Any) -> str:
 
 
 def _execute(database: str, statement: str, *values: object) -> None:
-    connection = connect_plainly(database)
+    connection = connect_to_tables(database)
     try:
         with connection:
             execute(connection, statement, *values)

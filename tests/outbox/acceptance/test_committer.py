@@ -15,7 +15,7 @@ from herald.outbox.postgres import commit as verdict
 from herald.outbox.postgres.commit import CommitUnknownError, NotReplicatedError, commit, committed_after_all
 from herald.outbox.postgres.connections import connect, connect_watched, is_data_error, is_outage
 from herald.outbox.postgres.driver import Connection, OperationalError, PostgresError
-from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.postgres.notify import listen
 from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.relay.session import wait_for_news
 from tests.conftest import migrate
@@ -121,8 +121,9 @@ def test_an_error_that_everything_meets_convicts_nobody(database: str, monkeypat
 def test_missing_rights_convict_nobody(own_server: PostgresServer, statement: str) -> None:
     migrate(own_server.url())
     own_server.execute("CREATE ROLE writer LOGIN")
-    own_server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer")
-    own_server.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO writer")
+    own_server.execute("GRANT USAGE ON SCHEMA herald TO writer")
+    own_server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA herald TO writer")
+    own_server.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA herald TO writer")
     request_key = RequestKey(uuid4(), uuid4())
 
     async def submit(committer: Committer) -> Receipt:
@@ -210,7 +211,7 @@ def test_a_command_of_many_is_stored_whole_or_not_at_all(database: str) -> None:
 def test_the_relay_is_told_after_the_commit(database: str) -> None:
     with connected(database) as listener, running(database) as committer:
         listener.autocommit = True
-        run(listener, f"LISTEN {CHANNEL}")
+        listen(listener)
 
         submitted(committer, [[notification()]])
 

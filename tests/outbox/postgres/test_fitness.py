@@ -99,7 +99,8 @@ def test_a_pooler_that_hands_on_the_servers_keys_is_recognised_at_the_start(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "herald.outbox.postgres.connections.read_facts", lambda opened: changed(read_facts(opened), is_pooled=False)
+        "herald.outbox.postgres.connections.read_facts",
+        lambda opened, schema: changed(read_facts(opened, schema), is_pooled=False),
     )
     with (
         Pooler(database) as pooler,
@@ -162,18 +163,28 @@ def test_triggers_that_do_not_fire_are_refused(server: PostgresServer, database:
         connect(make_settings(database.replace("postgresql://postgres@", f"postgresql://{role}@")), "test")
 
 
-def test_a_role_that_may_make_no_tables_cannot_migrate(server: PostgresServer, empty_database: str) -> None:
+def test_a_role_that_may_make_no_tables_cannot_migrate(server: PostgresServer, database: str) -> None:
+    role = f"r_{uuid4().hex}"
+    server.execute(f"CREATE ROLE {role} LOGIN")
+    settings = make_settings(database.replace("postgresql://postgres@", f"postgresql://{role}@"))
+
+    with pytest.raises(UnfitError, match=f"GRANT USAGE ON SCHEMA herald TO {role}"):
+        connect_anywhere(settings, "test", checks=FOR_MIGRATIONS)
+    with connected(database) as owner:
+        execute_and_commit(owner, f"GRANT USAGE ON SCHEMA herald TO {role}")
+    with pytest.raises(UnfitError, match=f"GRANT CREATE ON SCHEMA herald TO {role}"):
+        connect_anywhere(settings, "test", checks=FOR_MIGRATIONS)
+
+
+def test_a_role_that_may_make_no_schema_cannot_migrate_where_there_is_none(
+    server: PostgresServer, empty_database: str
+) -> None:
     role = f"r_{uuid4().hex}"
     server.execute(f"CREATE ROLE {role} LOGIN")
     settings = make_settings(empty_database.replace("postgresql://postgres@", f"postgresql://{role}@"))
 
-    with pytest.raises(UnfitError, match=f"GRANT CREATE ON SCHEMA public TO {role}"):
+    with pytest.raises(UnfitError, match=f"CREATE SCHEMA herald AUTHORIZATION {role}"):
         connect_anywhere(settings, "test", checks=FOR_MIGRATIONS)
-
-
-def test_a_search_path_without_a_schema_cannot_be_migrated(empty_database: str) -> None:
-    with pytest.raises(UnfitError, match="no schema of the search path exists"):
-        connect_anywhere(make_settings(f"{empty_database}&options=-c%20search_path%3Dx"), "test", checks=FOR_MIGRATIONS)
 
 
 def test_a_database_that_takes_no_writes_is_not_migrated(empty_database: str) -> None:
@@ -197,7 +208,7 @@ def test_a_role_that_may_read_nothing_is_told_who_names_the_grants(
 
 def test_an_old_server_and_strings_of_old_are_refused(database: str) -> None:
     with closing(connect_plainly(database)) as connection:
-        facts = read_facts(connection)
+        facts = read_facts(connection, "herald")
 
     assert "too old" in str(version(changed(facts, version=130_011)))
     assert "standard_conforming_strings" in str(strings(changed(facts, conforming_strings="off")))

@@ -9,7 +9,6 @@ import pytest
 
 from herald.outbox.moves.pauses import list_pauses
 from herald.outbox.postgres.connections import connect, connect_watched, is_outage
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified, note_timeline, read_instance
 from herald.outbox.postgres.statements import fetch
@@ -18,7 +17,7 @@ from herald.outbox.settings import Settings
 from tests.conftest import StartHerald, migrate
 from tests.outbox.connections import accepted, connected, execute_and_commit, make_settings, notification
 from tests.servers.eventually import eventually
-from tests.servers.postgres import PostgresServer, standby_of
+from tests.servers.postgres import PostgresServer, connect_to_tables, standby_of
 
 ENDED = 30.0  # seconds until a process has refused
 PROCESSES = ("api", "relay", "pipeline")
@@ -34,12 +33,12 @@ def assert_refused(start_herald: StartHerald, process: str, url: str, sentence: 
 
 
 def id_of(url: str) -> str:
-    with closing(connect_plainly(url)) as connection:
+    with closing(connect_to_tables(url)) as connection:
         return read_instance(connection).id
 
 
 def change(url: str, statement: str) -> None:
-    with closing(connect_plainly(url)) as connection:
+    with closing(connect_to_tables(url)) as connection:
         execute_and_commit(connection, statement)
 
 
@@ -181,7 +180,7 @@ def test_the_first_process_decides_source_and_prefix(database: str, start_herald
     start_herald("relay", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=NOWHERE, **said)
 
     def is_stored() -> bool:
-        with closing(connect_plainly(database)) as connection:
+        with closing(connect_to_tables(database)) as connection:
             return fetch(connection, "SELECT source, topic_prefix FROM instance") == [("/shop", "shop.")]
 
     eventually(is_stored, ENDED, what="the source is stored")

@@ -120,8 +120,9 @@ def test_no_look_starts_further_processes(database: str) -> None:
 
 
 def test_options_of_the_url_reach_the_server_as_psql_sends_them(database: str) -> None:
-    with connected(f"{database}&options=-c%20search_path%3Dx,public") as connection:
-        assert fetch(connection, "SHOW search_path") == [("x,public",)]
+    with connected(f"{database}&options=-c%20work_mem%3D5MB%20-c%20search_path%3Dx") as connection:
+        assert fetch(connection, "SHOW work_mem") == [("5MB",)]
+        assert fetch(connection, "SHOW search_path") == [("herald, pg_catalog, pg_temp",)]
 
 
 def test_a_folder_with_a_space_is_reached(own_server: PostgresServer) -> None:

@@ -52,7 +52,7 @@ def writer(database: str) -> Iterator[Connection]:
 def session(database: str) -> Iterator[Connection]:
     session = open_session(make_settings(database))
     execute_and_commit(session, BREAK)
-    execute_and_commit(session, "SET search_path = broken, public, pg_catalog")
+    execute_and_commit(session, "SET search_path = broken, herald, pg_catalog")
     yield session
     session.close()
 

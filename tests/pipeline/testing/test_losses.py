@@ -6,12 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import execute
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.herald import Herald
 from tests.pipeline.testing.bakery import baked
 from tests.pipeline.testing.conftest import CONSUMER
+from tests.servers.postgres import connect_to_tables
 
 pytestmark = pytest.mark.herald(topics=CONSUMER)
 SOON = 1.0  # seconds for what will never come
@@ -24,7 +24,7 @@ def sabotage(herald_database: str) -> Sabotage:
     """Runs a statement as the superuser who has switched the triggers off: the log can be changed."""
 
     def run(statement: str) -> None:
-        connection = connect_plainly(herald_database)
+        connection = connect_to_tables(herald_database)
         with connection:
             execute(connection, "SET session_replication_role = replica")
             execute(connection, statement)

@@ -9,9 +9,9 @@ import pytest
 
 from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.notify import CHANNEL
+from herald.outbox.postgres.notify import notify
 from herald.outbox.postgres.statements import execute
-from tests.outbox.connections import connected, execute_and_commit, notification
+from tests.outbox.connections import connected, notification
 from tests.proof.end_to_end.system import STARTED, Herald
 from tests.proof.end_to_end.topic import Reader, headers, reading
 from tests.servers.eventually import eventually
@@ -44,7 +44,8 @@ class Writers:
     def commit(self, number: int) -> None:
         """And wake the relay, as the committer does."""
         self._connections[number].commit()
-        execute_and_commit(self._connections[number], f"NOTIFY {CHANNEL}")
+        notify(self._connections[number])
+        self._connections[number].commit()
         step = self._next()
         self.answered.update(dict.fromkeys(self._open[number], step))
         self._open[number].clear()

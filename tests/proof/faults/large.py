@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import fetch_value
 from tests.proof.end_to_end.destinations import letter
 from tests.proof.faults.report import machine, paragraphs, table
 from tests.proof.faults.scene import Scene, durable_scene
 from tests.servers.eventually import eventually
 from tests.servers.http_server import HttpServer, Received
+from tests.servers.postgres import connect_to_tables
 
 SIZE = 990_000  # characters of a content: the producer takes records of 1,000,000 bytes, headers included
 CALLERS = 4
@@ -90,7 +90,7 @@ def _tries(port: int, body: str) -> Iterator[int]:
 
 
 def _sent(database: str) -> int:
-    connection = connect_plainly(database)
+    connection = connect_to_tables(database)
     try:
         count = fetch_value(connection, "SELECT count(*) FROM messages WHERE status = 'sent'")
     finally:

@@ -5,12 +5,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from time import monotonic
 
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import execute
 from tests.proof.faults.oracle import Verdict
 from tests.proof.faults.recovery import delays, p99, watch
 from tests.proof.faults.report import machine, measured
 from tests.proof.faults.scene import Scene
+from tests.servers.postgres import connect_to_tables
 
 RATE = 60.0  # requests per second
 MANY = 2_000  # users
@@ -37,7 +37,7 @@ def go_on_beside_one(scene: Scene, seconds: float, *, deadline: float) -> tuple[
     with scene.load(RATE, users=MANY) as load:
         watch(scene, monotonic() + WARM + SLICE)
         began = monotonic()
-        with closing(connect_plainly(scene.database)) as other:
+        with closing(connect_to_tables(scene.database)) as other:
             execute(other, ELSEWHERE)
             watch(scene, began + seconds)
             dead = scene.counts(_DEAD)

@@ -52,7 +52,7 @@ HEAD = (
     "|---|---|---|---|---|---|---|"
 )
 _SENT = "SELECT count(*) FROM messages WHERE status = 'sent' AND id = ANY (%s::uuid[])"
-_TABLES = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+_TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname IN ('herald', 'public')"
 
 _pause = Event()
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from herald.outbox.moves.accept import make_acceptance
-from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import fetch
 from tests.conftest import migrate
 from tests.outbox.connections import accepted
@@ -28,7 +27,7 @@ from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 from tests.servers.ports import free_port
-from tests.servers.postgres import DURABLE, PostgresServer, standby_of
+from tests.servers.postgres import DURABLE, PostgresServer, connect_to_tables, standby_of
 
 PREFIXES = ("one.", "two.")
 PENDING = 20  # messages in the database that is copied
@@ -199,7 +198,7 @@ def copy_beside(stage: Stage) -> tuple[list[Copy], int]:
 
 
 def write(database: str, numbers: Iterable[int], address: str) -> None:
-    with closing(connect_plainly(database)) as connection:
+    with closing(connect_to_tables(database)) as connection:
         accepted(connection, *(make_acceptance("notifications", f"user-{n}", letter(n, address)) for n in numbers))
 
 
@@ -226,7 +225,7 @@ def await_sent(database: str, messages: int) -> None:
 
 def count(database: str, query: str, *values: object) -> int:
     """As a stranger: Herald's own connections refuse a copy, and another prefix."""
-    with closing(connect_plainly(database)) as connection:
+    with closing(connect_to_tables(database)) as connection:
         ((found,),) = fetch(connection, query, *values)
     return int(found)
 

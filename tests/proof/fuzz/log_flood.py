@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from time import monotonic
 
-from herald.outbox.postgres.driver import Connection, DataError, IntegrityError, connect_plainly, errors
+from herald.outbox.postgres.driver import Connection, DataError, IntegrityError, errors
 from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from tests.outbox.connections import connected
@@ -21,6 +21,7 @@ from tests.proof.fuzz.rows import Row, Rower
 from tests.proof.fuzz.values import Draw
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
+from tests.servers.postgres import connect_to_tables
 
 RATE = 10.0  # good requests per second
 AT_ONCE = 20  # rows between two looks whether good messages still pass
@@ -61,7 +62,7 @@ def flood(court: Court, *, rows: int, seed: int) -> LogFlood:
     rower = Rower(Draw(seed), new_id)
     with ExitStack() as stack:
         stack.enter_context(beside.load(RATE, seed))
-        connection = stack.enter_context(closing(connect_plainly(court.scene.database)))
+        connection = stack.enter_context(closing(connect_to_tables(court.scene.database)))
         connection.autocommit = True
         while len(found.rows) < rows:
             _write(connection, rower, found, min(AT_ONCE, rows - len(found.rows)))

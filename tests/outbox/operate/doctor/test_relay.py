@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.locks import LEADER
+from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import load
-from herald.outbox.relay.session import LEADER, try_to_lead
+from herald.outbox.relay.session import try_to_lead
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
@@ -51,10 +53,21 @@ def test_a_lock_that_is_held_by_something_else_is_a_problem(database: str, conne
     eventually(lambda: look_once(database, "leader").text.startswith("no relay leads"), what="the lock is free")
 
 
-def test_a_lock_on_two_numbers_is_not_the_leaders(database: str, connection: Connection) -> None:
-    execute_and_commit(connection, f"SELECT pg_advisory_lock(0, {LEADER})")
+@pytest.mark.parametrize("keys", [f"0, {LEADER}", f"{LEADER}", f"'public'::regnamespace::oid::integer, {LEADER}"])
+def test_a_lock_of_anybody_else_is_not_the_leaders(database: str, connection: Connection, keys: str) -> None:
+    execute_and_commit(connection, f"SELECT pg_advisory_lock({keys})")
 
     assert look_once(database, "leader").text.startswith("no relay leads")
+
+
+def test_who_holds_the_lock_is_ended_only_as_long_as_he_is_the_same(database: str, connection: Connection) -> None:
+    assert try_to_lead(connection)
+    found = look_once(database, "leader")
+    execute_and_commit(connection, "SET application_name = 'another'")
+
+    follow(database, found)
+
+    assert fetch(connection, "SELECT 1") == [(1,)]
 
 
 def test_a_cursor_of_another_cluster_is_a_problem(database: str, connection: Connection) -> None:

@@ -14,7 +14,7 @@ from herald.outbox.desk.jobs import make_job
 from herald.outbox.moves.pauses import pause, resume
 from herald.outbox.operate.audit.cursor import read_cursor
 from herald.outbox.operate.doctor.roles import NEEDS, Need
-from herald.outbox.postgres.driver import connect_plainly, errors
+from herald.outbox.postgres.driver import errors
 from herald.outbox.postgres.schema import metadata
 from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald
@@ -22,7 +22,7 @@ from tests.outbox.connections import accepted, connected, execute_and_commit, no
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 from tests.proof.end_to_end.system import STARTED, Herald
 from tests.servers.eventually import eventually
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, connect_to_tables
 
 MORE = "SELECT outbox_make_partitions(interval '1 month', clock_timestamp() + interval '3 months')"
 EACH = [(need, privilege) for need in NEEDS for privilege in need.privileges]
@@ -41,6 +41,7 @@ def role(server: PostgresServer, database: str) -> Iterator[Role]:
     name = f"app_{uuid4().hex[:8]}"
     server.execute(f"CREATE ROLE {name} LOGIN")
     with connected(database) as connection:
+        execute_and_commit(connection, f"GRANT USAGE ON SCHEMA herald TO {name}")
         for need in NEEDS:
             execute_and_commit(connection, f"GRANT {', '.join(need.privileges)} ON {need.kind} {need.name} TO {name}")
     yield Role(name, database.replace("postgres@", f"{name}@"))
@@ -74,6 +75,19 @@ def test_a_grant_that_is_missing_is_a_problem(database: str, role: Role, need: N
 
     assert (found.level, found.text) == ("problem", f"{role.name} lacks {privilege} on {need.name}")
     assert look_once(role.url, "grants").level == "ok"
+
+
+def test_a_role_that_may_not_use_the_schema_is_told_so(role: Role, database: str) -> None:
+    with connected(database) as connection:
+        execute_and_commit(connection, f"REVOKE USAGE ON SCHEMA herald FROM {role.name}")
+
+    found = look_once(role.url, "fitness")
+
+    assert (found.level, found.text) == (
+        "problem",
+        f"{role.name} may not use the schema herald; no process starts on it",
+    )
+    assert f"GRANT USAGE ON SCHEMA herald TO {role.name}" in str(found.advice)
 
 
 def test_herald_works_with_these_grants(role: Role, broker: str, start_herald: StartHerald) -> None:
@@ -136,7 +150,7 @@ def test_a_role_that_owns_nothing_is_told_that_its_relay_makes_no_partitions(rol
         "note",
         f"{role.name} does not own the tables, postgres does: its relay cannot make or drop partitions",
     )
-    with closing(connect_plainly(role.url)) as connection, pytest.raises(errors.InsufficientPrivilege):
+    with closing(connect_to_tables(role.url)) as connection, pytest.raises(errors.InsufficientPrivilege):
         execute_and_commit(connection, MORE)
 
 
@@ -155,7 +169,7 @@ def test_an_owner_that_may_not_create_tables_is_a_problem(role: Role, database: 
     found, powers = look(role.url, "role")
     follow(database, found)
 
-    assert (found.level, "may not create tables in public" in found.text) == ("problem", True)
+    assert (found.level, "may not create tables in herald" in found.text) == ("problem", True)
     assert (powers.level, "may change the log" in powers.text) == ("note", True)
     with connected(role.url) as connection:
         ((made,),) = fetch(connection, MORE)

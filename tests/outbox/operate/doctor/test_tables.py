@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from alembic import command as alembic
+from alembic.script import ScriptDirectory
 
 from herald.outbox.operate.migrate import make_config
 from herald.outbox.postgres.driver import Connection
@@ -30,6 +31,15 @@ def test_a_database_without_tables_is_a_problem(empty_database: str) -> None:
 
 
 def test_a_database_of_an_earlier_release_is_a_problem(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "0002")
+
+    found = look_once(database, "migrations")
+
+    assert (found.level, found.advice) == ("problem", "herald migrate")
+    assert found.text == "at 0001, this release needs 0002"
+
+
+def test_a_database_that_was_downgraded_can_be_migrated_again(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", database)
     alembic.downgrade(make_config(), "-1")
 
