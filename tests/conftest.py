@@ -126,10 +126,10 @@ def start_herald(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sta
             print(f"--- end of the log of herald {process.role}\n{process.tail()}")  # noqa: T201 - pytest shows it on failure
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, **settings: str) -> None:
     """Plain `alembic upgrade head`, the URL from the environment; raises AssertionError with its output."""
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    environment = herald_environment({"DATABASE_URL": url})
+    environment = herald_environment({"DATABASE_URL": url, **settings})
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

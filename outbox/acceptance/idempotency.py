@@ -22,13 +22,19 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.locks import SCHEMA
 from herald.outbox.postgres.statements import fetch, fetch_value
 
 TABLES = ("idempotency_keys_even", "idempotency_keys_odd")
 HASH_BYTES = 16  # of a SHA-256: it fits a uuid
 _encode = msgspec.json.Encoder().encode
 
-_TRY_LOCK = "SELECT key::text, pg_try_advisory_xact_lock(id) FROM unnest(%s::text[], %s::bigint[]) AS asked(key, id)"
+# The lock is one number of 64 bits, with the schema's oid in its upper half: of a second key's 32 bits a thousand keys
+# at once would find each other in use by mistake, and now and then the leader's.
+_TRY_LOCK = f"""
+SELECT key::text, pg_try_advisory_xact_lock(id # ({SCHEMA}::bigint << 32))
+FROM unnest(%s::text[], %s::bigint[]) AS asked(key, id)
+"""
 
 # Both tables know a key after the clock was set back over the end of a turn: the later row answers.
 _LOOK_UP = """

@@ -37,12 +37,10 @@ from tests.servers.herald import herald_environment
 Done = subprocess.CompletedProcess[str]
 
 
-def run_alembic(url: str, *arguments: str, timeout: float = 60, **settings: str) -> Done:
+def run_alembic(url: str, *arguments: str, **settings: str) -> Done:
     command = [sys.executable, "-m", "alembic", *arguments]
     environment = herald_environment({"DATABASE_URL": url, **settings})
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-    )
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_our_folder_does_not_hide_the_library() -> None:

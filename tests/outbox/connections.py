@@ -21,8 +21,8 @@ def make_settings(url: str, **others: Any) -> Settings:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    with closing(connect(make_settings(url), "test")) as connection:
+def connected(url: str, schema: str = "herald") -> Iterator[Connection]:
+    with closing(connect(make_settings(url, HERALD_SCHEMA=schema), "test")) as connection:
         yield connection
 
 

@@ -44,6 +44,13 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("HERALD_TOPIC_PREFIX", "shop/", "HERALD_TOPIC_PREFIX: only A to Z"),
         ("HERALD_TOPIC_PREFIX", "__shop.", "HERALD_TOPIC_PREFIX: topics that begin with `__` are Kafka's own"),
         ("HERALD_TOPIC_PREFIX", "a" * 235, "HERALD_TOPIC_PREFIX: with more than 234 characters"),
+        ("HERALD_SCHEMA", "Herald", "HERALD_SCHEMA: must be a plain name: a to z, 0 to 9 and `_`"),
+        ("HERALD_SCHEMA", "my-herald", "HERALD_SCHEMA: must be a plain name"),
+        ("HERALD_SCHEMA", "1st", "HERALD_SCHEMA: must be a plain name"),
+        ("HERALD_SCHEMA", "", "HERALD_SCHEMA: must be a plain name"),
+        ("HERALD_SCHEMA", "pg_herald", "HERALD_SCHEMA: pg_herald is PostgreSQL's own"),
+        ("HERALD_SCHEMA", "information_schema", "HERALD_SCHEMA: information_schema is PostgreSQL's own"),
+        ("HERALD_SCHEMA", "a" * 49, "HERALD_SCHEMA: has more than 48 characters"),
         ("KAFKA_SASL_MECHANISM", "PLAIN", "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
     ],
 )

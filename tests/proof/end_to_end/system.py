@@ -86,7 +86,7 @@ class Herald:
 
     def assert_projection_equals_log(self) -> int:
         """In one snapshot, so that it holds while work goes on; returns how many messages there are."""
-        with connected(self.settings["DATABASE_URL"]) as connection:
+        with connected(self.settings["DATABASE_URL"], self.settings.get("HERALD_SCHEMA", "herald")) as connection:
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             return assert_projection_equals_log(connection)
 

@@ -33,7 +33,9 @@ SESSIONS = 20  # of the pool
 
 @pytest.fixture
 def release_before(tmp_path: Path) -> Path:
-    """Its code in a folder; skips in a checkout that lacks its commit."""
+    """Its code in a folder; skips in a checkout that lacks its commit, and until there is a second migration."""
+    if len(list((ROOT / "alembic" / "versions").glob("*.py"))) == 1:
+        pytest.skip("the only migration is the baseline: what was before it had other tables")
     newest = _git("log", "-1", "--diff-filter=A", "--format=%H", "--", "alembic/versions/*.py").decode().strip()
     try:
         packed = _git("archive", f"{newest}~")

@@ -3,7 +3,7 @@
 from tests.proof.mechanisms.removal import Edit, Removal
 
 RETENTION = "tests/outbox/scheduler/test_retention.py"
-CLOSING = "alembic/versions/0007_closing_the_books.py"
+CLOSING = "alembic/sql/0001_baseline/closing.sql"
 
 REMOVALS = (
     Removal(
@@ -36,8 +36,9 @@ REMOVALS = (
         (
             Edit(
                 CLOSING,
-                "OUT milliseconds double precision) LANGUAGE plpgsql\n    SET lock_timeout = '200ms' AS $$",
-                "OUT milliseconds double precision) LANGUAGE plpgsql AS $$",
+                "OUT milliseconds double precision) LANGUAGE plpgsql\n"
+                "    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$",
+                "OUT milliseconds double precision) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$",
             ),
         ),
         (f"{RETENTION}::test_a_reader_that_keeps_its_transaction_open_stops_no_writer",),

@@ -11,8 +11,9 @@ REMOVALS = (
         (
             Edit(
                 "outbox/postgres/connections.py",
-                "            set_up(opened, statement_timeout=settings.statement_timeout, is_steady=is_steady)\n",
-                "            pass\n",
+                "            set_up(opened, schema=settings.database_schema,"
+                " statement_timeout=limit, is_steady=is_steady)\n",
+                '            opened.cursor().execute("SET search_path = herald, pg_catalog, pg_temp")\n',
             ),
         ),
         (f"{SESSIONS}::test_whatever_role_and_database_say_a_session_has_heralds_settings",),

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.locks import BOOKS
+from herald.outbox.postgres.locks import BOOKS, KEYS
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.retention import Retention
 from tests.outbox.connections import assert_projection_equals_log, connected, execute_and_commit
@@ -18,11 +18,11 @@ TRIGGERS = "SELECT tgname FROM pg_trigger WHERE tgname = 'closing_notes_changes'
 def test_the_books_stay_open_while_a_rebuild_goes_on(connection: Connection, database: str, stored: list[UUID]) -> None:
     with connected(database) as rebuilding, connected(database) as relay:
         relay.autocommit = True
-        fetch(rebuilding, "SELECT pg_advisory_lock(%s)", BOOKS)
+        fetch(rebuilding, f"SELECT pg_advisory_lock({KEYS})", BOOKS)
         Retention(AHEAD).turn(relay)
         assert fetch(relay, STATE) == [(True, True)]
 
-        fetch(rebuilding, "SELECT pg_advisory_unlock(%s)", BOOKS)
+        fetch(rebuilding, f"SELECT pg_advisory_unlock({KEYS})", BOOKS)
         Retention(AHEAD).turn(relay)
 
         assert fetch(relay, STATE) != [(True, True)]

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from herald.outbox.operate.rebuild import command
 from herald.outbox.operate.rebuild import session as sessions
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.locks import BOOKS
+from herald.outbox.postgres.locks import BOOKS, KEYS
 from herald.outbox.postgres.statements import fetch
 from tests.migrations.test_migrations import run_alembic
 from tests.outbox.connections import accepted, assert_projection_equals_log, execute_and_commit, notification
@@ -147,7 +147,7 @@ def test_while_the_books_are_closed_it_waits_and_then_says_so(
     connection: Connection, rebuild: Rebuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "LOCK_PATIENCE", 0.5)
-    fetch(connection, "SELECT pg_advisory_lock(%s)", BOOKS)
+    fetch(connection, f"SELECT pg_advisory_lock({KEYS})", BOOKS)
 
     refused = rebuild()
 
