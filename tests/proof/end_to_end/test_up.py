@@ -70,9 +70,8 @@ def test_herald_up_delivers_its_demonstration_and_ends_without_remains(machine: 
 
     shown: dict[str, Any] = json.loads(machine.in_another_terminal("herald status --json"))
     assert shown["messages"]["by_status"] == {"sent": 5}
-    assert (
-        machine.in_another_terminal("psql -Atc 'SELECT count(*) FROM notifications WHERE sent_status'").strip() == "5"
-    )
+    sent = "SELECT count(*) FROM herald.notifications WHERE sent_status"
+    assert machine.in_another_terminal(f"psql -Atc '{sent}'").strip() == "5"
 
     assert up.stop() == 0
     assert [command for pid, command in children.items() if is_alive(pid)] == []

@@ -102,7 +102,8 @@ def opened_court(*, disk: int = DISK, **settings: str) -> Iterator[Court]:
 
 def grants() -> list[str]:
     """Exactly what the doctor asks for."""
-    return [f"GRANT {', '.join(need.privileges)} ON {need.kind} {need.name} TO {ROLE}" for need in NEEDS]
+    on_each = [f"GRANT {', '.join(need.privileges)} ON {need.kind} {need.name} TO {ROLE}" for need in NEEDS]
+    return [f"GRANT USAGE ON SCHEMA herald TO {ROLE}", *on_each]
 
 
 def _made_server(disk: int) -> tuple[PostgresServer, bool]:

@@ -51,6 +51,14 @@ def revoked(privilege: str, *tables: str) -> Callable[[Court], Begun]:
     return fault
 
 
+@contextmanager
+def shut_out(court: Court) -> Iterator[None]:
+    """Of the schema: for sessions that are there, and for those that begin."""
+    court.own(f"REVOKE USAGE ON SCHEMA herald FROM {ROLE}")
+    yield
+    court.own(*grants())
+
+
 def told(what: str, *, of: str) -> Callable[[Court], Begun]:
     """A setting of the role or the database, and every session is ended so that it holds."""
 
@@ -205,7 +213,7 @@ EVERY = (
     Shared("UPDATE revoked on breakers", revoked("UPDATE", "breakers"), is_variant=True),
     Shared("the database read-only", told("default_transaction_read_only = on", of=f"DATABASE {DATABASE}")),
     Shared("the role read-only", told("default_transaction_read_only = on", of=f"ROLE {ROLE}"), is_variant=True),
-    Shared("another search path", told("search_path = elsewhere", of=f"ROLE {ROLE}")),
+    Shared("the schema may not be used", shut_out),
     Shared("the disk full", full),
     Shared("no partition", without_partition),
     Shared("a column of messages renamed", renamed("messages", "data")),
