@@ -42,9 +42,15 @@ HARMFUL = {
     "idle_in_transaction_session_timeout": "200ms",
     "client_encoding": "LATIN1",
     "standard_conforming_strings": "off",
+    "search_path": "pg_temp, public, pg_catalog",
 }
 FORCED = ("force_parallel_mode", "debug_parallel_query")  # before PostgreSQL 16, and since
-OTHERWISE = {"datestyle": "ISO, MDY", "client_encoding": "UTF8", "standard_conforming_strings": "on"}
+OTHERWISE = {
+    "datestyle": "ISO, MDY",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "search_path": "herald, pg_catalog, pg_temp",
+}
 
 
 @pytest.fixture(params=["ROLE", "DATABASE"])

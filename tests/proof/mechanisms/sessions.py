@@ -3,6 +3,7 @@
 from tests.proof.mechanisms.removal import Edit, Removal
 
 SESSIONS = "tests/outbox/postgres/test_sessions.py"
+BESIDE = "tests/migrations/test_beside_a_caller.py"
 FITNESS = "tests/outbox/postgres/test_fitness.py"
 
 REMOVALS = (
@@ -65,5 +66,49 @@ REMOVALS = (
             f"{FITNESS}::test_a_database_that_cannot_hold_every_text_is_refused",
             f"{FITNESS}::test_no_process_works_through_a_pooler_in_transaction_mode",
         ),
+    ),
+    Removal(
+        "a migration looks whether the schema is there",
+        (
+            Edit(
+                "alembic/env.py",
+                "    IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{schema}') THEN\n"
+                '        CREATE SCHEMA "{schema}";\n'
+                "    END IF;\n",
+                '    CREATE SCHEMA IF NOT EXISTS "{schema}";\n',
+            ),
+        ),
+        (f"{BESIDE}::test_both_migrate_in_either_order_and_herald_needs_a_schema_alone",),
+    ),
+    Removal(
+        "locks are the schema's",
+        (Edit("outbox/postgres/locks.py", 'SCHEMA = "current_schema()::regnamespace::oid"', 'SCHEMA = "0::oid"'),),
+        ("tests/proof/end_to_end/test_schemas.py::test_two_heralds_in_two_schemas_of_one_database_both_lead",),
+    ),
+    Removal(
+        "the channel is the schema's",
+        (Edit("outbox/postgres/notify.py", "current_schema() || '_outbox'", "'herald_outbox'::text"),),
+        ("tests/proof/end_to_end/test_schemas.py::test_a_notification_wakes_the_relay_of_its_own_schema_alone",),
+    ),
+    Removal(
+        "only a relay is ended for its deafness",
+        (Edit("outbox/relay/session.py", "starts_with(application_name, %(name)s)", "%(name)s <> ''"),),
+        ("tests/outbox/relay/test_session.py::test_a_session_that_is_no_relay_is_left_alone",),
+    ),
+    Removal(
+        "only one whose rights the standby has",
+        (Edit("outbox/relay/session.py", " AND pg_has_role(usesysid, 'USAGE')", ""),),
+        ("tests/outbox/relay/test_session.py::test_a_session_of_a_role_that_is_not_ours_is_left_alone",),
+    ),
+    Removal(
+        "a downgrade looks for messages",
+        (
+            Edit(
+                "alembic/sql/0001_baseline/refuse_loss.sql",
+                "    IF EXISTS (SELECT FROM outbox) THEN\n",
+                "    IF false THEN\n",
+            ),
+        ),
+        ("tests/migrations/test_migrations.py::test_a_downgrade_does_not_take_a_log_that_holds_messages",),
     ),
 )
