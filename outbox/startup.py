@@ -112,7 +112,8 @@ def check_migrated(connection: Connection) -> None:
 
 def _look_for_tables(connection: Connection) -> None:
     if not fetch_value(connection, "SELECT to_regclass('outbox') IS NOT NULL"):
-        message = "the tables are missing: run `herald migrate`"
+        path = str(fetch_value(connection, "SELECT current_setting('search_path')"))
+        message = f"the tables are missing in the schema {path.partition(',')[0]}: run `herald migrate`"
         raise NotMigratedError(message)
 
 

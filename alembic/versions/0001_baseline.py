@@ -1,4 +1,4 @@
-"""Everything that Herald keeps, in the schema that is the first of the search path (HERALD_SCHEMA).
+"""Everything that Herald keeps, in a schema of its own: the first of the search path (HERALD_SCHEMA).
 
 Expands: it creates everything, so no earlier release runs beside it. What comes after it says which release may run
 beside it, and expands first: a column or function is taken away by the release after the one that stopped to use it.

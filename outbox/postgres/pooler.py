@@ -8,7 +8,7 @@ from typing import Any
 
 from herald.outbox.postgres.driver import Connection, Cursor
 from herald.outbox.postgres.session_settings import search_path
-from herald.outbox.postgres.statements import fetch_value
+from herald.outbox.postgres.statements import execute, fetch_value
 
 ROUNDS = 3  # of questions to both connections
 
@@ -49,8 +49,7 @@ def make_shared_cursor(schema: str) -> type[Cursor]:
             if self.name is None:
                 super().execute(f"{path}; {query}", vars)  # one message of the protocol is one transaction
                 return
-            with self.connection.cursor() as first:
-                first.execute("SELECT")
+            execute(self.connection, "SELECT")  # begins the transaction that a cursor with a name lives in
             super().execute(query, vars)
 
     return SharedCursor

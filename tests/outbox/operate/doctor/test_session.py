@@ -1,5 +1,10 @@
 """What `herald doctor` says of what is between it and PostgreSQL."""
 
+from contextlib import closing
+
+from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.postgres.statements import stream
+from tests.outbox.connections import make_settings
 from tests.outbox.operate.doctor.findings import look_once
 from tests.servers.pooler import Pooler
 
@@ -14,6 +19,13 @@ def test_a_pooler_in_transaction_mode_is_a_problem(database: str) -> None:
         found = look_once(pooler.url, "pooler")
 
     assert (found.level, found.text[:31]) == ("problem", "a pooler in transaction mode is")
+
+
+def test_the_tables_are_looked_at_through_any_pooler(database: str) -> None:
+    with Pooler(database) as pooler:
+        assert [look_once(pooler.url, check).level for check in ("migrations", "grants", "indexes")] == ["ok"] * 3
+    with Pooler(database) as pooler, closing(connect_anywhere(make_settings(pooler.url), "test", checks=())) as looking:
+        assert list(stream(looking, "SELECT name FROM partitions", name="c", piece=1))
 
 
 def test_a_pooler_that_takes_sessions_in_turn_is_a_problem_too(database: str) -> None:
