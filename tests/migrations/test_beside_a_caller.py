@@ -137,7 +137,7 @@ def test_a_schema_may_have_any_name(empty_database: str) -> None:
     migrate(empty_database, **other)
 
     assert "No new upgrade operations detected" in run_alembic(empty_database, "check", **other).stdout
-    with connected(empty_database, "user") as connection:
+    with connected(empty_database, **other) as connection:
         accepted(connection, notification())
     assert "-x drop=user" in run_alembic(empty_database, "downgrade", "base", **other).stderr
     done = run_alembic(empty_database, "-x", "drop=user", "downgrade", "base", **other)

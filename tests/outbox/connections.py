@@ -21,8 +21,8 @@ def make_settings(url: str, **others: Any) -> Settings:
 
 
 @contextmanager
-def connected(url: str, schema: str = "herald") -> Iterator[Connection]:
-    with closing(connect(make_settings(url, HERALD_SCHEMA=schema), "test")) as connection:
+def connected(url: str, **settings: Any) -> Iterator[Connection]:
+    with closing(connect(make_settings(url, **settings), "test")) as connection:
         yield connection
 
 

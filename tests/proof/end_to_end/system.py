@@ -86,7 +86,9 @@ class Herald:
 
     def assert_projection_equals_log(self) -> int:
         """In one snapshot, so that it holds while work goes on; returns how many messages there are."""
-        with connected(self.settings["DATABASE_URL"], self.settings.get("HERALD_SCHEMA", "herald")) as connection:
+        place = {"HERALD_SCHEMA": self.settings.get("HERALD_SCHEMA", "herald")}
+        prefix = self.settings.get("HERALD_TOPIC_PREFIX", "")
+        with connected(self.settings["DATABASE_URL"], topic_prefix=prefix, **place) as connection:
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             return assert_projection_equals_log(connection)
 

@@ -13,7 +13,8 @@ from tests.outbox.operate.doctor.findings import look_once
 from tests.proof.end_to_end.system import STARTED, MakeHerald
 from tests.servers.eventually import eventually
 
-OTHER = "other"
+OTHER = {"HERALD_SCHEMA": "other"}
+PREFIX = "other."
 
 
 def instance_of(connection: Connection) -> str:
@@ -21,8 +22,8 @@ def instance_of(connection: Connection) -> str:
 
 
 def test_two_heralds_in_two_schemas_of_one_database_both_lead(database: str, make_herald: MakeHerald) -> None:
-    migrate(database, HERALD_SCHEMA=OTHER)
-    first, second = make_herald(), make_herald(HERALD_SCHEMA=OTHER, HERALD_TOPIC_PREFIX="other.")
+    migrate(database, **OTHER)
+    first, second = make_herald(), make_herald(**OTHER, HERALD_TOPIC_PREFIX=PREFIX)
     with closing(connect_plainly(database)) as caller:
         for keys in (f"{LEADER}", f"0, {LEADER}"):
             execute(caller, f"SELECT pg_advisory_lock({keys})")
@@ -36,9 +37,9 @@ def test_two_heralds_in_two_schemas_of_one_database_both_lead(database: str, mak
             assert herald.assert_projection_equals_log() == 2
             herald.processes["relay"].wait_for('"leading"', STARTED)
     assert first.client.get(f"/messages/{posted[second]}").status_code == 404
-    with connected(database) as one, connected(database, OTHER) as another:
+    with connected(database) as one, connected(database, topic_prefix=PREFIX, **OTHER) as another:
         assert instance_of(one) != instance_of(another)
-    for schema in ("herald", OTHER):
+    for schema in ("herald", "other"):
         found = look_once(database, "leader", HERALD_SCHEMA=schema)
         assert found.text.startswith(f"led by '{schema}-relay', pid ")
         assert found.text.endswith("0 standing by")
@@ -46,8 +47,8 @@ def test_two_heralds_in_two_schemas_of_one_database_both_lead(database: str, mak
 
 def test_a_notification_wakes_the_relay_of_its_own_schema_alone(database: str) -> None:
 
-    migrate(database, HERALD_SCHEMA=OTHER)
-    with connected(database) as one, connected(database, OTHER) as another, connected(database) as writer:
+    migrate(database, **OTHER)
+    with connected(database) as one, connected(database, **OTHER) as another, connected(database) as writer:
         for listener in (one, another):
             listener.autocommit = True
             listen(listener)
