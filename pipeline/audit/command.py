@@ -22,7 +22,7 @@ from herald.outbox.operate.audit.order import audit
 from herald.outbox.operate.audit.repair import plan, repair
 from herald.outbox.operate.audit.report import Audit, machine_form, table
 from herald.outbox.operate.audit.scope import STATEMENT_TIMEOUT, Scope
-from herald.outbox.operate.date_option import Date
+from herald.outbox.operate.opening import date
 from herald.outbox.postgres.connections import connect, read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.instance import identified
@@ -45,7 +45,7 @@ class StandbyError(Exception):
 
 @click.command("audit")
 @click.option("--ledger", "ledgers", type=_file, multiple=True, help="File of what callers or providers saw, by line.")
-@click.option("--since", type=Date(), help="Only messages accepted and records written since then.")
+@click.option("--since", type=date, help="Only messages accepted and records written since then.")
 @click.option("--grace", type=_seconds, default=60.0, show_default=True, help="Seconds for what Herald itself mends.")
 @click.option("--late", type=_seconds, default=30.0, show_default=True, help="Seconds a date may have passed.")
 @click.option("--pending", type=_seconds, default=900.0, show_default=True, help="Seconds a request may wait on Kafka.")

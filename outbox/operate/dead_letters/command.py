@@ -2,44 +2,62 @@
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import rich_click as click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from herald.outbox.desk.editing import EditError, checked_edit
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.jobs import Job, find_job, make_job
-from herald.outbox.desk.looking import choose, count_dead_letters, find_dead_letter, list_dead_letters, list_groups
+from herald.outbox.desk.looking import (
+    DeadLetter,
+    choose,
+    count_dead_letters,
+    find_dead_letter,
+    list_dead_letters,
+    list_groups,
+)
 from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
-from herald.outbox.operate.dead_letters.options import Reason, filtered
-from herald.outbox.operate.dead_letters.tables import groups_table, letter_text, letters_table, print_table
-from herald.outbox.postgres.connections import connect, read_clock
-from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.operate.dead_letters.tables import groups_table, letter_text, letters_table
+from herald.outbox.operate.opening import UNUSABLE, date, desk, end, text
+from herald.outbox.operate.shown import show, shown_steps
+from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_stream
-from herald.outbox.settings import Settings, SettingsError, load_settings
 
+NAME = "herald-dead-letters"
 POLL = 0.5  # seconds between two looks at a job
 RATE = click.FloatRange(0, 10_000, min_open=True)
 
 
-@contextmanager
-def desk() -> Iterator[tuple[Settings, Connection]]:
-    """The settings and a connection; commits at the end. Ends the process with 2 for settings, 1 for the database."""
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a filter; the command gets a Filter, which is empty where it gets names."""
+
+    @wraps(command)  # the options given below this one are attributes of the function
+    def wrapped(**given: Any) -> None:  # noqa: ANN401 - what click hands over
+        names = Filter.__struct_fields__
+        chosen = _filter({name: given[name] for name in names if given[name] is not None})
+        if given.get("messages") and chosen != Filter():
+            raise click.UsageError("either MESSAGES by their ids or options that say which, not both")
+        command(chosen=chosen, **{name: value for name, value in given.items() if name not in names})
+
+    for name in ("topic", "channel", "destination", "error", "event", "key"):
+        wrapped = click.option(f"--{name}", help=f"Only with this {name}.")(wrapped)
+    wrapped = click.option("--status", type=click.Choice(["dead", "unknown"]), help="Only in this status.")(wrapped)
+    wrapped = click.option("--since", type=date, help="Only what came onto the desk since then.")(wrapped)
+    return click.option("--until", type=date, help="Only what came onto the desk before then.")(wrapped)
+
+
+def _filter(given: dict[str, Any]) -> Filter:
     try:
-        settings = load_settings()
-        with closing(connect(settings, "herald-dead-letters")) as connection:
-            yield settings, connection
-            connection.commit()
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    except PostgresError as error:
-        click.echo(f"the database does not answer: {str(error).strip()}", err=True)
-        sys.exit(1)
+        return msgspec.convert(given, Filter)
+    except msgspec.ValidationError as error:
+        detail, _, path = str(error).partition(" - at `$.")
+        raise click.BadParameter(detail, param_hint=f"--{path.rstrip('`')}") from None
 
 
 @click.group("dead-letters")
@@ -57,34 +75,27 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_command(chosen: Filter, *, is_single: bool, limit: int, as_json: bool) -> None:
     """List dead letters, grouped by error."""
-    with desk() as (_, connection):
+    with desk(NAME) as (_, connection):
         letters, _ = list_dead_letters(connection, chosen, limit=limit) if is_single else ([], False)
         groups = [] if is_single else list_groups(connection, chosen)
     if as_json:
         click.echo(msgspec.json.encode(letters or groups).decode())
         return
-    print_table(letters_table(letters) if is_single else groups_table(groups))
+    show(letters_table(letters) if is_single else groups_table(groups))
 
 
 @command.command("show")
 @click.argument("message", type=click.UUID)
 def show_command(message: UUID) -> None:
     """Show one, with its history."""
-    with desk() as (_, connection):
-        found = find_dead_letter(connection, message)
-        history = read_stream(connection, message)
-    if found is None:
-        _not_there(message)
-        return
-    click.echo(letter_text(found, history))
+    with desk(NAME) as (_, connection):
+        click.echo(letter_text(_found(connection, message), read_stream(connection, message)))
 
 
 @command.command("requeue")
 @click.argument("messages", type=click.UUID, nargs=-1)
 @filtered
-@click.option(
-    "--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Per second.  [default: HERALD_REQUEUE_RATE]"
-)
+@click.option("--rate", type=RATE, help="Per second.  [default: HERALD_REQUEUE_RATE]")
 @click.option("--yes", "is_meant", is_flag=True, help="Do it; without this, many are only counted.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Show the progress until it is done.")
 def requeue_command(
@@ -94,7 +105,7 @@ def requeue_command(
 
     The relay that leads works many off, at a rate.
     """
-    with desk() as (settings, connection):
+    with desk(NAME) as (settings, connection):
         if messages:
             _tell(connection, "requeued", messages, requeue(connection, messages))
             return
@@ -114,16 +125,12 @@ def requeue_command(
 def edit_command(message: UUID, data: str) -> None:
     """Try one again with other data; it is checked like any input, and the edit is in the log."""
     raw = sys.stdin.buffer.read() if data == "-" else data.encode()
-    with desk() as (settings, connection):
-        found = find_dead_letter(connection, message)
-        if found is None:
-            _not_there(message)
-            return
+    with desk(NAME) as (settings, connection):
+        found = _found(connection, message)
         try:
             new, key = checked_edit(found.topic, found.key, raw, settings)
         except EditError as error:
-            click.echo(str(error), err=True)
-            sys.exit(2)
+            end(str(error), UNUSABLE)
         done = requeue(connection, [message], edit=Edit(msgspec.Raw(new), key))
         _tell(connection, "requeued", (message,), done)
 
@@ -131,11 +138,11 @@ def edit_command(message: UUID, data: str) -> None:
 @command.command("discard")
 @click.argument("messages", type=click.UUID, nargs=-1)
 @filtered
-@click.option("--reason", type=Reason(), required=True, help="Why; it is in the log.")
+@click.option("--reason", type=text, required=True, help="Why; it is in the log.")
 @click.option("--yes", "is_meant", is_flag=True, help="Do it; without this, many are only counted.")
 def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, is_meant: bool) -> None:
     """Give up for good: the MESSAGES named, or all that fit the options."""
-    with desk() as (_, connection):
+    with desk(NAME) as (_, connection):
         if messages:
             _tell(connection, "discarded", messages, discard(connection, messages, reason=reason))
             return
@@ -150,7 +157,7 @@ def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, 
 
 
 def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:
-    print_table(groups_table(list_groups(connection, chosen)))
+    show(groups_table(list_groups(connection, chosen)))
     click.echo(f"{count_dead_letters(connection, chosen)} would be {what}; nothing was changed. --yes does it")
 
 
@@ -159,24 +166,21 @@ def _tell(connection: Connection, what: str, messages: tuple[UUID, ...], done: l
     click.echo(f"{len(done)} {what}")
     missing = [str(one) for one in messages if one not in done]
     if missing:
-        click.echo(f"not on the desk: {', '.join(missing)}", err=True)
-        sys.exit(1)
+        end(f"not on the desk: {', '.join(missing)}")
 
 
-def _not_there(message: UUID) -> None:
-    click.echo(f"not on the desk: {message}", err=True)
-    sys.exit(1)
+def _found(connection: Connection, message: UUID) -> DeadLetter:
+    return find_dead_letter(connection, message) or end(f"not on the desk: {message}")
 
 
 def _watch(connection: Connection, job: Job) -> None:
-    columns = (TextColumn("requeued"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        bar = progress.add_task("requeued", total=job.total)
-        found: Job | None = job
-        pause = threading.Event()
+    found: Job | None = job
+    pause = threading.Event()
+    with shown_steps() as steps:
+        tell = steps("requeued", total=job.total)
         while found is not None and found.status == "running":
             pause.wait(POLL)
             found = find_job(connection, job.id)
             connection.commit()
-            progress.update(bar, completed=found.done if found else job.total)
+            tell(found.done if found else job.total)
     click.echo(f"{found.done if found else 0} requeued, {found.status if found else 'gone'}")

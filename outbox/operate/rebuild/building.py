@@ -5,10 +5,10 @@ from itertools import count
 from typing import Any
 
 from herald.outbox.message.state import Message
-from herald.outbox.operate.progress import Show
 from herald.outbox.operate.rebuild.folding import COLUMNS, Lines, copy_line, fold_streams
 from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import Session
+from herald.outbox.operate.shown import Show
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
 from herald.outbox.postgres.statements import execute, fetch, fetch_one, fetch_value, stream

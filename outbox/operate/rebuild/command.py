@@ -1,12 +1,12 @@
 """`herald rebuild`, as an operator runs it."""
 
 import sys
-import threading
+from threading import Event
 
 import msgspec
 import rich_click as click
 
-from herald.outbox.operate.progress import shown_steps
+from herald.outbox.operate.opening import answering, end, stop_told
 from herald.outbox.operate.rebuild.catching_up import NeverCaughtUpError
 from herald.outbox.operate.rebuild.partitions import (
     LayoutError,
@@ -17,11 +17,11 @@ from herald.outbox.operate.rebuild.partitions import (
 from herald.outbox.operate.rebuild.rebuilding import Rebuilt, check_partition, rebuild_partition
 from herald.outbox.operate.rebuild.session import BusyError, Session, StoppedError, opened, run_stoppable
 from herald.outbox.operate.rebuild.swapping import NeverLockedError
+from herald.outbox.operate.shown import shown_steps
 from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.log import UnknownEventError
-from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.settings import Settings
 from herald.outbox.startup import NotMigratedError, UnreadableLogError, check_migrated
-from herald.outbox.stopping import stop_on_signals
 
 REFUSALS = (
     BusyError,
@@ -43,23 +43,16 @@ def command(*, is_check: bool, as_json: bool) -> None:
     Each partition is built beside the live one, caught up, compared, and swapped under a short lock. What was wrong
     is told. Interrupted at any time, it changes nothing in the partition at hand; run it again.
     """
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    stop = threading.Event()
-    stop_on_signals(stop)
     done: list[Rebuilt] = []
-    failure = _failure(settings, stop, done, is_check=is_check)
+    with answering() as settings:
+        failure = _failure(settings, stop_told(), done, is_check=is_check)
     _tell(done, as_json=as_json)
     if failure:
-        click.echo(failure, err=True)
-    differs = any(one.differences for one in done)
-    sys.exit(1 if failure or (is_check and differs) else 0)
+        end(failure)
+    sys.exit(1 if is_check and any(one.differences for one in done) else 0)
 
 
-def _failure(settings: Settings, stop: threading.Event, done: list[Rebuilt], *, is_check: bool) -> str | None:
+def _failure(settings: Settings, stop: Event, done: list[Rebuilt], *, is_check: bool) -> str | None:
     """Do it; returns a sentence about what went wrong. The partitions that were `done` before stay so."""
     try:
         with opened(settings, stop) as session:

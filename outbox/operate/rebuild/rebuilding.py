@@ -6,13 +6,13 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from herald.outbox.operate.progress import Steps
 from herald.outbox.operate.rebuild.building import begin_snapshot, fill, make_indexes, make_table
 from herald.outbox.operate.rebuild.catching_up import Step, catch_up, fold_changes
 from herald.outbox.operate.rebuild.comparison import Difference, compare
 from herald.outbox.operate.rebuild.partitions import Pair, remove_leftovers
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.operate.rebuild.swapping import Swap, swap
+from herald.outbox.operate.shown import Steps
 from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.statements import execute
 

@@ -1,29 +1,25 @@
 """`herald replay`, as an operator runs it."""
 
-import sys
 import threading
 from contextlib import closing
 from datetime import datetime
 
 import rich_click as click
-from confluent_kafka import KafkaException
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
 from herald.outbox.kafka.owner import OwnedElsewhereError, refuse_others
 from herald.outbox.kafka.topics import read_cluster_id
-from herald.outbox.operate.date_option import Date
-from herald.outbox.operate.progress import shown_steps
-from herald.outbox.operate.replay.publishing import Replayer
-from herald.outbox.operate.replay.reading import Choice, Span, count_rows, find_span, read_rows
+from herald.outbox.operate.opening import answering, date, stop_told
+from herald.outbox.operate.replay.replaying import Choice, Replayer, Span, count_rows, find_span, read_rows
+from herald.outbox.operate.shown import shown_steps
 from herald.outbox.postgres.connections import connect
-from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.instance import identified
 from herald.outbox.postgres.statements import find_one
 from herald.outbox.relay.errors import FatalProducerError, PublishError
 from herald.outbox.relay.leadership import MEMORY_OF_A_PAGE
 from herald.outbox.relay.reader import Limits
-from herald.outbox.settings import Settings, SettingsError, load_settings
-from herald.outbox.stopping import stop_on_signals
+from herald.outbox.settings import Settings
 
 TURNS = 10  # pages per second, where there is a rate
 Rate = click.FloatRange(0, 1_000_000, min_open=True)
@@ -35,8 +31,8 @@ class ReplayError(Exception):
 
 @click.command("replay")
 @click.option("--topic", required=True, help="What was published on this topic.")
-@click.option("--since", type=Date(), help="Only what was recorded at that time or later.")
-@click.option("--until", type=Date(), help="Only what was recorded before that time.")
+@click.option("--since", type=date, help="Only what was recorded at that time or later.")
+@click.option("--until", type=date, help="Only what was recorded before that time.")
 @click.option("--rate", type=Rate, help="Records per second at most.  [default: as fast as Kafka takes them]")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Count only; publish nothing.")
 def command(
@@ -47,27 +43,15 @@ def command(
     Key, value and headers are those of the first time, `ce_id` included, in the same order. Herald's own pipeline
     drops them: they deliver nothing again. SIGTERM ends it after what is in flight.
     """
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until must come after --since")
-    stop = threading.Event()
-    stop_on_signals(stop)
-    try:
-        click.echo(_replay(settings, Choice(topic, since, until), stop, rate=rate, is_dry_run=is_dry_run))
-    except ReplayError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
-    except PostgresError as error:
-        click.echo(f"the database does not answer: {str(error).strip()}", err=True)
-        sys.exit(1)
+    with answering(ReplayError, OwnedElsewhereError) as settings:
+        choice = Choice(topic, since, until)
+        click.echo(_replay(settings, choice, stop_told(), rate=rate, is_dry_run=is_dry_run))
 
 
 def _replay(settings: Settings, choice: Choice, stop: threading.Event, *, rate: float | None, is_dry_run: bool) -> str:
-    """Returns what was done. Raises ReplayError, PostgresError."""
+    """Returns what was done. Raises ReplayError, and what its servers raise."""
     with closing(connect(settings, "herald-replay")) as connection, shown_steps() as steps:
         settings = identified(settings, connection)
         connection.rollback()
@@ -98,19 +82,12 @@ def _count(connection: Connection, choice: Choice, span: Span, stop: threading.E
 
 
 def _check_kafka(settings: Settings, connection: Connection, topic: str, stop: threading.Event) -> None:
-    """It must answer, be the relay's, and have the topic. Raises ReplayError."""
+    """It must answer, be the relay's, and have the topic. Raises ReplayError, OwnedElsewhereError, KafkaException."""
     row = find_one(connection, "SELECT cluster_id FROM relay_cursor WHERE cluster_id IS NOT NULL")
     connection.rollback()
     admin = make_admin(settings)
-    try:
-        topics = admin.list_topics(timeout=ANSWER_TIMEOUT).topics
-        found = read_cluster_id(admin)
-        refuse_others(settings, admin, stop=stop)
-    except OwnedElsewhereError as error:
-        raise ReplayError(str(error)) from None
-    except KafkaException as error:
-        message = f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}"
-        raise ReplayError(message) from None
+    topics, found = admin.list_topics(timeout=ANSWER_TIMEOUT).topics, read_cluster_id(admin)
+    refuse_others(settings, admin, stop=stop)
     if row is not None and row[0] != found:
         message = f"this Kafka cluster is {found}, the relay's is {row[0]}: see `herald relay --rebase --moved`"
         raise ReplayError(message)

@@ -39,7 +39,7 @@ DECIDED = "SELECT decision, decided_because FROM set_aside"
 def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("COLUMNS", "300")
-    return lambda *arguments: CliRunner().invoke(command.command, [str(one) for one in arguments])
+    return lambda *arguments: CliRunner().invoke(command, [str(one) for one in arguments])
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ WHOLE = "tests/proof/end_to_end/test_rebuild.py"
 REMOVALS = (
     Removal(
         "a page that is replayed is bounded by bytes",
-        (Edit("outbox/operate/replay/reading.py", "WHERE total <= %(bytes)s OR total = bytes ORDER", "ORDER"),),
+        (Edit("outbox/operate/replay/replaying.py", "WHERE total <= %(bytes)s OR total = bytes ORDER", "ORDER"),),
         ("tests/outbox/operate/replay/test_replay.py::test_a_page_is_bounded_by_bytes_as_well_as_rows",),
     ),
     Removal(
         "what no record can hold is not replayed",
-        (Edit("outbox/operate/replay/reading.py", "AND coalesce(size, 0) <= {LARGEST} AND NOT", "AND NOT"),),
+        (Edit("outbox/operate/replay/replaying.py", "AND coalesce(size, 0) <= {LARGEST} AND NOT", "AND NOT"),),
         ("tests/outbox/operate/replay/test_replay.py::test_what_no_record_can_hold_is_not_read",),
     ),
     Removal(
@@ -82,7 +82,7 @@ REMOVALS = (
         "a replay keeps the order of the log",
         (
             Edit(
-                "outbox/operate/replay/publishing.py",
+                "outbox/operate/replay/replaying.py",
                 "publish(Page(rows, _NOWHERE))",
                 "publish(Page(rows[::-1], _NOWHERE))",
             ),

@@ -184,7 +184,7 @@ REMOVALS = (
         "publishing publishes the record of a row without a message",
         (
             Edit(
-                "outbox/operate/set_aside/command.py",
+                "outbox/operate/set_aside.py",
                 "            publish_row(connection, settings, row, threading.Event())\n",
                 "",
             ),

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Message
 
 from herald.outbox.moves.accept import make_acceptance
-from herald.outbox.operate.replay import command, reading
+from herald.outbox.operate.replay import command, replaying
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.reader import LARGEST, Limits
@@ -89,9 +89,9 @@ def test_records_are_the_same_again_in_the_same_order(settings: dict[str, str], 
 def test_a_page_is_bounded_by_bytes_as_well_as_rows(connection: Connection) -> None:
     contents = ["x" * size for size in (1_000, 1_000, 10_000, 1_000)]
     messages = [str(*accepted(connection, notification(content=content))) for content in contents]
-    choice, span = reading.Choice("notifications", None, None), reading.find_span(connection)
+    choice, span = replaying.Choice("notifications", None, None), replaying.find_span(connection)
 
-    pages = list(reading.read_rows(connection, choice, span, limits=Limits(rows=3, bytes=2_500)))
+    pages = list(replaying.read_rows(connection, choice, span, limits=Limits(rows=3, bytes=2_500)))
 
     first, second, large, last = messages
     assert [[row[0] for row in page] for page in pages] == [[first, second], [large], [last]]
@@ -100,19 +100,19 @@ def test_a_page_is_bounded_by_bytes_as_well_as_rows(connection: Connection) -> N
 def test_what_no_record_can_hold_is_not_read(connection: Connection) -> None:
     write(connection, payload='"' + "x" * LARGEST + '"')
     (message,) = accepted(connection, notification())
-    choice, span = reading.Choice("notifications", None, None), reading.find_span(connection)
+    choice, span = replaying.Choice("notifications", None, None), replaying.find_span(connection)
 
-    pages = list(reading.read_rows(connection, choice, span, limits=Limits(10)))
+    pages = list(replaying.read_rows(connection, choice, span, limits=Limits(10)))
 
     assert [[row[0] for row in page] for page in pages] == [[str(message)]]
-    assert sum(reading.count_rows(connection, choice, span)) == 1
+    assert sum(replaying.count_rows(connection, choice, span)) == 1
 
 
 @pytest.mark.usefixtures("published")
 def test_a_dry_run_counts_what_lies_in_that_time_and_publishes_nothing(
     settings: dict[str, str], connection: Connection, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "RANGE", 2)
+    monkeypatch.setattr(replaying, "RANGE", 2)
     ((since,),), ((until,),) = fetch(connection, DATE, 2), fetch(connection, DATE, 5)
     span = "--since", since.isoformat(), "--until", until.isoformat()
 
@@ -128,7 +128,7 @@ def test_a_dry_run_counts_what_lies_in_that_time_and_publishes_nothing(
 def test_only_what_lies_in_that_time_is_published(
     settings: dict[str, str], connection: Connection, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "RANGE", 2)
+    monkeypatch.setattr(replaying, "RANGE", 2)
     ((since,),) = fetch(connection, DATE, 2)
     ids = fetch(
         connection,
@@ -146,14 +146,14 @@ def test_only_what_lies_in_that_time_is_published(
 
 @pytest.mark.usefixtures("published")
 def test_sigterm_ends_it_after_what_is_in_flight(settings: dict[str, str], start_herald: StartHerald) -> None:
-    replaying = start_herald("replay", "--topic", "notifications", "--rate", "1", **settings)
+    process = start_herald("replay", "--topic", "notifications", "--rate", "1", **settings)
     eventually(lambda: len(records(settings)) > COUNT, STARTED, what="the first is published again")
 
-    assert replaying.stop(signal.SIGTERM) == 1
+    assert process.stop(signal.SIGTERM) == 1
 
     done = len(records(settings)) - COUNT
     assert 0 < done < COUNT
-    replaying.wait_for(f"stopped: {done} of {COUNT} records of notifications were published again")
+    process.wait_for(f"stopped: {done} of {COUNT} records of notifications were published again")
 
 
 @pytest.mark.usefixtures("published")

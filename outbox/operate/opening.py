@@ -1,0 +1,80 @@
+"""How every command of an operator opens, what its options may be, and with which code it ends."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import rich_click as click
+from confluent_kafka import KafkaException
+
+from herald.outbox.kafka.clients import explanation
+from herald.outbox.message.dates import DateError, in_utc
+from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.stopping import stop_on_signals
+
+UNUSABLE = 2  # exit code: settings, options or input that nothing can be done with
+MAX_REASON = 500  # characters, as the API takes it
+
+
+@contextmanager
+def answering(*refusals: type[Exception], code: int = 1) -> Iterator[Settings]:
+    """The settings. Ends the process with 2 where they are wrong, with `code` for a refusal or a server's silence."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        end(str(error), UNUSABLE)
+    try:
+        yield settings
+    except refusals as error:
+        end(str(error), code)
+    except PostgresError as error:
+        end(f"the database does not answer: {str(error).strip()}", code)
+    except KafkaException as error:
+        end(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {explanation(error)}", code)
+
+
+@contextmanager
+def desk(name: str, *refusals: type[Exception]) -> Iterator[tuple[Settings, Connection]]:
+    """The settings and a connection of this name, for a person's decisions; commits at the end."""
+    with answering(*refusals) as settings, closing(connect(settings, name)) as connection:
+        yield settings, connection
+        connection.commit()
+
+
+def end(text: str, code: int = 1) -> NoReturn:
+    """End the process, and say why on standard error."""
+    click.echo(text, err=True)
+    sys.exit(code)
+
+
+def stop_told() -> threading.Event:
+    """Set by SIGTERM and SIGINT from now on."""
+    stop = threading.Event()
+    stop_on_signals(stop)
+    return stop
+
+
+def date(given: str) -> datetime:
+    """An option's date; without a time zone it is UTC. Raises BadParameter."""
+    try:
+        found = datetime.fromisoformat(given)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else in_utc("date", found)
+    except DateError as error:
+        problem = str(error)
+    except ValueError:
+        problem = "is no date such as 2026-12-01T09:00:00+01:00"
+    message = f"{given} {problem}"
+    raise click.BadParameter(message)
+
+
+def text(given: str) -> str:
+    """An option's reason, as long as the API takes it. Raises BadParameter."""
+    if 0 < len(given) <= MAX_REASON:
+        return given
+    message = f"{len(given)} characters, it takes 1 to {MAX_REASON}"
+    raise click.BadParameter(message)

@@ -1,1 +1,0 @@
-"""`herald set-aside`: rows of the log that could not be published."""

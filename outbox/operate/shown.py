@@ -1,0 +1,144 @@
+"""How every command prints: tables, findings, amounts in the unit that fits, and what a long one is at."""
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+import msgspec
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+PLAIN_INTERVAL = 5.0  # seconds between two lines where there is no terminal
+TWO_DAYS = 48.0  # hours
+STEP = 1024.0  # from one unit of bytes to the next
+Show = Callable[[int], None]  # shows how many are done
+
+
+class Steps(Protocol):
+    """Tells what is begun."""
+
+    def __call__(self, step: str, *, total: int | None = None) -> Show:
+        """Say what begins, and of how many where they are counted."""
+
+
+class Line(NamedTuple):
+    """A finding as a person reads it; what has to be done about it stands below."""
+
+    level: str
+    style: str
+    check: str
+    text: str
+    advice: str | None = None
+    advice_style: str = ""
+
+
+def show(*parts: RenderableType) -> None:
+    """Print them as they are: what a provider answered is text, though it look like markup."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    for part in parts:
+        console.print(part)
+
+
+def listed(*names: str) -> Table:
+    """A table with these columns and no lines."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def named(rows: Iterable[tuple[str, str | Text]] = ()) -> Table:
+    """What each is, beside its name."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, told in rows:
+        table.add_row(name, told)
+    return table
+
+
+def findings(lines: Iterable[Line]) -> Table:
+    """One for each, and one below it that says what to do."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True, min_width=9)
+    table.add_column(no_wrap=True, min_width=21)
+    table.add_column(overflow="fold")
+    for line in lines:
+        table.add_row(Text(line.level, style=line.style), line.check, Text(line.text))
+        if line.advice:
+            table.add_row("", "", Text(f"→ {line.advice}", style=line.advice_style))
+    return table
+
+
+def fields(struct: msgspec.Struct, *, without: Iterable[str] = ()) -> Mapping[str, str]:
+    """What is set of it, as text."""
+    told = msgspec.structs.asdict(struct)
+    return {name: _text(value) for name, value in told.items() if value is not None and name not in without}
+
+
+def in_words(told: Mapping[str, str]) -> str:
+    """The same in a line."""
+    return ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def _text(value: object) -> str:
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    return value.isoformat(" ") if isinstance(value, datetime) else str(value)
+
+
+def count(number: int, what: str) -> str:
+    """A number with its unit: 1 broker, 2 brokers, 1,200 rows."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def duration(seconds: float) -> str:
+    """Say how long in the unit that fits: 0.4 s, 12 s, 3 min, 2.5 h, 4.0 d."""
+    for limit, unit, form in ((10, 1, "{:.1f} s"), (120, 1, "{:.0f} s"), (7200, 60, "{:.0f} min")):
+        if seconds < limit:
+            return form.format(seconds / unit)
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < TWO_DAYS else f"{hours / 24:.1f} d"
+
+
+def size(number: float) -> str:
+    """Say how many bytes in the unit that fits: 512 B, 8 kB, 1.5 MB, 20 GB."""
+    for unit, form in (("B", "{:.0f}"), ("kB", "{:.0f}"), ("MB", "{:.1f}")):
+        if number < STEP:
+            return f"{form.format(number)} {unit}"
+        number /= STEP
+    return f"{number:,.1f} GB"
+
+
+@contextmanager
+def shown_steps() -> Generator[Steps]:
+    """A bar on a terminal, elsewhere a line every few seconds; on standard error, for as long as the work lasts."""
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    shown = Progress(
+        TextColumn("{task.description}"), *columns, console=console, transient=True, disable=not console.is_terminal
+    )
+    shown.add_task("")
+    with shown:
+        yield lambda step, total=None: _begin(shown, step, total)
+
+
+def _begin(shown: Progress, step: str, total: int | None) -> Show:
+    (task,) = shown.task_ids
+    shown.reset(task, description=step, total=total)
+    if shown.disable:
+        shown.console.print(step)
+    told_at = monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal told_at
+        shown.update(task, completed=done)
+        if shown.disable and total is not None and monotonic() - told_at >= PLAIN_INTERVAL:
+            told_at = monotonic()
+            shown.console.print(f"{step}: {done:,} of about {total:,}")
+
+    return tell
