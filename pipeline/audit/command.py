@@ -1,39 +1,36 @@
 """`herald audit`: makes every check on a live system, and repairs what is safe to repair."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
 
 import msgspec
 import rich_click as click
-from confluent_kafka import KafkaException
-from rich.console import Console
 
-from herald.outbox.kafka.clients import explanation, make_admin
+from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.kafka.topics import read_topic_ids
 from herald.outbox.moves.adopt import is_known, read_reach
-from herald.outbox.operate.audit.findings import is_wrong
+from herald.outbox.operate.audit.findings import Audit, machine_form, table
 from herald.outbox.operate.audit.ledger import LedgerError
+from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.operate.audit.order import audit
 from herald.outbox.operate.audit.repair import plan, repair
-from herald.outbox.operate.audit.report import Audit, machine_form, table
-from herald.outbox.operate.audit.scope import STATEMENT_TIMEOUT, Scope
-from herald.outbox.operate.opening import date
+from herald.outbox.operate.opening import UNUSABLE, answering, date
+from herald.outbox.operate.shown import show
 from herald.outbox.postgres.connections import connect, read_clock
-from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.instance import identified
 from herald.outbox.postgres.statements import fetch_value
-from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.settings import Settings
 from herald.pipeline.audit.foreign import Foreign
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.load import load_topics
 
-UNUSABLE = 2  # exit code: settings, options, or a server that does not answer
+STATEMENT_TIMEOUT = 300.0  # seconds: some questions read all there is
 LONGEST = 86_400.0  # seconds
 _seconds = click.FloatRange(0, LONGEST)
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -73,21 +70,26 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     if is_meant and not is_repair:
         raise click.UsageError("--yes belongs to --repair")
-    with _answering() as settings, closing(_connect(settings)) as connection:
-        settings = identified(settings, connection)  # noqa: PLW2901 - from here on they know the instance
+    with answering(LedgerError, StandbyError, code=UNUSABLE) as settings, closing(_connect(settings)) as connection:
         scope = Scope(
-            settings=settings, since=since, grace=grace, late=late, pending=pending, limit=limit, ledgers=ledgers
+            settings=identified(settings, connection),
+            since=since,
+            grace=grace,
+            late=late,
+            pending=pending,
+            limit=limit,
+            ledgers=ledgers,
         )
         result = _audit(connection, scope)
         if is_meant:
-            repaired = repair(connection, settings, result.checked, before=result.began_at)
+            repaired = repair(connection, scope.settings, result.checked, before=result.began_at)
             result = _audit(connection, scope)
             result.repaired = repaired
     if as_json:
         click.echo(msgspec.json.encode(machine_form(result)))
     else:
         _show(result, is_repair=is_repair)
-    sys.exit(1 if is_wrong(result.checked) else 0)
+    sys.exit(1 if result.wrong else 0)
 
 
 def _audit(connection: Connection, scope: Scope) -> Audit:
@@ -99,30 +101,9 @@ def _audit(connection: Connection, scope: Scope) -> Audit:
 def _show(result: Audit, *, is_repair: bool) -> None:
     for what, count in (result.repaired or {}).items():
         click.echo(f"repaired: {what}: {count:,}")
-    Console(highlight=False, markup=False, emoji=False).print(table(result))
+    show(table(result))
     if is_repair and result.repaired is None:
         click.echo("\n".join([*plan(result.checked), "nothing was changed; --repair --yes does it"]))
-
-
-@contextmanager
-def _answering() -> Iterator[Settings]:
-    """The settings. Ends the process where they are wrong, or a server does not answer."""
-    settings: Settings | None = None
-    try:
-        settings = load_settings()
-        yield settings
-    except (SettingsError, LedgerError, StandbyError) as error:
-        _end(str(error))
-    except PostgresError as error:
-        _end(f"the database does not answer: {str(error).strip()}")
-    except KafkaException as error:
-        where = settings.kafka_bootstrap_servers if settings else ""
-        _end(f"Kafka at {where} does not answer: {explanation(error)}")
-
-
-def _end(reason: str) -> None:
-    click.echo(reason, err=True)
-    sys.exit(UNUSABLE)
 
 
 def _connect(settings: Settings) -> Connection:

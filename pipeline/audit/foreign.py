@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.operate.audit.findings import Checked, Suspects
+from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.operate.audit.records import Record
-from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch_named
+from herald.outbox.postgres.statements import fetch_column
 from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.record import UNREADABLE, Arrival, ElsewhereError, SourceError
 
-NOT_ADOPTED = "foreign-not-adopted"
 BROKEN_CLOCK = (1 << 80) - 1  # what remains of an id where the record's time was refused
 
 _KNOWN = """
@@ -53,8 +52,8 @@ class Foreign:
         places = (f"{topic}/{partition}/{offset}" for topic, partition, offset in self._open)
         says = "{count} records of other producers were read and neither adopted nor put on `dead_letters`"
         advice = "look at the topic/partition/offset, and have their producer send them again"
-        findings = Suspects(self._scope.limit, places).finding(NOT_ADOPTED, "loss", says, advice)
-        return Checked(check=NOT_ADOPTED, looked_at=f"{self._records:,} records of other producers", findings=findings)
+        found = Suspects(self._scope.limit, places).found("loss", says, advice)
+        return Checked("foreign-not-adopted", f"{self._records:,} records of other producers", found)
 
     def _is_read(self, record: Record) -> bool:
         if record.own is not None and record.own.request is not None:
@@ -66,7 +65,7 @@ class Foreign:
         ids = {place: found for place, found in looked_at if found is not None}
         self._records += len(ids)
         asked = [one for found in ids.values() for one in found]
-        known = {row["id"] for row in fetch_named(self._connection, _KNOWN, {"ids": asked})} if asked else set()
+        known = set(fetch_column(self._connection, _KNOWN, {"ids": asked})) if asked else set()
         self._open.update({place: None for place, found in ids.items() if known.isdisjoint(found)})
 
     def _ids(self, record: Record) -> list[str] | None:

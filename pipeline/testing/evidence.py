@@ -13,11 +13,11 @@ from herald.outbox.kafka.topics import read_topic_ids
 from herald.outbox.message.events import Recorded, Started
 from herald.outbox.message.state import FINAL, fold
 from herald.outbox.moves.adopt import is_known, read_reach
-from herald.outbox.operate.audit.streams import ROW, Row, as_row, columns_of, differences, has_gap
+from herald.outbox.operate.audit.streams import ROW, Row, columns_of, differences, has_gap
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
-from herald.outbox.postgres.statements import fetch, fetch_column
+from herald.outbox.postgres.statements import fetch, fetch_column, fetch_named
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings
 from herald.pipeline.consume.decoding import Decoder
@@ -73,7 +73,7 @@ class Evidence:
         with self._connection:
             streams = self._streams()
             lines = self._missing(published, streams)
-            rows = {UUID(row[0]): as_row(row) for row in fetch(self._connection, f"SELECT {ROW} FROM messages")}
+            rows = {UUID(row["id"]): row for row in fetch_named(self._connection, f"SELECT {ROW} FROM messages")}
         calls = self._journal.calls()
         called, returned = Counter(call.id for call in calls), Counter(call.id for call in calls if call.is_returned)
         there = None if arrived is None else Counter(arrived)

@@ -7,16 +7,12 @@ from confluent_kafka.admin import AdminClient
 
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.kafka.topics import load_topic_ids, names, read_cluster_id, read_topic_ids
-from herald.outbox.operate.audit.findings import Checked, Finding
-from herald.outbox.operate.audit.looking import wait
+from herald.outbox.operate.audit import looking
+from herald.outbox.operate.audit.findings import Checked, Finding, Suspects
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch_named
-from herald.outbox.scheduler.schedule import WATCH_TOPICS
 
-CLUSTERS = "clusters"
-CURSOR = "cursor"
-TOPICS = "topic-ids"
-SECOND_LOOK = 2 * WATCH_TOPICS + 2  # seconds in which a running relay takes a new id over
+MOVED = "stop every relay and run `herald relay --rebase --moved`"
 
 # The cursor's row is older than the statement that reads it, and the sequence is read after both.
 _CURSOR = """
@@ -42,40 +38,29 @@ def check_clusters(cursor: Row | None, admin: AdminClient) -> Checked:
     Raises KafkaException.
     """
     if cursor is None:
-        return Checked(check=CLUSTERS, looked_at="no relay has run yet")
-    kafka = read_cluster_id(admin)
+        return Checked("clusters", "no relay has run yet")
+    kafka, here = read_cluster_id(admin), cursor["here"]
+    stored = (("PostgreSQL", cursor["system_identifier"], here), ("Kafka", cursor["cluster_id"], kafka))
+    advice = f"if this one continues the other, {MOVED}"
     findings = [
-        *_foreign("PostgreSQL", cursor["system_identifier"], cursor["here"]),
-        *_foreign("Kafka", cursor["cluster_id"], kafka),
+        Finding("contradiction", 1, [known], f"the cursor belongs to another {what} cluster", advice)
+        for what, known, found in stored
+        if known not in {None, found}
     ]
-    return Checked(check=CLUSTERS, looked_at=f"PostgreSQL {cursor['here']}, Kafka {kafka}", findings=findings)
-
-
-def _foreign(what: str, stored: str | None, found: str) -> list[Finding]:
-    if stored in {None, found}:
-        return []
-    advice = "if this one continues the other, stop every relay and run `herald relay --rebase --moved`"
-    says = f"the cursor belongs to another {what} cluster"
-    return [
-        Finding(check=CLUSTERS, severity="contradiction", count=1, ids=[str(stored)], says=says, advice=advice),
-    ]
+    return Checked("clusters", f"PostgreSQL {here}, Kafka {kafka}", findings)
 
 
 def check_cursor(cursor: Row | None) -> Checked:
     """Whether the cursor speaks of what has happened: snapshots and positions only grow, and it was saved before."""
     if cursor is None:
-        return Checked(check=CURSOR, looked_at="no relay has run yet")
+        return Checked("cursor", "no relay has run yet")
     says = {
         "is_ahead": "the cursor's snapshot is one of the future: what is accepted now counts as published",
         "is_beyond": "the cursor's floor or position is beyond the last one given: events up to it are never read",
     }
-    advice = "was the database restored to an earlier state? Stop every relay and run `herald relay --rebase --moved`"
-    findings = [
-        Finding(check=CURSOR, severity="contradiction", count=1, ids=[], says=text, advice=advice)
-        for name, text in says.items()
-        if cursor[name]
-    ]
-    return Checked(check=CURSOR, looked_at=f"epoch {cursor['epoch']}", findings=findings)
+    advice = f"was the database restored to an earlier state? S{MOVED[1:]}"
+    findings = [Finding("contradiction", 1, [], text, advice) for name, text in says.items() if cursor[name]]
+    return Checked("cursor", f"epoch {cursor['epoch']}", findings)
 
 
 def known_topics(offsets: Offsets, connection: Connection, admin: AdminClient) -> Offsets:
@@ -92,14 +77,13 @@ def check_topics(connection: Connection, admin: AdminClient) -> Checked:
     """
     stored, found = _read_ids(connection, admin)
     if stored and _other(stored, found):
-        wait(SECOND_LOOK)
+        looking.wait(looking.TOPICS_LOOK)
         stored, found = _read_ids(connection, admin)
-    other = _other(stored, found) if stored else []
-    looked_at = f"{len(found)} topics" if stored else "no relay has seen any yet"
-    says = f"{len(other)} topics are missing, or were made anew, since the relay saw them"
+    other = Suspects(len(found), _other(stored, found) if stored else ())
+    says = "{count} topics are missing, or were made anew, since the relay saw them"
     advice = "a running relay makes them, and requests again what was pending on them: is one running?"
-    finding = Finding(check=TOPICS, severity="contradiction", count=len(other), ids=other, says=says, advice=advice)
-    return Checked(check=TOPICS, looked_at=looked_at, findings=[finding] if other else [])
+    looked_at = f"{len(found)} topics" if stored else "no relay has seen any yet"
+    return Checked("topic-ids", looked_at, other.found("contradiction", says, advice))
 
 
 def _read_ids(connection: Connection, admin: AdminClient) -> tuple[dict[str, str], dict[str, str]]:

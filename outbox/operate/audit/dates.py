@@ -1,20 +1,15 @@
-"""What should have happened by now: leases that ended, dates that passed, what is not published, what waits long."""
+"""What should have happened by now, and what waits for a person."""
 
-from herald.outbox.operate.audit.findings import Checked, Finding
-from herald.outbox.operate.audit.looking import look_twice
-from herald.outbox.operate.audit.scope import Scope
-from herald.outbox.operate.status.report import duration
+from typing import NamedTuple
+
+from herald.outbox.operate.audit.findings import Checked, Finding, Repair, Suspects
+from herald.outbox.operate.audit.looking import Scope, look_twice
+from herald.outbox.operate.shown import duration
+from herald.outbox.operate.status.database import UNCONSUMED
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch_named
+from herald.outbox.postgres.statements import fetch_column, fetch_named, fetch_one, fetch_value
+from herald.outbox.registry import TOPICS
 from herald.outbox.scheduler.due import WAITS
-
-LEASES = "lease-ended"
-OVERDUE = "overdue"
-EXPIRED = "not-expired"
-PENDING = "pending-long"
-UNPUBLISHED = "not-published"
-HELD = "due-partitions"
-REQUESTS = "requests-per-message"
 
 _CLOCK = "(SELECT clock_timestamp())"  # a subquery, so that the index on the date can be used
 _LATE = "make_interval(secs => %(late)s)"
@@ -57,71 +52,109 @@ SELECT count(*) AS messages, coalesce(sum(request), 0)::bigint AS requests, coal
 FROM messages WHERE id >= %(first_id)s::uuid
 """
 _MOST = "SELECT id::text FROM messages WHERE id >= %(first_id)s::uuid ORDER BY request DESC, id LIMIT 1"
+_ASIDE = """
+SELECT stream_id::text || '.' || version FROM set_aside
+WHERE decision IS NULL AND stream_id >= %(first_id)s::uuid ORDER BY since, position
+"""
 
 
-def check_leases(connection: Connection, scope: Scope) -> Checked:
-    """Attempts past their lease: a scheduler settles them within a fifth of a second."""
-    found = look_twice(connection, _SENDING, scope.values)
-    says = "{count} attempts whose lease ended and that nobody settled"
-    advice = "is a relay running? `herald audit --repair --yes` settles them once"
-    findings = found.finding(LEASES, "late", says, advice, repair="settle")
-    return Checked(check=LEASES, looked_at=f"leases over for {scope.late:g} s", findings=findings)
+class Late(NamedTuple):
+    """Something that is late once a second look still finds it; the texts may name the times of the scope."""
+
+    check: str
+    query: str
+    looked_at: str
+    says: str
+    advice: str
+    repair: Repair | None = None
 
 
-def check_due(connection: Connection, scope: Scope) -> Checked:
-    """Dates that passed. What is paused, behind a breaker or behind one of its key is asked for as the scheduler asks.
+LATE = (
+    Late(  # a scheduler settles them within a fifth of a second
+        "lease-ended",
+        _SENDING,
+        "leases over for {late:g} s",
+        "{count} attempts whose lease ended and that nobody settled",
+        "is a relay running? `herald audit --repair --yes` settles them once",
+        "settle",
+    ),
+    # What is paused, behind a breaker or behind one of its key is asked for as the scheduler asks. A pause that ended
+    # a moment ago leaves old dates behind: the second look sees that they are requested.
+    Late(
+        "overdue",
+        _DUE,
+        "dates passed by {late:g} s",
+        "{count} messages are due and not requested",
+        "is a relay running?",
+    ),
+    Late(  # what is being attempted is left to its outcome
+        "not-expired",
+        _TO_EXPIRE,
+        "deliver_by passed by {late:g} s",
+        "{count} messages are past their deliver_by and not expired",
+        "is a relay running?",
+    ),
+    Late(  # a queue that is too long, or a pipeline that is not there
+        "pending-long",
+        _PENDING,
+        "pending for {pending:g} s",
+        "{count} messages wait for their claim for more than {pending:g} s",
+        "is a pipeline running, and does its lag shrink? `herald status` shows it",
+    ),
+    Late(  # the cursor has not passed them; its snapshots and the rows are read in one statement
+        "not-published",
+        _UNPUBLISHED,
+        "events older than {late:g} s",
+        "{count} events are not published after {late:g} s",
+        "is a relay running, and does Kafka answer? `herald status` shows whether the cursor moves",
+    ),
+)
+HELD = Late(  # they stay as long as the cursor has not passed all their events
+    "due-partitions",
+    _HELD,
+    "partitions that ended {kept} ago",
+    "{count} partitions are due and hold events that are not published: they stay",
+    "is a relay running, and does Kafka answer?",
+)
 
-    A pause that ended a moment ago leaves old dates behind: the second look sees that they are requested.
-    """
-    found = look_twice(connection, _DUE, {**scope.values, "strict_topics": list(scope.settings.strict_topics)})
-    findings = found.finding(OVERDUE, "late", "{count} messages are due and not requested", "is a relay running?")
-    return Checked(check=OVERDUE, looked_at=f"dates passed by {scope.late:g} s", findings=findings)
 
-
-def check_expiry(connection: Connection, scope: Scope) -> Checked:
-    """Messages past their `deliver_by`; what is being attempted is left to its outcome."""
-    found = look_twice(connection, _TO_EXPIRE, scope.values)
-    says = "{count} messages are past their deliver_by and not expired"
-    findings = found.finding(EXPIRED, "late", says, "is a relay running?")
-    return Checked(check=EXPIRED, looked_at=f"deliver_by passed by {scope.late:g} s", findings=findings)
-
-
-def check_pending(connection: Connection, scope: Scope) -> Checked:
-    """Requested and not claimed for long: a queue that is too long, or a pipeline that is not there."""
-    found = look_twice(connection, _PENDING, scope.values)
-    says = f"{{count}} messages wait for their claim for more than {scope.pending:g} s"
-    advice = "is a pipeline running, and does its lag shrink? `herald status` shows it"
-    findings = found.finding(PENDING, "late", says, advice)
-    return Checked(check=PENDING, looked_at=f"pending for {scope.pending:g} s", findings=findings)
-
-
-def check_published(connection: Connection, scope: Scope) -> Checked:
-    """Events that the cursor has not passed. Its snapshots and the rows are read in one statement."""
-    found = look_twice(connection, _UNPUBLISHED, scope.values)
-    says = f"{{count}} events are not published after {scope.late:g} s"
-    advice = "is a relay running, and does Kafka answer? `herald status` shows whether the cursor moves"
-    findings = found.finding(UNPUBLISHED, "late", says, advice)
-    return Checked(check=UNPUBLISHED, looked_at=f"events older than {scope.late:g} s", findings=findings)
+def check_late(connection: Connection, scope: Scope, late: Late) -> Checked:
+    """What should have happened by now."""
+    times = {"late": scope.late, "pending": scope.pending, "kept": duration(scope.settings.retention or 0)}
+    says = late.says.format(count="{count}", **times)
+    found = look_twice(connection, late.query, scope).found("late", says, late.advice, late.repair)
+    return Checked(late.check, late.looked_at.format(**times), found)
 
 
 def check_partitions(connection: Connection, scope: Scope) -> Checked:
-    """Partitions that the retention would let go: they stay as long as the cursor has not passed all their events."""
-    retention = scope.settings.retention
-    if retention is None:
-        return Checked(check=HELD, looked_at="everything is kept")
-    found = look_twice(connection, _HELD, {**scope.values, "retention": retention})
-    says = "{count} partitions are due and hold events that are not published: they stay"
-    findings = found.finding(HELD, "late", says, "is a relay running, and does Kafka answer?")
-    return Checked(check=HELD, looked_at=f"partitions that ended {duration(retention)} ago", findings=findings)
+    """Partitions that the retention would let go."""
+    if scope.settings.retention is None:
+        return Checked(HELD.check, "everything is kept")
+    return check_late(connection, scope, HELD)
+
+
+def check_aside(connection: Connection, scope: Scope) -> Checked:
+    """Rows of the log that were set aside. A note: Herald has found them itself, and nothing is lost of them."""
+    found = Suspects(scope.limit, fetch_column(connection, _ASIDE, scope.values))
+    says = "{count} rows of the log could not be published and wait for a decision"
+    findings = found.found("note", says, "`herald set-aside list`, then publish or discard them")
+    return Checked("set-aside", "rows that nobody has decided about", findings)
+
+
+def check_consumers(connection: Connection, scope: Scope) -> Checked:
+    """Messages that wait on topics without a consumer. The registry is that of the release that audits."""
+    advice = "register the topic again, in relay and pipeline: then they are delivered"
+    says = "topic {topic} has {count:,} messages waiting and no consumer"
+    found = fetch_named(connection, UNCONSUMED, {"topics": list(TOPICS), "limit": scope.limit})
+    findings = [Finding("late", row["count"], row["ids"], says.format_map(row), advice) for row in found]
+    return Checked("no-consumer", f"all but {', '.join(TOPICS)}", findings)
 
 
 def count_requests(connection: Connection, scope: Scope) -> Checked:
     """A figure, and no judgement: 1.0 when nothing was ever tried or published again."""
-    (row,) = fetch_named(connection, _REQUESTS, scope.values)
-    messages, requests, most = row["messages"], row["requests"], row["most"]
+    messages, requests, most = fetch_one(connection, _REQUESTS, scope.values)
     if not messages:
-        return Checked(check=REQUESTS, looked_at="no messages")
-    (first,) = fetch_named(connection, _MOST, scope.values)
+        return Checked("requests-per-message", "no messages")
+    first = fetch_value(connection, _MOST, scope.values)
     says = f"{requests / messages:.3f} requests per message; {most:,} for the one with the most"
-    note = Finding(check=REQUESTS, severity="note", count=requests, ids=[first["id"]], says=says, advice="")
-    return Checked(check=REQUESTS, looked_at=f"{messages:,} messages", findings=[note])
+    return Checked("requests-per-message", f"{messages:,} messages", [Finding("note", requests, [first], says, "")])

@@ -18,12 +18,10 @@ from herald.outbox.kafka.offsets import (
 from herald.outbox.kafka.topics import names
 from herald.outbox.operate.audit import looking
 from herald.outbox.operate.audit.findings import Checked, Suspects
-from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch_named
+from herald.outbox.postgres.statements import fetch_column
 
-ENDS = "end-offsets"
-UNREAD = "removed-unread"
 ELECTION = 10.0  # seconds in which a partition or a group finds its leader
 POLL = 0.2  # seconds
 BEING_ELECTED = {
@@ -84,14 +82,12 @@ def check_unread(group: Group, scope: Scope) -> Checked:
         "Herald's own requests are requested again behind the consumer; other producers' messages are gone."
         " Keep records longer"
     )
-    return Checked(
-        check=UNREAD, looked_at=f"group {scope.settings.group}", findings=gone.finding(UNREAD, "loss", says, advice)
-    )
+    return Checked("removed-unread", f"group {scope.settings.group}", gone.found("loss", says, advice))
 
 
 def read_noted(connection: Connection, group: Group) -> set[Place]:
     """What was noted of the topics' ends, and how far the group has committed: no topic may end below."""
-    noted = [row["end_offsets"] for row in fetch_named(connection, "SELECT end_offsets FROM relay_pages")]
+    noted = fetch_column(connection, "SELECT end_offsets FROM relay_pages")
     committed = {name: group.committed[name] for name in names() if name in group.committed}
     return {place for offsets in (*noted, committed) for place in places(offsets)}
 
@@ -110,8 +106,8 @@ def check_ends(connection: Connection, admin: AdminClient, scope: Scope, noted: 
     found = Suspects(scope.limit, sorted({f"{topic}/{number}" for topic, number, _ in short}))
     says = "{count} partitions end below an offset that was noted or committed"
     advice = "did Kafka lose records? What was pending there is requested again behind the consumer; see topic-ids"
-    findings = found.finding(ENDS, "contradiction", says, advice)
-    return Checked(check=ENDS, looked_at=f"{len(noted):,} noted or committed offsets", findings=findings)
+    looked_at = f"{len(noted):,} noted or committed offsets"
+    return Checked("end-offsets", looked_at, found.found("contradiction", says, advice))
 
 
 def places(offsets: Offsets) -> list[Place]:

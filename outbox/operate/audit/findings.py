@@ -1,18 +1,24 @@
-"""What a check reports: how many, which, what it means, what to do."""
+"""What an audit reports: for each check how many are wrong, which, what it means, what to do."""
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
 
 import msgspec
+from rich.table import Table
+
+from herald.outbox.operate.shown import Line, findings
 
 Severity = Literal["loss", "contradiction", "late", "note"]
 Repair = Literal["request", "project", "settle"]  # what `--repair` knows to do about it
+SHOWN = 20  # ids of a finding that a person sees
+_STYLES = {"loss": "bold red", "contradiction": "red", "late": "yellow", "note": "dim"}
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(msgspec.Struct, frozen=True):
     """Something that is wrong; a note is not. `ids` are the first of `count`."""
 
-    check: str
     severity: Severity
     count: int
     ids: list[str]
@@ -21,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     repair: Repair | None = None
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
+class Checked(msgspec.Struct, frozen=True):
     """One check that was made: what it looked at, and what it found."""
 
     check: str
@@ -45,26 +51,54 @@ class Suspects:
         if len(self.ids) < self._limit:
             self.ids.append(one)
 
-    def finding(
-        self, check: str, severity: Severity, says: str, advice: str, *, repair: Repair | None = None
-    ) -> list[Finding]:
+    def found(self, severity: Severity, says: str, advice: str, repair: Repair | None = None) -> list[Finding]:
         """A finding where there is any suspect; `says` may name their `{count}`."""
-        if not self.count:
-            return []
         said = says.format(count=f"{self.count:,}")
-        return [
-            Finding(
-                check=check,
-                severity=severity,
-                count=self.count,
-                ids=self.ids,
-                says=said,
-                advice=advice,
-                repair=repair,
-            )
-        ]
+        return [Finding(severity, self.count, self.ids, said, advice, repair)] if self.count else []
 
 
-def is_wrong(checked: Iterable[Checked]) -> bool:
-    """Whether anything but notes was found."""
-    return any(finding.severity != "note" for check in checked for finding in check.findings)
+@dataclass(slots=True)
+class Audit:
+    """One audit: when it began by the database's clock, and how long it took; what was repaired before it."""
+
+    began_at: datetime
+    checked: Sequence[Checked]
+    seconds: float
+    repaired: dict[str, int] | None = None
+
+    @property
+    def wrong(self) -> int:
+        """How many findings there are but notes."""
+        return sum(finding.severity != "note" for check in self.checked for finding in check.findings)
+
+
+def table(audit: Audit) -> Table:
+    """One line for each check, or for each of its findings, and a last one for all."""
+    found = "nothing is wrong" if not audit.wrong else f"{audit.wrong} finding{'s' if audit.wrong > 1 else ''}"
+    summary = f"{found}; {len(audit.checked)} checks in {audit.seconds:.1f} s"
+    return findings([*(line for check in audit.checked for line in _lines(check)), Line("", "", "", summary)])
+
+
+def _lines(check: Checked) -> Iterator[Line]:
+    if not check.findings:
+        yield Line("ok", "green", check.check, check.looked_at)
+    for finding in check.findings:
+        style, is_note = _STYLES[finding.severity], finding.severity == "note"
+        more = f" and {finding.count - SHOWN:,} more" if finding.count > SHOWN else ""
+        ids = "" if is_note or not finding.ids else f"\n{', '.join(finding.ids[:SHOWN])}{more}"
+        advice = None if is_note else finding.advice
+        yield Line(finding.severity, style, check.check, f"{finding.says}{ids}", advice)
+
+
+def machine_form(audit: Audit) -> dict[str, Any]:
+    """All of it, with every id that was kept."""
+    return {
+        "checks": [{"check": check.check, "looked_at": check.looked_at} for check in audit.checked],
+        "findings": [
+            {"check": check.check, **msgspec.structs.asdict(finding)}
+            for check in audit.checked
+            for finding in check.findings
+        ],
+        "repaired": audit.repaired,
+        "seconds": round(audit.seconds, 3),
+    }

@@ -8,13 +8,11 @@ from uuid import UUID
 
 import msgspec
 
-from herald.outbox.operate.audit.findings import Checked, Finding, Suspects
-from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.operate.audit.findings import Checked, Suspects
+from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch_named
+from herald.outbox.postgres.statements import fetch
 
-ACCEPTED = "accepted-not-in-log"
-DELIVERED = "delivered-not-recorded"
 BATCH = 1_000  # lines looked up at once
 
 # What is older than the horizon may have left, with its history.
@@ -34,6 +32,14 @@ SELECT asked.id::text,
     ) AS is_recorded
 FROM unnest(%(ids)s::uuid[]) AS asked(id)
 """
+_LOST = (
+    "{count} messages that somebody saw and the log does not have",
+    "look for them in a backup and on Kafka; then post them again",
+)
+_UNRECORDED = (
+    "{count} messages were delivered, and no event says so",
+    "compare the provider's answer with `GET /messages/ID/events`: another attempt may deliver them twice",
+)
 
 
 class LedgerError(Exception):
@@ -57,33 +63,26 @@ def check_ledgers(connection: Connection, scope: Scope) -> list[Checked]:
     the commit. Whoever wrote `delivered` saw a call that began after its claim was committed: its message is
     `sending` until the outcome, or the end of the lease, is in the log. Raises LedgerError.
     """
-    accepted, delivered = Suspects(scope.limit), Suspects(scope.limit)
+    lost, unrecorded = Suspects(scope.limit), Suspects(scope.limit)
     counts = {"accepted": 0, "delivered": 0}
     for entries in _batches(scope.ledgers):
-        seen = fetch_named(connection, _SEEN, {"ids": [str(entry.id) for entry in entries]})
-        known = {row["id"]: row for row in seen}
+        seen = fetch(connection, _SEEN, {"ids": [str(entry.id) for entry in entries]})
+        known = {UUID(name): (is_known, is_recorded) for name, is_known, is_recorded in seen}
         for entry in entries:
             counts[entry.saw] += 1
-            row = known[str(entry.id)]
-            if not row["is_known"]:
-                accepted.add(str(entry.id))
-            elif entry.saw == "delivered" and not row["is_recorded"]:
-                delivered.add(str(entry.id))
+            is_known, is_recorded = known[entry.id]
+            if not is_known:
+                lost.add(str(entry.id))
+            elif entry.saw == "delivered" and not is_recorded:
+                unrecorded.add(str(entry.id))
     return [
-        Checked(check=ACCEPTED, looked_at=f"{sum(counts.values()):,} lines", findings=_lost(accepted)),
-        Checked(check=DELIVERED, looked_at=f"{counts['delivered']:,} lines", findings=_unrecorded(delivered)),
+        Checked("accepted-not-in-log", f"{sum(counts.values()):,} lines", lost.found("loss", *_LOST)),
+        Checked(
+            "delivered-not-recorded",
+            f"{counts['delivered']:,} lines",
+            unrecorded.found("contradiction", *_UNRECORDED),
+        ),
     ]
-
-
-def _lost(suspects: Suspects) -> list[Finding]:
-    says = "{count} messages that somebody saw and the log does not have"
-    return suspects.finding(ACCEPTED, "loss", says, "look for them in a backup and on Kafka; then post them again")
-
-
-def _unrecorded(suspects: Suspects) -> list[Finding]:
-    says = "{count} messages were delivered, and no event says so"
-    advice = "compare the provider's answer with `GET /messages/ID/events`: another attempt may deliver them twice"
-    return suspects.finding(DELIVERED, "contradiction", says, advice)
 
 
 def _batches(ledgers: Sequence[Path]) -> Iterator[list[Entry]]:

@@ -16,32 +16,21 @@ from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from herald.outbox.kafka.offsets import Offsets, read_offsets_since
-from herald.outbox.kafka.topic_names import TopicNames
-from herald.outbox.operate.audit.aside import check_aside
-from herald.outbox.operate.audit.consumers import check_consumers
-from herald.outbox.operate.audit.cursor import (
-    check_clusters,
-    check_cursor,
-    check_topics,
-    known_topics,
-    read_cursor,
-)
+from herald.outbox.operate.audit.cursor import check_clusters, check_cursor, check_topics, known_topics, read_cursor
 from herald.outbox.operate.audit.dates import (
-    check_due,
-    check_expiry,
-    check_leases,
+    LATE,
+    check_aside,
+    check_consumers,
+    check_late,
     check_partitions,
-    check_pending,
-    check_published,
     count_requests,
 )
 from herald.outbox.operate.audit.ends import check_ends, check_unread, read_ends, read_group, read_noted
 from herald.outbox.operate.audit.findings import Checked
 from herald.outbox.operate.audit.ledger import check_ledgers
-from herald.outbox.operate.audit.origins import Origins
-from herald.outbox.operate.audit.records import Record, read_records, reading
-from herald.outbox.operate.audit.requests import Requests
-from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.operate.audit.looking import Scope
+from herald.outbox.operate.audit.published import Origins, Requests
+from herald.outbox.operate.audit.records import Record, See, read_records, reading
 from herald.outbox.operate.audit.streams import check_streams
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
@@ -69,11 +58,7 @@ def audit(connection: Connection, admin: AdminClient, scope: Scope, make_foreign
         *ledgers,
         *_check_kafka(connection, admin, scope, make_foreign),
         *check_streams(connection, scope),
-        check_leases(connection, scope),
-        check_due(connection, scope),
-        check_expiry(connection, scope),
-        check_pending(connection, scope),
-        check_published(connection, scope),
+        *(check_late(connection, scope, late) for late in LATE),
         check_aside(connection, scope),
         check_consumers(connection, scope),
         check_partitions(connection, scope),
@@ -120,25 +105,8 @@ def _begin(admin: AdminClient, first: Offsets, listed: Offsets, scope: Scope) ->
     }
 
 
-def _read(
-    consumer: Consumer, begin: Offsets, listed: Offsets, see: Callable[[Sequence[Record]], None], scope: Scope
-) -> Offsets:
+def _read(consumer: Consumer, begin: Offsets, listed: Offsets, see: See, scope: Scope) -> Offsets:
     """The topics that are consumed, then the dead letters: they explain what is not adopted. Returns the ends."""
     letters = {topic: numbers for topic, numbers in listed.items() if topic == DEAD_LETTERS}
     others = {topic: numbers for topic, numbers in listed.items() if topic != DEAD_LETTERS}
-    since, settings = scope.first_timestamp, scope.settings
-    topics = TopicNames(settings.topic_prefix)
-    ends = [
-        read_records(
-            consumer,
-            begin,
-            part,
-            see,
-            since=since,
-            source=settings.source,
-            instance=settings.instance,
-            topics=topics,
-        )
-        for part in (others, letters)
-    ]
-    return ends[0] | ends[1]
+    return read_records(consumer, begin, others, see, scope) | read_records(consumer, begin, letters, see, scope)

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from herald.outbox.kafka.clients import librdkafka
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.settings import Settings
 
 BATCH = 1_000  # records at once
@@ -51,14 +52,6 @@ class Record(NamedTuple):
     message: Message
 
 
-class Origin(NamedTuple):
-    """How topics are called, and what Herald's own records carry."""
-
-    topics: TopicNames
-    source: bytes
-    instance: bytes
-
-
 See = Callable[[Sequence[Record]], None]
 
 
@@ -72,33 +65,26 @@ def reading(settings: Settings) -> Iterator[Consumer]:
         consumer.close()
 
 
-def read_records(  # noqa: PLR0913 - each says which records
-    consumer: Consumer,
-    begin: Offsets,
-    listed: Offsets,
-    see: See,
-    *,
-    since: int,
-    source: str,
-    instance: str = "",
-    topics: TopicNames,
-) -> Offsets:
+def read_records(consumer: Consumer, begin: Offsets, listed: Offsets, see: See, scope: Scope) -> Offsets:
     """Hand over every record from `begin` on; returns the ends up to which was read. Raises KafkaException.
 
     What carries another instance than this one is not Herald's own, whatever its source.
 
     A partition is read up to the end that its first answer names, and not to where nothing more comes: under
     load there is always more. The ends that are `listed` count where they are higher. (The embedded broker lists
-    the beginning of the last batch.) Records older than `since` (milliseconds since 1970) are left out: that
-    broker knows no times.
+    the beginning of the last batch.) Records older than the scope are left out: that broker knows
+    no times.
     """
+    topics = TopicNames(scope.settings.topic_prefix)
     left = {(topic, int(number)): end for topic, numbers in listed.items() for number, end in numbers.items()}
     consumer.assign([topics.place(topic, number, begin.get(topic, {}).get(str(number), 0)) for topic, number in left])
     ends: Offsets = {}
-    origin, heard_at = Origin(topics, source.encode(), instance.encode()), monotonic()
+    heard_at, since = monotonic(), scope.first_timestamp
     while left:
         batch = consumer.consume(BATCH, POLL)
-        records = [_record(one, origin) for one in batch if not _is_end(one) and one.timestamp()[1] >= since]
+        records = [
+            _record(one, topics, scope.settings) for one in batch if not _is_end(one) and one.timestamp()[1] >= since
+        ]
         if records:
             see(records)
         for one in batch:
@@ -106,8 +92,8 @@ def read_records(  # noqa: PLR0913 - each says which records
         heard_at = monotonic() if batch else heard_at
         if monotonic() - heard_at > SILENCE:
             shown = ", ".join(f"{topic}/{number}" for topic, number in left)
-            message = f"nothing came for {SILENCE:g} s, not even the end, from {shown}"
-            raise KafkaException(message)  # type: ignore[arg-type]  # as librdkafka's own calls do
+            text = f"nothing came for {SILENCE:g} s, not even the end, from {shown}"
+            raise KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT, text))
     consumer.unassign()
     return ends
 
@@ -143,12 +129,12 @@ def _place(message: Message, topics: TopicNames) -> tuple[str, int, int]:
     return topics.here(str(message.topic())), int(message.partition() or 0), int(message.offset() or 0)
 
 
-def _record(message: Message, origin: Origin) -> Record:
-    topics, source, instance = origin
+def _record(message: Message, topics: TopicNames, settings: Settings) -> Record:
     written = _headers(message)
     headers = {name: value for name, value in written or [] if value is not None}
-    is_here = not instance or headers.get("ce_heraldinstance", instance) == instance
-    mine = own(headers) if is_here and headers.get("ce_source") == source else None
+    here = settings.instance.encode()
+    is_here = not here or headers.get("ce_heraldinstance", here) == here
+    mine = own(headers) if is_here and headers.get("ce_source") == settings.source.encode() else None
     return Record(*_place(message, topics), written, headers, mine, message)
 
 

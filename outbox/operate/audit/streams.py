@@ -2,22 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from heapq import merge
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from herald.outbox.message.events import Carried, Recorded, Recovered
 from herald.outbox.message.state import Message, fold
-from herald.outbox.operate.audit.findings import Checked, Finding, Suspects
-from herald.outbox.operate.audit.scope import Scope
+from herald.outbox.operate.audit.findings import Checked, Finding, Repair, Severity, Suspects
+from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS, decode
-from herald.outbox.postgres.statements import stream
+from herald.outbox.postgres.statements import stream, stream_named
 
-GAPS = "version-gap"
-UNREADABLE = "unreadable-event"
-PROJECTION = "projection"
 BATCH = 2_000  # rows fetched at once
 
 OPEN_ANYWHERE = (Carried, Recovered)  # events that may open a stream at a version above 1
@@ -28,6 +26,45 @@ _LOG = f"SELECT {COLUMNS} FROM outbox WHERE stream_id >= %(first_id)s::uuid ORDE
 _MESSAGES = f"SELECT {ROW} FROM messages WHERE id >= %(first_id)s::uuid ORDER BY id"
 
 Row = dict[str, Any]
+Event = tuple[Any, ...]
+
+
+class Wrong(NamedTuple):
+    """What may be wrong with a stream; `says` may name the columns."""
+
+    check: str
+    severity: Severity
+    says: str
+    advice: str
+    repair: Repair | None = None
+
+
+_AGAIN = "`herald audit --repair --yes` writes them anew from the log"
+_ALONE = "leave these rows alone: they may be the only copy. Look for the events in a backup, and on Kafka"
+GAP = Wrong(
+    "version-gap",
+    "loss",
+    "{count} streams whose versions are not 1, 2, 3 …: events were deleted",
+    "get these rows of `outbox` back from a backup",
+)
+UNREADABLE = Wrong(
+    "unreadable-event",
+    "contradiction",
+    "{count} streams with an event that this release cannot read or fold",
+    "run the audit of the newest release that writes here; if that is this one, report it",
+)
+DIFFERING = Wrong(
+    "projection",
+    "contradiction",
+    "{count} rows differ from the fold of their events ({columns})",
+    _AGAIN,
+    "project",
+)
+ROWLESS = Wrong("projection", "contradiction", "{count} streams without a row", _AGAIN, "project")
+AHEAD = Wrong(
+    "projection", "loss", "{count} rows know of later events than the log: its last ones were deleted", _ALONE
+)
+EVENTLESS = Wrong("projection", "loss", "{count} rows without any event in the log", _ALONE)
 
 
 def check_streams(connection: Connection, scope: Scope) -> list[Checked]:
@@ -55,78 +92,48 @@ class _Comparison:
 
     def __init__(self, limit: int) -> None:
         self.streams = self.events = self.rows = 0
-        self.gaps, self.unreadable = Suspects(limit), Suspects(limit)
-        self.rowless, self.differing = Suspects(limit), Suspects(limit)
-        self.eventless, self.ahead = Suspects(limit), Suspects(limit)
+        kinds = (GAP, UNREADABLE, DIFFERING, ROWLESS, AHEAD, EVENTLESS)
+        self.suspects = {kind: Suspects(limit) for kind in kinds}
         self.columns: Counter[str] = Counter()
 
-    def look(self, stream_id: str, events: list[tuple[Any, ...]], row: Row | None) -> None:
+    def look(self, stream_id: str, events: list[Event], row: Row | None) -> None:
         self.streams += bool(events)
         self.events += len(events)
         self.rows += row is not None
-        if not events:
-            self.eventless.add(stream_id)
-            return
+        if wrong := self._judge(events, row) if events else EVENTLESS:
+            self.suspects[wrong].add(stream_id)
+
+    def _judge(self, events: list[Event], row: Row | None) -> Wrong | None:
         try:
             stream = [decode(event) for event in events]
+            message = None if has_gap(stream) else fold(stream)
         except Exception:  # noqa: BLE001 - whatever somebody wrote there: one stream must not end the audit of all
-            self.unreadable.add(stream_id)
-            return
-        if has_gap(stream):
-            self.gaps.add(stream_id)
-            return
-        self._compare(stream_id, stream, row)
-
-    def _compare(self, stream_id: str, stream: list[Recorded], row: Row | None) -> None:
-        try:
-            message = fold(stream)
-        except Exception:  # noqa: BLE001 - the same
-            self.unreadable.add(stream_id)
-            return
+            return UNREADABLE
+        if message is None:
+            return GAP
         if row is None:
-            self.rowless.add(stream_id)
-        elif row["version"] > message.version:
-            self.ahead.add(stream_id)
-        elif columns := differences(message, row):
-            self.differing.add(stream_id)
+            return ROWLESS
+        if row["version"] > message.version:
+            return AHEAD
+        if columns := differences(message, row):
             self.columns.update(columns)
+            return DIFFERING
+        return None
 
     def checked(self) -> list[Checked]:
         read = f"{self.events:,} events of {self.streams:,} streams"
+        looked_at = {GAP.check: read, UNREADABLE.check: read, DIFFERING.check: f"{self.rows:,} rows, {read}"}
+        return [Checked(check, where, self._found(check)) for check, where in looked_at.items()]
+
+    def _found(self, check: str) -> list[Finding]:
+        columns = ", ".join(f"{name} {count:,}" for name, count in self.columns.most_common())
         return [
-            Checked(check=GAPS, looked_at=read, findings=self._gaps()),
-            Checked(check=UNREADABLE, looked_at=read, findings=self._unreadable()),
-            Checked(check=PROJECTION, looked_at=f"{self.rows:,} rows, {read}", findings=self._projection()),
-        ]
-
-    def _gaps(self) -> list[Finding]:
-        says = "{count} streams whose versions are not 1, 2, 3 …: events were deleted"
-        return self.gaps.finding(GAPS, "loss", says, "get these rows of `outbox` back from a backup")
-
-    def _unreadable(self) -> list[Finding]:
-        says = "{count} streams with an event that this release cannot read or fold"
-        advice = "run the audit of the newest release that writes here; if that is this one, report it"
-        return self.unreadable.finding(UNREADABLE, "contradiction", says, advice)
-
-    def _projection(self) -> list[Finding]:
-        which = ", ".join(f"{name} {count:,}" for name, count in self.columns.most_common())
-        again = "`herald audit --repair --yes` writes them anew from the log"
-        alone = "leave these rows alone: they may be the only copy. Look for the events in a backup, and on Kafka"
-        return [
-            *self.differing.finding(
-                PROJECTION,
-                "contradiction",
-                f"{{count}} rows differ from the fold of their events ({which})",
-                again,
-                repair="project",
-            ),
-            *self.rowless.finding(
-                PROJECTION, "contradiction", "{count} streams without a row", again, repair="project"
-            ),
-            *self.ahead.finding(
-                PROJECTION, "loss", "{count} rows know of later events than the log: its last ones were deleted", alone
-            ),
-            *self.eventless.finding(PROJECTION, "loss", "{count} rows without any event in the log", alone),
+            finding
+            for wrong, found in self.suspects.items()
+            if wrong.check == check
+            for finding in found.found(
+                wrong.severity, wrong.says.replace("{columns}", columns), wrong.advice, wrong.repair
+            )
         ]
 
 
@@ -149,30 +156,16 @@ def columns_of(message: Message) -> Row:
     return {**msgspec.structs.asdict(message), **as_text}
 
 
-def as_row(values: tuple[Any, ...]) -> Row:
-    """What `ROW` reads, by column."""
-    return dict(zip(Message.__struct_fields__, values, strict=True))
+def _side_by_side(connection: Connection, scope: Scope) -> Iterator[tuple[str, list[Event], Row | None]]:
+    """Every id that the log or the table has, with its events and its row; ids are text, which sorts as uuid does."""
+    log = stream(connection, _LOG, scope.values, name="log", piece=BATCH)
+    rows = stream_named(connection, _MESSAGES, scope.values, name="projection", piece=BATCH)
+    both = merge(((event[0], event, None) for event in log), ((row["id"], None, row) for row in rows), key=_id)
+    for stream_id, found in groupby(both, key=_id):
+        parts = list(found)
+        events = [event for _, event, _ in parts if event is not None]
+        yield stream_id, events, next((row for _, _, row in parts if row is not None), None)
 
 
-def _side_by_side(connection: Connection, scope: Scope) -> Iterator[tuple[str, list[tuple[Any, ...]], Row | None]]:
-    """Every id that the log or the table has, with its events and its row."""
-    streams = groupby(_fetched(connection, "log", _LOG, scope), key=lambda event: str(event[0]))
-    rows = _fetched(connection, "projection", _MESSAGES, scope)
-    row = next(rows, None)
-    for stream_id, events in streams:
-        while row is not None and row[0] < stream_id:
-            yield row[0], [], as_row(row)
-            row = next(rows, None)
-        if row is not None and row[0] == stream_id:
-            yield stream_id, list(events), as_row(row)
-            row = next(rows, None)
-        else:
-            yield stream_id, list(events), None
-    while row is not None:
-        yield row[0], [], as_row(row)
-        row = next(rows, None)
-
-
-def _fetched(connection: Connection, name: str, query: str, scope: Scope) -> Iterator[tuple[Any, ...]]:
-    """In batches on the server's side; ids are text, which sorts as uuid does."""
-    return stream(connection, query, scope.values, name=name, piece=BATCH)
+def _id(part: tuple[str, Event | None, Row | None]) -> str:
+    return part[0]

@@ -16,7 +16,7 @@ REMOVALS = (
     ),
     Removal(
         "the audit compares rows with the fold of their events",
-        (Edit("outbox/operate/audit/streams.py", "elif columns := differences(message, row):", "elif columns := []:"),),
+        (Edit("outbox/operate/audit/streams.py", "if columns := differences(message, row):", "if columns := []:"),),
         ("tests/outbox/operate/audit/test_stored.py::test_a_changed_row_is_found_and_written_anew",),
     ),
     Removal(
@@ -36,7 +36,7 @@ REMOVALS = (
         "the audit reads the group's commits before the database",
         (
             Edit(
-                "outbox/operate/audit/requests.py",
+                "outbox/operate/audit/published.py",
                 "                pending.is_read = True\n",
                 "                continue\n",
             ),

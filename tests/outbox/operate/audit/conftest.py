@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
 from herald.outbox.kafka.offsets import partitions_of, read_committed
 from herald.outbox.kafka.topics import names
-from herald.outbox.operate.audit import cursor, looking
+from herald.outbox.operate.audit import looking
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.pipeline.audit.command import command
@@ -77,7 +77,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
     """Run the command with these settings, far from any `.env`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(looking, "SECOND_LOOK", 0.5)  # nothing runs that could do what is late
-    monkeypatch.setattr(cursor, "SECOND_LOOK", 0.5)
+    monkeypatch.setattr(looking, "TOPICS_LOOK", 0.5)
 
     def run(settings: dict[str, str], *arguments: str) -> Result:
         return CliRunner().invoke(command, arguments, env={**settings, "COLUMNS": "200"})

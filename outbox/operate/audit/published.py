@@ -1,4 +1,8 @@
-"""Requests and their records: published and not on Kafka, or read by the group and not claimed."""
+"""Herald's own records and the log, in both directions.
+
+Requests that were published and are not on Kafka, or were read by the group and not claimed; and records whose event
+the log does not have: Kafka knows of something that was never recorded.
+"""
 
 from collections.abc import Sequence
 
@@ -6,13 +10,11 @@ import msgspec
 
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.operate.audit.findings import Checked, Suspects
+from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.operate.audit.records import Record
-from herald.outbox.operate.audit.scope import Scope
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch_named
+from herald.outbox.postgres.statements import fetch, fetch_column
 
-NOT_ON_KAFKA = "not-on-kafka"
-READ_PAST = "read-past"
 MOST = 500_000  # pending messages looked for, the oldest first; some 200 bytes of memory each
 
 # Published: an event that asks for this very request, above the floor and within the cursor's snapshot, and not set
@@ -33,6 +35,17 @@ WHERE m.status = 'pending' AND m.request = asked.request
   AND (m.deliver_by IS NULL OR m.deliver_by > clock_timestamp())
   AND m.updated_at <= clock_timestamp() - make_interval(secs => %(grace)s)
 ORDER BY m.id
+"""
+# Where a stream begins later (carried over, recovered), what came before has left with its partition; of what has
+# ended, all has left. The horizon is read in the same snapshot: a closing of the books moves both at once.
+_UNKNOWN = """
+SELECT asked.stream_id::text, asked.version, o.type
+FROM unnest(%(streams)s::uuid[], %(versions)s::integer[], %(types)s::text[]) AS asked(stream_id, version, type)
+LEFT JOIN outbox AS o ON o.stream_id = asked.stream_id AND o.version = asked.version
+WHERE o.type IS DISTINCT FROM asked.type AND o.type IS DISTINCT FROM 'message.recovered'
+  AND asked.version >= coalesce((SELECT min(version) FROM outbox AS f WHERE f.stream_id = asked.stream_id), 1)
+  AND (asked.stream_id >= (SELECT horizon FROM closing)
+       OR EXISTS (SELECT FROM outbox AS f WHERE f.stream_id = asked.stream_id))
 """
 
 
@@ -65,8 +78,8 @@ class Requests:
         self._scope = scope
         self._committed = committed
         values = {**scope.values, "previous": previous, "floor": floor, "most": MOST}
-        found = fetch_named(connection, _PENDING, values)
-        self._pending = {row["id"]: Pending(row["request"], row["is_published"]) for row in found}
+        found = fetch(connection, _PENDING, values)
+        self._pending = {name: Pending(request, is_published) for name, request, is_published in found}
 
     def see(self, records: Sequence[Record]) -> None:
         """Strike off what is there."""
@@ -88,21 +101,44 @@ class Requests:
         lost = "{count} pending requests were published and are not on Kafka"
         past = "{count} pending requests whose record the group has read, without an attempt"
         return [
-            Checked(
-                check=NOT_ON_KAFKA,
-                looked_at=f"{published:,} pending and published",
-                findings=gone.finding(NOT_ON_KAFKA, "loss", lost, again, repair="request"),
-            ),
-            Checked(
-                check=READ_PAST,
-                looked_at=f"{len(self._pending):,} pending",
-                findings=passed.finding(READ_PAST, "loss", past, again, repair="request"),
-            ),
+            Checked("not-on-kafka", f"{published:,} pending and published", gone.found("loss", lost, again, "request")),
+            Checked("read-past", f"{len(self._pending):,} pending", passed.found("loss", past, again, "request")),
         ]
 
     def _still(self, ids: list[str]) -> Suspects:
         """Those of them that are pending with the same request, for longer than the grace."""
-        requests = [self._pending[one].request for one in ids]
-        values = {**self._scope.values, "ids": ids, "requests": requests}
-        found = fetch_named(self._connection, _STILL, values) if ids else []
-        return Suspects(self._scope.limit, (row["id"] for row in found))
+        values = {**self._scope.values, "ids": ids, "requests": [self._pending[one].request for one in ids]}
+        return Suspects(self._scope.limit, fetch_column(self._connection, _STILL, values) if ids else [])
+
+
+class Origins:
+    """Own records, compared with the log batch by batch.
+
+    An event is committed before the relay can read it, and a record is read here before its event is looked
+    up: the log cannot be behind. What a fail-over lost is such a case, and stays one until the records are
+    gone: the pipeline recovers whole messages, not single events.
+    """
+
+    def __init__(self, connection: Connection, scope: Scope) -> None:
+        self._connection = connection
+        self._records = 0
+        self._unknown, self._other = Suspects(scope.limit), Suspects(scope.limit)
+
+    def see(self, records: Sequence[Record]) -> None:
+        """Look their events up."""
+        named = list({record.own for record in records if record.own is not None})
+        self._records += len(named)
+        asked = {
+            "streams": [own.stream for own in named],
+            "versions": [own.version for own in named],
+            "types": [own.type for own in named],
+        }
+        for stream, version, found in fetch(self._connection, _UNKNOWN, asked) if named else []:
+            (self._unknown if found is None else self._other).add(f"{stream}.{version}")
+
+    def checked(self) -> Checked:
+        """What was seen."""
+        advice = "was there a fail-over, or a restore? Compare with `GET /messages/ID/events`, then bound with --since"
+        unknown, other = "{count} events on Kafka that the log does not have", "{count} that are others in the log"
+        found = [*self._unknown.found("loss", unknown, advice), *self._other.found("contradiction", other, advice)]
+        return Checked("not-in-log", f"{self._records:,} records of Herald", found)
