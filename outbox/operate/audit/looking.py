@@ -40,7 +40,7 @@ class Scope:
 
     @property
     def values(self) -> dict[str, object]:
-        """For the statements; an id (UUIDv7) begins with its milliseconds, so `first_id` is the lowest one since then."""
+        """For the statements; `first_id` is the lowest one since then: a UUIDv7 begins with its milliseconds."""
         return {
             "first_id": str(UUID(int=_milliseconds(self.since) << 80)),
             "grace": self.grace,

@@ -8,7 +8,7 @@ from confluent_kafka import ConsumerGroupState
 from herald.outbox.kafka.offsets import Partitions, read_first_offsets, read_offsets_since
 from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
 from herald.outbox.operate.doctor.kafka import OFFSETS, Kafka
-from herald.outbox.operate.status.report import duration
+from herald.outbox.operate.shown import duration
 from herald.outbox.registry import TOPICS
 
 LATE = 0.8  # of the retention

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from herald.outbox.operate.doctor.database import Database, Row
 from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from herald.outbox.operate.shown import duration
 from herald.outbox.operate.status.database import BACKLOG, UNCONSUMED, UNTRIED, WITHHELD
-from herald.outbox.operate.status.report import duration
 from herald.outbox.postgres.connections import name_in
 from herald.outbox.postgres.locks import LEADER, SCHEMA
 from herald.outbox.registry import TOPICS

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from herald.outbox.operate.doctor.database import Database
 from herald.outbox.operate.doctor.finding import Check, Finding, ok, problem, warning
-from herald.outbox.operate.status.report import size
+from herald.outbox.operate.shown import size
 
 DEAD_SHARE = 0.2  # of the rows; autovacuum comes at this by default
 DEAD_ROWS = 10_000  # fewer are not worth a word

@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from herald.outbox.operate.doctor.database import Database
 from herald.outbox.operate.doctor.finding import Check, Finding, ok, problem, warning
 from herald.outbox.operate.migrate import make_config
-from herald.outbox.operate.status.report import duration
+from herald.outbox.operate.shown import duration
 from herald.outbox.scheduler.partitions import width_for
 
 PARTITIONED = ("outbox", "messages")

@@ -7,7 +7,7 @@ from confluent_kafka.admin import TopicDescription
 from herald.outbox.kafka.topics import names
 from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
 from herald.outbox.operate.doctor.kafka import Kafka
-from herald.outbox.operate.status.report import duration, size
+from herald.outbox.operate.shown import duration, size
 
 PRODUCED = 1_000_000  # bytes; the producer itself refuses more
 UNTOLD = "this broker does not tell the settings of its topics"

@@ -1,8 +1,7 @@
-"""What the database knows: its version, the migration, the messages and the relay's cursor."""
+"""What the database knows, question by question: what one cannot learn does not hide the others."""
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from herald.outbox.moves.cancel import TRIED_TYPES
@@ -45,7 +44,7 @@ SELECT destination, reason, opened_at, probe_at, failures,
 FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at
 """
 
-_ASIDE = """
+ASIDE = """
 SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER BY since DESC))[1] AS newest,
     (array_agg(error ORDER BY since DESC))[1] AS error
 FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
@@ -75,7 +74,7 @@ SELECT (count(*) FILTER (WHERE parent = 'messages'))::integer AS count, min(ends
     coalesce(sum(pg_total_relation_size(name::regclass)) FILTER (WHERE parent = 'messages'), 0)::bigint
         AS messages_bytes,
     (count(*) FILTER (WHERE parent = 'messages' AND upper > horizon
-        AND ends_at <= clock_timestamp() - make_interval(secs => {retention})))::integer AS due,
+        AND ends_at <= clock_timestamp() - make_interval(secs => %(retention)s)))::integer AS due,
     waits_for, closed_at
 FROM partitions CROSS JOIN closing GROUP BY waits_for, closed_at
 """
@@ -87,6 +86,21 @@ SELECT topic, partition, reason, since, waiting,
 FROM relay_withheld ORDER BY topic, partition
 """
 
+# By their names in the machine form.
+QUESTIONS = {
+    "database": _SERVER,
+    "migration": "SELECT version_num AS revision FROM alembic_version",
+    "messages": _MESSAGES,
+    "partitions": _PARTITIONS,
+    "relay": BACKLOG,
+    "pauses": _PAUSES,
+    "open_breakers": _BREAKERS,
+    "withheld": WITHHELD,
+    "set_aside": ASIDE,
+    "untried": UNTRIED,
+    "without_consumer": UNCONSUMED,
+    "instance": "SELECT id::text AS id FROM instance",
+}
 Row = dict[str, Any]
 
 
@@ -103,56 +117,27 @@ class Answer:
         return self.rows[0] if self.rows else {}
 
 
-@dataclass(frozen=True)
-class DatabaseStatus:
-    """Each part stands alone: what one question cannot learn does not hide the others."""
-
-    server: Answer
-    migration: Answer
-    messages: Answer
-    partitions: Answer
-    relay: Answer
-    pauses: Answer
-    breakers: Answer
-    aside: Answer
-    instance: Answer
-    unconsumed: Answer
-    withheld: Answer
-    untried: Answer
-
-
-def read_database(settings: Settings) -> DatabaseStatus:
+def read_database(settings: Settings) -> dict[str, Answer]:
     """Ask the database; raises nothing that it answers."""
     patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
+    values = {"topics": list(TOPICS), "limit": 1, "retention": settings.retention}
     try:
         connection = connect_anywhere(patient, "herald-status", checks=NOTHING)
     except PostgresError as error:
-        away = Answer([], reason(error))
-        return DatabaseStatus(*[away] * len(fields(DatabaseStatus)))
+        return dict.fromkeys(QUESTIONS, Answer([], reason(error)))
     with contextlib.closing(connection):
         connection.autocommit = True
-        ask = _asker(connection)
-        revision = ask("SELECT version_num AS revision FROM alembic_version")
-        partitions = _PARTITIONS.format(retention="NULL" if settings.retention is None else settings.retention)
-        instance = "SELECT id::text AS id FROM instance"
-        queries = (_MESSAGES, partitions, BACKLOG, _PAUSES, _BREAKERS, _ASIDE, instance)
-        answers = [ask(_SERVER), revision, *(ask(query) for query in queries)]
-        answers.append(ask(UNCONSUMED, {"topics": list(TOPICS), "limit": 1}))
-        answers += [ask(WITHHELD), ask(UNTRIED)]
-        return DatabaseStatus(*answers)
+        return {name: _ask(connection, question, values) for name, question in QUESTIONS.items()}
+
+
+def _ask(connection: Connection, question: str, values: Row) -> Answer:
+    try:
+        return Answer(fetch_named(connection, question, values))
+    except PostgresError as error:
+        return Answer([], reason(error))
 
 
 def reason(error: Exception) -> str:
     """Return the first line of what went wrong, without the driver's decoration."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].removeprefix("ERROR:").strip()
-
-
-def _asker(connection: Connection) -> Callable[..., Answer]:
-    def ask(query: str, values: Row | None = None) -> Answer:
-        try:
-            return Answer(fetch_named(connection, query, values or {}))
-        except PostgresError as error:
-            return Answer([], reason(error))
-
-    return ask

@@ -196,7 +196,9 @@ REMOVALS = (
         (
             Edit("outbox/operate/doctor/relay.py", '    Check("set aside", passed_by),\n', ""),
             Edit(
-                "outbox/operate/status/report.py", '        _add_rows(rows, "set aside", database.aside, _aside)\n', ""
+                "outbox/operate/status/report.py",
+                '"{count:,} {reason}, the newest {newest}: {error}".format_map',
+                '"".format_map',
             ),
             Edit("outbox/operate/audit/order.py", "        check_aside(connection, scope),\n", ""),
         ),

@@ -11,9 +11,10 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from herald.outbox.moves.pauses import pause
+from herald.outbox.operate.shown import size
 from herald.outbox.operate.status import command
 from herald.outbox.operate.status.database import Answer
-from herald.outbox.operate.status.report import duration, oldest_unfinished, size
+from herald.outbox.operate.status.report import oldest_unfinished
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.partitions import make_partitions
@@ -165,17 +166,3 @@ def test_what_is_finished_does_not_count_as_waiting() -> None:
 
     assert oldest_unfinished(Answer(rows)) == 30.0
     assert oldest_unfinished(Answer(rows[:1])) is None
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"), [(512, "512 B"), (8192, "8 kB"), (1_572_864, "1.5 MB"), (21_474_836_480, "20.0 GB")]
-)
-def test_a_size_is_shown_in_the_unit_that_fits(count: int, shown: str) -> None:
-    assert size(count) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.42, "0.4 s"), (75, "75 s"), (600, "10 min"), (9000, "2.5 h"), (345_600, "4.0 d")]
-)
-def test_a_duration_is_shown_in_the_unit_that_fits(seconds: float, shown: str) -> None:
-    assert duration(seconds) == shown
