@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Protocol, TypeVar, overload
+from io import BufferedIOBase
+from typing import Any, TypeVar, overload
 
 from herald.outbox.postgres.driver import Connection, Cursor
 from herald.outbox.postgres.prepared import Prepared, Values, run
@@ -12,16 +13,6 @@ from herald.outbox.postgres.prepared import Prepared, Values, run
 Row = tuple[Any, ...]
 Statement = str | Prepared
 T = TypeVar("T")
-
-
-class Readable(Protocol):
-    """What COPY reads from."""
-
-    def read(self, size: int = ..., /) -> bytes:
-        """So many bytes, more or less; none at the end."""
-
-    def readline(self, size: int = ..., /) -> bytes:
-        """The next line; empty at the end."""
 
 
 class NoRowError(Exception):
@@ -94,10 +85,10 @@ def stream_named(
             yield _named(cursor, row)
 
 
-def copy_in(connection: Connection, statement: str, file: Readable, *, size: int) -> None:
-    """Run COPY … FROM STDIN; `size` bytes of the file are read at once. Cancelled where reading fails."""
+def copy_in(connection: Connection, statement: str, file: BufferedIOBase) -> None:
+    """Run COPY … FROM STDIN; the file may give as much at once as it likes. Cancelled where reading fails."""
     with connection.cursor() as cursor:
-        cursor.copy_expert(statement, file, size)
+        cursor.copy_expert(statement, file)
 
 
 def _run(connection: Connection, statement: Statement, values: tuple[object, ...]) -> Cursor:

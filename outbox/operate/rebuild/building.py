@@ -1,21 +1,27 @@
-"""A table like the live partition, filled by folding the log's partition in one snapshot."""
+"""A table like the live partition, filled by folding the log's partition in one snapshot by the real rules."""
 
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from io import BufferedIOBase
+from itertools import count, islice
 from typing import Any
 
-from herald.outbox.message.state import Message
-from herald.outbox.operate.rebuild.folding import COLUMNS, Lines, copy_line, fold_streams
-from herald.outbox.operate.rebuild.partitions import Pair
+import msgspec
+
+from herald.outbox.message.state import Message, evolve
+from herald.outbox.operate.rebuild.partitions import COLUMNS, Pair
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.operate.shown import Show
-from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
-from herald.outbox.postgres.statements import execute, fetch, fetch_one, fetch_value, stream
+from herald.outbox.postgres.log import decode
+from herald.outbox.postgres.statements import copy_in, execute, fetch, fetch_one, fetch_value, stream
 
+TOGETHER = 50  # lines of COPY that are sent at once
 FETCH = 5_000  # rows of the log at once
 SHOW_EVERY = 1_000  # messages
 IN_BOUNDS = "rebuilt_in_bounds"  # lets ATTACH believe it without reading the table
+_UNSAFE = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 # In the order of the primary key, without sorting the whole log first.
 _PLAN = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
@@ -40,8 +46,7 @@ def fill(session: Session, pair: Pair, table: str, show: Show, *, options: str =
     """Fold the log's partition, as the reader's snapshot sees it, into `table`; returns how many messages."""
     numbers = count()
     messages = _counted(session, fold_streams(_read(session.reader, pair)), numbers, show)
-    copy = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN {options}"
-    Lines.copy(session.writer, copy, (copy_line(message) for message in messages))
+    copy(session.writer, f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN {options}", messages)
     session.reader.rollback()
     return next(numbers)
 
@@ -83,3 +88,63 @@ def _counted(session: Session, messages: Iterator[Message], numbers: "count[int]
             session.check()
             show(number)
         yield message
+
+
+def fold_streams(rows: Iterable[tuple[Any, ...]]) -> Iterator[Message]:
+    """The messages of a log that comes stream by stream, oldest event first within each.
+
+    Raises UnknownEventError, and ValueError for a stream that does not begin as one does.
+    """
+    state: Message | None = None
+    for row in rows:
+        recorded = decode(row)
+        if state is not None and recorded.stream_id != state.id:
+            yield state
+            state = None
+        state = evolve(state, recorded)
+    if state is not None:
+        yield state
+
+
+def copy_line(message: Message) -> str:
+    """A line of COPY … FROM STDIN, its columns in the order of COLUMNS."""
+    return "\t".join([_field(value) for value in msgspec.structs.astuple(message)]) + "\n"
+
+
+def _field(value: object) -> str:
+    if value is None:
+        return "\\N"
+    if isinstance(value, str):
+        return value.translate(_UNSAFE) if not value.isalnum() else value
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode().replace("\\", "\\\\")  # JSON has no bare tab and no bare end of line
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+class Lines(BufferedIOBase):
+    """A file of what an iterator yields, as psycopg2's COPY reads it; `failure` is what the iterator raised."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.failure: Exception | None = None
+
+    def read(self, _size: int | None = -1, /) -> bytes:
+        """The next lines; empty at the end."""
+        try:
+            return "".join(islice(self._lines, TOGETHER)).encode()
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+def copy(connection: Connection, statement: str, messages: Iterator[Message]) -> None:
+    """Run COPY … FROM STDIN. Raises PostgresError, and what the iterator raises: psycopg2 would hide it."""
+    file = Lines(copy_line(message) for message in messages)
+    try:
+        copy_in(connection, statement, file)
+    except errors.QueryCanceled:
+        if file.failure is not None:
+            raise file.failure from None
+        raise

@@ -7,8 +7,8 @@ it, and is visible now. Folding a stream twice does no harm, so whatever a later
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from herald.outbox.operate.rebuild.folding import COLUMNS, Lines, copy_line, fold_streams
-from herald.outbox.operate.rebuild.partitions import Pair
+from herald.outbox.operate.rebuild.building import copy, fold_streams
+from herald.outbox.operate.rebuild.partitions import COLUMNS, Pair
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
@@ -73,9 +73,9 @@ def fold_changes(connection: Connection, pair: Pair, previous: str) -> Step:
 
 def _fold_again(connection: Connection, pair: Pair, streams: Sequence[str]) -> None:
     query = f"SELECT {LOG_COLUMNS} FROM {pair.log} WHERE stream_id = ANY (%s::uuid[]) ORDER BY stream_id, version"
-    lines = [copy_line(message) for message in fold_streams(iter(fetch(connection, query, streams)))]
+    messages = list(fold_streams(fetch(connection, query, streams)))
     execute(connection, f"DELETE FROM {pair.fresh} WHERE id = ANY (%s::uuid[])", streams)
-    Lines.copy(connection, f"COPY {pair.fresh} ({', '.join(COLUMNS)}) FROM STDIN", iter(lines))
+    copy(connection, f"COPY {pair.fresh} ({', '.join(COLUMNS)}) FROM STDIN", iter(messages))
 
 
 def _in_parts(streams: Sequence[str]) -> Iterator[Sequence[str]]:

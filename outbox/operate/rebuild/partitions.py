@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
-from herald.outbox.operate.rebuild.folding import COLUMNS
+from herald.outbox.message.state import Message
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch, fetch_column
+
+COLUMNS = Message.__struct_fields__
 
 _PARTITIONS = """
 WITH partition AS (

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
@@ -11,7 +12,6 @@ from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.locks import BOOKS, UPGRADE, try_lock
 from herald.outbox.postgres.statements import execute
 from herald.outbox.settings import Settings
-from herald.outbox.threads import Thread
 
 LONGEST_STATEMENT = 3600.0  # seconds: an index, or the comparison, of a large partition
 LOCK_PATIENCE = 10.0  # seconds that another rebuild, the closing of the books or an upgrade may still take
@@ -92,22 +92,15 @@ def run_stoppable(session: Session, work: Callable[[], None]) -> None:
 
     Raises whatever `work` raises, and StoppedError instead of the cancelled statement's error.
     """
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            failures.append(error)
-
-    thread = Thread(run, "rebuild")
-    thread.start()
-    while thread.is_alive():
-        thread.join(CANCEL_INTERVAL)
-        if session.stop.is_set() and not session.is_cleaning.is_set():
-            session.writer.cancel()
-            session.reader.cancel()
-    if failures:
-        if session.stop.is_set() and isinstance(failures[0], errors.QueryCanceled):
-            raise StoppedError from failures[0]
-        raise failures[0]
+    with ThreadPoolExecutor(1, "rebuild") as pool:
+        done = pool.submit(work)
+        while not wait([done], CANCEL_INTERVAL).done:
+            if session.stop.is_set() and not session.is_cleaning.is_set():
+                session.writer.cancel()
+                session.reader.cancel()
+    try:
+        done.result()
+    except errors.QueryCanceled as error:
+        if session.stop.is_set():
+            raise StoppedError from error
+        raise

@@ -27,7 +27,7 @@ REMOVALS = (
     ),
     Removal(
         "both tables are compared before the swap",
-        (Edit("outbox/operate/rebuild/comparison.py", "WHERE f.id IS NULL OR", "WHERE false AND"),),
+        (Edit("outbox/operate/rebuild/rebuilding.py", "WHERE f.id IS NULL OR", "WHERE false AND"),),
         ("tests/outbox/operate/rebuild/test_rebuild.py::test_wrong_rows_are_told_and_repaired",),
     ),
     Removal(
