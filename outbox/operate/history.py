@@ -8,10 +8,8 @@ import msgspec
 import rich_click as click
 
 from herald.outbox.message.state import fold
-from herald.outbox.operate.opening import answering, date, end
+from herald.outbox.operate.opening import answering, connect_to_look, date, end
 from herald.outbox.operate.shown import fields, in_words, listed, named, show
-from herald.outbox.postgres.connections import connect_anywhere
-from herald.outbox.postgres.fitness import NOTHING
 from herald.outbox.postgres.log import UnknownEventError, read_stream
 
 
@@ -24,10 +22,7 @@ def command(message: UUID, *, at: datetime | None, as_json: bool) -> None:
 
     MESSAGE is its id. The state is folded from the log, not read from the table `messages`.
     """
-    with (
-        answering(UnknownEventError) as settings,
-        closing(connect_anywhere(settings, "herald-history", checks=NOTHING)) as connection,
-    ):
+    with answering(UnknownEventError) as settings, closing(connect_to_look(settings, "herald-history")) as connection:
         stream = read_stream(connection, message)
     events = [one for one in stream if at is None or one.recorded_at <= at]
     if not events:

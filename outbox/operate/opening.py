@@ -12,12 +12,14 @@ from confluent_kafka import KafkaException
 
 from herald.outbox.kafka.clients import explanation
 from herald.outbox.message.dates import DateError, in_utc
-from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.connections import connect, connect_anywhere
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.fitness import NOTHING
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.stopping import stop_on_signals
 
 UNUSABLE = 2  # exit code: settings, options or input that nothing can be done with
+PATIENCE = 5.0  # seconds to connect, and for each question of those who only look
 MAX_REASON = 500  # characters, as the API takes it
 
 
@@ -44,6 +46,14 @@ def desk(name: str, *refusals: type[Exception]) -> Iterator[tuple[Settings, Conn
     with answering(*refusals) as settings, closing(connect(settings, name)) as connection:
         yield settings, connection
         connection.commit()
+
+
+def connect_to_look(settings: Settings, name: str) -> Connection:
+    """Wherever it leads, in autocommit and with little patience. Raises OperationalError."""
+    patient = settings.model_copy(update={"connect_timeout": PATIENCE, "statement_timeout": PATIENCE})
+    connection = connect_anywhere(patient, name, checks=NOTHING)
+    connection.autocommit = True
+    return connection
 
 
 def end(text: str, code: int = 1) -> NoReturn:

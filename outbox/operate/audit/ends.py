@@ -1,9 +1,8 @@
 """Offsets that cannot be: topics that end below what was noted or committed, records that were removed unread."""
 
-from collections.abc import Callable
-from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+import tenacity
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -33,8 +32,16 @@ BEING_ELECTED = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's name; so it says that the group has no leader yet
 }
-Answer = TypeVar("Answer")
 Place = tuple[str, str, int]  # topic, partition, offset
+
+
+# Until a leader is there; what is asked raises KafkaException.
+patiently = tenacity.retry(
+    retry=tenacity.retry_if_exception(lambda error: isinstance(error, KafkaException) and code(error) in BEING_ELECTED),
+    wait=tenacity.wait_fixed(POLL),
+    stop=tenacity.stop_after_delay(ELECTION),
+    reraise=True,
+)
 
 
 class Group(NamedTuple):
@@ -44,23 +51,19 @@ class Group(NamedTuple):
     committed: Offsets
 
 
+@patiently
 def read_group(admin: AdminClient, scope: Scope) -> Group:
     """Raises KafkaException."""
-
-    def ask() -> Group:
-        partitions = _partitions(admin)
-        first = read_first_offsets(admin, partitions)
-        of_a_deleted_topic = range(scope.settings.partitions)  # its commits may still be there
-        return Group(
-            first, read_committed(scope.settings, {**dict.fromkeys(names(), of_a_deleted_topic), **partitions})
-        )
-
-    return _patiently(ask)
+    partitions = _partitions(admin)
+    first = read_first_offsets(admin, partitions)
+    of_a_deleted_topic = range(scope.settings.partitions)  # its commits may still be there
+    return Group(first, read_committed(scope.settings, {**dict.fromkeys(names(), of_a_deleted_topic), **partitions}))
 
 
+@patiently
 def read_ends(admin: AdminClient) -> Offsets:
     """Where all of Herald's topics end. Raises KafkaException."""
-    return _patiently(lambda: read_end_offsets(admin, _partitions(admin)))
+    return read_end_offsets(admin, _partitions(admin))
 
 
 def _partitions(admin: AdminClient) -> dict[str, list[int]]:
@@ -115,18 +118,6 @@ def places(offsets: Offsets) -> list[Place]:
     return [
         (topic, partition, offset) for topic, partitions in offsets.items() for partition, offset in partitions.items()
     ]
-
-
-def _patiently(ask: Callable[[], Answer]) -> Answer:
-    """Ask until a leader is there. Raises KafkaException."""
-    deadline = monotonic() + ELECTION
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if code(error) not in BEING_ELECTED or monotonic() > deadline:
-                raise
-        looking.wait(POLL)
 
 
 def _short(noted: set[Place], ends: Offsets) -> set[Place]:

@@ -5,13 +5,12 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any
 
-from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.operate.opening import connect_to_look
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.fitness import NOTHING
 from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.settings import Settings
 
-TIMEOUT = 5.0  # seconds to connect, and for each question
+NAME = "herald-doctor"
 Row = dict[str, Any]
 
 
@@ -35,7 +34,7 @@ class Database:
     @contextmanager
     def another(self) -> Iterator[Connection]:
         """A second connection beside the first."""
-        with closing(open_connection(self.settings)) as connection:
+        with closing(connect_to_look(self.settings, NAME)) as connection:
             yield connection
 
     @cached_property
@@ -57,11 +56,3 @@ class Database:
     def to_see_everybody(self) -> str:
         """The statement that shows this role what others do."""
         return f"GRANT pg_read_all_stats TO {self.role};"
-
-
-def open_connection(settings: Settings) -> Connection:
-    """Like Herald's own, but in autocommit and with the doctor's timeouts. Raises OperationalError."""
-    patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
-    connection = connect_anywhere(patient, "herald-doctor", checks=NOTHING)
-    connection.autocommit = True
-    return connection

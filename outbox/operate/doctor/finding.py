@@ -22,9 +22,13 @@ class Finding:
     advice: str | None = None
 
 
+class UntoldError(Exception):
+    """A server does not tell what a check looks at; the text says which server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check(Generic[Subject]):
-    """A look at one thing; it may find several."""
+    """A look at one thing; it may find several. What it is not told becomes a note."""
 
     name: str
     look: Callable[[Subject], Iterable[Finding]]
@@ -57,8 +61,3 @@ def warning(text: str, advice: str) -> Finding:
 def problem(text: str, advice: str) -> Finding:
     """Does not work, or loses something."""
     return Finding("problem", text, advice)
-
-
-def count(number: int, what: str) -> str:
-    """A number with its unit: 1 broker, 2 brokers, 1,200 rows."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

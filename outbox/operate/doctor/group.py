@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from confluent_kafka import ConsumerGroupState
 
 from herald.outbox.kafka.offsets import Partitions, read_first_offsets, read_offsets_since
-from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
 from herald.outbox.operate.doctor.kafka import OFFSETS, Kafka
-from herald.outbox.operate.shown import duration
+from herald.outbox.operate.shown import count, duration
 from herald.outbox.registry import TOPICS
 
 LATE = 0.8  # of the retention
@@ -16,7 +16,6 @@ WEEK = 604_800_000  # milliseconds, as Kafka keeps records by default
 AWAY = 86_400_000  # milliseconds for which all pipelines may be away, at least
 FORGOTTEN = 24 * 60  # minutes without a member until the group's place is forgotten
 NOBODY = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
-UNTOLD_BROKER = "this broker does not tell its settings"
 
 
 def consumes(kafka: Kafka) -> Iterator[Finding]:
@@ -117,43 +116,34 @@ def _partitions(kafka: Kafka, name: str) -> Partitions:
 
 def remembered(kafka: Kafka) -> Iterator[Finding]:
     """For how long the group's place outlives its last member."""
-    minutes = kafka.broker_config.get("offsets.retention.minutes")
-    if minutes is None:
-        yield note(UNTOLD_BROKER)
-    elif int(minutes) < FORGOTTEN:
+    minutes = int(kafka.of_broker("offsets.retention.minutes"))
+    if minutes < FORGOTTEN:
         yield warning(
-            f"the group's place is forgotten {duration(int(minutes) * 60)} after its last member left: then everything"
+            f"the group's place is forgotten {duration(minutes * 60)} after its last member left: then everything"
             " that is kept is read again",
             "Set offsets.retention.minutes=10080 on the brokers.",
         )
     else:
-        yield ok(f"the group's place is kept for {duration(int(minutes) * 60)} after its last member left")
+        yield ok(f"the group's place is kept for {duration(minutes * 60)} after its last member left")
 
 
 def admitted(kafka: Kafka) -> Iterator[Finding]:
     """A session timeout that the brokers refuse keeps every pipeline out."""
-    config, wanted = kafka.broker_config, round(kafka.settings.session_timeout * 1000)
-    low, high = config.get("group.min.session.timeout.ms"), config.get("group.max.session.timeout.ms")
-    if low is None or high is None:
-        yield note(UNTOLD_BROKER)
-    elif int(low) <= wanted <= int(high):
-        yield ok(f"HERALD_SESSION_TIMEOUT {wanted / 1000:g} s is within what the brokers allow")
-    else:
-        yield problem(
-            f"HERALD_SESSION_TIMEOUT is {wanted / 1000:g} s, the brokers allow {int(low) / 1000:g} to"
-            f" {int(high) / 1000:g}: no pipeline is let in",
-            f"Set HERALD_SESSION_TIMEOUT to at least {int(low) / 1000:g}"
-            if wanted < int(low)
-            else f"Set HERALD_SESSION_TIMEOUT to {int(high) / 1000:g} at most",
-        )
+    wanted = kafka.settings.session_timeout
+    low, high = (int(kafka.of_broker(f"group.{end}.session.timeout.ms")) / 1000 for end in ("min", "max"))
+    if low <= wanted <= high:
+        yield ok(f"HERALD_SESSION_TIMEOUT {wanted:g} s is within what the brokers allow")
+        return
+    bound = f"at least {low:g}" if wanted < low else f"{high:g} at most"
+    yield problem(
+        f"HERALD_SESSION_TIMEOUT is {wanted:g} s, the brokers allow {low:g} to {high:g}: no pipeline is let in",
+        f"Set HERALD_SESSION_TIMEOUT to {bound}",
+    )
 
 
 def made_by_hand(kafka: Kafka) -> Iterator[Finding]:
     """A broker that makes topics by itself makes them with its own number of partitions."""
-    automatic = kafka.broker_config.get("auto.create.topics.enable")
-    if automatic is None:
-        yield note(UNTOLD_BROKER)
-    elif automatic == "true":
+    if kafka.of_broker("auto.create.topics.enable") == "true":
         partitions = kafka.broker_config.get("num.partitions", "its own number of")
         yield note(
             f"auto.create.topics.enable is on: whoever is first may make a topic, with {partitions} partition(s)",

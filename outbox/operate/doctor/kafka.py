@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import ClusterMetadata, ConfigResource, ConsumerGroupDescription, TopicDescription
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, answer_to, make_admin
@@ -12,6 +12,7 @@ from herald.outbox.kafka.offsets import Offsets, partitions_of, read_committed, 
 from herald.outbox.kafka.owner import find_owner
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.kafka.topics import names, read_cluster_id
+from herald.outbox.operate.doctor.finding import UntoldError
 from herald.outbox.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -26,60 +27,84 @@ class Stored(NamedTuple):
     topic_ids: Mapping[str, str]
 
 
-class Kafka:
-    """Brokers, topics and the group. `stored` is None where the database did not tell.
+def asked_once(question: "Callable[[Kafka], Answer]") -> "cached_property[Answer]":
+    """An attribute that is asked for once; where no answer came, the failure is raised again at once."""
 
-    Every question raises KafkaException, at once when it failed before.
-    """
+    def ask(kafka: "Kafka") -> Answer:
+        if question in kafka.failures:
+            raise kafka.failures[question]
+        try:
+            return question(kafka)
+        except KafkaException as error:
+            kafka.failures[question] = error
+            raise
+
+    return cached_property(ask)
+
+
+class Kafka:
+    """Brokers, topics and the group; every question raises KafkaException. `stored` is None where it is not told."""
 
     def __init__(self, settings: Settings, stored: Stored | None) -> None:
         self.settings = settings
         self.stored = stored
         self.names = TopicNames(settings.topic_prefix)
         self.admin = make_admin(settings)
-        self._failures: dict[str, KafkaException] = {}
+        self.failures: dict[object, KafkaException] = {}
 
-    @cached_property
+    @asked_once
     def metadata(self) -> ClusterMetadata:
         """Brokers, and topics with their partitions."""
-        return self._ask("metadata", lambda: self.admin.list_topics(timeout=ANSWER_TIMEOUT))
+        return self.admin.list_topics(timeout=ANSWER_TIMEOUT)
 
-    @cached_property
+    @asked_once
     def cluster_id(self) -> str:
         """Of the cluster that answers."""
-        return self._ask("cluster", lambda: read_cluster_id(self.admin))
+        return read_cluster_id(self.admin)
 
-    @cached_property
+    @asked_once
     def owner(self) -> str | None:
         """The instance whose topics these are; None where nobody has claimed them."""
-        return self._ask("owner", lambda: find_owner(self.settings, self.admin))
+        return find_owner(self.settings, self.admin)
 
-    @cached_property
-    def present(self) -> list[str]:
-        """Which of the registered topics exist."""
-        return [name for name in names() if name in self.metadata.topics]
-
-    @cached_property
+    @asked_once
     def topics(self) -> dict[str, TopicDescription]:
         """The registered topics that exist."""
-        return self._ask("topics", self._describe_topics)
+        present = [name for name in names() if name in self.metadata.topics]
+        if not present:
+            return {}
+        asked = self.admin.describe_topics(TopicCollection(present), request_timeout=ANSWER_TIMEOUT)
+        return {name: answer_to(future) for name, future in asked.items()}
 
-    @cached_property
+    @asked_once
     def configs(self) -> dict[str, Config]:
-        """The settings of these topics; empty where a broker does not tell them."""
-        return self._ask("configs", lambda: {name: self._config("topic", name) for name in self.present})
+        """The settings of the registered topics that exist; empty where a broker does not tell them."""
+        return {name: self._config("topic", name) for name in names() if name in self.metadata.topics}
 
-    @cached_property
+    @property
+    def told_configs(self) -> dict[str, Config]:
+        """The same. Raises UntoldError where no broker tells any."""
+        if not any(self.configs.values()):
+            raise UntoldError("this broker does not tell the settings of its topics")
+        return self.configs
+
+    @asked_once
     def broker_config(self) -> Config:
         """The settings of one broker; empty where it does not tell them."""
-        return self._ask("broker", lambda: self._config("broker", str(min(self.metadata.brokers))))
+        return self._config("broker", str(min(self.metadata.brokers)))
 
-    @cached_property
+    def of_broker(self, name: str) -> str:
+        """A setting of one broker. Raises UntoldError."""
+        if name not in self.broker_config:
+            raise UntoldError("this broker does not tell its settings")
+        return self.broker_config[name]
+
+    @asked_once
     def ends(self) -> Offsets:
         """Where the registered topics end."""
-        return self._ask("ends", lambda: read_end_offsets(self.admin, partitions_of(self.metadata, names())))
+        return read_end_offsets(self.admin, partitions_of(self.metadata, names()))
 
-    @cached_property
+    @property
     def has_coordinator(self) -> bool:
         """Whether a broker knows of groups. Where none does, librdkafka may end the process that asks for one.
 
@@ -91,17 +116,21 @@ class Kafka:
             return not self.broker_config
         return all(partition.leader >= 0 for partition in offsets.partitions.values())
 
-    @cached_property
+    @asked_once
     def committed(self) -> Offsets:
         """How far the group has read; nothing where it has no broker: Apache Kafka would make one for who asks."""
         if not self.has_coordinator:
             return {}
-        return self._ask("committed", lambda: read_committed(self.settings, partitions_of(self.metadata, names())))
+        return read_committed(self.settings, partitions_of(self.metadata, names()))
 
-    @cached_property
+    @asked_once
     def group(self) -> ConsumerGroupDescription:
         """The pipeline's group."""
-        return self._ask("group", self._describe_group)
+        if not self.settings.group:
+            text = "the database does not tell whose group it is"
+            raise KafkaException(KafkaError(KafkaError.INVALID_GROUP_ID, text))
+        asked = self.admin.describe_consumer_groups([self.settings.group], request_timeout=ANSWER_TIMEOUT)
+        return answer_to(asked[self.settings.group])  # type: ignore[return-value]  # the stub says dict
 
     def tool(self, name: str, arguments: str) -> str:
         """The command of Kafka's own that changes something."""
@@ -111,28 +140,6 @@ class Kafka:
         """The command that changes a setting of a topic."""
         entity = f"--entity-type topics --entity-name {self.names.on_kafka(name)}"
         return self.tool("kafka-configs.sh", f"--alter {entity} --add-config {config}")
-
-    def _ask(self, name: str, question: Callable[[], Answer]) -> Answer:
-        if name in self._failures:
-            raise self._failures[name]
-        try:
-            return question()
-        except KafkaException as error:
-            self._failures[name] = error
-            raise
-
-    def _describe_topics(self) -> dict[str, TopicDescription]:
-        if not self.present:
-            return {}
-        asked = self.admin.describe_topics(TopicCollection(self.present), request_timeout=ANSWER_TIMEOUT)
-        return {name: answer_to(future) for name, future in asked.items()}
-
-    def _describe_group(self) -> ConsumerGroupDescription:
-        if not self.settings.group:
-            message = "the database does not tell whose group it is"
-            raise KafkaException(message)  # type: ignore[arg-type]  # as librdkafka's own calls do
-        asked = self.admin.describe_consumer_groups([self.settings.group], request_timeout=ANSWER_TIMEOUT)
-        return answer_to(asked[self.settings.group])  # type: ignore[return-value]  # the stub says dict
 
     def _config(self, kind: str, name: str) -> Config:
         resources = [ConfigResource(kind, name)]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from herald.outbox.operate.doctor.database import Database, Row
-from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
-from herald.outbox.operate.shown import duration, size
+from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
+from herald.outbox.operate.shown import count, duration, size
 
 LOCK_WAIT = 1.0  # seconds; Herald's own statements give up after HERALD_STATEMENT_TIMEOUT
 OLD = 1_000_000  # transactions that a snapshot may lie back, where its age in seconds is hidden

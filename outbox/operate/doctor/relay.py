@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 from herald.outbox.operate.doctor.database import Database, Row
-from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
-from herald.outbox.operate.shown import duration
-from herald.outbox.operate.status.database import BACKLOG, UNCONSUMED, UNTRIED, WITHHELD
+from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
+from herald.outbox.operate.shown import count, duration
+from herald.outbox.operate.status.database import ASIDE, BACKLOG, UNCONSUMED, UNTRIED, WITHHELD
+from herald.outbox.operate.status.report import backlog
 from herald.outbox.postgres.connections import name_in
 from herald.outbox.postgres.locks import LEADER, SCHEMA
 from herald.outbox.registry import TOPICS
 from herald.outbox.relay.session import NAME
 
+MOST_ERROR = 200  # characters
 STALE = 30.0  # seconds without a save, while there is something to publish
 
 _HOLDERS = f"""
@@ -30,12 +32,6 @@ WHERE datname = current_database() AND application_name = %(name)s
 _CLUSTERS = """
 SELECT c.system_identifier AS stored, (SELECT system_identifier::text FROM pg_control_system()) AS found
 FROM relay_cursor AS c WHERE c.name = 'relay'
-"""
-
-_ASIDE = """
-SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER BY since DESC))[1] AS newest,
-    left((array_agg(error ORDER BY since DESC))[1], 200) AS error
-FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
 """
 
 
@@ -89,8 +85,7 @@ def advances(database: Database) -> Iterator[Finding]:
     if not rows:
         return
     row = rows[0]
-    saved = duration(row["saved_seconds_ago"])
-    text = f"{row['backlog']:,} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
+    text = backlog(row)
     if row["backlog"] and row["saved_seconds_ago"] > STALE:
         yield problem(
             f"{text}: the relay publishes nothing",
@@ -102,11 +97,11 @@ def advances(database: Database) -> Iterator[Finding]:
 
 def passed_by(database: Database) -> Iterator[Finding]:
     """Rows that the relay could not publish: they wait for a person."""
-    rows = database.ask(_ASIDE)
+    rows = database.ask(ASIDE)
     for row in rows:
         several = "1 row of the log is" if row["count"] == 1 else f"{row['count']:,} rows of the log are"
         yield problem(
-            f"{several} set aside as {row['reason']}, the newest {row['newest']}: {row['error']}",
+            f"{several} set aside as {row['reason']}, the newest {row['newest']}: {row['error'][:MOST_ERROR]}",
             f"Look at it: herald set-aside show {row['newest']}; then herald set-aside publish, or discard",
         )
     if not rows:

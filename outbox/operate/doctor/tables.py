@@ -1,4 +1,4 @@
-"""Herald's tables: migrated, partitioned ahead, guarded, with whole indexes and a sequence that is above them."""
+"""Herald's tables: migrated, partitioned ahead, guarded, with whole indexes, a sequence above them, and their sizes."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,13 @@ from alembic.util import CommandError
 from herald.outbox.operate.doctor.database import Database
 from herald.outbox.operate.doctor.finding import Check, Finding, ok, problem, warning
 from herald.outbox.operate.migrate import make_config
-from herald.outbox.operate.shown import duration
+from herald.outbox.operate.shown import duration, size
 from herald.outbox.scheduler.partitions import width_for
 
 PARTITIONED = ("outbox", "messages")
 AHEAD = 22 * 3600.0  # seconds; a relay, which makes them each minute, leaves a day
+DEAD_SHARE = 0.2  # of the rows; autovacuum comes at this by default
+DEAD_ROWS = 10_000  # fewer are not worth a word
 
 # The sequence is read last: what is drawn meanwhile can only make it look higher.
 _POSITIONS = """
@@ -42,6 +44,16 @@ SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS paren
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
 WHERE NOT i.indisvalid AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'outbox'::regclass)
 ORDER BY 1
+"""
+
+_TABLES = """
+SELECT c.oid::regclass::text AS name, pg_table_size(c.oid)::float8 AS bytes, pg_indexes_size(c.oid)::float8 AS indexes,
+    coalesce(s.n_live_tup, 0) AS live, coalesce(s.n_dead_tup, 0) AS dead,
+    extract(epoch FROM clock_timestamp() - greatest(s.last_vacuum, s.last_autovacuum))::float8 AS vacuumed
+FROM pg_class AS c LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid
+WHERE c.relkind = 'r' AND c.relname <> 'alembic_version'
+  AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'outbox'::regclass)
+ORDER BY c.oid::regclass::text
 """
 
 _GUARDS = """
@@ -140,17 +152,48 @@ def indexes(database: Database) -> Iterator[Finding]:
 def guards(database: Database) -> Iterator[Finding]:
     """The triggers that keep the log append-only, whatever a role may do."""
     for row in database.ask(_GUARDS):
+        name, changed = row["name"], "events could be changed"
         if row["is_on"] is None:
-            yield problem(
-                f"the trigger {row['name']} is missing: events could be changed", "Restore it: migration 0001."
-            )
+            yield problem(f"the trigger {name} is missing: {changed}", "Restore it: migration 0001.")
         elif not row["is_on"]:
             yield problem(
-                f"the trigger {row['name']} is disabled: events could be changed",
-                f"ALTER TABLE {database.schema}.outbox ENABLE TRIGGER {row['name']};",
+                f"the trigger {name} is disabled: {changed}",
+                f"ALTER TABLE {database.schema}.outbox ENABLE TRIGGER {name};",
             )
         else:
-            yield ok(f"{row['name']} is enabled")
+            yield ok(f"{name} is enabled")
+
+
+def sizes(database: Database) -> Iterator[Finding]:
+    """Each partition and each other table."""
+    for row in database.ask(_TABLES):
+        text = f"{row['name']}: {size(row['bytes'])}, indexes {size(row['indexes'])}, about {row['live']:,} rows"
+        yield ok(text)
+
+
+def dead_rows(database: Database) -> Iterator[Finding]:
+    """What autovacuum should have taken away."""
+    found = database.ask(_TABLES)
+    bloated = [row for row in found if row["dead"] > max(DEAD_ROWS, DEAD_SHARE * (row["live"] + row["dead"]))]
+    for row in bloated:
+        share = row["dead"] / (row["live"] + row["dead"])
+        yield warning(
+            f"{row['dead']:,} rows of {row['name']} are dead ({share:.0%})",
+            f"See the open transactions above; once there are none: VACUUM (ANALYZE) {database.schema}.{row['name']};",
+        )
+    if not bloated:
+        yield ok(f"{sum(row['dead'] for row in found):,} in all tables")
+
+
+def autovacuum(database: Database) -> Iterator[Finding]:
+    """Without it the queue's tables only grow."""
+    if database.row("SELECT current_setting('autovacuum') AS state")["state"] == "on":
+        yield ok("on")
+    else:
+        yield problem(
+            "off: dead rows stay, and statements get slower",
+            "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();",
+        )
 
 
 CHECKS = (
@@ -159,4 +202,9 @@ CHECKS = (
     Check("old data", old_data),
     Check("indexes", indexes),
     Check("append-only", guards),
+)
+SIZES = (
+    Check("autovacuum", autovacuum),
+    Check("dead rows", dead_rows),
+    Check("sizes", sizes),
 )

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from confluent_kafka.admin import TopicDescription
 
 from herald.outbox.kafka.topics import names
-from herald.outbox.operate.doctor.finding import Check, Finding, count, note, ok, problem, warning
+from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
 from herald.outbox.operate.doctor.kafka import Kafka
-from herald.outbox.operate.shown import duration, size
+from herald.outbox.operate.shown import count, duration, size
 
 PRODUCED = 1_000_000  # bytes; the producer itself refuses more
-UNTOLD = "this broker does not tell the settings of its topics"
 FOREVER = 2**63 - 1  # ms: how far ahead a date may be before Kafka 4 (KIP-1030)
 COPIES = 3  # of each record, where a broker may be lost
 
@@ -132,11 +131,8 @@ def _copies(kafka: Kafka, name: str, topic: TopicDescription) -> Iterator[Findin
 
 def cleaned(kafka: Kafka) -> Iterator[Finding]:
     """By age alone: compaction drops all but the last message of a key."""
-    if not any(kafka.configs.values()):
-        yield note(UNTOLD)
-        return
-    compacted = [name for name, config in kafka.configs.items() if "compact" in config.get("cleanup.policy", "")]
-    bounded = [name for name, config in kafka.configs.items() if int(config.get("retention.bytes", -1)) >= 0]
+    compacted = [name for name, config in kafka.told_configs.items() if "compact" in config.get("cleanup.policy", "")]
+    bounded = [name for name, config in kafka.told_configs.items() if int(config.get("retention.bytes", -1)) >= 0]
     for name in compacted:
         yield problem(
             f"{name} is compacted: of the messages of one key only the last remains",
@@ -154,12 +150,9 @@ def cleaned(kafka: Kafka) -> Iterator[Finding]:
 
 def sized(kafka: Kafka) -> Iterator[Finding]:
     """A record that is too large becomes a dead letter: accepted, and never delivered."""
-    if not any(kafka.configs.values()):
-        yield note(UNTOLD)
-        return
     small = {
         name: limit
-        for name, config in kafka.configs.items()
+        for name, config in kafka.told_configs.items()
         if (limit := int(config.get("max.message.bytes", PRODUCED))) < PRODUCED
     }
     for name, limit in small.items():
@@ -173,10 +166,7 @@ def sized(kafka: Kafka) -> Iterator[Finding]:
 
 def dated(kafka: Kafka) -> Iterator[Finding]:
     """By the broker's clock, not by that of the machine whose relay leads."""
-    if not any(kafka.configs.values()):
-        yield note(UNTOLD)
-        return
-    for name, config in kafka.configs.items():
+    for name, config in kafka.told_configs.items():
         limit = int(config.get("message.timestamp.after.max.ms", FOREVER))
         if config.get("message.timestamp.type") == "CreateTime" and limit < FOREVER:
             yield note(

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from herald.outbox.moves.cancel import TRIED_TYPES
-from herald.outbox.postgres.connections import connect_anywhere
+from herald.outbox.operate.opening import connect_to_look
 from herald.outbox.postgres.driver import Connection, PostgresError
-from herald.outbox.postgres.fitness import NOTHING
 from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.registry import TOPICS
 from herald.outbox.settings import Settings
-
-TIMEOUT = 5.0  # seconds to connect, and for each question
 
 _SERVER = """
 SELECT current_setting('server_version') AS version, current_database() AS name, pg_is_in_recovery() AS is_standby
@@ -119,14 +116,12 @@ class Answer:
 
 def read_database(settings: Settings) -> dict[str, Answer]:
     """Ask the database; raises nothing that it answers."""
-    patient = settings.model_copy(update={"connect_timeout": TIMEOUT, "statement_timeout": TIMEOUT})
     values = {"topics": list(TOPICS), "limit": 1, "retention": settings.retention}
     try:
-        connection = connect_anywhere(patient, "herald-status", checks=NOTHING)
+        connection = connect_to_look(settings, "herald-status")
     except PostgresError as error:
         return dict.fromkeys(QUESTIONS, Answer([], reason(error)))
     with contextlib.closing(connection):
-        connection.autocommit = True
         return {name: _ask(connection, question, values) for name, question in QUESTIONS.items()}
 
 

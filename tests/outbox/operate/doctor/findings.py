@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from herald.outbox.operate.doctor.database import Database, open_connection
-from herald.outbox.operate.doctor.examination import KAFKA, SERVER, TABLES, load_stored, run
+from herald.outbox.operate.doctor.command import KAFKA, SERVER, TABLES, load_stored, run
+from herald.outbox.operate.doctor.database import NAME, Database
 from herald.outbox.operate.doctor.finding import TROUBLE, Finding, Result
 from herald.outbox.operate.doctor.kafka import Kafka
+from herald.outbox.operate.opening import connect_to_look
 from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.statements import execute
 from tests.outbox.connections import make_settings
@@ -21,7 +22,7 @@ _STATEMENT = re.compile(r"\b((?:ALTER|DROP|GRANT|REINDEX|ROLLBACK|SELECT|SET|VAC
 @contextmanager
 def subject(url: str, *, patience: float = 60.0, **settings: Any) -> Iterator[Database]:
     made = make_settings(url, **settings)
-    with closing(open_connection(made)) as connection:
+    with closing(connect_to_look(made, NAME)) as connection:
         yield Database(made, connection, patience)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from herald.outbox.operate.doctor.examination import SETTINGS, run
+from herald.outbox.operate.doctor.command import SETTINGS, run
 from herald.outbox.operate.doctor.finding import Finding
 from herald.outbox.operate.doctor.settings import Configuration, read_configuration
 from tests.outbox.connections import make_settings
