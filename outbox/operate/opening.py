@@ -2,14 +2,17 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from typing import NoReturn
+from functools import wraps
+from typing import Any, NoReturn
 
+import msgspec
 import rich_click as click
 from confluent_kafka import KafkaException
 
+from herald.outbox.desk.filters import Filter
 from herald.outbox.kafka.clients import explanation
 from herald.outbox.message.dates import DateError, in_utc
 from herald.outbox.postgres.connections import connect, connect_anywhere
@@ -88,3 +91,29 @@ def text(given: str) -> str:
         return given
     message = f"{len(given)} characters, it takes 1 to {MAX_REASON}"
     raise click.BadParameter(message)
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a filter; the command gets a Filter, which is empty where it gets names."""
+
+    @wraps(command)  # the options given below this one are attributes of the function
+    def wrapped(**given: Any) -> None:  # noqa: ANN401 - what click hands over
+        names = Filter.__struct_fields__
+        chosen = _filter({name: given[name] for name in names if given[name] is not None})
+        if given.get("messages") and chosen != Filter():
+            raise click.UsageError("either MESSAGES by their ids or options that say which, not both")
+        command(chosen=chosen, **{name: value for name, value in given.items() if name not in names})
+
+    for name in ("topic", "channel", "destination", "error", "event", "key"):
+        wrapped = click.option(f"--{name}", help=f"Only with this {name}.")(wrapped)
+    wrapped = click.option("--status", type=click.Choice(["dead", "unknown"]), help="Only in this status.")(wrapped)
+    wrapped = click.option("--since", type=date, help="Only what came onto the desk since then.")(wrapped)
+    return click.option("--until", type=date, help="Only what came onto the desk before then.")(wrapped)
+
+
+def _filter(given: dict[str, Any]) -> Filter:
+    try:
+        return msgspec.convert(given, Filter)
+    except msgspec.ValidationError as error:
+        detail, _, path = str(error).partition(" - at `$.")
+        raise click.BadParameter(detail, param_hint=f"--{path.rstrip('`')}") from None

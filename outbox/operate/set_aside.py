@@ -22,10 +22,9 @@ from herald.outbox.desk.aside import (
 )
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.message.events import Requested
-from herald.outbox.operate.dead_letters.tables import day_and_time
 from herald.outbox.operate.opening import desk, end, text
 from herald.outbox.operate.replay.replaying import Replayer
-from herald.outbox.operate.shown import listed, show
+from herald.outbox.operate.shown import day_and_time, listed, show
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.instance import identified
 from herald.outbox.postgres.statements import fetch

@@ -114,6 +114,11 @@ def size(number: float) -> str:
     return f"{number:,.1f} GB"
 
 
+def day_and_time(when: datetime) -> str:
+    """To the second."""
+    return f"{when:%Y-%m-%d %H:%M:%S}"
+
+
 @contextmanager
 def shown_steps() -> Generator[Steps]:
     """A bar on a terminal, elsewhere a line every few seconds; on standard error, for as long as the work lasts."""

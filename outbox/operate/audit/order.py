@@ -16,7 +16,18 @@ from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from herald.outbox.kafka.offsets import Offsets, read_offsets_since
-from herald.outbox.operate.audit.cursor import check_clusters, check_cursor, check_topics, known_topics, read_cursor
+from herald.outbox.operate.audit.cursor import (
+    check_clusters,
+    check_cursor,
+    check_ends,
+    check_topics,
+    check_unread,
+    known_topics,
+    read_cursor,
+    read_ends,
+    read_group,
+    read_noted,
+)
 from herald.outbox.operate.audit.dates import (
     LATE,
     check_aside,
@@ -25,7 +36,6 @@ from herald.outbox.operate.audit.dates import (
     check_partitions,
     count_requests,
 )
-from herald.outbox.operate.audit.ends import check_ends, check_unread, read_ends, read_group, read_noted
 from herald.outbox.operate.audit.findings import Checked
 from herald.outbox.operate.audit.ledger import check_ledgers
 from herald.outbox.operate.audit.looking import Scope

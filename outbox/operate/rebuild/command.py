@@ -7,7 +7,6 @@ import msgspec
 import rich_click as click
 
 from herald.outbox.operate.opening import answering, end, stop_told
-from herald.outbox.operate.rebuild.catching_up import NeverCaughtUpError
 from herald.outbox.operate.rebuild.partitions import (
     LayoutError,
     abandon_closing,
@@ -16,7 +15,7 @@ from herald.outbox.operate.rebuild.partitions import (
 )
 from herald.outbox.operate.rebuild.rebuilding import Rebuilt, check_partition, rebuild_partition
 from herald.outbox.operate.rebuild.session import BusyError, Session, StoppedError, opened, run_stoppable
-from herald.outbox.operate.rebuild.swapping import NeverLockedError
+from herald.outbox.operate.rebuild.swapping import NeverCaughtUpError, NeverLockedError
 from herald.outbox.operate.shown import shown_steps
 from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.log import UnknownEventError

@@ -1,4 +1,8 @@
-"""The swap: under one lock, which is short or not taken at all.
+"""Catching up with what changed meanwhile, and the swap: under one lock, which is short or not taken at all.
+
+What changed between two snapshots is folded again, whole streams at a time. The same idea as the relay's reader: a
+transaction that was in progress in the previous snapshot, or begun after it, and is visible now. Folding a stream
+twice does no harm, so whatever a later look sees as well is only repeated.
 
 Who holds `messages` in ACCESS EXCLUSIVE knows that no transaction has changed it and not ended; and every change of
 it stands in the log by the same transaction. So the last look at the log sees everything that the live table has.
@@ -12,16 +16,36 @@ it. That is why the old table is only a leftover, dropped later: a commit that d
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from herald.outbox.operate.rebuild.building import IN_BOUNDS
-from herald.outbox.operate.rebuild.catching_up import Step, catch_up, fold_changes
-from herald.outbox.operate.rebuild.partitions import Pair
+from herald.outbox.operate.rebuild.building import IN_BOUNDS, copy, fold_streams
+from herald.outbox.operate.rebuild.partitions import COLUMNS, Pair
 from herald.outbox.operate.rebuild.session import Session
-from herald.outbox.postgres.driver import errors
-from herald.outbox.postgres.statements import execute
+from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
+from herald.outbox.postgres.statements import execute, fetch, fetch_one
+
+STREAMS = 2_000  # folded again at once
+FEW = 500  # streams that may be left for the lock: 20 ms
+MANY = 5_000  # streams: above it the writers are faster than the folding
+ROUNDS = 20
+
+_PLAN = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
+
+# One statement, so that the snapshot it reports is the one it reads by.
+_CHANGED = """
+SELECT pg_current_snapshot()::text, ARRAY(
+    SELECT DISTINCT stream_id::text FROM (
+        SELECT stream_id FROM {log} WHERE transaction_id >= pg_snapshot_xmax(%(previous)s::pg_snapshot)
+        UNION ALL
+        SELECT stream_id FROM {log}
+        WHERE transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot)))
+    ) AS changed
+)
+"""
 
 TRIES = 50
 PAUSE = 0.5  # seconds between two tries
@@ -36,6 +60,17 @@ _NO_VACUUM = (
 _ALONE = "SET LOCAL lock_timeout = '200ms'; LOCK TABLE ONLY messages, ONLY {live} IN ACCESS EXCLUSIVE MODE"
 
 
+class NeverCaughtUpError(Exception):
+    """More is written than can be folded."""
+
+
+class Step(NamedTuple):
+    """The snapshot up to which the table is right, and how many streams had changed."""
+
+    snapshot: str
+    streams: int
+
+
 class NeverLockedError(Exception):
     """Somebody holds `messages` for longer than the lock may be waited for."""
 
@@ -46,6 +81,44 @@ class Swap(msgspec.Struct, frozen=True):
     seconds: float
     tries: int
     streams: int
+
+
+def catch_up(session: Session, pair: Pair, previous: str) -> Step:
+    """Round after round, each a transaction, until few streams are left. Raises NeverCaughtUpError."""
+    step, changed = Step(previous, MANY), 0
+    for _ in range(ROUNDS):
+        session.check()
+        execute(session.writer, "BEGIN")
+        step = fold_changes(session.writer, pair, step.snapshot)
+        execute(session.writer, "COMMIT")
+        changed += step.streams
+        if step.streams <= FEW:
+            return Step(step.snapshot, changed)
+    if step.streams <= MANY:
+        return Step(step.snapshot, changed)
+    message = f"{pair.name}: after {ROUNDS} rounds there are still {step.streams} changed messages in each"
+    raise NeverCaughtUpError(message)
+
+
+def fold_changes(connection: Connection, pair: Pair, previous: str) -> Step:
+    """One round, in the caller's transaction."""
+    execute(connection, _PLAN)
+    snapshot, streams = fetch_one(connection, _CHANGED.format(log=pair.log), {"previous": previous})
+    for some in _in_parts(streams):
+        _fold_again(connection, pair, some)
+    return Step(snapshot, len(streams))
+
+
+def _fold_again(connection: Connection, pair: Pair, streams: Sequence[str]) -> None:
+    query = f"SELECT {LOG_COLUMNS} FROM {pair.log} WHERE stream_id = ANY (%s::uuid[]) ORDER BY stream_id, version"
+    messages = list(fold_streams(fetch(connection, query, streams)))
+    execute(connection, f"DELETE FROM {pair.fresh} WHERE id = ANY (%s::uuid[])", streams)
+    copy(connection, f"COPY {pair.fresh} ({', '.join(COLUMNS)}) FROM STDIN", iter(messages))
+
+
+def _in_parts(streams: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(streams), STREAMS):
+        yield streams[first : first + STREAMS]
 
 
 def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) -> Swap:

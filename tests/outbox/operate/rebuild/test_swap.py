@@ -10,11 +10,10 @@ from herald.outbox.moves.accept import accept
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.operate.rebuild import swapping
 from herald.outbox.operate.rebuild.building import begin_snapshot, fill, make_indexes, make_table
-from herald.outbox.operate.rebuild.catching_up import Step, catch_up, fold_changes
 from herald.outbox.operate.rebuild.partitions import Pair, find_pairs, remove_leftovers
 from herald.outbox.operate.rebuild.rebuilding import compare
 from herald.outbox.operate.rebuild.session import Session, opened
-from herald.outbox.operate.rebuild.swapping import NeverLockedError, swap
+from herald.outbox.operate.rebuild.swapping import NeverLockedError, Step, catch_up, fold_changes, swap
 from herald.outbox.postgres.driver import Connection, OperationalError
 from herald.outbox.postgres.statements import execute, fetch
 from tests.outbox.connections import (

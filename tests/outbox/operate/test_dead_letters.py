@@ -6,14 +6,15 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner, Result
 
-from herald.outbox.operate.dead_letters import command as desk
+from herald.outbox.operate.dead_letters import command
 from herald.outbox.operate.pause import pause_command, resume_command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from tests.outbox.connections import status_of
-from tests.outbox.desk.conftest import Bury
+from tests.outbox.desk.conftest import Bury, bury, connection
 from tests.pipeline.records import new_id
 
+__all__ = ["bury", "connection"]  # fixtures of the desk
 Run = Callable[..., Result]
 
 
@@ -21,7 +22,7 @@ Run = Callable[..., Result]
 def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("COLUMNS", "300")
-    return lambda *arguments, **more: CliRunner().invoke(desk.command, [str(one) for one in arguments], **more)
+    return lambda *arguments, **more: CliRunner().invoke(command, [str(one) for one in arguments], **more)
 
 
 def test_the_list_shows_groups_and_single_letters(run: Run, bury: Bury) -> None:

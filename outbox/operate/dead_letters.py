@@ -2,62 +2,37 @@
 
 import sys
 import threading
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 import rich_click as click
+from rich.table import Table
 
 from herald.outbox.desk.editing import EditError, checked_edit
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.jobs import Job, find_job, make_job
 from herald.outbox.desk.looking import (
     DeadLetter,
+    Group,
     choose,
     count_dead_letters,
     find_dead_letter,
     list_dead_letters,
     list_groups,
 )
+from herald.outbox.message.events import Recorded
 from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
-from herald.outbox.operate.dead_letters.tables import groups_table, letter_text, letters_table
-from herald.outbox.operate.opening import UNUSABLE, date, desk, end, text
-from herald.outbox.operate.shown import show, shown_steps
+from herald.outbox.operate.opening import UNUSABLE, desk, end, filtered, text
+from herald.outbox.operate.shown import day_and_time, fields, in_words, listed, show, shown_steps
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_stream
 
 NAME = "herald-dead-letters"
 POLL = 0.5  # seconds between two looks at a job
+SHOWN_ONCE = ("data", "topic", "key")  # beside its history: what a message carries
 RATE = click.FloatRange(0, 10_000, min_open=True)
-
-
-def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of a filter; the command gets a Filter, which is empty where it gets names."""
-
-    @wraps(command)  # the options given below this one are attributes of the function
-    def wrapped(**given: Any) -> None:  # noqa: ANN401 - what click hands over
-        names = Filter.__struct_fields__
-        chosen = _filter({name: given[name] for name in names if given[name] is not None})
-        if given.get("messages") and chosen != Filter():
-            raise click.UsageError("either MESSAGES by their ids or options that say which, not both")
-        command(chosen=chosen, **{name: value for name, value in given.items() if name not in names})
-
-    for name in ("topic", "channel", "destination", "error", "event", "key"):
-        wrapped = click.option(f"--{name}", help=f"Only with this {name}.")(wrapped)
-    wrapped = click.option("--status", type=click.Choice(["dead", "unknown"]), help="Only in this status.")(wrapped)
-    wrapped = click.option("--since", type=date, help="Only what came onto the desk since then.")(wrapped)
-    return click.option("--until", type=date, help="Only what came onto the desk before then.")(wrapped)
-
-
-def _filter(given: dict[str, Any]) -> Filter:
-    try:
-        return msgspec.convert(given, Filter)
-    except msgspec.ValidationError as error:
-        detail, _, path = str(error).partition(" - at `$.")
-        raise click.BadParameter(detail, param_hint=f"--{path.rstrip('`')}") from None
 
 
 @click.group("dead-letters")
@@ -184,3 +159,42 @@ def _watch(connection: Connection, job: Job) -> None:
             connection.commit()
             tell(found.done if found else job.total)
     click.echo(f"{found.done if found else 0} requeued, {found.status if found else 'gone'}")
+
+
+def groups_table(groups: Sequence[Group]) -> Table:
+    """By error, the largest first."""
+    table = listed("count", "status", "topic", "channel", "newest", "error", "sample")
+    for one in groups:
+        newest, sample = day_and_time(one.newest), str(one.sample)
+        table.add_row(f"{one.count:,}", one.status, one.topic, one.channel or "-", newest, one.error, sample)
+    return table
+
+
+def letters_table(letters: Sequence[DeadLetter]) -> Table:
+    """One line for each."""
+    table = listed("id", "status", "topic", "key", "attempts", "since", "reason")
+    for one in letters:
+        since, reason = day_and_time(one.updated_at), one.reason or "-"
+        table.add_row(str(one.id), one.status, one.topic, one.key or "-", str(one.attempts), since, reason)
+    return table
+
+
+def letter_text(letter: DeadLetter, history: Sequence[Recorded]) -> str:
+    """One, with its data and its history."""
+    lines = [
+        f"id           {letter.id}",
+        f"status       {letter.status}",
+        f"reason       {letter.reason or '-'}",
+        f"topic, key   {letter.topic}, {letter.key or '-'}",
+        f"destination  {letter.destination or '-'}",
+        f"attempts     {letter.attempts}",
+        f"data         {msgspec.json.format(bytes(letter.data), indent=2).decode()}",
+        "history",
+    ]
+    return "\n".join([*lines, *(_event(one) for one in history)])
+
+
+def _event(recorded: Recorded) -> str:
+    told = in_words(fields(recorded.event, without=SHOWN_ONCE))
+    name = recorded.event.TYPE.removeprefix("message.")
+    return f"  {recorded.version:>3}  {day_and_time(recorded.recorded_at)}  {name:<13} {told}".rstrip()

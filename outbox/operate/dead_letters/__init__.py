@@ -1,1 +1,0 @@
-"""`herald dead-letters`: the desk on the command line."""
