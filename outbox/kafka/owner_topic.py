@@ -8,7 +8,7 @@ from uuid import UUID
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from herald.outbox.kafka.clients import ANSWER_TIMEOUT, answer_to, code, librdkafka, passing
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, answer_to, code, librdkafka, own_code, passing
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.registry import OWNER_TOPIC
 from herald.outbox.settings import Settings
@@ -77,7 +77,7 @@ def _read(consumer: Consumer, beyond: bytes | None) -> list[Claim]:
         if _is_end(message) and (beyond is None or beyond in claims):
             return list(claims.values())
         _note(message, claims)
-    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's name
+    raise KafkaException(KafkaError(own_code("TIMED_OUT")))
 
 
 def _is_end(message: Message) -> bool:
@@ -85,7 +85,7 @@ def _is_end(message: Message) -> bool:
     error = message.error()
     if error is not None and error.code() in MAY_NOT:
         raise KafkaException(error)
-    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's name
+    return error is not None and error.code() == own_code("PARTITION_EOF")
 
 
 def _note(message: Message, claims: dict[bytes, Claim]) -> None:
@@ -119,4 +119,4 @@ def write_claims(settings: Settings, records: Mapping[bytes, bytes | None]) -> N
             producer.produce(TopicNames(settings.topic_prefix).on_kafka(OWNER_TOPIC), value, key, 0, on_delivery=note)
         left = producer.flush(ANSWER_TIMEOUT)
         if failed or left:
-            raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - as above
+            raise KafkaException(failed[0] if failed else KafkaError(own_code("TIMED_OUT")))

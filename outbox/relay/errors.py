@@ -2,6 +2,7 @@
 
 from confluent_kafka import KafkaError
 
+from herald.outbox.kafka.clients import own_code
 from herald.outbox.relay.withheld import Part
 
 # What Kafka will refuse again at every try. Everything else is repeated: a right that is missing is no record's fault.
@@ -20,8 +21,8 @@ REFUSED_AS_BATCH = REFUSED_FOR_GOOD - {KafkaError.TOPIC_EXCEPTION}
 # What is said of a topic and may change: a later release makes it, a right is given. It convicts no record.
 NO_TOPIC_NOW = frozenset(
     {
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - librdkafka's name
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - it was made anew with fewer than the sieve goes by
+        own_code("UNKNOWN_TOPIC"),
+        own_code("UNKNOWN_PARTITION"),  # it was made anew with fewer than the sieve goes by
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
     }

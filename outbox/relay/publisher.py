@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import TopicMetadata
 
-from herald.outbox.kafka.clients import abandon, librdkafka
+from herald.outbox.kafka.clients import abandon, librdkafka, own_code
 from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.postgres.conviction import convicts_nobody
@@ -294,7 +294,7 @@ class Publisher:
             else:
                 return
         cause = error.args[0]
-        if cause.code() == KafkaError._INVALID_ARG:  # noqa: SLF001 - librdkafka's name: this record is none
+        if cause.code() == own_code("INVALID_ARG"):  # this record is none
             page.pass_by(row, error)
             return
         self._note_error(cause, row, page, page.refused)  # the producer's own limits are no setting of a broker

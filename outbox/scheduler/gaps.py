@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
-from confluent_kafka import Consumer, KafkaError, Message
+from confluent_kafka import Consumer, Message
 
-from herald.outbox.kafka.clients import abandon, librdkafka
+from herald.outbox.kafka.clients import abandon, librdkafka, own_code
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.settings import Settings
@@ -99,6 +99,6 @@ def _answers(consumer: Consumer) -> Iterator[Message]:
 def _learn(stretch: Stretch, message: Message) -> None:
     """The first that comes of a partition is a record, its end, or an error, which says nothing."""
     error = message.error()
-    if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name
+    if error is None or error.code() == own_code("PARTITION_EOF"):
         stretch.reached = max(stretch.reached, message.offset() or 0)
         stretch.holds_record = error is None

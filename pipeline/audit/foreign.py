@@ -73,10 +73,10 @@ class Foreign:
 
         None for another Herald's record, which is skipped.
         """
-        message = record.message
+        message, key = record.message, record.message.key()
         arrival = Arrival(
             message.value(),
-            _key(message.key()),
+            key.encode() if isinstance(key, str) else key,
             message.timestamp()[1],
             record.written,
             *_place(record),
@@ -91,10 +91,6 @@ class Foreign:
         except Exception:  # noqa: BLE001 - whatever it is, the pipeline has put the record on `dead_letters`
             return []
         return [str(found), str(type(found)(int=found.int & BROKEN_CLOCK))]
-
-
-def _key(key: object) -> bytes | None:
-    return key.encode() if isinstance(key, str) else key  # type: ignore[return-value]  # the stub allows text
 
 
 def _place(record: Record) -> Place:

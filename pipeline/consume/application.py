@@ -16,7 +16,7 @@ from quixstreams.kafka import ConnectionConfig
 from quixstreams.models import RawConfluentKafkaMessageProto, SuccessfulConfluentKafkaMessageProto
 from quixstreams.processing import ProcessingContext
 
-from herald.outbox.kafka.clients import librdkafka
+from herald.outbox.kafka.clients import librdkafka, own_code
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
@@ -39,9 +39,9 @@ NO_MEMBER = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATI
 # That the group has no broker to say anything now: one died, and another takes over.
 NO_COORDINATOR = frozenset(
     {
-        KafkaError._WAIT_COORD,  # noqa: SLF001 - librdkafka's names, here and below
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._TRANSPORT,  # noqa: SLF001
+        own_code("WAIT_COORD"),
+        own_code("TIMED_OUT"),
+        own_code("TRANSPORT"),
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.NOT_COORDINATOR,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from herald.outbox.kafka.clients import ANSWER_TIMEOUT
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, own_code
 from herald.outbox.message.payload import storable
 from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.consume.record import Arrival
@@ -33,7 +33,7 @@ REFUSALS = frozenset(
         KafkaError.INVALID_RECORD,
         KafkaError.INVALID_TIMESTAMP,
         KafkaError.POLICY_VIOLATION,
-        KafkaError._INVALID_ARG,  # noqa: SLF001 - librdkafka's name
+        own_code("INVALID_ARG"),
     }
 )
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from herald.outbox.kafka.clients import ANSWER_TIMEOUT, librdkafka
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, librdkafka, own_code
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.kafka.topics import names
 from herald.outbox.settings import Settings
@@ -68,7 +68,7 @@ def publish(settings: Settings, topic: str, value: bytes, key: str | None, heade
     named = topics.on_kafka(topic)
     producer.produce(named, value, key, headers=list(headers.items()), on_delivery=lambda *report: told.append(report))
     if producer.flush(ANSWER_TIMEOUT) or not told:
-        raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001 - how librdkafka names its own errors
+        raise KafkaException(KafkaError(own_code("MSG_TIMED_OUT")))
     error, taken = told[0]
     if error is not None:
         raise KafkaException(error)

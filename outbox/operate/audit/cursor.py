@@ -7,7 +7,7 @@ import tenacity
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from herald.outbox.kafka.clients import ANSWER_TIMEOUT, code
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, code, own_code
 from herald.outbox.kafka.offsets import Offsets, partitions_of, read_committed, read_end_offsets, read_first_offsets
 from herald.outbox.kafka.topics import load_topic_ids, names, read_cluster_id, read_topic_ids
 from herald.outbox.operate.audit import looking
@@ -26,7 +26,7 @@ BEING_ELECTED = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's name; so it says that the group has no leader yet
+    own_code("TIMED_OUT"),  # librdkafka says so where the group has no leader yet
 }
 
 # The cursor's row is older than the statement that reads it, and the sequence is read after both.

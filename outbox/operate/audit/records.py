@@ -8,7 +8,7 @@ from uuid import UUID
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
-from herald.outbox.kafka.clients import librdkafka
+from herald.outbox.kafka.clients import librdkafka, own_code
 from herald.outbox.kafka.offsets import Offsets
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.operate.audit.looking import Scope
@@ -103,7 +103,7 @@ def _is_end(message: Message) -> bool:
     error = message.error()
     if error is None:
         return False
-    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name
+    if error.code() != own_code("PARTITION_EOF"):
         raise KafkaException(error)
     return True
 

@@ -43,7 +43,8 @@ def repair(
     """
     done: dict[str, int] = {}
     if lost := _ids(checked, "request"):
-        done[SAYS["request"]] = _request(connection, lost, before)
+        chosen = Choice(_CHOSEN, {"ids": lost, "before": before}, "'lost'")
+        done[SAYS["request"]] = len(request_again(connection, chosen, limit=len(lost)))
     if wrong := _ids(checked, "project"):
         done[SAYS["project"]] = sum(project(connection, UUID(one)) for one in wrong)
     if _ids(checked, "settle"):
@@ -74,7 +75,10 @@ def _write(connection: Connection, message_id: UUID, row: Row | None) -> bool:
         return False
     message = fold(stream)
     if row is None:
-        return _insert(connection, message)
+        names = Message.__struct_fields__
+        values = ", ".join(_placeholder(name) for name in names)
+        insert = f"INSERT INTO messages ({', '.join(names)}) VALUES ({values}) ON CONFLICT DO NOTHING"
+        return execute(connection, insert, columns_of(message)) == 1
     if row["version"] > message.version or not (wrong := differences(message, row)):
         return False
     changes = ", ".join(f"{name} = {_placeholder(name)}" for name in wrong)
@@ -82,20 +86,8 @@ def _write(connection: Connection, message_id: UUID, row: Row | None) -> bool:
     return True
 
 
-def _insert(connection: Connection, message: Message) -> bool:
-    names = Message.__struct_fields__
-    placeholders = ", ".join(_placeholder(name) for name in names)
-    statement = f"INSERT INTO messages ({', '.join(names)}) VALUES ({placeholders}) ON CONFLICT DO NOTHING"
-    return execute(connection, statement, columns_of(message)) == 1
-
-
 def _placeholder(name: str) -> str:
     return f"%({name})s::{_TYPES[name]}" if name in _TYPES else f"%({name})s"
-
-
-def _request(connection: Connection, ids: Sequence[str], before: datetime) -> int:
-    chosen = Choice(_CHOSEN, {"ids": list(ids), "before": before}, "'lost'")
-    return len(request_again(connection, chosen, limit=len(ids)))
 
 
 def _settle(connection: Connection, settings: Settings) -> int:

@@ -6,7 +6,7 @@ What one subject does not tell hides nothing of the others.
 import json
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from itertools import groupby
 from typing import get_args
@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from rich.table import Table
 from rich.text import Text
 
-from herald.outbox.kafka.clients import code, explanation
+from herald.outbox.kafka.clients import code, explanation, own_code
 from herald.outbox.operate.doctor import group, locks, relay, roles, server, session, tables, topics
 from herald.outbox.operate.doctor import settings as configuration
 from herald.outbox.operate.doctor.database import NAME, Database
@@ -56,7 +56,11 @@ _REFUSED = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 }
-_UNSUPPORTED = {KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION}  # noqa: SLF001 - librdkafka's name
+_UNSUPPORTED = {own_code("UNSUPPORTED_FEATURE"), KafkaError.UNSUPPORTED_VERSION}
+DATABASE_AWAY = (
+    "Check DATABASE_URL, that the server runs, and that pg_hba.conf and firewalls let this machine in: pg_isready"
+)
+KAFKA_AWAY = "Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL and the brokers' advertised.listeners."
 STYLES: dict[Level, str] = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "bold red"}
 PATIENCE = click.FloatRange(0, 86_400)
 
@@ -141,9 +145,12 @@ def _examine_database(settings: Settings, patience: float) -> Generator[Result, 
                 for family, checks in TABLES:
                     yield from run(family, checks, database)
                 stored = load_stored(database)
-                settings = _know_group(database)
+                with suppress(UnfitError):  # the checks before have said so
+                    settings = identified(settings, connection)  # as every process does
     except PostgresError as error:
-        yield Result("database", "connection", _away(error))
+        first = (reason(error).splitlines() or [type(error).__name__])[0]
+        away = problem(f"the database does not answer: {first}", DATABASE_AWAY)
+        yield Result("database", "connection", away)
     return settings, stored
 
 
@@ -153,45 +160,21 @@ def load_stored(database: Database) -> Stored | None:
     return Stored(rows[0]["cluster_id"], rows[0]["topic_ids"]) if rows else None
 
 
-def _know_group(database: Database) -> Settings:
-    """As every process does; where it cannot be read, the checks before have said so."""
-    try:
-        return identified(database.settings, database.connection)
-    except UnfitError:
-        return database.settings
-
-
-def _away(error: PostgresError) -> Finding:
-    lines = reason(error).splitlines()
-    return problem(
-        f"the database does not answer: {lines[0] if lines else type(error).__name__}",
-        "Check DATABASE_URL, that the server runs, and that pg_hba.conf and firewalls let this machine in: pg_isready",
-    )
-
-
 def _examine_kafka(settings: Settings, stored: Stored | None) -> Iterator[Result]:
     kafka = Kafka(settings, stored)
     try:
-        kafka.metadata  # noqa: B018 - asks for it
+        _ = kafka.metadata  # asks for it
     except KafkaException as error:
-        yield Result(
-            "kafka",
-            "brokers",
-            problem(
-                f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {explanation(error)}",
-                "Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL and the brokers' advertised.listeners.",
-            ),
-        )
+        away = problem(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {explanation(error)}", KAFKA_AWAY)
+        yield Result("kafka", "brokers", away)
         return
     yield from run("kafka", KAFKA, kafka)
 
 
 def _untold(error: KafkaException) -> Finding:
-    number = code(error)
+    number, said = code(error), explanation(error)
     if number in _UNSUPPORTED:
-        return note(f"not told by this broker: {explanation(error)}")
+        return note(f"not told by this broker: {said}")
     if number in _REFUSED:
-        return warning(
-            f"not allowed to ask: {explanation(error)}", "docs/operating.md says what Herald must be allowed to do."
-        )
-    return warning(f"no answer: {explanation(error)}", "Run it again; if it stays, see the brokers' logs.")
+        return warning(f"not allowed to ask: {said}", "docs/operating.md says what Herald must be allowed to do.")
+    return warning(f"no answer: {said}", "Run it again; if it stays, see the brokers' logs.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import ClusterMetadata, ConfigResource, ConsumerGroupDescription, TopicDescription
@@ -130,7 +130,7 @@ class Kafka:
             text = "the database does not tell whose group it is"
             raise KafkaException(KafkaError(KafkaError.INVALID_GROUP_ID, text))
         asked = self.admin.describe_consumer_groups([self.settings.group], request_timeout=ANSWER_TIMEOUT)
-        return answer_to(asked[self.settings.group])  # type: ignore[return-value]  # the stub says dict
+        return cast("ConsumerGroupDescription", answer_to(asked[self.settings.group]))  # the stub says dict
 
     def tool(self, name: str, arguments: str) -> str:
         """The command of Kafka's own that changes something."""

@@ -84,8 +84,9 @@ def rebuild_partition(session: Session, pair: Pair, steps: Steps) -> Rebuilt:
     with _tidied(session):
         began = time.monotonic()
         steps(f"{pair.name}: an index on the log for the time being")
-        # before the snapshot: it waits for every transaction that is older
-        execute(session.writer, f"CREATE INDEX CONCURRENTLY {_bare(pair.log_index)} ON {pair.log} (transaction_id)")
+        # before the snapshot: it waits for every transaction that is older; it comes into its table's schema
+        index = pair.log_index.rpartition(".")[2]
+        execute(session.writer, f"CREATE INDEX CONCURRENTLY {index} ON {pair.log} (transaction_id)")
         snapshot, messages, folding_seconds = _fold(session, pair, steps)
         steps(f"{pair.name}: making indexes")
         names = make_indexes(session, pair)
@@ -142,11 +143,6 @@ def _tidied(session: Session) -> Iterator[None]:
             execute(session.writer, "ROLLBACK")
             remove_leftovers(session.writer)
         session.is_cleaning.clear()
-
-
-def _bare(name: str) -> str:
-    """An index comes into the schema of its table, whose name must not stand before its own."""
-    return name.rpartition(".")[2]
 
 
 def compare(connection: Connection, fresh: str, live: str) -> list[Difference]:

@@ -16,7 +16,7 @@ it. That is why the old table is only a leftover, dropped later: a commit that d
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -104,8 +104,8 @@ def fold_changes(connection: Connection, pair: Pair, previous: str) -> Step:
     """One round, in the caller's transaction."""
     execute(connection, _PLAN)
     snapshot, streams = fetch_one(connection, _CHANGED.format(log=pair.log), {"previous": previous})
-    for some in _in_parts(streams):
-        _fold_again(connection, pair, some)
+    for first in range(0, len(streams), STREAMS):
+        _fold_again(connection, pair, streams[first : first + STREAMS])
     return Step(snapshot, len(streams))
 
 
@@ -114,11 +114,6 @@ def _fold_again(connection: Connection, pair: Pair, streams: Sequence[str]) -> N
     messages = list(fold_streams(fetch(connection, query, streams)))
     execute(connection, f"DELETE FROM {pair.fresh} WHERE id = ANY (%s::uuid[])", streams)
     copy(connection, f"COPY {pair.fresh} ({', '.join(COLUMNS)}) FROM STDIN", iter(messages))
-
-
-def _in_parts(streams: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(streams), STREAMS):
-        yield streams[first : first + STREAMS]
 
 
 def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) -> Swap:

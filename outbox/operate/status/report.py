@@ -35,13 +35,13 @@ def command(*, as_json: bool) -> None:
     """
     with answering() as settings:
         database = read_database(settings)
-        if known := database["instance"].row.get("id"):
-            settings = settings.of_instance(known, group=default_group(known))  # noqa: PLW2901 - now they know it
-        kafka = read_kafka(settings)
+        known = database["instance"].row.get("id")
+        own = settings.of_instance(known, group=default_group(known)) if known else settings
+        kafka = read_kafka(own)
     if as_json:
         click.echo(json.dumps(machine_form(database, kafka), default=str))
     else:
-        show(named([*_database(database), *_kafka(kafka, settings.instance)]))
+        show(named([*_database(database), *_kafka(kafka, own.instance)]))
     raise SystemExit(1 if database["database"].error or kafka["error"] else 0)
 
 

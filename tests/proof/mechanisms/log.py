@@ -19,7 +19,7 @@ REMOVALS = (
     ),
     Removal(
         "what changed meanwhile is folded again",
-        (Edit("outbox/operate/rebuild/swapping.py", "in _in_parts(streams):", "in _in_parts(streams[:0]):"),),
+        (Edit("outbox/operate/rebuild/swapping.py", "range(0, len(streams), STREAMS)", "range(0)"),),
         (
             f"{WHOLE}::test_a_rebuild_under_load_fails_no_request_and_equals_the_live_projection",
             "tests/outbox/operate/rebuild/test_swap.py::test_what_was_in_progress_or_began_later_is_caught_up",
