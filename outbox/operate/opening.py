@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from herald.outbox.desk.filters import Filter
 from herald.outbox.kafka.clients import explanation
 from herald.outbox.message.dates import DateError, in_utc
-from herald.outbox.postgres.connections import connect, connect_anywhere
+from herald.outbox.postgres.connections import connect, connect_anywhere, reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.fitness import NOTHING
 from herald.outbox.settings import Settings, SettingsError, load_settings
@@ -57,6 +57,11 @@ def connect_to_look(settings: Settings, name: str) -> Connection:
     connection = connect_anywhere(patient, name, checks=NOTHING)
     connection.autocommit = True
     return connection
+
+
+def first_line(error: PostgresError) -> str:
+    """What went wrong, without what the driver and libpq say around it."""
+    return (reason(error).splitlines() or [type(error).__name__])[0]
 
 
 def end(text: str, code: int = 1) -> NoReturn:

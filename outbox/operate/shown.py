@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 from rich.console import Console, RenderableType
@@ -16,13 +16,6 @@ PLAIN_INTERVAL = 5.0  # seconds between two lines where there is no terminal
 TWO_DAYS = 48.0  # hours
 STEP = 1024.0  # from one unit of bytes to the next
 Show = Callable[[int], None]  # shows how many are done
-
-
-class Steps(Protocol):
-    """Tells what is begun."""
-
-    def __call__(self, step: str, *, total: int | None = None) -> Show:
-        """Say what begins, and of how many where they are counted."""
 
 
 class Line(NamedTuple):
@@ -119,31 +112,35 @@ def day_and_time(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}"
 
 
+class Steps:
+    """What a long command is at: a bar on a terminal, elsewhere a line every few seconds; on standard error."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("")
+
+    def __call__(self, step: str, *, total: int | None = None) -> Show:
+        """Say what begins, and of how many where they are counted."""
+        shown, told_at = self._progress, monotonic()
+        shown.reset(self._task, description=step, total=total)
+        if shown.disable:
+            shown.console.print(step)
+
+        def tell(done: int) -> None:
+            nonlocal told_at
+            shown.update(self._task, completed=done)
+            if shown.disable and total is not None and monotonic() - told_at >= PLAIN_INTERVAL:
+                told_at = monotonic()
+                shown.console.print(f"{step}: {done:,} of about {total:,}")
+
+        return tell
+
+
 @contextmanager
 def shown_steps() -> Generator[Steps]:
-    """A bar on a terminal, elsewhere a line every few seconds; on standard error, for as long as the work lasts."""
+    """For as long as the work lasts."""
     console = Console(stderr=True, highlight=False)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    shown = Progress(
-        TextColumn("{task.description}"), *columns, console=console, transient=True, disable=not console.is_terminal
-    )
-    shown.add_task("")
-    with shown:
-        yield lambda step, total=None: _begin(shown, step, total)
-
-
-def _begin(shown: Progress, step: str, total: int | None) -> Show:
-    (task,) = shown.task_ids
-    shown.reset(task, description=step, total=total)
-    if shown.disable:
-        shown.console.print(step)
-    told_at = monotonic()
-
-    def tell(done: int) -> None:
-        nonlocal told_at
-        shown.update(task, completed=done)
-        if shown.disable and total is not None and monotonic() - told_at >= PLAIN_INTERVAL:
-            told_at = monotonic()
-            shown.console.print(f"{step}: {done:,} of about {total:,}")
-
-    return tell
+    label = TextColumn("{task.description}")
+    with Progress(label, *columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield Steps(progress)

@@ -10,6 +10,7 @@ The other checks each read what they compare in an order of their own.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Protocol
 
 from confluent_kafka import Consumer
@@ -40,7 +41,7 @@ from herald.outbox.operate.audit.findings import Checked
 from herald.outbox.operate.audit.ledger import check_ledgers
 from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.operate.audit.published import Origins, Requests
-from herald.outbox.operate.audit.records import Record, See, read_records, reading
+from herald.outbox.operate.audit.records import Record, See, make_reader, read_records
 from herald.outbox.operate.audit.streams import check_streams
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
@@ -89,7 +90,7 @@ def _check_kafka(connection: Connection, admin: AdminClient, scope: Scope, make_
         for visitor in (requests, origins, foreign):
             visitor.see(records)
 
-    with reading(scope.settings) as consumer:
+    with closing(make_reader(scope.settings)) as consumer:
         ends = _read(consumer, _begin(admin, group.first, listed, scope), listed, see, scope)
     return [
         *requests.checked(),

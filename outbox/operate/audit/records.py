@@ -1,7 +1,6 @@
 """Kafka's records, read from one offset to another without a group, in batches that are not kept."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
@@ -55,14 +54,9 @@ class Record(NamedTuple):
 See = Callable[[Sequence[Record]], None]
 
 
-@contextmanager
-def reading(settings: Settings) -> Iterator[Consumer]:
-    """A consumer without a group; closed at the end."""
-    consumer = Consumer({**librdkafka(settings), **_CONSUMER})
-    try:
-        yield consumer
-    finally:
-        consumer.close()
+def make_reader(settings: Settings) -> Consumer:
+    """A consumer without a group, to be closed at the end."""
+    return Consumer({**librdkafka(settings), **_CONSUMER})
 
 
 def read_records(consumer: Consumer, begin: Offsets, listed: Offsets, see: See, scope: Scope) -> Offsets:

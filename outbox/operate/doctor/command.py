@@ -33,7 +33,7 @@ from herald.outbox.operate.doctor.finding import (
     warning,
 )
 from herald.outbox.operate.doctor.kafka import Kafka, Stored
-from herald.outbox.operate.opening import answering, connect_to_look
+from herald.outbox.operate.opening import answering, connect_to_look, first_line
 from herald.outbox.operate.shown import Line, count, findings, show
 from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import PostgresError
@@ -148,8 +148,7 @@ def _examine_database(settings: Settings, patience: float) -> Generator[Result, 
                 with suppress(UnfitError):  # the checks before have said so
                     settings = identified(settings, connection)  # as every process does
     except PostgresError as error:
-        first = (reason(error).splitlines() or [type(error).__name__])[0]
-        away = problem(f"the database does not answer: {first}", DATABASE_AWAY)
+        away = problem(f"the database does not answer: {first_line(error)}", DATABASE_AWAY)
         yield Result("database", "connection", away)
     return settings, stored
 

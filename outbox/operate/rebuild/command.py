@@ -7,30 +7,16 @@ import msgspec
 import rich_click as click
 
 from herald.outbox.operate.opening import answering, end, stop_told
-from herald.outbox.operate.rebuild.partitions import (
-    LayoutError,
-    abandon_closing,
-    find_pairs,
-    remove_leftovers,
-)
+from herald.outbox.operate.rebuild.partitions import abandon_closing, find_pairs, remove_leftovers
 from herald.outbox.operate.rebuild.rebuilding import Rebuilt, check_partition, rebuild_partition
-from herald.outbox.operate.rebuild.session import BusyError, Session, StoppedError, opened, run_stoppable
-from herald.outbox.operate.rebuild.swapping import NeverCaughtUpError, NeverLockedError
+from herald.outbox.operate.rebuild.session import RefusedError, Session, StoppedError, opened, run_stoppable
 from herald.outbox.operate.shown import shown_steps
 from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.log import UnknownEventError
 from herald.outbox.settings import Settings
 from herald.outbox.startup import NotMigratedError, UnreadableLogError, check_migrated
 
-REFUSALS = (
-    BusyError,
-    LayoutError,
-    NeverCaughtUpError,
-    NeverLockedError,
-    NotMigratedError,
-    UnknownEventError,
-    UnreadableLogError,
-)
+REFUSALS = (RefusedError, NotMigratedError, UnknownEventError, UnreadableLogError)
 
 
 @click.command("rebuild")

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from herald.outbox.message.state import Message
+from herald.outbox.operate.rebuild.session import RefusedError
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch, fetch_column
 
@@ -43,10 +44,6 @@ WHERE c.relkind = 'i' AND c.relname ~ '^outbox_.*_of_rebuild$'
 """
 
 
-class LayoutError(Exception):
-    """The tables are not as this release knows them."""
-
-
 class Pair(NamedTuple):
     """Names ready for SQL.
 
@@ -64,16 +61,16 @@ class Pair(NamedTuple):
 
 
 def find_pairs(connection: Connection) -> list[Pair]:
-    """Every partition, by its name. Raises LayoutError."""
+    """Every partition, by its name. Raises RefusedError."""
     columns = set(fetch_column(connection, _COLUMNS))
     alone = fetch(connection, _ALONE)
     pairs = fetch(connection, _PAIRS, into=Pair)
     if strange := sorted(columns ^ set(COLUMNS)):
         message = f"messages and this release differ in {', '.join(strange)}: run `herald migrate` of this release"
-        raise LayoutError(message)
+        raise RefusedError(message)
     for name, bounds in alone:
         message = f"{name} ({bounds}) has no partition with the same bounds in the other table"
-        raise LayoutError(message)
+        raise RefusedError(message)
     return pairs
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.locks import BOOKS, UPGRADE, try_lock
-from herald.outbox.postgres.statements import execute
 from herald.outbox.settings import Settings
 
 LONGEST_STATEMENT = 3600.0  # seconds: an index, or the comparison, of a large partition
@@ -20,8 +19,8 @@ CANCEL_INTERVAL = 0.5  # seconds
 _NAMES = {BOOKS: "another rebuild or the closing of the books", UPGRADE: "an upgrade of the database"}
 
 
-class BusyError(Exception):
-    """Somebody else moves partitions."""
+class RefusedError(Exception):
+    """A rebuild cannot be done as things are; the text says why."""
 
 
 class StoppedError(Exception):
@@ -50,14 +49,12 @@ class Session:
 
 @contextmanager
 def opened(settings: Settings, stop: threading.Event) -> Iterator[Session]:
-    """Both connections, with the locks. Raises PostgresError, BusyError, StoppedError."""
+    """Both connections, with the locks. Raises PostgresError, RefusedError, StoppedError."""
+    patient = settings.model_copy(update={"statement_timeout": LONGEST_STATEMENT})
     with (
-        closing(connect(settings, "herald-rebuild")) as writer,
-        closing(connect(settings, "herald-rebuild-reader")) as reader,
+        closing(connect(patient, "herald-rebuild")) as writer,
+        closing(connect(patient, "herald-rebuild-reader")) as reader,
     ):
-        for connection in (writer, reader):
-            connection.set_client_encoding("UTF8")  # in which lines are made for COPY
-            _allow_long_statements(connection)
         reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
         writer.autocommit = True
         session = Session(writer, reader, stop)
@@ -66,24 +63,12 @@ def opened(settings: Settings, stop: threading.Event) -> Iterator[Session]:
         yield session
 
 
-def _allow_long_statements(connection: Connection) -> None:
-    milliseconds = str(round(LONGEST_STATEMENT * 1000))
-    execute(
-        connection,
-        "SELECT set_config('statement_timeout', %s, false),"
-        " set_config('idle_in_transaction_session_timeout', %s, false), set_config('jit', 'off', false)",
-        milliseconds,
-        milliseconds,
-    )
-    connection.commit()
-
-
 def _lock(session: Session, key: int) -> None:
     deadline = time.monotonic() + LOCK_PATIENCE
     while not try_lock(session.writer, key):
         if time.monotonic() > deadline:
             message = f"{_NAMES[key]} is under way: try again when it is done"
-            raise BusyError(message)
+            raise RefusedError(message)
         session.wait(LOCK_POLL)
 
 

@@ -23,7 +23,7 @@ import msgspec
 
 from herald.outbox.operate.rebuild.building import IN_BOUNDS, copy, fold_streams
 from herald.outbox.operate.rebuild.partitions import COLUMNS, Pair
-from herald.outbox.operate.rebuild.session import Session
+from herald.outbox.operate.rebuild.session import RefusedError, Session
 from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
 from herald.outbox.postgres.statements import execute, fetch, fetch_one
@@ -60,19 +60,11 @@ _NO_VACUUM = (
 _ALONE = "SET LOCAL lock_timeout = '200ms'; LOCK TABLE ONLY messages, ONLY {live} IN ACCESS EXCLUSIVE MODE"
 
 
-class NeverCaughtUpError(Exception):
-    """More is written than can be folded."""
-
-
 class Step(NamedTuple):
     """The snapshot up to which the table is right, and how many streams had changed."""
 
     snapshot: str
     streams: int
-
-
-class NeverLockedError(Exception):
-    """Somebody holds `messages` for longer than the lock may be waited for."""
 
 
 class Swap(msgspec.Struct, frozen=True):
@@ -84,7 +76,7 @@ class Swap(msgspec.Struct, frozen=True):
 
 
 def catch_up(session: Session, pair: Pair, previous: str) -> Step:
-    """Round after round, each a transaction, until few streams are left. Raises NeverCaughtUpError."""
+    """Round after round, each a transaction, until few streams are left. Raises RefusedError."""
     step, changed = Step(previous, MANY), 0
     for _ in range(ROUNDS):
         session.check()
@@ -97,7 +89,7 @@ def catch_up(session: Session, pair: Pair, previous: str) -> Step:
     if step.streams <= MANY:
         return Step(step.snapshot, changed)
     message = f"{pair.name}: after {ROUNDS} rounds there are still {step.streams} changed messages in each"
-    raise NeverCaughtUpError(message)
+    raise RefusedError(message)
 
 
 def fold_changes(connection: Connection, pair: Pair, previous: str) -> Step:
@@ -117,7 +109,7 @@ def _fold_again(connection: Connection, pair: Pair, streams: Sequence[str]) -> N
 
 
 def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) -> Swap:
-    """Put the fresh table in the live one's place; each try is a transaction of its own. Raises NeverLockedError."""
+    """Put the fresh table in the live one's place; each try is a transaction of its own. Raises RefusedError."""
     step = Step(previous, 0)
     changed = 0
     for number in range(1, TRIES + 1):
@@ -132,7 +124,7 @@ def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) 
             continue
         return Swap(seconds, number, changed + last)
     message = f"{pair.name}: no lock after {TRIES} tries, because a transaction that uses messages stays open"
-    raise NeverLockedError(message)
+    raise RefusedError(message)
 
 
 def _try(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) -> tuple[float, int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from herald.outbox.moves.cancel import TRIED_TYPES
-from herald.outbox.operate.opening import connect_to_look
+from herald.outbox.operate.opening import connect_to_look, first_line
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.registry import TOPICS
@@ -120,7 +120,7 @@ def read_database(settings: Settings) -> dict[str, Answer]:
     try:
         connection = connect_to_look(settings, "herald-status")
     except PostgresError as error:
-        return dict.fromkeys(QUESTIONS, Answer([], reason(error)))
+        return dict.fromkeys(QUESTIONS, Answer([], first_line(error)))
     with contextlib.closing(connection):
         return {name: _ask(connection, question, values) for name, question in QUESTIONS.items()}
 
@@ -129,10 +129,4 @@ def _ask(connection: Connection, question: str, values: Row) -> Answer:
     try:
         return Answer(fetch_named(connection, question, values))
     except PostgresError as error:
-        return Answer([], reason(error))
-
-
-def reason(error: Exception) -> str:
-    """Return the first line of what went wrong, without the driver's decoration."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].removeprefix("ERROR:").strip()
+        return Answer([], first_line(error))

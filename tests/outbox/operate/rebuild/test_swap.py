@@ -12,8 +12,8 @@ from herald.outbox.operate.rebuild import swapping
 from herald.outbox.operate.rebuild.building import begin_snapshot, fill, make_indexes, make_table
 from herald.outbox.operate.rebuild.partitions import Pair, find_pairs, remove_leftovers
 from herald.outbox.operate.rebuild.rebuilding import compare
-from herald.outbox.operate.rebuild.session import Session, opened
-from herald.outbox.operate.rebuild.swapping import NeverLockedError, Step, catch_up, fold_changes, swap
+from herald.outbox.operate.rebuild.session import RefusedError, Session, opened
+from herald.outbox.operate.rebuild.swapping import Step, catch_up, fold_changes, swap
 from herald.outbox.postgres.driver import Connection, OperationalError
 from herald.outbox.postgres.statements import execute, fetch
 from tests.outbox.connections import (
@@ -122,7 +122,7 @@ def test_a_transaction_that_stays_open_ends_it_after_a_number_of_tries(
     with connected(database) as holder:
         fetch(holder, "SELECT FROM messages")
 
-        with pytest.raises(NeverLockedError, match="after 2 tries"):
+        with pytest.raises(RefusedError, match="after 2 tries"):
             swap(session, pair, snapshot, names)
 
     assert fetch(connection, "SELECT count(*) FROM messages") == [(1,)]
