@@ -3,8 +3,14 @@
 from importlib import import_module
 
 from herald.outbox import registry
+from herald.outbox.kafka.clients import make_admin
+from herald.outbox.kafka.topics import read_topic_ids
+from herald.outbox.moves.adopt import is_known, read_reach
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.settings import Settings
 from herald.pipeline.channel import Channel
+from herald.pipeline.consume.decoding import Decoder
+from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 
 
@@ -19,3 +25,18 @@ def load_topics() -> dict[str, Topic]:
 def load_channels(settings: Settings) -> dict[str, Channel]:
     """Every channel by its name. Raises SettingsError for one that is set up wrongly."""
     return {name: import_module(module).make_channel(settings) for name, module in registry.CHANNELS.items()}
+
+
+def make_decoder(settings: Settings, connection: Connection) -> Decoder:
+    """The decoder of those who look at what the pipeline has read; `connection`, in autocommit, is its own."""
+    admin = make_admin(settings)
+    return Decoder(
+        load_topics(),
+        source=settings.source,
+        max_bytes=settings.max_body,
+        topic_ids=TopicIds(lambda: read_topic_ids(admin)),
+        read_reach=lambda: read_reach(connection),
+        is_known=lambda message: is_known(connection, message),
+        instance=settings.instance or None,
+        max_ahead=settings.max_ahead,
+    )

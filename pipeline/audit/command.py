@@ -11,8 +11,6 @@ import rich_click as click
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.offsets import Offsets
-from herald.outbox.kafka.topics import read_topic_ids
-from herald.outbox.moves.adopt import is_known, read_reach
 from herald.outbox.operate.audit.findings import Audit, machine_form, table
 from herald.outbox.operate.audit.ledger import LedgerError
 from herald.outbox.operate.audit.looking import Scope
@@ -26,9 +24,7 @@ from herald.outbox.postgres.instance import identified
 from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.settings import Settings
 from herald.pipeline.audit.foreign import Foreign
-from herald.pipeline.consume.decoding import Decoder
-from herald.pipeline.consume.topic_ids import TopicIds
-from herald.pipeline.load import load_topics
+from herald.pipeline.load import make_decoder
 
 STATEMENT_TIMEOUT = 300.0  # seconds: some questions read all there is
 LONGEST = 86_400.0  # seconds
@@ -118,15 +114,4 @@ def _connect(settings: Settings) -> Connection:
 
 
 def _make_foreign(connection: Connection, scope: Scope, committed: Offsets) -> Foreign:
-    settings, admin = scope.settings, make_admin(scope.settings)
-    decoder = Decoder(
-        load_topics(),
-        source=settings.source,
-        max_bytes=settings.max_body,
-        topic_ids=TopicIds(lambda: read_topic_ids(admin)),
-        read_reach=lambda: read_reach(connection),
-        is_known=lambda message: is_known(connection, message),
-        instance=settings.instance or None,
-        max_ahead=settings.max_ahead,
-    )
-    return Foreign(connection, scope, decoder, committed)
+    return Foreign(connection, scope, make_decoder(scope.settings, connection), committed)

@@ -8,11 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from herald.outbox.kafka.clients import make_admin
-from herald.outbox.kafka.topics import read_topic_ids
 from herald.outbox.message.events import Recorded, Started
 from herald.outbox.message.state import FINAL, fold
-from herald.outbox.moves.adopt import is_known, read_reach
 from herald.outbox.operate.audit.streams import ROW, Row, columns_of, differences, has_gap
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import Connection
@@ -22,8 +19,7 @@ from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.record import Arrival, Undecodable
-from herald.pipeline.consume.topic_ids import TopicIds
-from herald.pipeline.load import load_topics
+from herald.pipeline.load import make_decoder
 from herald.pipeline.testing.journal import Journal
 from herald.pipeline.testing.records import Place, Records, reading
 
@@ -123,17 +119,7 @@ def collected(settings: Settings, journal: Journal) -> Iterator[Evidence]:
         looking, asking = (opened.enter_context(closing(connect(settings, "herald-testing"))) for _ in range(2))
         looking.set_session(isolation_level="REPEATABLE READ", readonly=True)
         asking.autocommit = True
-        admin = make_admin(settings)
-        decoder = Decoder(
-            load_topics(),
-            source=settings.source,
-            max_bytes=settings.max_body,
-            topic_ids=TopicIds(lambda: read_topic_ids(admin)),
-            read_reach=lambda: read_reach(asking),
-            is_known=lambda message: is_known(asking, message),
-            max_ahead=settings.max_ahead,
-        )
-        yield Evidence(looking, opened.enter_context(reading(settings)), decoder, journal)
+        yield Evidence(looking, opened.enter_context(reading(settings)), make_decoder(settings, asking), journal)
 
 
 def _stream_against_row(events: list[Recorded], row: Row | None, *, is_accepted: bool) -> Iterator[str]:
