@@ -1,7 +1,6 @@
 """`herald migrate`: bring the database to the newest revision."""
 
 import contextlib
-import sys
 import threading
 from importlib.resources import files
 from pathlib import Path
@@ -11,10 +10,11 @@ from alembic import command as alembic
 from alembic.config import Config
 
 from herald.outbox.logs import configure_logs
+from herald.outbox.operate.opening import answering
 from herald.outbox.postgres.connections import connect_anywhere
 from herald.outbox.postgres.driver import OperationalError
 from herald.outbox.postgres.fitness import FOR_MIGRATIONS, UnfitError
-from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.settings import Settings
 from herald.outbox.startup import refuse_shared, wait_until
 
 
@@ -22,16 +22,8 @@ from herald.outbox.startup import refuse_shared, wait_until
 def command() -> None:
     """Upgrade the database, as `alembic upgrade head` does; waits for it to answer first."""
     configure_logs("migrate")
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    try:
+    with answering(UnfitError) as settings:
         wait_until(lambda: _look(settings), what="the database", on=OperationalError, stop=threading.Event())
-    except UnfitError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
     alembic.upgrade(make_config(), "head")
 
 
