@@ -3,7 +3,3 @@
 A check is a function that looks at one subject (the settings, the database, Kafka) and yields findings.
 They only read, but for one NOTIFY on a channel of their own.
 """
-
-from herald.outbox.operate.doctor.command import command
-
-__all__ = ["command"]

@@ -6,7 +6,3 @@ which tells what was wrong; and swap them under a short lock, after a last look 
 
 Until that swap commits nothing is changed. What an interrupted rebuild leaves behind, the next one removes.
 """
-
-from herald.outbox.operate.rebuild.command import command
-
-__all__ = ["command"]

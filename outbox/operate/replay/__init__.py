@@ -3,7 +3,3 @@
 For a consumer that lost its data, or has a bug behind it. Records are the same to the byte, `ce_id` included, so
 that a consumer which knows them can drop them. Herald's own pipeline does: their requests are no longer open.
 """
-
-from herald.outbox.operate.replay.command import command
-
-__all__ = ["command"]

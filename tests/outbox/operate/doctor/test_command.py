@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from herald.outbox.operate.doctor import command
+from herald.outbox.operate.doctor.command import command
 from herald.outbox.postgres.statements import fetch
 from tests.outbox.connections import connected
 from tests.outbox.operate.doctor.findings import NO_DATABASE, NOBODY

@@ -14,7 +14,7 @@ from herald.outbox.moves.cancel import cancel
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import Edit, requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
-from herald.outbox.operate.rebuild import command
+from herald.outbox.operate.rebuild.command import command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import accepted, connected, notification

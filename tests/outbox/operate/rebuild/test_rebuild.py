@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner
 
-from herald.outbox.operate.rebuild import command
 from herald.outbox.operate.rebuild import session as sessions
+from herald.outbox.operate.rebuild.command import command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.locks import BOOKS, KEYS
 from herald.outbox.postgres.statements import fetch

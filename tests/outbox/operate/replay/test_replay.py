@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Message
 
 from herald.outbox.moves.accept import make_acceptance
-from herald.outbox.operate.replay import command, replaying
+from herald.outbox.operate.replay import replaying
+from herald.outbox.operate.replay.command import command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.reader import LARGEST, Limits

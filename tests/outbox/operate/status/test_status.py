@@ -12,9 +12,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from herald.outbox.moves.pauses import pause
 from herald.outbox.operate.shown import size
-from herald.outbox.operate.status import command
 from herald.outbox.operate.status.database import Answer
-from herald.outbox.operate.status.report import oldest_unfinished
+from herald.outbox.operate.status.report import command, oldest_unfinished
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.scheduler.partitions import make_partitions
