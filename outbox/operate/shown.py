@@ -14,7 +14,7 @@ from rich.text import Text
 
 PLAIN_INTERVAL = 5.0  # seconds between two lines where there is no terminal
 TWO_DAYS = 48.0  # hours
-STEP = 1024.0  # from one unit of bytes to the next
+STEP = 1024  # from one unit of bytes to the next
 Show = Callable[[int], None]  # shows how many are done
 
 
