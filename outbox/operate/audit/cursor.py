@@ -183,11 +183,11 @@ def check_topics(connection: Connection, admin: AdminClient) -> Checked:
     if stored and _other(stored, found):
         looking.wait(looking.TOPICS_LOOK)
         stored, found = _read_ids(connection, admin)
-    other = Suspects(len(found), _other(stored, found) if stored else ())
+    other = _other(stored, found) if stored else []
     says = "{count} topics are missing, or were made anew, since the relay saw them"
     advice = "a running relay makes them, and requests again what was pending on them: is one running?"
     looked_at = f"{len(found)} topics" if stored else "no relay has seen any yet"
-    return Checked("topic-ids", looked_at, other.found("contradiction", says, advice))
+    return Checked("topic-ids", looked_at, Suspects(len(other), other).found("contradiction", says, advice))
 
 
 def _read_ids(connection: Connection, admin: AdminClient) -> tuple[dict[str, str], dict[str, str]]:
