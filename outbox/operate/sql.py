@@ -14,7 +14,9 @@ from herald.outbox.moves.expire import EXPIRE
 from herald.outbox.moves.record import RECORD
 from herald.outbox.moves.reject import REJECT
 from herald.outbox.moves.settle import SETTLE
+from herald.outbox.operate.opening import answering
 from herald.outbox.postgres.prepared import Prepared, prepare
+from herald.outbox.postgres.session_settings import search_path
 from herald.outbox.postgres.statements import Statement
 from herald.outbox.scheduler.due import what_is_due
 
@@ -45,14 +47,15 @@ def command(move: str) -> None:
 
     psql gets the values as variables, each written as SQL: herald sql claim | psql -v records="'[]'" -v lease=60
     """
-    click.echo(for_psql(move))
+    with answering() as settings:
+        click.echo(for_psql(move, settings.database_schema))
 
 
-def for_psql(move: str) -> str:
-    """PREPARE and EXECUTE."""
+def for_psql(move: str, schema: str) -> str:
+    """PREPARE and EXECUTE, in this schema."""
     statement = _prepared(move, MOVES[move])
     call = _PLACEHOLDER.sub(r":\1", statement.call)
-    return f"{statement.definition};\n\n{call};"
+    return f"SET search_path = {search_path(schema)};\n\n{statement.definition};\n\n{call};"
 
 
 def _prepared(move: str, statement: Statement) -> Prepared:

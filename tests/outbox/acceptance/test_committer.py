@@ -362,7 +362,7 @@ def test_a_commit_that_the_standby_did_not_confirm_is_no_success(own_server: Pos
     with connected(url) as connection, connected(url) as other:
         other.autocommit = True
         eventually(lambda: fetch(other, "SHOW synchronous_standby_names") == [("nobody",)])
-        run(connection, "CREATE TABLE written AS SELECT 1")  # only a commit that wrote something waits
+        run(connection, "CREATE TABLE public.written AS SELECT 1")  # only a commit that wrote something waits
         ((transaction_id,),) = fetch(connection, "SELECT pg_current_xact_id()::text::bigint")
         ((pid,),) = fetch(connection, "SELECT pg_backend_pid()")
         cancelled = threading.Event()

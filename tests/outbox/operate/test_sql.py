@@ -35,7 +35,7 @@ VALUES = {
 
 @pytest.mark.parametrize("move", MOVES)
 def test_psql_runs_what_is_printed(database: str, move: str) -> None:
-    printed = CliRunner().invoke(command, [move])
+    printed = CliRunner().invoke(command, [move], env={"DATABASE_URL": database})
     assert printed.exit_code == 0, printed.output
 
     given = [f"--set={name}={value}" for name, value in VALUES.items()]
@@ -43,7 +43,7 @@ def test_psql_runs_what_is_printed(database: str, move: str) -> None:
     done = subprocess.run(psql, input=printed.stdout, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("PREPARE\n")
+    assert done.stdout.startswith("SET\nPREPARE\n")
 
 
 def test_an_unknown_move_is_answered_with_those_there_are() -> None:

@@ -13,7 +13,8 @@ from herald.outbox.postgres.statements import execute
 
 _INSTALL = """
 CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
-    SELECT pg_catalog.clock_timestamp() + current_setting('simulated.shift')::interval
+    SELECT pg_catalog.clock_timestamp()
+        + coalesce(nullif(current_setting('simulated.shift', true), ''), '0')::interval  -- other connections have none
 $$;
 SET simulated.shift = '0';
 """
