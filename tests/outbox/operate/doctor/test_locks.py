@@ -62,7 +62,7 @@ def test_a_transaction_in_another_database_keeps_nothing_here(
 
 def test_a_role_that_may_not_see_others_is_told_how(safe: str, safe_server: PostgresServer) -> None:
     with connected(safe) as connection:
-        execute_and_commit(connection, "CREATE ROLE blind LOGIN")
+        execute_and_commit(connection, "CREATE ROLE blind LOGIN; GRANT USAGE ON SCHEMA herald TO blind")
     try:
         (_, hidden) = look(safe.replace("postgres@", "blind@"), "open transactions")
         follow(safe, hidden)
@@ -70,6 +70,8 @@ def test_a_role_that_may_not_see_others_is_told_how(safe: str, safe_server: Post
         assert hidden.level == "note"
         assert [one.level for one in look(safe.replace("postgres@", "blind@"), "open transactions")] == ["ok"]
     finally:
+        with connected(safe) as connection:
+            execute_and_commit(connection, "DROP OWNED BY blind")
         safe_server.execute("DROP ROLE blind")
 
 
