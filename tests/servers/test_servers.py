@@ -63,7 +63,7 @@ def test_an_empty_database_takes_tables(empty_database: str) -> None:
 
 def test_a_database_comes_migrated_and_empty(database: str) -> None:
     with connect_plainly(database) as connection:
-        assert fetch_value(connection, "SELECT count(*) FROM outbox") == 0
+        assert fetch_value(connection, "SELECT count(*) FROM herald.outbox") == 0
     connection.close()
 
 
