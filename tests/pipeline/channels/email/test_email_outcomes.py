@@ -105,7 +105,7 @@ def test_a_server_without_an_answer_is_left_at_the_deadline(
     with pytest.raises(TemporaryError, match="in time") as late:
         channel.deliver(letter(ADA), delivery(timeout=TIMEOUT))
 
-    assert TIMEOUT <= monotonic() - begin < TIMEOUT + 0.4
+    assert TIMEOUT <= monotonic() - begin < TIMEOUT + 3.0
     assert late.value.is_destination_fault
 
 
@@ -119,7 +119,7 @@ def test_a_server_without_an_answer_to_the_whole_mail_leaves_its_outcome_unknown
     with pytest.raises(UnknownOutcomeError):
         channel.deliver(letter(ADA), delivery(timeout=TIMEOUT))
 
-    assert TIMEOUT <= monotonic() - begin < TIMEOUT + 0.4
+    assert TIMEOUT <= monotonic() - begin < TIMEOUT + 3.0
 
 
 def test_a_server_that_stops_reading_is_left_at_the_deadline_with_the_mail_unsent(
@@ -131,7 +131,7 @@ def test_a_server_that_stops_reading_is_left_at_the_deadline_with_the_mail_unsen
     with pytest.raises(TemporaryError, match="in time"):
         channel.deliver(letter(ADA, content=("x" * 70 + "\n") * 200_000), delivery(timeout=1.5))
 
-    assert monotonic() - begin < 1.9
+    assert monotonic() - begin < 5.0  # it would read for minutes
     assert server.finished == []
 
 
