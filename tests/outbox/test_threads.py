@@ -1,9 +1,9 @@
 """Whoever starts a thread learns that it cannot begin."""
 
 import re
+import subprocess
+import sys
 import threading
-
-import pytest
 
 from herald.outbox import threads
 from tests.conftest import ROOT
@@ -11,19 +11,29 @@ from tests.conftest import ROOT
 FOR_DEVELOPERS = ("outbox/up/", "pipeline/testing/")
 
 
-def lack_memory(_thread: threading.Thread) -> None:
+# In a process of its own: without the deadline it would never end.
+WITHOUT_MEMORY = """
+import threading
+from herald.outbox import threads
+
+def lack_memory(_thread):
     raise MemoryError
 
+threads.BEGIN_TIMEOUT = 0.1
+threading.Thread._bootstrap = lack_memory
+try:
+    threads.Thread(print, "never").start()
+except RuntimeError as error:
+    print(error)
+"""
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_thread_without_memory_for_its_first_step_is_not_waited_for_without_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(threads, "BEGIN_TIMEOUT", 0.1)
-    monkeypatch.setattr(threading.Thread, "_bootstrap", lack_memory)
 
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        threads.Thread(print, "never").start()
+def test_a_thread_without_memory_for_its_first_step_is_not_waited_for_without_end() -> None:
+    command = [sys.executable, "-P", "-c", WITHOUT_MEMORY]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.startswith("can't start new thread")
 
 
 def test_a_thread_begins_and_is_joined() -> None:
