@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from herald.outbox.registry import CHANNELS, DEAD_LETTERS, OWNER_TOPIC, TOPICS
 
@@ -98,6 +99,9 @@ class SchemaSettings(BaseSettings):
             raise ValueError(message)
         if value.startswith("pg_") or value == "information_schema":
             message = f"{value} is PostgreSQL's own"
+            raise ValueError(message)
+        if value in RESERVED_WORDS:
+            message = f"{value} is a word of SQL, which would have to be quoted"
             raise ValueError(message)
         if len(value) > LONGEST_SCHEMA:
             message = f"has more than {LONGEST_SCHEMA} characters"

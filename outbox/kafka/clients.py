@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
@@ -26,7 +26,25 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 
-def own_code(name: str) -> int:
+OwnCode = Literal[
+    "ALL_BROKERS_DOWN",
+    "DESTROY",
+    "FAIL",
+    "INVALID_ARG",
+    "MSG_TIMED_OUT",
+    "PARTITION_EOF",
+    "RESOLVE",
+    "TIMED_OUT",
+    "TIMED_OUT_QUEUE",
+    "TRANSPORT",
+    "UNKNOWN_PARTITION",
+    "UNKNOWN_TOPIC",
+    "UNSUPPORTED_FEATURE",
+    "WAIT_COORD",
+]
+
+
+def own_code(name: OwnCode) -> int:
     """A code of librdkafka's own, which no broker sends: KafkaError has it with an underscore before its name."""
     found: int = getattr(KafkaError, f"_{name}")
     return found
@@ -35,7 +53,13 @@ def own_code(name: str) -> int:
 # what says that nobody answered; everything else is an answer
 SILENT = frozenset(
     {
-        *map(own_code, ("ALL_BROKERS_DOWN", "DESTROY", "FAIL", "RESOLVE", "TIMED_OUT", "TIMED_OUT_QUEUE", "TRANSPORT")),
+        own_code("ALL_BROKERS_DOWN"),
+        own_code("DESTROY"),
+        own_code("FAIL"),
+        own_code("RESOLVE"),
+        own_code("TIMED_OUT"),
+        own_code("TIMED_OUT_QUEUE"),
+        own_code("TRANSPORT"),
         KafkaError.BROKER_NOT_AVAILABLE,
         KafkaError.NETWORK_EXCEPTION,
         KafkaError.REQUEST_TIMED_OUT,

@@ -49,6 +49,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("HERALD_SCHEMA", "1st", "HERALD_SCHEMA: must be a plain name"),
         ("HERALD_SCHEMA", "", "HERALD_SCHEMA: must be a plain name"),
         ("HERALD_SCHEMA", "pg_herald", "HERALD_SCHEMA: pg_herald is PostgreSQL's own"),
+        ("HERALD_SCHEMA", "user", "HERALD_SCHEMA: user is a word of SQL"),
+        ("HERALD_SCHEMA", "select", "HERALD_SCHEMA: select is a word of SQL"),
         ("HERALD_SCHEMA", "information_schema", "HERALD_SCHEMA: information_schema is PostgreSQL's own"),
         ("HERALD_SCHEMA", "a" * 49, "HERALD_SCHEMA: has more than 48 characters"),
         ("KAFKA_SASL_MECHANISM", "PLAIN", "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
