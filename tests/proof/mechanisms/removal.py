@@ -33,8 +33,3 @@ class Removal:
     mechanism: str
     edits: tuple[Edit, ...]
     tests: tuple[str, ...]
-
-    @property
-    def test_names(self) -> set[str]:
-        """Their functions, without paths."""
-        return {test.partition("::")[2] for test in self.tests}
