@@ -15,12 +15,13 @@ WARM_UP = 1.0  # seconds that do not count
 INSERT = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 logged AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
+    INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
     SELECT %(id)s, 1, 'message.requested', 'notifications', %(key)s, %(data)s,
            '{"request": 1, "cause": "accepted"}', at FROM clock
 )
-INSERT INTO messages (id, topic, key, data, status, version, request, attempts, requested_in, accepted_at, updated_at)
-SELECT %(id)s, 'notifications', %(key)s, %(data)s, 'pending', 1, 1, 0, pg_current_xact_id(), at, at FROM clock
+INSERT INTO messages (id, topic, key, data_version, event, status, version, request, attempts, requested_in,
+                      accepted_at, updated_at)
+SELECT %(id)s, 'notifications', %(key)s, 1, 'benchmark', 'pending', 1, 1, 0, pg_current_xact_id(), at, at FROM clock
 """
 
 

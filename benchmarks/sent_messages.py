@@ -13,13 +13,13 @@ made AS MATERIALIZED (
     SELECT (left(month::text, 14) || '7' || lpad(to_hex(n / 4096 %% 4096), 3, '0') || '-8'
             || lpad(to_hex(n %% 4096), 3, '0') || '-' || left(md5(n::text), 12))::uuid AS id,
            'user-' || n %% 1000 AS key,
-           jsonb_build_object('user_id', 'user-' || n %% 1000, 'event', %(event)s::text,
+           json_build_object('user_id', 'user-' || n %% 1000, 'event', %(event)s::text,
                'content', n || repeat(' x', 100)) AS data,
            at - interval '1 hour' + make_interval(secs => n * 1e-4) AS at
     FROM generate_series(%(first)s, %(last)s) AS n, clock
 ),
 requested AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
+    INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
     SELECT id, 1, 'message.requested', 'notifications', key, data, '{"request": 1, "cause": "accepted"}', at FROM made
 ),
 started AS (
@@ -31,9 +31,9 @@ sent AS (
     INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
     SELECT id, 3, 'message.sent', '{"attempt": 1}', at + interval '6 milliseconds' FROM made
 )
-INSERT INTO messages (id, topic, key, data, status, version, request, attempts, destination, requested_in,
-                      accepted_at, updated_at, sent_at)
-SELECT id, 'notifications', key, data, 'sent', 3, 1, 1, 'log', pg_current_xact_id(),
+INSERT INTO messages (id, topic, key, data_version, event, status, version, request, attempts, destination,
+                      requested_in, accepted_at, updated_at, sent_at)
+SELECT id, 'notifications', key, 1, %(event)s, 'sent', 3, 1, 1, 'log', pg_current_xact_id(),
        at, at + interval '6 milliseconds', at + interval '6 milliseconds'
 FROM made
 """

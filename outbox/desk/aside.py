@@ -65,7 +65,7 @@ UPDATE set_aside
 SET decision = %(decision)s, decided_at = clock_timestamp(), decided_by = %(by)s, decided_because = %(because)s
 WHERE stream_id = %(id)s::uuid AND version = %(version)s AND decision IS NULL
 """
-_COLUMNS = ("type", "topic", "key", "recorded_at", "headers", "payload")
+_COLUMNS = ("type", "topic", "key", "recorded_at", "data", "payload")
 
 
 def list_aside(connection: Connection, *, limit: int, is_all: bool) -> list[AsideRow]:

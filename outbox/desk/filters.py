@@ -23,7 +23,7 @@ _CONDITIONS = {
     "destination": "m.destination = %(destination)s",
     "status": "m.status = %(status)s",
     "error": f"{ERROR} = %(error)s",
-    "event": "m.data ->> 'event' = %(event)s",
+    "event": "m.event = %(event)s",
     "key": "m.key = %(key)s",
     "since": "m.updated_at >= %(since)s",
     "until": "m.updated_at < %(until)s",

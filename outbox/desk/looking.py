@@ -10,6 +10,7 @@ import msgspec
 from herald.outbox.desk.filters import CHANNEL, ERROR, Filter
 from herald.outbox.message.state import Status
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.log import DATA
 from herald.outbox.postgres.paging import PIECE, bounded
 from herald.outbox.postgres.statements import fetch_column, fetch_named, fetch_value, stream_named
 
@@ -60,7 +61,7 @@ LIMIT {MOST_GROUPS}
 """
 
 _LIST = f"""
-SELECT m.id::text, m.topic, m.key, m.data::text AS data, m.status, m.reason, {ERROR} AS error, m.destination,
+SELECT m.id::text, m.topic, m.key, {DATA}::text AS data, m.status, m.reason, {ERROR} AS error, m.destination,
        m.attempts, m.accepted_at, m.updated_at
 FROM messages AS m
 WHERE {_WHERE} AND (%(before)s::uuid IS NULL OR m.id < %(before)s::uuid)

@@ -15,7 +15,7 @@ DEFAULT_PRIORITY = 5  # 0 to 9, 9 first
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """The payload of a stored event; `data` is JSON as it is stored, since decoding would round large numbers.
+    """The fields of a stored event; `data` is JSON as it was given: decoding would round large numbers.
 
     A change of a struct that its stored events do not survive takes the next SCHEMA (outbox/message/upcasting.py).
     """
@@ -27,13 +27,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class Requested(Event, frozen=True, kw_only=True):
     """Delivery was asked for: the first time by the caller, later by the scheduler or a person.
 
-    Once a person decides to try again (`requeued`), the attempts so far no longer count, nor does `deliver_by`.
+    The first request brings the data; a later one names the version of the event that brought it. Once a person
+    decides to try again (`requeued`), the attempts so far no longer count, nor does `deliver_by`.
     """
 
     TYPE = "message.requested"
     topic: str
     key: str | None = None
-    data: msgspec.Raw
+    data: msgspec.Raw = msgspec.Raw()
+    data_version: int | None = None
     request: int
     cause: Cause
     deliver_by: datetime | None = None
@@ -187,6 +189,7 @@ class Carried(Event, frozen=True, kw_only=True):
     topic: str
     key: str | None
     data: msgspec.Raw
+    event: str | None
     traceparent: str | None
     status: str
     request: int

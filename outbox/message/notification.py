@@ -63,3 +63,22 @@ class Notification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     def dates(self) -> Dates:
         """When it is to be delivered."""
         return Dates(deliver_at=self.deliver_at, deliver_by=self.deliver_by, priority=self.priority)
+
+
+class _WithEvent(msgspec.Struct):
+    event: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_event = msgspec.json.Decoder(_WithEvent).decode
+
+
+def event_of(topic: str, data: msgspec.Raw) -> str | None:
+    """What `messages.event` says: that of a notification, also of one that another producer wrote and is none.
+
+    As PostgreSQL's `->>` gives it: what is no string as its JSON, and nothing of what is no object.
+    """
+    if topic != TOPIC or not bytes(data).lstrip().startswith(b"{"):
+        return None
+    found = bytes(_decode_event(data).event)
+    text = msgspec.json.decode(found, type=str) if found.startswith(b'"') else found.decode()
+    return None if text == "null" and found == b"null" else text[:MAX_NAME]

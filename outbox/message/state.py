@@ -32,6 +32,7 @@ from herald.outbox.message.events import (
     Sent,
     Started,
 )
+from herald.outbox.message.notification import event_of
 
 Status = Literal[
     "scheduled", "pending", "sending", "sent", "failed", "unknown", "dead", "cancelled", "expired", "discarded"
@@ -43,8 +44,9 @@ DELAYED = "status IN ('scheduled', 'failed') OR request > 1 AND status IN ('pend
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `messages`; `request` and `attempts` are counts, dates are the database's.
+    """One row of `messages`, and the data that stays in the log, in the event of `data_version`.
 
+    `event` is that of a notification. `request` and `attempts` are counts, dates are the database's.
     `uncounted` of the attempts do not count against the limit: given back untried, or before a person's requeue.
     `unknowns` of the outcomes since then were not known. `destination` is channel and host of the newest claim.
     """
@@ -53,6 +55,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     key: str | None
     data: msgspec.Raw
+    data_version: int
+    event: str | None
     traceparent: str | None
     status: Status
     version: int
@@ -71,6 +75,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     unknowns: int
 
 
+COLUMNS = tuple(name for name in Message.__struct_fields__ if name != "data")
 Opening = Requested | Scheduled | Adopted | Recovered
 
 
@@ -102,11 +107,16 @@ def evolve(state: Message | None, recorded: Recorded) -> Message:
 
 def _opened(event: Opening, recorded: Recorded) -> Message:
     due_at = event.due_at if isinstance(event, Scheduled | Adopted) else None
+    if event.data == msgspec.Raw():
+        message = f"the first event of stream {recorded.stream_id} has no data"
+        raise ValueError(message)
     return Message(
         id=recorded.stream_id,
         topic=event.topic,
         key=event.key,
         data=event.data,
+        data_version=recorded.version,
+        event=event_of(event.topic, event.data),
         traceparent=event.traceparent,
         status="pending" if due_at is None else "scheduled",
         version=recorded.version,
@@ -127,7 +137,7 @@ def _opened(event: Opening, recorded: Recorded) -> Message:
 
 
 def _carried(event: Carried, recorded: Recorded) -> Message:
-    place = {"id": recorded.stream_id, "version": recorded.version}
+    place = {"id": recorded.stream_id, "version": recorded.version, "data_version": recorded.version}
     return msgspec.convert({**msgspec.structs.asdict(event), **place}, Message)
 
 
@@ -136,7 +146,8 @@ def _changes(state: Message, recorded: Recorded) -> dict[str, Any]:
         case Requested() | Started() | Postponed() as event:
             return _moved(state, event, recorded)
         case Edited() as event:
-            return {"data": event.data, "key": event.key}
+            named = {"data_version": recorded.version, "event": event_of(state.topic, event.data)}
+            return {"data": event.data, "key": event.key, **named}
         case Late():
             return {}
         case event:

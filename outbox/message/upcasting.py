@@ -1,8 +1,8 @@
 """Stored events of earlier schemas, brought to the present one step by step.
 
 What is stored stays as it was written. A struct that changes so that its stored events no longer fit gets the
-next SCHEMA, and here a function from the fields of the schema before to its own: payload and headers as
-one dict, `data` as `msgspec.Raw`. It changes nothing outside and knows no time.
+next SCHEMA, and here a function from the fields of the schema before to its own: the payload as a
+dict, and `data` as `msgspec.Raw`. It changes nothing outside and knows no time.
 """
 
 from collections.abc import Callable

@@ -41,7 +41,7 @@ opened AS MATERIALIZED (
     SELECT id, 1 AS version, CASE WHEN deliver_at > at THEN 'message.scheduled' ELSE 'message.requested' END AS type,
            topic, key, data, NULL AS source, CASE WHEN deliver_at > at THEN 0 ELSE 1 END AS request,
            CASE WHEN deliver_at > at THEN deliver_at END AS due_at, deliver_by, priority, traceparent
-    FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id uuid, topic text, key text, data jsonb, traceparent text,
+    FROM json_to_recordset(%(rows)s::json) AS r(id uuid, topic text, key text, data json, traceparent text,
         deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
 )""",
         answer="SELECT pg_current_xact_id()::text, at FROM clock",

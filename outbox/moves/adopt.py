@@ -49,8 +49,8 @@ ADOPT = opening(
     """
 found AS MATERIALIZED (
     SELECT *, CASE WHEN deliver_at > at THEN deliver_at END AS due_at
-    FROM jsonb_to_recordset(%(rows)s::jsonb)
-        AS r(id uuid, version integer, topic text, key text, data jsonb, source text, request integer,
+    FROM json_to_recordset(%(rows)s::json)
+        AS r(id uuid, version integer, topic text, key text, data json, source text, request integer,
              traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
 ),
 opened AS MATERIALIZED (

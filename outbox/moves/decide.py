@@ -34,9 +34,9 @@ _ANSWER = "SELECT id::text FROM moved"
 EDIT = moving(
     f"""{_LOCKED},
 decided AS MATERIALIZED (
-    SELECT id, 'message.edited' AS type, jsonb_strip_nulls(jsonb_build_object('key', key))
-               || jsonb_build_object('data', data) AS payload, NULL AS publish_to, 0 AS place
-    FROM locked, jsonb_to_record(%(edit)s::jsonb) AS e(data jsonb, key text)
+    SELECT id, 'message.edited' AS type, jsonb_strip_nulls(jsonb_build_object('key', key)) AS payload, data,
+           NULL AS publish_to, 0 AS place
+    FROM locked, json_to_record(%(edit)s::json) AS e(data json, key text)
 )""",
     EDITED,
     answer=_ANSWER,

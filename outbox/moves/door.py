@@ -2,8 +2,9 @@
 
 A move selects `decided (id, type, payload, publish_to, place)` from messages that it has locked in the order of their
 ids: `payload` is the event's own fields, `publish_to` the topic its record goes to, if any, `place` the order in the
-log among those of one statement. The ending moves the projection and appends the events: it is `evolve`
-(outbox/message/state.py) in SQL, and a test folds random streams through both. What begins a message selects `opened`.
+log among those of one statement; an edit selects `data`, too. The ending moves the projection and appends the events:
+it is `evolve` (outbox/message/state.py) in SQL, and a test folds random streams through both. What begins a message
+selects `opened`.
 """
 
 from typing import Literal, NamedTuple
@@ -26,6 +27,7 @@ from herald.outbox.message.events import (
     Sent,
     Started,
 )
+from herald.outbox.message.notification import MAX_NAME, TOPIC
 
 
 class Effect(NamedTuple):
@@ -35,7 +37,7 @@ class Effect(NamedTuple):
     columns: dict[str, str]
 
 
-def _effect(event: type[Event], also: str | None = None, **columns: str) -> Effect:
+def _effect(event: type[Event], also: str | None = None, /, **columns: str) -> Effect:
     when = f"d.type = '{event.TYPE}'"
     return Effect(f"{when} AND {also}" if also else when, columns)
 
@@ -44,6 +46,7 @@ _REASON = "d.payload ->> 'reason'"
 _DUE_AT = "(d.payload ->> 'due_at')::timestamptz"
 _ATTEMPT = "(d.payload ->> 'attempt')::integer"
 _DESTINATION = "d.payload ->> 'destination'"
+_EVENT = f"CASE {{topic}} WHEN '{TOPIC}' THEN left({{data}} ->> 'event', {MAX_NAME}) END"
 _IS_REQUEUE = "d.payload ->> 'cause' = 'requeued'"
 _ASKED = {
     "status": "'pending'",
@@ -91,13 +94,15 @@ REJECTED = _effect(Rejected, status="'dead'", reason=_REASON, due_at="NULL")
 LATE = _effect(Late)
 CANCELLED = _effect(Cancelled, status="'cancelled'", due_at="NULL")
 EXPIRED = _effect(Expired, status="'expired'", due_at="NULL")
-EDITED = _effect(Edited, key="d.payload ->> 'key'", data="d.payload -> 'data'")
+EDITED = _effect(
+    Edited, key="d.payload ->> 'key'", data_version="m.version + 1", event=_EVENT.format(topic="m.topic", data="d.data")
+)
 DISCARDED = _effect(Discarded, status="'discarded'", reason=_REASON)
 
 _HEAD = "WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),"
 
-# Rows are found by their ids: a join alone would let the planner read all there are. A request's record carries the
-# message's data as its payload, and its own fields as headers.
+# Rows are found by their ids: a join alone would let the planner read all there are. A request that is repeated names
+# the event that has the message's data: its record carries that.
 _ENDING = """
 moved AS (
     UPDATE messages AS m
@@ -106,28 +111,29 @@ moved AS (
     WHERE m.id = ANY (ARRAY(SELECT id FROM decided)) AND m.id = d.id
     RETURNING m.id, m.version, m.status, m.attempts, m.uncounted, m.unknowns, m.destination, m.accepted_at,
         m.updated_at, d.type, d.publish_to, d.place, CASE WHEN d.publish_to IS NOT NULL THEN m.key END AS key,
-        CASE d.type WHEN '{requested}' THEN m.data ELSE d.payload END AS payload,
-        CASE d.type WHEN '{requested}'
-            THEN jsonb_strip_nulls(d.payload || jsonb_build_object('traceparent', m.traceparent))
-            ELSE jsonb_build_object() END AS headers
+        {data} AS data,
+        CASE d.type WHEN '{requested}' THEN jsonb_strip_nulls(d.payload
+                || jsonb_build_object('data_version', m.data_version, 'traceparent', m.traceparent))
+            ELSE d.payload END AS payload
 ),
 logged AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
-    SELECT id, version, type, publish_to, key, payload, headers, updated_at FROM moved ORDER BY place, id
+    INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
+    SELECT id, version, type, publish_to, key, data, payload, updated_at FROM moved ORDER BY place, id
 )
 """
 
 # The event and its projection carry the same date, so a rebuild equals the table.
 _OPENING = """
 logged AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
+    INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
     SELECT id, version, type,
            CASE type WHEN '{requested}' THEN topic END,
            CASE type WHEN '{requested}' THEN key END,
-           CASE type WHEN '{requested}' THEN data
-               ELSE jsonb_strip_nulls(jsonb_build_object('topic', topic, 'key', key, 'source', source))
-                   || jsonb_build_object('data', data) END,
+           data,
            jsonb_strip_nulls(jsonb_build_object(
+               'topic', CASE WHEN type <> '{requested}' THEN topic END,
+               'key', CASE WHEN type <> '{requested}' THEN key END,
+               'source', source,
                'request', CASE WHEN type IN ('{requested}', '{recovered}') THEN request END,
                'cause', CASE type WHEN '{requested}' THEN 'accepted' END,
                'due_at', due_at, 'deliver_by', deliver_by, 'priority', priority, 'traceparent', traceparent)),
@@ -135,9 +141,10 @@ logged AS (
     FROM opened, clock{skipping}
 ),
 projected AS (
-    INSERT INTO messages (id, topic, key, data, traceparent, status, version, request, attempts,
+    INSERT INTO messages (id, topic, key, data_version, event, traceparent, status, version, request, attempts,
                           due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
-    SELECT id, topic, key, data, traceparent, CASE WHEN due_at IS NULL THEN 'pending' ELSE 'scheduled' END, version,
+    SELECT id, topic, key, version, {event}, traceparent,
+           CASE WHEN due_at IS NULL THEN 'pending' ELSE 'scheduled' END, version,
            request, 0, due_at, deliver_by, coalesce(priority, {priority}), pg_current_xact_id(), at, at
     FROM opened, clock{appended}
 )
@@ -155,7 +162,9 @@ def moving(deciding: str, *effects: Effect, answer: str = "SELECT FROM moved") -
     No other column is set than these events change: without a vacuum, PostgreSQL removes old versions from an index
     only where the UPDATE names none of its columns. Every event that may be decided has to be named.
     """
-    return _HEAD + deciding + "," + _ENDING.format(columns=_columns(effects), requested=Requested.TYPE) + answer
+    data = "d.data" if EDITED in effects else "NULL::json"
+    follows = _ENDING.format(columns=_columns(effects), data=data, requested=Requested.TYPE)
+    return _HEAD + deciding + "," + follows + answer
 
 
 def opening(deciding: str, *, answer: str, known: Literal["refused", "skipped"] = "refused") -> str:
@@ -168,6 +177,7 @@ def opening(deciding: str, *, answer: str, known: Literal["refused", "skipped"] 
         requested=Requested.TYPE,
         recovered=Recovered.TYPE,
         priority=DEFAULT_PRIORITY,
+        event=_EVENT.format(topic="topic", data="data"),
         skipping=_SKIPPING if is_skipped else "",
         appended=_APPENDED if is_skipped else "",
     )

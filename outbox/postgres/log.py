@@ -11,11 +11,13 @@ from herald.outbox.message.upcasting import Fields, upcast
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch, stream
 
-COLUMNS = (
-    "stream_id::text, version, type, schema, topic, key, payload::text, headers::text, transaction_id::text,"
+LOG_COLUMNS = (
+    "stream_id::text, version, type, schema, topic, key, data::text, payload::text, transaction_id::text,"
     " CASE WHEN recorded_at BETWEEN '0001-01-02 UTC' AND '9999-12-30 UTC' THEN recorded_at END AS recorded_at"
 )
 
+# What the message `m` carries.
+DATA = "(SELECT d.data FROM outbox AS d WHERE d.stream_id = m.id AND d.version = m.data_version)"
 PIECE = 2_000  # rows of the log that are fetched at once
 
 
@@ -24,7 +26,7 @@ class UnknownEventError(Exception):
 
 
 class Stored(NamedTuple):
-    """A row of the log as COLUMNS reads it; JSON is text, so that no number is rounded.
+    """A row of the log as LOG_COLUMNS reads it; JSON is text, so that no number is rounded.
 
     `recorded_at` is None where Python has no such date: somebody else wrote the row.
     """
@@ -35,23 +37,18 @@ class Stored(NamedTuple):
     schema: int
     topic: str | None
     key: str | None
+    data: str | None
     payload: str
-    headers: str
     transaction_id: str
     recorded_at: Any
 
 
-class _WithData(msgspec.Struct):
-    data: msgspec.Raw
-
-
 _decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_data = msgspec.json.Decoder(_WithData).decode
 
 
 def read_stream(connection: Connection, stream_id: UUID) -> list[Recorded]:
     """The events of one message, oldest first; empty when there are none. Raises UnknownEventError."""
-    query = f"SELECT {COLUMNS} FROM outbox WHERE stream_id = %s ORDER BY version"
+    query = f"SELECT {LOG_COLUMNS} FROM outbox WHERE stream_id = %s ORDER BY version"
     return [decode(row) for row in fetch(connection, query, str(stream_id))]
 
 
@@ -59,7 +56,7 @@ def read_log(connection: Connection) -> Iterator[Recorded]:
     """Every event, stream by stream, oldest first within each; fetched in batches on the server's side."""
     # sorted as they are stored: as text, the large ones of a log would be written to temporary files
     stored = "SELECT * FROM outbox ORDER BY stream_id, version OFFSET 0"
-    query = f"SELECT {COLUMNS} FROM ({stored}) AS stored"
+    query = f"SELECT {LOG_COLUMNS} FROM ({stored}) AS stored"
     yield from map(decode, stream(connection, query, name="log", piece=PIECE))
 
 
@@ -83,8 +80,6 @@ def decode(row: tuple[Any, ...]) -> Recorded:
 
 def _present_fields(stored: Stored, kind: type[Event]) -> Fields:
     fields = _stored_fields(stored, kind)
-    if stored.headers != "{}":
-        fields.update(_decode_fields(stored.headers))
     try:
         return upcast(stored.type, stored.schema, fields)
     except KeyError:
@@ -92,12 +87,12 @@ def _present_fields(stored: Stored, kind: type[Event]) -> Fields:
 
 
 def _stored_fields(stored: Stored, kind: type[Event]) -> Fields:
-    """A request's payload is its data, for that is what Kafka gets; everything else is an object of fields."""
-    if kind is Requested:
-        return {"topic": stored.topic, "key": stored.key, "data": msgspec.Raw(stored.payload)}
+    """What is published has its topic and key in columns, for the relay."""
     fields: Fields = _decode_fields(stored.payload)
-    if "data" in fields:
-        fields["data"] = _decode_data(stored.payload).data
+    if kind is Requested:
+        fields |= {"topic": stored.topic, "key": stored.key}
+    if stored.data is not None:
+        fields["data"] = msgspec.Raw(stored.data.encode())
     return fields
 
 

@@ -5,14 +5,14 @@ JSON columns are handed through as text: decoding would round the numbers of lar
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, text
 
 from herald.outbox.message.notification import TOPIC
 from herald.outbox.message.state import Status
+from herald.outbox.postgres.log import DATA
 from herald.outbox.postgres.paging import PIECE, STREAMED, bounded
 from herald.outbox.registry import DEFAULT_CHANNEL
 
@@ -62,8 +62,8 @@ class MessageState(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime | None
 
 
-class EventState(msgspec.Struct, frozen=True, kw_only=True):
-    """An event in its stream: `version` counts from 1, `data` holds its payload and its headers."""
+class EventState(msgspec.Struct, frozen=True):
+    """An event in its stream: `version` counts from 1, `data` holds its fields, and in `data` what was given."""
 
     version: int
     type: str
@@ -71,37 +71,37 @@ class EventState(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
 
 
-_NOTIFICATION = """
-SELECT id, data ->> 'user_id' AS user_id, data ->> 'event' AS event, data ->> 'content' AS content,
+# The page first, and of each of its messages what it carries, from the log.
+_NOTIFICATIONS = f"""
+SELECT id, data ->> 'user_id' AS user_id, event, data ->> 'content' AS content,
        coalesce(data ->> 'channel', split_part(destination, ':', 1), :default_channel) AS channel,
        data ->> 'address' AS address, status, attempts, reason, due_at, deliver_by, priority, destination,
        accepted_at AS created_at, updated_at, sent_at
-FROM messages
-WHERE topic = :topic
+FROM (
+    SELECT m.*, {DATA} AS data FROM messages AS m WHERE topic = :topic <conditions> ORDER BY id DESC LIMIT :limit
+) AS page
+ORDER BY id DESC
 """
 
 # by `key`, which is the user's id on this topic and has the index `messages_of_a_key`
 _FILTERS = {
     "user_id": "key = :user_id",
-    "event": "data ->> 'event' = :event",
+    "event": "event = :event",
     "status": "status = :status",
     "before": "id < :before",
 }
 
-_MESSAGE = text("""
-SELECT id, topic, key, data::text AS data, status, attempts, request, reason, due_at, deliver_by, priority, destination,
-       accepted_at, updated_at, sent_at
-FROM messages
+_MESSAGE = text(f"""
+SELECT id, topic, key, {DATA}::text AS data, status, attempts, request, reason, due_at, deliver_by, priority,
+       destination, accepted_at, updated_at, sent_at
+FROM messages AS m
 WHERE id = :id
 """)
 
-# A request carries the caller's data as its payload: nested, so that no field of it hides a header's.
+# What is published has its topic and key in columns, for the relay.
 _EVENTS = text("""
-SELECT version, type, recorded_at, (CASE
-    WHEN type = 'message.requested'
-        THEN jsonb_build_object('topic', topic, 'key', key, 'data', payload) || headers
-    ELSE payload || headers
-END)::text AS data
+SELECT version, type, recorded_at, data::text AS given, (payload || CASE
+    WHEN type = 'message.requested' THEN jsonb_build_object('topic', topic, 'key', key) ELSE '{}' END)::text AS fields
 FROM outbox
 WHERE stream_id = :id AND EXISTS (SELECT FROM messages WHERE id = :id AND topic = coalesce(:topic, topic))
 ORDER BY version
@@ -112,7 +112,8 @@ _FIXED = {"topic": TOPIC, "default_channel": DEFAULT_CHANNEL}
 
 def find_notification(connection: Connection, notification_id: UUID) -> NotificationState | None:
     """One notification, or None."""
-    rows = connection.execute(text(f"{_NOTIFICATION}AND id = :id"), {**_FIXED, "id": notification_id})
+    statement = text(_NOTIFICATIONS.replace("<conditions>", "AND id = :id"))
+    rows = connection.execute(statement, {**_FIXED, "id": notification_id, "limit": 1})
     row = rows.mappings().one_or_none()
     return NotificationState(**row) if row else None
 
@@ -129,8 +130,8 @@ def list_notifications(
     """At most `limit` notifications, newest first by id, those older than `before`; and whether there are more."""
     asked = {"user_id": user_id, "event": event, "status": status, "before": before}
     filters = {name: value for name, value in asked.items() if value is not None}
-    conditions = "".join(f"AND {_FILTERS[name]}\n" for name in filters)
-    statement = text(f"{_NOTIFICATION}{conditions}ORDER BY id DESC LIMIT :limit")
+    conditions = " ".join(f"AND {_FILTERS[name]}" for name in filters)
+    statement = text(_NOTIFICATIONS.replace("<conditions>", conditions))
     reading = connection.execution_options(stream_results=limit > STREAMED, max_row_buffer=PIECE)
     with reading.execute(statement, {**_FIXED, **filters, "limit": limit + 1}) as rows:
         return bounded((NotificationState(**row) for row in rows.mappings()), _size, limit=limit)
@@ -148,14 +149,21 @@ def events_of_notification(connection: Connection, notification_id: UUID) -> Seq
 def events_of(connection: Connection, message_id: UUID, *, topic: str | None = None) -> Sequence[EventState]:
     """The events of a message (on that topic), oldest first; none when there is no such message."""
     rows = connection.execute(_EVENTS, {"id": message_id, "topic": topic})
-    return [EventState(**_with_raw_data(row)) for row in rows.mappings()]
+    return [
+        EventState(version, kind, recorded_at, _joined(given, fields))
+        for version, kind, recorded_at, given, fields in rows
+    ]
 
 
 def find_message(connection: Connection, message_id: UUID) -> MessageState | None:
     """One message of any topic, or None."""
     row = connection.execute(_MESSAGE, {"id": message_id}).mappings().one_or_none()
-    return MessageState(**_with_raw_data(row)) if row else None
+    return MessageState(**{**row, "data": msgspec.Raw(row["data"])}) if row else None
 
 
-def _with_raw_data(row: RowMapping) -> dict[str, Any]:
-    return {**row, "data": msgspec.Raw(row["data"])}
+def _joined(given: str | None, fields: str) -> msgspec.Raw:
+    """An event's fields as one object, with what was given among them as it was given."""
+    if given is None:
+        return msgspec.Raw(fields)
+    others = "" if fields == "{}" else f", {fields[1:-1]}"
+    return msgspec.Raw(f'{{"data": {given}{others}}}')

@@ -20,7 +20,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.types import UserDefinedType
 
 from herald.outbox.message.state import DELAYED, STATUSES
@@ -73,8 +73,8 @@ outbox = Table(
     Column("schema", SmallInteger, nullable=False, server_default=text("1")),
     Column("topic", Text),
     Column("key", Text),
+    Column("data", JSON),
     Column("payload", JSONB, nullable=False),
-    Column("headers", JSONB, nullable=False, server_default=_empty),
     Column("size", Integer),
     Column("recorded_at", _instant, nullable=False, server_default=_clock),
     PrimaryKeyConstraint("stream_id", "version", name="outbox_one_event_per_version"),
@@ -101,7 +101,8 @@ messages = Table(
     Column("id", Uuid, nullable=False),
     Column("topic", Text, nullable=False),
     Column("key", Text),
-    Column("data", JSONB, nullable=False),
+    Column("data_version", Integer, nullable=False),
+    Column("event", Text),
     Column("traceparent", Text),
     Column("status", Text, nullable=False),
     Column("version", Integer, nullable=False),
@@ -129,7 +130,7 @@ messages = Table(
         "status NOT IN ('scheduled', 'failed') OR due_at IS NOT NULL", name="messages_waiting_has_its_date"
     ),
     Index("messages_of_a_key", "topic", "key", "id"),
-    Index("messages_of_an_event", text("(data ->> 'event')"), "id", postgresql_where=text("topic = 'notifications'")),
+    Index("messages_of_an_event", "event", "id", postgresql_where=text("event IS NOT NULL")),
     Index("messages_not_sent", "status", "id", postgresql_where=text("status <> 'sent'")),
     Index("messages_due", "priority", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index(

@@ -36,7 +36,7 @@ class InFlight:
         self.rows = page.rows
         self.cursor: Cursor = page.cursor
         self.open = len(page.rows)
-        self.bytes = sum(len(row[5]) for row in page.rows)
+        self.bytes = sum(len(row[5] or "") for row in page.rows)
         self.kept = kept  # how many rows of what is withheld the cursor passes with this page
         self.began = time.monotonic()
         self.settled: Counter[tuple[str, int | None]] = Counter()  # of those with a key, by partition

@@ -9,28 +9,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from herald.outbox.message.events import Requested
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.prepared import Prepared, prepare
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import Cursor
 
-# stream_id, version, type, topic, key, payload, recorded_at, request, traceparent, position
-Row = tuple[str, int, str, str, str | None, str, str, str | None, str | None, int]
+# stream_id, version, type, topic, key, value, recorded_at, request, traceparent, position
+Row = tuple[str, int, str, str, str | None, str | None, str, str | None, str | None, int]
 
 LARGEST = 2_000_000  # bytes of a row that is read: twice what a producer takes
 UNKNOWN_SIZE = 100_000  # bytes that a row counts for which is older than the column; looking would read it
 
-ROW = """
-    stream_id::text, version, type, topic, key, payload::text,
-    to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-    headers ->> 'request', headers ->> 'traceparent', position
+# Of a row `o`: a request's record carries the message's data, which a repeated one names by the version that has it.
+_VALUE = f"""
+    CASE WHEN o.type <> '{Requested.TYPE}' THEN o.payload::text ELSE coalesce(o.data::text, (
+        SELECT named.data::text FROM outbox AS named
+        WHERE named.stream_id = o.stream_id AND named.version = (o.payload ->> 'data_version')::integer)) END
+"""
+ROW = f"""
+    o.stream_id::text, o.version, o.type, o.topic, o.key, {_VALUE},
+    to_char(o.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    o.payload ->> 'request', o.payload ->> 'traceparent', o.position
 """
 # The same with an outline of what is too large for any record: it is not read.
-_OUTLINE = """
-    stream_id::text, version, type, left(topic, 250), CASE WHEN is_small THEN key END,
-    CASE WHEN is_small THEN payload::text END,
-    to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-    left(headers ->> 'request', 20), CASE WHEN is_small THEN headers ->> 'traceparent' END, position
+_OUTLINE = f"""
+    o.stream_id::text, o.version, o.type, left(o.topic, 250), CASE WHEN is_small THEN o.key END,
+    CASE WHEN is_small THEN {_VALUE} END,
+    to_char(o.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    left(o.payload ->> 'request', 20), CASE WHEN is_small THEN o.payload ->> 'traceparent' END, o.position
 """
 _BYTES = f"coalesce(size, {UNKNOWN_SIZE}) AS bytes"
 # The first row, and more as long as all of them together are not too large.
@@ -80,13 +87,13 @@ ORDER BY position
 # What is not chosen is not read: only the outer statement unfolds what is stored apart.
 _FOLLOWING = f"""
 FROM (SELECT *, {_TOTALS} FROM (
-    SELECT stream_id, version, type, topic, key, payload, recorded_at, headers, position, {_BYTES} FROM outbox
+    SELECT stream_id, version, type, topic, key, data, payload, recorded_at, position, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL AND position > %(last)s
       AND (position > %(floor)s OR transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot))))
       AND NOT pg_visible_in_snapshot(transaction_id, %(previous)s::pg_snapshot)
       AND pg_visible_in_snapshot(transaction_id, %(target)s::pg_snapshot)
     ORDER BY position LIMIT %(size)s
-) AS page) AS totals {_FITS}
+) AS page) AS o {_FITS}
 ORDER BY position
 """
 _NEXT_PAGE = f"SELECT %(target)s, found, bytes, {_OUTLINE} {_FOLLOWING}"

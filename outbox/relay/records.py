@@ -21,7 +21,7 @@ def make_headers(source: str, instance: str = "") -> Callable[[Row], Headers]:
         origin.append(("ce_heraldinstance", instance))
 
     def headers(row: Row) -> Headers:
-        stream, version, event_type, _topic, key, _payload, recorded_at, request, traceparent, _position = row
+        stream, version, event_type, _topic, key, _value, recorded_at, request, traceparent, _position = row
         made: Headers = [
             _VERSION,
             *origin,

@@ -12,13 +12,15 @@ _MOST_REQUESTS = 2**31 - 1  # `messages.request` is an integer
 
 def why_unpublishable(row: Row, on_kafka: str) -> str | None:
     """The reason, where it can be told from the row and its topic's name there; called once per record."""
-    _stream, _version, event_type, topic, _key, _payload, recorded_at, request, _traceparent, _position = row
+    _stream, _version, event_type, topic, _key, value, recorded_at, request, _traceparent, _position = row
     if not is_legal(topic) or not is_legal(on_kafka):
         return f"no topic of Kafka can have this name: {topic!r:.60}"
     if recorded_at is None:
         return "recorded_at is no date"
     if event_type == Requested.TYPE and not is_request(request):
         return f"a request has a number from 1 on, this one has {request!r:.60}"
+    if value is None:
+        return "its data is not in the log"
     return None
 
 

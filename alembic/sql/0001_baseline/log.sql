@@ -12,8 +12,8 @@ CREATE TABLE outbox (
     schema smallint NOT NULL DEFAULT 1,
     topic text,
     key text,
-    payload jsonb NOT NULL,
-    headers jsonb NOT NULL DEFAULT '{}'::jsonb,
+    data json,  -- what a caller, a producer or a person gave, as text: no function touches it
+    payload jsonb NOT NULL,  -- Herald's own fields
     size integer,
     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT outbox_one_event_per_version PRIMARY KEY (stream_id, version),
@@ -34,18 +34,22 @@ CREATE TRIGGER outbox_is_append_only BEFORE UPDATE OR DELETE ON outbox
 CREATE TRIGGER outbox_is_not_truncated BEFORE TRUNCATE ON outbox
     FOR EACH STATEMENT EXECUTE FUNCTION outbox_refuse_change();
 
--- The size of everything that the relay reads, as it is read back: `1e131071` is stored in a few bytes and read as
--- 131,072. A row that cannot be read back is refused where it is written.
+-- The size of everything that the relay reads, as it is read back: in jsonb, `1e131071` is stored in a few bytes and
+-- read as 131,072. A request that is repeated names the version that has its data. A row that cannot be read back is
+-- refused where it is written.
 CREATE FUNCTION outbox_note_size() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     NEW.size := octet_length(NEW.payload::text) + coalesce(octet_length(NEW.key), 0)
-        + coalesce(octet_length(NEW.headers ->> 'request'), 0)
-        + coalesce(octet_length(NEW.headers ->> 'traceparent'), 0);
+        + coalesce(octet_length(NEW.data::text), 0);
+    IF NEW.data IS NULL AND NEW.payload ? 'data_version' THEN
+        NEW.size := NEW.size + coalesce((SELECT size FROM outbox WHERE stream_id = NEW.stream_id
+            AND version = (NEW.payload ->> 'data_version')::integer), 0);
+    END IF;
     RETURN NEW;
 END $$;
 
 CREATE TRIGGER outbox_notes_size BEFORE INSERT ON outbox
-    FOR EACH ROW WHEN (NEW.topic IS NOT NULL) EXECUTE FUNCTION outbox_note_size();
+    FOR EACH ROW WHEN (NEW.topic IS NOT NULL OR NEW.data IS NOT NULL) EXECUTE FUNCTION outbox_note_size();
 
 -- Each stored event says the schema of its payload, and only what is known may be stored. Every later type or schema
 -- is allowed by a migration of its own, run before the release that writes it:

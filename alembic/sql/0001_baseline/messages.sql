@@ -1,10 +1,12 @@
--- Where each message stands, folded from its events: a projection, which `herald rebuild` makes anew.
+-- Where each message stands, folded from its events: a projection, which `herald rebuild` makes anew. What it carries
+-- is in the log: `data_version` is the event that has it.
 
 CREATE TABLE messages (
     id uuid NOT NULL,
     topic text NOT NULL,
     key text,
-    data jsonb NOT NULL,
+    data_version integer NOT NULL,
+    event text,
     traceparent text,
     status text NOT NULL,
     version integer NOT NULL,
@@ -31,7 +33,7 @@ CREATE TABLE messages (
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX messages_of_a_key ON messages (topic, key, id);
-CREATE INDEX messages_of_an_event ON messages ((data ->> 'event'), id) WHERE topic = 'notifications';
+CREATE INDEX messages_of_an_event ON messages (event, id) WHERE event IS NOT NULL;
 CREATE INDEX messages_not_sent ON messages (status, id) WHERE status <> 'sent';
 CREATE INDEX messages_due ON messages (priority, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX messages_waiting_for_a_destination ON messages (destination, priority, due_at)

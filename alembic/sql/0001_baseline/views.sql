@@ -1,12 +1,12 @@
 -- What a person asks for most: notifications with their fields.
 
 CREATE VIEW notifications AS
-SELECT id,
-       data ->> 'user_id' AS user_id,
-       data ->> 'event' AS event,
-       data ->> 'content' AS content,
-       data ->> 'channel' AS channel,
-       data ->> 'address' AS address,
+SELECT m.id,
+       o.data ->> 'user_id' AS user_id,
+       m.event,
+       o.data ->> 'content' AS content,
+       o.data ->> 'channel' AS channel,
+       o.data ->> 'address' AS address,
        destination,
        priority,
        status,
@@ -18,5 +18,5 @@ SELECT id,
        accepted_at AS created_at,
        updated_at,
        sent_at
-FROM messages
-WHERE topic = 'notifications';
+FROM messages AS m LEFT JOIN outbox AS o ON o.stream_id = m.id AND o.version = m.data_version
+WHERE m.topic = 'notifications';

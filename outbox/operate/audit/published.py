@@ -23,7 +23,7 @@ _PENDING = """
 SELECT m.id::text, m.request, pg_visible_in_snapshot(m.requested_in, %(previous)s::pg_snapshot) AND EXISTS (
     SELECT FROM outbox AS o
     WHERE o.stream_id = m.id AND o.type = 'message.requested' AND o.topic IS NOT NULL AND o.position > %(floor)s
-      AND o.headers ->> 'request' = m.request::text
+      AND o.payload ->> 'request' = m.request::text
       AND NOT EXISTS (SELECT FROM set_aside AS s WHERE s.stream_id = o.stream_id AND s.version = o.version)
 ) AS is_published
 FROM messages AS m WHERE m.status = 'pending' AND m.id >= %(first_id)s::uuid ORDER BY m.id LIMIT %(most)s

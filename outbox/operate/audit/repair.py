@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import chain
 from uuid import UUID
 
-from herald.outbox.message.state import Message, fold
+from herald.outbox.message.state import COLUMNS, fold
 from herald.outbox.moves.request_again import Choice, request_again
 from herald.outbox.moves.settle import settle_batch
 from herald.outbox.operate.audit.findings import Checked, Repair
@@ -25,7 +25,7 @@ SELECT id, version FROM messages
 WHERE id = ANY (%(ids)s::uuid[]) AND status = 'pending' AND updated_at < %(before)s LIMIT %(limit)s
 """
 _LOCKED = f"SELECT {ROW} FROM messages WHERE id = %(id)s FOR NO KEY UPDATE"
-_TYPES = {"id": "uuid", "data": "jsonb", "requested_in": "xid8"}
+_TYPES = {"id": "uuid", "requested_in": "xid8"}
 
 
 def plan(checked: Sequence[Checked]) -> list[str]:
@@ -75,9 +75,8 @@ def _write(connection: Connection, message_id: UUID, row: Row | None) -> bool:
         return False
     message = fold(stream)
     if row is None:
-        names = Message.__struct_fields__
-        values = ", ".join(_placeholder(name) for name in names)
-        insert = f"INSERT INTO messages ({', '.join(names)}) VALUES ({values}) ON CONFLICT DO NOTHING"
+        values = ", ".join(_placeholder(name) for name in COLUMNS)
+        insert = f"INSERT INTO messages ({', '.join(COLUMNS)}) VALUES ({values}) ON CONFLICT DO NOTHING"
         return execute(connection, insert, columns_of(message)) == 1
     if row["version"] > message.version or not (wrong := differences(message, row)):
         return False

@@ -6,23 +6,21 @@ from heapq import merge
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import msgspec
-
 from herald.outbox.message.events import Carried, Recorded, Recovered
-from herald.outbox.message.state import Message, fold
+from herald.outbox.message.state import COLUMNS, Message, fold
 from herald.outbox.operate.audit.findings import Checked, Finding, Repair, Severity, Suspects
 from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.log import COLUMNS, decode
+from herald.outbox.postgres.log import LOG_COLUMNS, decode
 from herald.outbox.postgres.statements import stream, stream_named
 
 BATCH = 2_000  # rows fetched at once
 
 OPEN_ANYWHERE = (Carried, Recovered)  # events that may open a stream at a version above 1
 
-AS_TEXT = ("id", "data", "requested_in")
-ROW = ", ".join(f"{name}::text" if name in AS_TEXT else name for name in Message.__struct_fields__)
-_LOG = f"SELECT {COLUMNS} FROM outbox WHERE stream_id >= %(first_id)s::uuid ORDER BY stream_id, version"
+AS_TEXT = ("id", "requested_in")
+ROW = ", ".join(f"{name}::text" if name in AS_TEXT else name for name in COLUMNS)
+_LOG = f"SELECT {LOG_COLUMNS} FROM outbox WHERE stream_id >= %(first_id)s::uuid ORDER BY stream_id, version"
 _MESSAGES = f"SELECT {ROW} FROM messages WHERE id >= %(first_id)s::uuid ORDER BY id"
 
 Row = dict[str, Any]
@@ -150,10 +148,9 @@ def differences(message: Message, row: Row) -> list[str]:
 
 
 def columns_of(message: Message) -> Row:
-    """A message as `ROW` reads it; its data is jsonb's text, which no number is rounded in."""
-    data = bytes(message.data).decode()
-    as_text = {"id": str(message.id), "data": data, "requested_in": str(message.requested_in)}
-    return {**msgspec.structs.asdict(message), **as_text}
+    """A message as `ROW` reads it."""
+    columns = {name: getattr(message, name) for name in COLUMNS}
+    return columns | {"id": str(message.id), "requested_in": str(message.requested_in)}
 
 
 def _side_by_side(connection: Connection, scope: Scope) -> Iterator[tuple[str, list[Event], Row | None]]:

@@ -6,15 +6,12 @@ from io import BufferedIOBase
 from itertools import count, islice
 from typing import Any
 
-import msgspec
-
-from herald.outbox.message.state import Message, evolve
-from herald.outbox.operate.rebuild.partitions import COLUMNS, Pair
+from herald.outbox.message.state import COLUMNS, Message, evolve
+from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.operate.shown import Show
 from herald.outbox.postgres.driver import Connection, errors
-from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
-from herald.outbox.postgres.log import decode
+from herald.outbox.postgres.log import LOG_COLUMNS, decode
 from herald.outbox.postgres.statements import copy_in, execute, fetch, fetch_one, fetch_value, stream
 
 TOGETHER = 50  # lines of COPY that are sent at once
@@ -108,7 +105,7 @@ def fold_streams(rows: Iterable[tuple[Any, ...]]) -> Iterator[Message]:
 
 def copy_line(message: Message) -> str:
     """A line of COPY … FROM STDIN, its columns in the order of COLUMNS."""
-    return "\t".join([_field(value) for value in msgspec.structs.astuple(message)]) + "\n"
+    return "\t".join([_field(getattr(message, name)) for name in COLUMNS]) + "\n"
 
 
 def _field(value: object) -> str:
@@ -116,8 +113,6 @@ def _field(value: object) -> str:
         return "\\N"
     if isinstance(value, str):
         return value.translate(_UNSAFE) if not value.isalnum() else value
-    if isinstance(value, msgspec.Raw):
-        return bytes(value).decode().replace("\\", "\\\\")  # JSON has no bare tab and no bare end of line
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value)

@@ -2,12 +2,10 @@
 
 from typing import NamedTuple
 
-from herald.outbox.message.state import Message
+from herald.outbox.message.state import COLUMNS
 from herald.outbox.operate.rebuild.session import RefusedError
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch, fetch_column
-
-COLUMNS = Message.__struct_fields__
 
 _PARTITIONS = """
 WITH partition AS (

@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from herald.outbox.message.state import COLUMNS
 from herald.outbox.operate.rebuild.building import begin_snapshot, fill, make_indexes, make_table
-from herald.outbox.operate.rebuild.partitions import COLUMNS, Pair, remove_leftovers
+from herald.outbox.operate.rebuild.partitions import Pair, remove_leftovers
 from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.operate.rebuild.swapping import Step, Swap, catch_up, fold_changes, swap
 from herald.outbox.operate.shown import Steps

@@ -21,11 +21,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from herald.outbox.message.state import COLUMNS
 from herald.outbox.operate.rebuild.building import IN_BOUNDS, copy, fold_streams
-from herald.outbox.operate.rebuild.partitions import COLUMNS, Pair
+from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import RefusedError, Session
 from herald.outbox.postgres.driver import Connection, errors
-from herald.outbox.postgres.log import COLUMNS as LOG_COLUMNS
+from herald.outbox.postgres.log import LOG_COLUMNS
 from herald.outbox.postgres.statements import execute, fetch, fetch_one
 
 STREAMS = 2_000  # folded again at once

@@ -40,11 +40,11 @@ _PAGE = f"""
 SELECT {ROW} FROM (
     SELECT *, sum(bytes) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS total
     FROM (
-        SELECT stream_id, version, type, topic, key, payload, recorded_at, headers, position,
+        SELECT stream_id, version, type, topic, key, data, payload, recorded_at, position,
             coalesce(size, {UNKNOWN_SIZE}) AS bytes
         {_CHOSEN} ORDER BY position LIMIT %(rows)s
     ) AS found
-) AS page WHERE total <= %(bytes)s OR total = bytes ORDER BY position
+) AS o WHERE total <= %(bytes)s OR total = bytes ORDER BY position
 """
 # a log that grows by the thousand between two ANALYZE: this plan holds at every size
 _PLAN = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"

@@ -108,8 +108,8 @@ def test_a_requeued_message_is_published_like_any_request(connection: Connection
     (message,) = bury()
     requeue(connection, [message])
 
-    rows = fetch(connection, "SELECT topic, key, payload ->> 'user_id', headers FROM outbox WHERE version = 4")
-    assert rows == [("notifications", "ada", "ada", {"request": 2, "cause": "requeued"})]
+    rows = fetch(connection, "SELECT topic, key, data, payload FROM outbox WHERE version = 4")
+    assert rows == [("notifications", "ada", None, {"request": 2, "cause": "requeued", "data_version": 1})]
 
 
 def test_requeuing_twice_is_requeuing_once(connection: Connection, bury: Bury) -> None:
@@ -132,8 +132,10 @@ def test_an_edit_is_in_the_log_before_the_request_with_the_new_data(connection: 
     requeue(connection, [message], edit=Edit(msgspec.Raw(msgspec.json.encode(data)), "bob"))
 
     assert types_of(connection, message) == ["requested", "started", "dead_lettered", "edited", "requested"]
-    assert fetch(connection, "SELECT key, data FROM messages") == [("bob", data)]
-    assert fetch(connection, "SELECT key, payload FROM outbox WHERE version = 5") == [("bob", data)]
+    assert fetch(connection, "SELECT key, data_version FROM messages") == [("bob", 4)]
+    asked = "SELECT key, payload ->> 'data_version' FROM outbox WHERE version = 5"
+    assert fetch(connection, asked) == [("bob", "4")]
+    assert fetch(connection, "SELECT data FROM outbox WHERE version = 4") == [(data,)]
 
 
 def test_a_discard_says_why_and_is_final(connection: Connection, bury: Bury) -> None:

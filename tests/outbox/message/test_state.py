@@ -92,7 +92,9 @@ def test_a_carried_message_is_what_it_was_whatever_came_before() -> None:
         stream_id=before.id, version=9, event=Carried(**state), transaction_id=999, recorded_at=NOON + timedelta(days=9)
     )
 
-    assert evolve(None, carried) == evolve(before, carried) == msgspec.structs.replace(before, version=9)
+    assert (
+        evolve(None, carried) == evolve(before, carried) == msgspec.structs.replace(before, version=9, data_version=9)
+    )
 
 
 def test_a_stream_begins_with_a_request() -> None:

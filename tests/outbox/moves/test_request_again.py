@@ -53,12 +53,8 @@ def test_a_retry_whose_date_has_come_is_requested_again(connection: Connection) 
     assert tick(connection) == 1
 
     assert (status_of(connection, due), status_of(connection, later)) == ("pending", "failed")
-    ((topic, payload, headers),) = fetch(
-        connection, "SELECT topic, payload, headers FROM outbox WHERE stream_id = %s AND version = 4", str(due)
-    )
-    assert topic == "notifications"
-    assert payload["user_id"] == "ada"
-    assert headers == {"request": 2, "cause": "retry"}
+    stored = fetch(connection, "SELECT topic, data, payload FROM outbox WHERE stream_id = %s AND version = 4", str(due))
+    assert stored == [("notifications", None, {"request": 2, "cause": "retry", "data_version": 1})]
 
 
 def test_a_record_of_the_first_request_starts_nothing_after_the_second(connection: Connection) -> None:

@@ -124,7 +124,7 @@ def test_an_edit_is_checked_and_requeued(run: Run, connection: Connection, bury:
 
     assert (wrong.exit_code, "channel: no such channel: pigeon" in wrong.output) == (2, True)
     assert done.output == "1 requeued\n"
-    assert fetch(connection, "SELECT data FROM messages") == [(data,)]
+    assert fetch(connection, "SELECT data FROM outbox WHERE type = 'message.edited'") == [(data,)]
 
 
 def test_what_nobody_knows_is_not_on_the_desk(run: Run) -> None:

@@ -32,15 +32,16 @@ DATES = ["2026-01-01", "infinity", "-infinity", "4713-01-01 BC", "0001-01-01", "
 def random_row(chance: Random, known: list[UUID]) -> dict[str, Any]:
     """Something of each column; most of it wrong."""
     request, traceparent = chance.choice(REQUESTS), chance.choice(JSON)
-    headers = chance.choice([*JSON, *[f'{{"request": {request}, "traceparent": {traceparent}}}'] * len(JSON)])
+    fields = f'"request": {request}, "traceparent": {traceparent}, "data_version": {chance.choice(REQUESTS)}'
+    payload = chance.choice([*JSON, *[f"{{{fields}}}"] * len(JSON)])
     return {
         "id": str(chance.choice([uuid7(), uuid7(), chance.choice(known)])),
         "version": chance.choice([1, 2, 3, 7, 2_147_483_647]),
         "type": chance.choice(sorted(TYPES)),
         "topic": chance.choice([*TEXTS, "notifications", "notifications", "notifications"]),
         "key": chance.choice([None, *TEXTS]),
-        "payload": chance.choice([*JSON, f'"{"x" * chance.choice([900_000, 1_100_000, 2_100_000])}"']),
-        "headers": headers,
+        "data": chance.choice([None, *JSON, f'"{"x" * chance.choice([900_000, 1_100_000, 2_100_000])}"']),
+        "payload": payload,
         "recorded_at": chance.choice(DATES),
     }
 

@@ -32,7 +32,7 @@ def by_last_position(session: Connection, cursor: Cursor, size: int) -> Page:
     """What most outbox relays do; it stands here to show that the tests can tell."""
     rows = fetch(
         session,
-        "SELECT stream_id::text, version, type, topic, key, payload::text, '', '1', NULL, position FROM outbox"
+        "SELECT stream_id::text, version, type, topic, key, data::text, '', '1', NULL, position FROM outbox"
         " WHERE position > %s ORDER BY position LIMIT %s",
         cursor.last_position,
         size,

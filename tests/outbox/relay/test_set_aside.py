@@ -22,7 +22,7 @@ from tests.outbox.relay.test_relay import Topic
 from tests.servers.eventually import eventually
 
 WRITE = """
-INSERT INTO outbox (stream_id, version, type, topic, key, payload, headers, recorded_at)
+INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 ASIDE = "SELECT stream_id::text, reason, error FROM set_aside ORDER BY position"
@@ -61,7 +61,7 @@ def write(connection: Connection, **columns: object) -> str:
     """A row that somebody who may writes straight into the log; what is not given is as it should be."""
     values = {
         "id": str(uuid7()), "version": 1, "type": "message.requested", "topic": "notifications", "key": None,
-        "payload": "{}", "headers": '{"request": 1}', "recorded_at": "2026-01-01", **columns,
+        "data": "{}", "payload": '{"request": 1}', "recorded_at": "2026-01-01", **columns,
     }  # fmt: skip
     execute_and_commit(connection, WRITE, *values.values())
     connection.commit()
@@ -85,16 +85,16 @@ def names(ids: Sequence[UUID]) -> list[str]:
 
 
 def test_the_size_that_is_stored_is_the_size_as_read_back(writer: Connection) -> None:
-    stream = write(writer, payload='{"n": [1e1000, "\\u0041"]}', key="clé", headers='{"request": 1e3, "other": 5}')
+    stream = write(writer, data='{"n":  1e1000}', key="clé", payload='{"n": [1e1000, "\\u0041"]}')
 
     ((size, read),) = fetch(
         writer,
-        "SELECT size, octet_length(payload::text) + octet_length(key) + octet_length(headers ->> 'request')"
+        "SELECT size, octet_length(payload::text) + octet_length(key) + octet_length(data::text)"
         " FROM outbox WHERE stream_id = %s",
         stream,
     )
 
-    assert size == read == 1001 + len('{"n": [, "A"]}') + 4 + 4
+    assert size == read == 1001 + len('{"n": [, "A"]}') + 4 + len('{"n":  1e1000}')
 
 
 def test_what_cannot_be_read_back_is_refused_where_it_is_written(writer: Connection) -> None:
@@ -205,10 +205,10 @@ def test_rows_that_no_producer_takes_are_set_aside_and_the_others_published(
         write(writer, topic=""),
         write(writer, topic="no topic/of Kafka"),
         write(writer, topic="x" * 250),
-        write(writer, headers='{"request": "many"}'),
-        write(writer, headers='{"request": null}'),
-        write(writer, headers="[1]"),
-        write(writer, headers='"scalar"'),
+        write(writer, payload='{"request": "many"}'),
+        write(writer, payload='{"request": null}'),
+        write(writer, payload="[1]"),
+        write(writer, payload='"scalar"'),
         write(writer, recorded_at="infinity"),
         write(writer, type="message.dead_lettered", topic="dead_letters", payload='"' + "x" * 1_200_000 + '"'),
     ]

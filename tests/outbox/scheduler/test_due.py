@@ -88,7 +88,7 @@ def test_a_message_for_later_is_requested_at_its_date_and_not_before(connection:
     await_due(connection)
 
     assert due(connection) == 1
-    rows = fetch(connection, "SELECT headers ->> 'request', headers ->> 'cause' FROM outbox WHERE version = 2")
+    rows = fetch(connection, "SELECT payload ->> 'request', payload ->> 'cause' FROM outbox WHERE version = 2")
     assert rows == [("1", "scheduled")]
     assert claim(connection, [Record(message, 1)], lease=60)
 

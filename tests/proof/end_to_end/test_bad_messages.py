@@ -13,7 +13,7 @@ from tests.servers.eventually import eventually
 
 # What is known to be refused is refused before PostgreSQL sees it: this stands for what is not.
 POISON = '{"poison": 1}'
-NO_POISON = "ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (NOT data ? 'poison')"
+NO_POISON = "ALTER TABLE outbox ADD CONSTRAINT no_poison CHECK (data IS NULL OR NOT data::jsonb ? 'poison')"
 TOO_LARGE = {"text": "x" * 1_200_000}  # characters; a record holds 1,000,000 bytes
 GOOD = 998
 CALLERS = 16

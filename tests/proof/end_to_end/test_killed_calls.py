@@ -24,7 +24,8 @@ SHORT = {"HERALD_LEASE": "3", "HERALD_DELIVERY_TIMEOUT": "2", "HERALD_SESSION_TI
 PATIENT = {"HERALD_BREAKER_FAILURES": "1000", "HERALD_MAX_ATTEMPTS": "50"}  # a call that is not killed in time fails
 UNKNOWN = (
     "SELECT m.id::text, m.status, m.attempts, count(o.*) FROM messages AS m LEFT JOIN outbox AS o"
-    " ON o.stream_id = m.id AND o.type = 'message.unknown' WHERE m.data ->> 'channel' = %s GROUP BY 1, 2, 3"
+    " ON o.stream_id = m.id AND o.type = 'message.unknown'"
+    " WHERE split_part(m.destination, ':', 1) = %s GROUP BY 1, 2, 3"
 )
 
 

@@ -36,7 +36,7 @@ def test_a_pipeline_killed_in_mid_delivery_is_followed_by_another_attempt_after_
 
     await_all_sent(herald, connection, [in_mid_call])
     assert herald.look(in_mid_call)["attempts"] == 2
-    events = "SELECT type, headers ->> 'cause' FROM outbox ORDER BY version"
+    events = "SELECT type, payload ->> 'cause' FROM outbox ORDER BY version"
     assert fetch(connection, events) == AGAIN
     assert seconds_between_requests(connection) >= float(LEASE["HERALD_LEASE"])
     herald.assert_projection_equals_log()

@@ -23,7 +23,7 @@ STARTS = "SELECT count(*) FROM outbox WHERE type = 'message.started'"
 
 def spoil(connection: Connection) -> set[tuple[str, str, int]]:
     """Wrong rows among those that nobody touches any more; returns what has to be found."""
-    chosen = f"SELECT id FROM messages WHERE data ->> 'event' = '{EVENT}' ORDER BY id LIMIT 3 OFFSET {{}}"
+    chosen = f"SELECT id FROM messages WHERE event = '{EVENT}' ORDER BY id LIMIT 3 OFFSET {{}}"
     execute_and_commit(connection, f"UPDATE messages SET attempts = 9 WHERE id IN ({chosen.format(0)})")
     execute_and_commit(connection, f"DELETE FROM messages WHERE id IN ({chosen.format(10)})")
     return {("different", "attempts", 3), ("missing", "", 3)}

@@ -15,7 +15,8 @@ from herald.outbox.registry import TOPICS
 READ_TIMEOUT = 30.0  # seconds for the next records to come
 
 _MESSAGES = """
-SELECT id::text, status, coalesce(data ->> 'number', data ->> 'content') FROM messages WHERE id <> ALL (%s::uuid[])
+SELECT id::text, status, coalesce(data ->> 'number', data ->> 'content')
+FROM messages AS m JOIN outbox AS o ON o.stream_id = m.id AND o.version = m.data_version WHERE id <> ALL (%s::uuid[])
 """
 _EVENTS = """
 SELECT stream_id::text, version, type, topic IS NOT NULL, recorded_at, payload ->> 'attempt', payload ->> 'outcome'

@@ -14,7 +14,7 @@ FULL = 100_000.0  # requests per second: more than anybody takes
 MEASURED = 10.0  # seconds at most
 SHARE = 0.8  # of the capacity
 MANY = 2_000  # users: of one user, one message is delivered after the other
-_REQUESTS = "SELECT headers ->> 'cause', count(*) FROM outbox WHERE type = 'message.requested' GROUP BY 1"
+_REQUESTS = "SELECT payload ->> 'cause', count(*) FROM outbox WHERE type = 'message.requested' GROUP BY 1"
 _pause = Event()
 
 

@@ -62,7 +62,7 @@ class Stranger:
 def name_adopted(ledger: Ledger, database: str) -> None:
     """Give entries that another producer wrote the ids under which they were adopted."""
     with connected(database) as connection:
-        found = fetch(connection, "SELECT data ->> 'content', id::text FROM messages WHERE topic = 'notifications'")
+        found = fetch(connection, "SELECT content, id::text FROM notifications")
     ids: dict[str, str] = dict(found)
     for entry in ledger.entries:
         if entry.id is None and entry.outcome == "accepted":

@@ -87,6 +87,6 @@ def test_forged_records_change_nothing_that_is_heralds(world: World) -> None:
 
     endure(world, "forged records with Herald's headers", forged)
 
-    forged_ones = "SELECT count(*) FROM messages WHERE data ->> 'content' = 'forged'"
+    forged_ones = "SELECT count(*) FROM notifications WHERE content = 'forged'"
     eventually(lambda: world.server.ask(forged_ones, DATABASE) == 1, STARTED)
     assert world.server.ask("SELECT count(*) FROM messages WHERE request > 6", DATABASE) == 0

@@ -32,7 +32,10 @@ STALLED = 120.0  # seconds without progress until the pipeline counts as stopped
 SOURCE, LETTERS = "/herald", "notifications"
 SHOWN = 20  # records that went wrong, the shortest first
 
-_DATA = f"SELECT topic, data::text, id::text, status, reason FROM messages WHERE id::text IN ({ADOPTED})"
+_DATA = f"""
+SELECT m.topic, o.data::text, m.id::text, m.status, m.reason
+FROM messages AS m JOIN outbox AS o ON o.stream_id = m.id AND o.version = m.data_version WHERE m.id::text IN ({ADOPTED})
+"""
 _OVER = ("sent", "dead", "expired", "scheduled")
 
 

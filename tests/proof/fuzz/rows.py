@@ -32,7 +32,7 @@ TOPICS = (
 )
 ODD_POSITIONS = (0, -1, 1, 2**63 - 1, -(2**63))
 ODD_TRANSACTIONS = (0, 3, 2**62)
-ODD_HEADERS = ("request", "traceparent", "cause", "due_at", "deliver_by", "priority", "")
+ODD_FIELDS = ("request", "traceparent", "cause", "due_at", "deliver_by", "priority", "data_version", "")
 LARGE = 2_000_000  # bytes
 MOST_VERSION = 2**31 - 1
 INSERT = "INSERT INTO outbox ({names}) VALUES ({places})"
@@ -83,7 +83,7 @@ class Rower:
             "payload": self._payload(),
         }
         if not draw.one_in(4):
-            columns["headers"] = self._headers()
+            columns["data"] = self._data()
         if draw.one_in(4):
             columns["recorded_at"] = draw.choice(ODD_INSTANTS)
         if draw.one_in(20):
@@ -92,7 +92,7 @@ class Rower:
             columns["transaction_id"] = str(draw.choice(ODD_TRANSACTIONS))
         return Row(columns)
 
-    def _payload(self) -> str:
+    def _data(self) -> str:
         draw = self._draw
         if draw.one_in(50):
             return draw.choice((json.dumps("x" * LARGE), "[" * 5000 + "]" * 5000, "1e131071", f"[{'1e1000,' * 2000}1]"))
@@ -103,11 +103,11 @@ class Rower:
     def _more(self) -> dict[str, Any]:
         return {self._draw.text(): self._draw.json()} if self._draw.one_in(2) else {}
 
-    def _headers(self) -> str:
+    def _payload(self) -> str:
         draw = self._draw
         if draw.one_in(3):
             return json.dumps(draw.json())
-        headers = {draw.choice(ODD_HEADERS): draw.json() for _ in range(draw.randint(1, 4))}
+        fields = {draw.choice(ODD_FIELDS): draw.json() for _ in range(draw.randint(1, 4))}
         if draw.one_in(2):
-            headers["request"] = draw.choice((1, "1", 0, -1, 2**31, 1.5, "one", None, [1], True, "٣", "9" * 5000))
-        return json.dumps(headers)
+            fields["request"] = draw.choice((1, "1", 0, -1, 2**31, 1.5, "one", None, [1], True, "٣", "9" * 5000))
+        return json.dumps(fields)

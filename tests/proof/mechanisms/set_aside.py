@@ -25,7 +25,7 @@ REMOVALS = (
     ),
     Removal(
         "what no record can hold is not read",
-        (Edit("outbox/relay/reader.py", "CASE WHEN is_small THEN payload::text END", "payload::text"),),
+        (Edit("outbox/relay/reader.py", "CASE WHEN is_small THEN {_VALUE} END", "{_VALUE}"),),
         (f"{ASIDE}::test_what_no_record_can_hold_is_refused_without_being_read",),
     ),
     Removal(

@@ -257,4 +257,4 @@ def _as_read(row: Row) -> reader.Row:
 
 
 def _as_record(row: reader.Row) -> Sent:
-    return Sent(row[5].encode(), row[4], 0, _headers(row), (UUID(row[0]), int(row[7] or 0)))
+    return Sent((row[5] or "").encode(), row[4], 0, _headers(row), (UUID(row[0]), int(row[7] or 0)))

@@ -82,7 +82,7 @@ def test_an_event_of_a_type_that_this_release_does_not_know_is_found(
 
 @pytest.mark.parametrize(
     "columns",
-    ["recorded_at = '-infinity'", "recorded_at = '4713-01-01 BC'", "headers = '[1]'", "payload = '[true]'"],
+    ["recorded_at = '-infinity'", "recorded_at = '4713-01-01 BC'", "payload = '[1]'", "payload = '[true]'"],
 )
 def test_what_somebody_else_wrote_into_the_log_is_found_and_ends_no_audit(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered, columns: str
@@ -98,9 +98,7 @@ def test_a_changed_row_is_found_and_written_anew(
     audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
 ) -> None:
     changed, *others = delivered.sent[:3]
-    execute_and_commit(
-        connection, "UPDATE messages SET attempts = 7, data = '{\"user_id\": 1e3}' WHERE id = %s", changed
-    )
+    execute_and_commit(connection, "UPDATE messages SET attempts = 7, event = 'changed' WHERE id = %s", changed)
     execute_and_commit(
         connection, "UPDATE messages SET status = 'dead', sent_at = NULL WHERE id = ANY (%s::uuid[])", others
     )
@@ -108,7 +106,7 @@ def test_a_changed_row_is_found_and_written_anew(
     report = audit(system)
 
     assert report.found == [("projection", "contradiction", sorted(delivered.sent[:3]))]
-    says = "3 rows differ from the fold of their events (status 2, sent_at 2, data 1, attempts 1)"
+    says = "3 rows differ from the fold of their events (status 2, sent_at 2, event 1, attempts 1)"
     assert report.wrong[0]["says"] == says
     mended = audit(system, "--repair", "--yes")
     assert (mended.exit_code, mended.found) == (0, [])
@@ -292,7 +290,7 @@ def test_a_message_past_its_last_date_that_nobody_expires_is_found(
     execute_and_commit(connection, f"UPDATE messages SET deliver_by = {past} WHERE id = %s", message)
     execute_and_commit(
         connection,
-        "UPDATE outbox SET headers = headers || jsonb_build_object('deliver_by', m.deliver_by)"
+        "UPDATE outbox SET payload = payload || jsonb_build_object('deliver_by', m.deliver_by)"
         " FROM messages AS m WHERE m.id = stream_id AND stream_id = %s AND outbox.version = 1",
         message,
     )
