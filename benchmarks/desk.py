@@ -32,6 +32,7 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
         database = stage.database()
         fill(stage.server.url(database), count)
         stage.fetch(database, KILL)
+        stage.fetch(database, "SELECT queues_follow(ARRAY(SELECT id FROM messages))")
         settings = stage.settings(database)
         with (
             stage.api(settings) as port,

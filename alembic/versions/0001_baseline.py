@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent.parent / "sql" / "0001_baseline"
 SUBJECTS = (
     "log",
     "messages",
+    "queues",
     "partitions",
     "relay",
     "closing",

@@ -8,21 +8,16 @@ import msgspec
 from herald.outbox.message.dates import in_utc
 from herald.outbox.message.notification import Date, Name
 
-ON_DESK = "m.status IN ('dead', 'unknown')"
-
-# What groups reasons that differ in ids, long numbers or the count of attempts only; 200 characters of it.
-ERROR = (
-    "left(regexp_replace(regexp_replace(coalesce(m.reason, ''), ' \\(attempt \\d+ of \\d+\\)$', ''),"
-    " '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\\d{5,}', '#', 'gi'), 200)"
-)
+DESK = "unsent AS u JOIN messages AS m ON m.id = u.id"
+ON_DESK = "u.status IN ('dead', 'unknown')"
 CHANNEL = "split_part(m.destination, ':', 1)"
 
 _CONDITIONS = {
     "topic": "m.topic = %(topic)s",
     "channel": f"{CHANNEL} = %(channel)s",
     "destination": "m.destination = %(destination)s",
-    "status": "m.status = %(status)s",
-    "error": f"{ERROR} = %(error)s",
+    "status": "u.status = %(status)s",
+    "error": "u.error = %(error)s",
     "event": "m.event = %(event)s",
     "key": "m.key = %(key)s",
     "since": "m.updated_at >= %(since)s",
@@ -51,7 +46,7 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     @property
     def condition(self) -> str:
-        """SQL over the message `m`."""
+        """SQL over `DESK`."""
         return " AND ".join([ON_DESK, *(_CONDITIONS[name] for name in self.values)])
 
     @property

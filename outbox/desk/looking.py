@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from herald.outbox.desk.filters import CHANNEL, ERROR, Filter
+from herald.outbox.desk.filters import CHANNEL, DESK, Filter
 from herald.outbox.message.state import Status
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import DATA
@@ -51,9 +51,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 _WHERE = "<condition>"  # not a brace: the conditions have braces of their own
 
 _GROUPS = f"""
-SELECT {ERROR} AS error, m.topic, {CHANNEL} AS channel, m.status, count(*) AS count,
+SELECT u.error, m.topic, {CHANNEL} AS channel, u.status, count(*) AS count,
        min(m.updated_at) AS oldest, max(m.updated_at) AS newest, max(m.id::text) AS sample
-FROM messages AS m
+FROM {DESK}
 WHERE {_WHERE}
 GROUP BY 1, 2, 3, 4
 ORDER BY count(*) DESC, 1
@@ -61,11 +61,11 @@ LIMIT {MOST_GROUPS}
 """
 
 _LIST = f"""
-SELECT m.id::text, m.topic, m.key, {DATA}::text AS data, m.status, m.reason, {ERROR} AS error, m.destination,
+SELECT m.id::text, m.topic, m.key, {DATA}::text AS data, u.status, m.reason, u.error, m.destination,
        m.attempts, m.accepted_at, m.updated_at
-FROM messages AS m
-WHERE {_WHERE} AND (%(before)s::uuid IS NULL OR m.id < %(before)s::uuid)
-ORDER BY m.id DESC
+FROM {DESK}
+WHERE {_WHERE} AND (%(before)s::uuid IS NULL OR u.id < %(before)s::uuid)
+ORDER BY u.id DESC
 LIMIT %(limit)s
 """
 
@@ -92,14 +92,14 @@ def _size(letter: DeadLetter) -> int:
 
 def find_dead_letter(connection: Connection, message_id: UUID) -> DeadLetter | None:
     """One of them; None when there is no such message, or it is not on the desk."""
-    condition = f"{EVERYTHING.condition} AND m.id = %(id)s"
+    condition = f"{EVERYTHING.condition} AND u.id = %(id)s"
     values = {"id": str(message_id), "limit": 1, "before": None}
     return next(map(_letter, fetch_named(connection, _LIST.replace(_WHERE, condition), values)), None)
 
 
 def count_dead_letters(connection: Connection, chosen: Filter) -> int:
     """How many fit."""
-    query = f"SELECT count(*) FROM messages AS m WHERE {chosen.condition}"
+    query = f"SELECT count(*) FROM {DESK} WHERE {chosen.condition}"
     return int(fetch_value(connection, query, chosen.values))
 
 
@@ -108,8 +108,8 @@ def choose(
 ) -> list[UUID]:
     """At most `limit` that fit and came onto the desk before that date, the oldest message first, those `after` one."""
     query = (
-        f"SELECT m.id::text FROM messages AS m WHERE {chosen.condition} AND m.updated_at <= %(before)s::timestamptz"
-        " AND m.id > %(after)s::uuid ORDER BY m.id LIMIT %(limit)s"
+        f"SELECT u.id::text FROM {DESK} WHERE {chosen.condition} AND m.updated_at <= %(before)s::timestamptz"
+        " AND u.id > %(after)s::uuid ORDER BY u.id LIMIT %(limit)s"
     )
     values = {**chosen.values, "limit": limit, "before": before, "after": str(after)}
     return [UUID(message) for message in fetch_column(connection, query, values)]

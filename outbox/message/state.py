@@ -18,7 +18,6 @@ from herald.outbox.message.events import (
     DeadLettered,
     Discarded,
     Edited,
-    Event,
     Expired,
     Failed,
     Late,
@@ -39,8 +38,6 @@ Status = Literal[
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FINAL: frozenset[Status] = frozenset({"sent", "unknown", "dead", "cancelled", "expired", "discarded"})  # but for people
-# What was requested before and is not over: later messages of its key may have to wait for it. SQL, as an index has it.
-DELAYED = "status IN ('scheduled', 'failed') OR request > 1 AND status IN ('pending', 'sending')"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,54 +138,43 @@ def _carried(event: Carried, recorded: Recorded) -> Message:
     return msgspec.convert({**msgspec.structs.asdict(event), **place}, Message)
 
 
-def _changes(state: Message, recorded: Recorded) -> dict[str, Any]:
+def _changes(  # noqa: C901, PLR0911, PLR0912 - a case for each event that may follow another
+    state: Message, recorded: Recorded
+) -> dict[str, Any]:
     match recorded.event:
-        case Requested() | Started() | Postponed() as event:
-            return _moved(state, event, recorded)
+        case Requested() as event:
+            asked = {"status": "pending", "due_at": None, "request": event.request}
+            forgiven = {"uncounted": state.attempts, "unknowns": 0, "deliver_by": None}
+            return asked | {"requested_in": recorded.transaction_id} | (forgiven if event.cause == "requeued" else {})
+        case Started() as event:
+            begun = {"status": "sending", "attempts": event.attempt, "due_at": event.lease_until}
+            return begun | {"destination": event.destination}
+        case Postponed(attempt=None) as event:
+            waits = {"status": "scheduled", "reason": event.reason, "due_at": event.due_at}
+            return waits | {"destination": event.destination}
+        case Postponed() as event:  # an attempt that was given back
+            waits = {"status": "scheduled", "reason": event.reason, "due_at": event.due_at}
+            return waits | {"uncounted": state.uncounted + 1}
+        case Sent():
+            return {"status": "sent", "reason": None, "due_at": None, "sent_at": recorded.recorded_at}
+        case Failed() as event:
+            return {"status": "failed", "reason": event.reason, "due_at": event.due_at}
+        case OutcomeUnknown() as event:
+            known = {"reason": event.reason, "due_at": event.due_at, "unknowns": state.unknowns + 1}
+            return known | {"status": "unknown" if event.due_at is None else "failed"}
+        case DeadLettered() | Rejected() as event:
+            return {"status": "dead", "reason": event.reason, "due_at": None}
+        case Cancelled():
+            return {"status": "cancelled", "due_at": None}
+        case Expired():
+            return {"status": "expired", "due_at": None}
         case Edited() as event:
             named = {"data_version": recorded.version, "event": event_of(state.topic, event.data)}
-            return {"data": event.data, "key": event.key, **named}
+            return {"data": event.data, "key": event.key} | named
+        case Discarded() as event:
+            return {"status": "discarded", "reason": event.reason}
         case Late():
             return {}
         case event:
-            return _ended(state, event, recorded)
-
-
-def _moved(state: Message, event: Requested | Started | Postponed, recorded: Recorded) -> dict[str, Any]:
-    match event:
-        case Requested():
-            asked = {"request": event.request, "requested_in": recorded.transaction_id}
-            forgiven = (
-                {"uncounted": state.attempts, "unknowns": 0, "deliver_by": None} if event.cause == "requeued" else {}
-            )
-            return {"status": "pending", "due_at": None, **asked, **forgiven}
-        case Started():
-            to = {"destination": event.destination}
-            return {"status": "sending", "attempts": event.attempt, "due_at": event.lease_until, **to}
-        case Postponed():
-            to = {"destination": event.destination} if event.attempt is None else {}
-            uncounted = state.uncounted + (event.attempt is not None)
-            waits = {"status": "scheduled", "reason": event.reason, "due_at": event.due_at}
-            return {**waits, "uncounted": uncounted, **to}
-
-
-def _ended(state: Message, event: Event, recorded: Recorded) -> dict[str, Any]:
-    """What an attempt, Kafka, the clock or a person ends; some of it is tried again."""
-    match event:
-        case Sent():
-            return {"status": "sent", "reason": None, "due_at": None, "sent_at": recorded.recorded_at}
-        case Failed():
-            return {"status": "failed", "reason": event.reason, "due_at": event.due_at}
-        case OutcomeUnknown():
-            status = "unknown" if event.due_at is None else "failed"
-            counted = {"unknowns": state.unknowns + 1}
-            return {"status": status, "reason": event.reason, "due_at": event.due_at, **counted}
-        case DeadLettered() | Rejected():
-            return {"status": "dead", "reason": event.reason, "due_at": None}
-        case Cancelled() | Expired():
-            return {"status": "cancelled" if isinstance(event, Cancelled) else "expired", "due_at": None}
-        case Discarded():
-            return {"status": "discarded", "reason": event.reason}
-        case _:
             message = f"{event.TYPE} cannot follow another event"
             raise ValueError(message)

@@ -16,7 +16,6 @@ from uuid import UUID
 
 import msgspec
 
-from herald.outbox.message.state import DELAYED
 from herald.outbox.moves.door import POSTPONED, STARTED, moving
 from herald.outbox.moves.pauses import IS_PAUSED
 from herald.outbox.postgres.driver import Connection
@@ -92,13 +91,13 @@ hindered AS MATERIALIZED (
         SELECT true AS found, CASE WHEN p.status = 'scheduled' AND p.priority >= f.priority
             THEN greatest(p.due_at + interval '1 microsecond', clock.at)
             ELSE clock.at + make_interval(secs => {BEHIND_WAIT}) END AS until
-        FROM messages AS p
-        WHERE p.topic = f.topic AND p.key = f.key AND ({DELAYED})
-          AND p.request > 0 AND (p.accepted_at, p.id) < (f.accepted_at, f.id)
+        FROM waiting AS w JOIN messages AS p ON p.id = w.id
+        WHERE w.topic = f.topic AND w.key = f.key
+          AND w.request > 0 AND (w.accepted_at, w.id) < (f.accepted_at, f.id)
           AND (f.is_strict AND NOT f.is_here
                OR p.destination IS NOT DISTINCT FROM f.destination AND p.attempts = p.uncounted)
           AND NOT EXISTS (SELECT FROM fitting AS beside WHERE beside.id = p.id)
-        ORDER BY p.accepted_at DESC, p.id DESC
+        ORDER BY w.accepted_at DESC, w.id DESC
         LIMIT 1
     ) AS behind ON true
     {{elsewhere}}
@@ -151,15 +150,15 @@ WHERE type = 'message.started' ORDER BY accepted_at, id
 
 # Only a strict topic asks whether another worker has one of the key: every table costs planning time.
 _ELSEWHERE = """LEFT JOIN LATERAL (
-        SELECT true AS found FROM messages AS p
-        WHERE f.is_strict AND p.status = 'sending' AND p.topic = f.topic AND p.key = f.key
+        SELECT true AS found FROM leases AS l JOIN messages AS p ON p.id = l.ids[1]
+        WHERE f.is_strict AND l.topic = f.topic AND l.key = f.key AND p.status = 'sending'
         LIMIT 1 OFFSET 0
     ) AS elsewhere ON true"""
 
 
 def _prepare(label: str, *, or_elsewhere: str = "", elsewhere: str = "") -> Prepared:
     deciding = _CLAIM.format(or_elsewhere=or_elsewhere, elsewhere=elsewhere)
-    text = moving(deciding, STARTED, POSTPONED, answer=_WON)
+    text = moving(deciding, STARTED, POSTPONED, answer=_WON, locks_keys=bool(elsewhere))
     return prepare(label, text, records="text", lease="float8")
 
 

@@ -7,7 +7,9 @@ it is `evolve` (outbox/message/state.py) in SQL, and a test folds random streams
 selects `opened`.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 from herald.outbox.message.events import (
     DEFAULT_PRIORITY,
@@ -30,7 +32,8 @@ from herald.outbox.message.events import (
 from herald.outbox.message.notification import MAX_NAME, TOPIC
 
 
-class Effect(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class Effect:
     """What a decided event (`d`) does to its message (`m`): the columns that it sets, each as SQL."""
 
     when: str
@@ -99,6 +102,10 @@ EDITED = _effect(
 )
 DISCARDED = _effect(Discarded, status="'discarded'", reason=_REASON)
 
+# After which a message may be over, and after which it may wait, or goes before later ones of its key.
+ENDS = frozenset({SENT, UNKNOWN, DEAD_LETTERED, REJECTED, CANCELLED, EXPIRED, DISCARDED})
+AGAIN = frozenset({REQUESTED, REQUEUED, POSTPONED, GIVEN_BACK, FAILED, UNKNOWN})
+
 _HEAD = "WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),"
 
 # Rows are found by their ids: a join alone would let the planner read all there are. A request that is repeated names
@@ -110,17 +117,51 @@ moved AS (
     FROM decided AS d, clock
     WHERE m.id = ANY (ARRAY(SELECT id FROM decided)) AND m.id = d.id
     RETURNING m.id, m.version, m.status, m.attempts, m.uncounted, m.unknowns, m.destination, m.accepted_at,
-        m.updated_at, d.type, d.publish_to, d.place, CASE WHEN d.publish_to IS NOT NULL THEN m.key END AS key,
-        {data} AS data,
+        m.updated_at, m.topic, m.key, m.priority, m.request, m.due_at, m.deliver_by, m.reason,
+        d.type, d.publish_to, d.place, {data} AS data,
         CASE d.type WHEN '{requested}' THEN jsonb_strip_nulls(d.payload
                 || jsonb_build_object('data_version', m.data_version, 'traceparent', m.traceparent))
             ELSE d.payload END AS payload
 ),
-logged AS (
+{leaving}logged AS (
     INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
-    SELECT id, version, type, publish_to, key, data, payload, updated_at FROM moved ORDER BY place, id
-)
+    SELECT id, version, type, publish_to, CASE WHEN publish_to IS NOT NULL THEN key END, data, payload, updated_at
+    FROM moved{left} ORDER BY place, id
+){entering}
 """
+
+# The queues that a move may concern (alembic/sql/0001_baseline/queues.sql). They are left by a function: its statements
+# see what was committed before the message was locked, which this one may have begun too early for.
+_LEAVING = "left_queues AS MATERIALIZED (SELECT leave_queues({over}, {waited}, {sent}) FROM moved),\n"
+_THOSE = "array_agg(id) FILTER (WHERE NOT {condition})"
+_NOBODY = "NULL::uuid[]"
+_BEGUN_ANEW = """,
+begun_anew AS (
+    INSERT INTO unfinished (id, deliver_by) SELECT id, deliver_by FROM moved WHERE is_unfinished(status)
+    ON CONFLICT (id) DO UPDATE SET deliver_by = excluded.deliver_by
+)"""
+_WAITS = """,
+waits AS (
+    INSERT INTO waiting (id, topic, key, destination, priority, request, due_at, accepted_at)
+    SELECT id, topic, key, destination, priority, request, CASE WHEN status IN ('scheduled', 'failed') THEN due_at END,
+           accepted_at FROM moved WHERE is_waiting(status, request)
+    ON CONFLICT (id) DO UPDATE
+        SET destination = excluded.destination, request = excluded.request, due_at = excluded.due_at
+)"""
+_UNSENT = """,
+not_sent AS (
+    INSERT INTO unsent (id, status, error) SELECT id, status, desk_error(status, reason) FROM moved
+    WHERE is_unsent(status)
+    ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error
+)"""
+_LEASED = """,
+leased AS (
+    INSERT INTO leases (until, ids) SELECT due_at, array_agg(id) FROM moved WHERE status = 'sending' GROUP BY due_at
+)"""
+_LEASED_BY_KEY = """,
+leased AS (
+    INSERT INTO leases (until, ids, topic, key) SELECT due_at, ARRAY[id], topic, key FROM moved WHERE status = 'sending'
+)"""
 
 # The event and its projection carry the same date, so a rebuild equals the table.
 _OPENING = """
@@ -147,24 +188,63 @@ projected AS (
            CASE WHEN due_at IS NULL THEN 'pending' ELSE 'scheduled' END, version,
            request, 0, due_at, deliver_by, coalesce(priority, {priority}), pg_current_xact_id(), at, at
     FROM opened, clock{appended}
+),
+begun AS (
+    INSERT INTO unfinished (id, deliver_by) SELECT id, deliver_by FROM opened{appended}
+),
+waits AS (
+    INSERT INTO waiting (id, topic, key, priority, request, due_at, accepted_at)
+    SELECT id, topic, key, coalesce(priority, {priority}), request, due_at, at
+    FROM opened, clock WHERE (due_at IS NOT NULL OR request > 1){and_appended}
 )
 """
 _SKIPPING = """
     ON CONFLICT DO NOTHING
     RETURNING stream_id"""
-_APPENDED = """
-    WHERE id IN (SELECT stream_id FROM logged)"""
+_APPENDED = "id IN (SELECT stream_id FROM logged)"
 
 
-def moving(deciding: str, *effects: Effect, answer: str = "SELECT FROM moved") -> str:
+def moving(deciding: str, *effects: Effect, answer: str = "SELECT FROM moved", locks_keys: bool = False) -> str:
     """The whole statement: the clock, what was decided, what follows from these events, and its answer.
 
     No other column is set than these events change: without a vacuum, PostgreSQL removes old versions from an index
-    only where the UPDATE names none of its columns. Every event that may be decided has to be named.
+    only where the UPDATE names none of its columns. Every event that may be decided has to be named. With `locks_keys`
+    an attempt that begins has a lease of its own, with its key.
     """
     data = "d.data" if EDITED in effects else "NULL::json"
-    follows = _ENDING.format(columns=_columns(effects), data=data, requested=Requested.TYPE)
+    leaving = _leaving(set(effects))
+    follows = _ENDING.format(
+        columns=_columns(effects),
+        data=data,
+        requested=Requested.TYPE,
+        leaving=leaving,
+        left=", left_queues" if leaving else "",
+        entering="".join(_entering(set(effects), locks_keys=locks_keys)),
+    )
     return _HEAD + deciding + "," + follows + answer
+
+
+def _leaving(effects: set[Effect]) -> str:
+    conditions = {
+        "over": "is_unfinished(status)" if effects & ENDS else None,
+        "waited": "is_waiting(status, request)" if effects & {*ENDS, REQUESTED} else None,
+        "sent": "is_unsent(status)" if effects & {SENT, REQUEUED} else None,
+    }
+    if not any(conditions.values()):
+        return ""
+    those = {name: _THOSE.format(condition=one) if one else _NOBODY for name, one in conditions.items()}
+    return _LEAVING.format(**those)
+
+
+def _entering(effects: set[Effect], *, locks_keys: bool) -> Iterator[str]:
+    if REQUEUED in effects:
+        yield _BEGUN_ANEW
+    if effects & {*AGAIN, STARTED}:
+        yield _WAITS
+    if effects & ENDS - {SENT}:
+        yield _UNSENT
+    if STARTED in effects:
+        yield _LEASED_BY_KEY if locks_keys else _LEASED
 
 
 def opening(deciding: str, *, answer: str, known: Literal["refused", "skipped"] = "refused") -> str:
@@ -179,7 +259,8 @@ def opening(deciding: str, *, answer: str, known: Literal["refused", "skipped"] 
         priority=DEFAULT_PRIORITY,
         event=_EVENT.format(topic="topic", data="data"),
         skipping=_SKIPPING if is_skipped else "",
-        appended=_APPENDED if is_skipped else "",
+        appended=f"\n    WHERE {_APPENDED}" if is_skipped else "",
+        and_appended=f" AND {_APPENDED}" if is_skipped else "",
     )
     return _HEAD + deciding + "," + follows + answer
 

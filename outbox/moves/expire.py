@@ -8,8 +8,8 @@ from herald.outbox.postgres.statements import execute, fetch_column
 
 BATCH = 1_000  # messages in one statement
 _FOUND = chosen("""
-    SELECT id FROM messages
-    WHERE deliver_by <= (SELECT clock_timestamp()) AND status IN ('scheduled', 'pending', 'failed')
+    SELECT m.id FROM unfinished AS u JOIN messages AS m ON m.id = u.id
+    WHERE u.deliver_by <= (SELECT clock_timestamp()) AND m.status IN ('scheduled', 'pending', 'failed')
     LIMIT %(limit)s
 """)
 EXPIRE = moving(

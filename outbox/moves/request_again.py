@@ -67,7 +67,10 @@ def pending_that(condition: str) -> str:
 
     One whose request was set aside waits for an operator: published again, it would be set aside again.
     """
-    return f"SELECT id, version FROM messages WHERE status = 'pending' AND {NOT_ASIDE} AND {condition} LIMIT %(limit)s"
+    return (
+        "SELECT id, version FROM messages WHERE id IN (SELECT u.id FROM unfinished AS u) AND status = 'pending'"
+        f" AND {NOT_ASIDE} AND {condition} LIMIT %(limit)s"
+    )
 
 
 def request_again(connection: Connection, choice: Choice, *, limit: int) -> list[tuple[str, str | None]]:

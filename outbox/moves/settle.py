@@ -10,7 +10,7 @@ from herald.outbox.moves.around import AROUND, Batch, chosen
 from herald.outbox.moves.door import DEAD_LETTERED, UNKNOWN, moving
 from herald.outbox.moves.request_again import LOCKED
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch, fetch_column
+from herald.outbox.postgres.statements import execute, fetch, fetch_column
 from herald.outbox.registry import CHANNELS, DEAD_LETTERS
 from herald.outbox.settings import Settings
 
@@ -18,12 +18,17 @@ BATCH = 1_000  # attempts settled in one statement
 _log = structlog.get_logger()
 
 _FOUND = chosen("""
-    SELECT ended.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
-        SELECT m.id FROM messages AS m
-        WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())
-        ORDER BY m.due_at LIMIT %(limit)s
-    ) AS ended LIMIT %(limit)s
+    SELECT m.id FROM leases AS l CROSS JOIN unnest(l.ids) AS held(id) JOIN messages AS m ON m.id = held.id
+    WHERE l.until <= (SELECT clock_timestamp()) AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())
+    ORDER BY m.priority DESC, m.due_at LIMIT %(limit)s
 """)
+
+# Of which every attempt is settled.
+_OVER = """
+DELETE FROM leases AS l WHERE l.until <= (SELECT clock_timestamp()) AND NOT EXISTS (
+    SELECT FROM unnest(l.ids) AS held(id) JOIN messages AS m ON m.id = held.id
+    WHERE m.status = 'sending' AND m.due_at = l.until)
+"""
 
 # Repeated at once, held for a person, or dead after the last attempt. `policy` has a row for each channel and for none,
 # on strict topics and on others. What is held is what `Policy.is_held` says.
@@ -89,6 +94,7 @@ def settle_batch(connection: Connection, settings: Settings) -> dict[str, int]:
         "limit": BATCH,
         "dead_letters": DEAD_LETTERS,
     }
+    execute(connection, _OVER)
     settled: Counter[str] = Counter()
 
     def find(batch: Batch) -> list[str]:

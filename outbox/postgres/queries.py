@@ -87,7 +87,7 @@ ORDER BY id DESC
 _FILTERS = {
     "user_id": "key = :user_id",
     "event": "event = :event",
-    "status": "status = :status",
+    "status": "status = :status{among}",
     "before": "id < :before",
 }
 
@@ -106,6 +106,13 @@ FROM outbox
 WHERE stream_id = :id AND EXISTS (SELECT FROM messages WHERE id = :id AND topic = coalesce(:topic, topic))
 ORDER BY version
 """)
+
+# By status: what is sent is found among all, everything else in its queue.
+_QUEUES = {
+    **dict.fromkeys(("pending", "sending"), "unfinished"),
+    **dict.fromkeys(("scheduled", "failed"), "waiting"),
+    **dict.fromkeys(("unknown", "dead", "cancelled", "expired", "discarded"), "unsent"),
+}
 
 _FIXED = {"topic": TOPIC, "default_channel": DEFAULT_CHANNEL}
 
@@ -130,7 +137,9 @@ def list_notifications(
     """At most `limit` notifications, newest first by id, those older than `before`; and whether there are more."""
     asked = {"user_id": user_id, "event": event, "status": status, "before": before}
     filters = {name: value for name, value in asked.items() if value is not None}
-    conditions = " ".join(f"AND {_FILTERS[name]}" for name in filters)
+    queue = _QUEUES.get(status or "")
+    among = f" AND m.id IN (SELECT q.id FROM {queue} AS q)" if queue else ""
+    conditions = " ".join(f"AND {_FILTERS[name].format(among=among)}" for name in filters)
     statement = text(_NOTIFICATIONS.replace("<conditions>", conditions))
     reading = connection.execution_options(stream_results=limit > STREAMED, max_row_buffer=PIECE)
     with reading.execute(statement, {**_FIXED, **filters, "limit": limit + 1}) as rows:

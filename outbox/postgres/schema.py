@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlalchemy.types import UserDefinedType
 
-from herald.outbox.message.state import DELAYED, STATUSES
+from herald.outbox.message.state import STATUSES
 from herald.outbox.message.upcasting import known_schemas
 
 
@@ -131,23 +131,60 @@ messages = Table(
     ),
     Index("messages_of_a_key", "topic", "key", "id"),
     Index("messages_of_an_event", "event", "id", postgresql_where=text("event IS NOT NULL")),
-    Index("messages_not_sent", "status", "id", postgresql_where=text("status <> 'sent'")),
-    Index("messages_due", "priority", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    postgresql_partition_by="RANGE (id)",
+)
+
+unfinished = Table(
+    "unfinished",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("deliver_by", _instant),
+    PrimaryKeyConstraint("id", name="unfinished_once"),
+    Index("unfinished_to_expire", "deliver_by", postgresql_where=text("deliver_by IS NOT NULL")),
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", Text),
+    Column("destination", Text),
+    Column("priority", SmallInteger, nullable=False),
+    Column("request", Integer, nullable=False),
+    Column("due_at", _instant),
+    Column("accepted_at", _instant, nullable=False),
+    PrimaryKeyConstraint("id", name="waiting_once"),
+    Index("waiting_due", "priority", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index(
-        "messages_waiting_for_a_destination",
+        "waiting_for_a_destination",
         "destination",
         "priority",
         "due_at",
-        postgresql_where=text("status IN ('scheduled', 'failed')"),
+        postgresql_where=text("due_at IS NOT NULL"),
     ),
-    Index("messages_delayed_of_a_key", "topic", "key", "accepted_at", "id", postgresql_where=text(DELAYED)),
-    Index(
-        "messages_to_expire",
-        "deliver_by",
-        postgresql_where=text("deliver_by IS NOT NULL AND status IN ('scheduled', 'pending', 'failed')"),
-    ),
-    Index("messages_on_the_desk", "id", postgresql_where=text("status IN ('dead', 'unknown')")),
-    postgresql_partition_by="RANGE (id)",
+    Index("waiting_of_a_key", "topic", "key", "accepted_at", "id"),
+)
+
+unsent = Table(
+    "unsent",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error", Text),
+    PrimaryKeyConstraint("id", name="unsent_once"),
+    Index("unsent_by_status", "status", "id"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("until", _instant, nullable=False),
+    Column("ids", ARRAY(Uuid), nullable=False),
+    Column("topic", Text),
+    Column("key", Text),
+    Index("leases_by_end", "until"),
+    Index("leases_of_a_key", "topic", "key", postgresql_where=text("key IS NOT NULL")),
 )
 
 relay_cursor = Table(

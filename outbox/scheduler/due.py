@@ -7,7 +7,6 @@ a failed message of its key on a strict topic. A destination that recovers gets 
 from collections import Counter
 from typing import Any
 
-from herald.outbox.message.state import DELAYED
 from herald.outbox.moves.breakers import RAMP_SECONDS
 from herald.outbox.moves.pauses import IS_PAUSED
 from herald.outbox.moves.request_again import Choice, request_again
@@ -23,45 +22,49 @@ _TYPES = {"strict_topics": "text[]", "ramp": "float8"}
 _CAUSE = "CASE WHEN m.status = 'failed' THEN 'retry' WHEN m.request = 0 THEN 'scheduled' ELSE 'postponed' END"
 # a subquery, or the volatile clock would keep PostgreSQL from using the index
 WAITS = f"""
-m.status IN ('scheduled', 'failed') AND m.due_at <= (SELECT clock_timestamp())
-AND NOT {IS_PAUSED.format(message="m")}
-AND NOT (m.topic = ANY (%(strict_topics)s) AND m.request > 0 AND EXISTS (
-    SELECT FROM messages AS p
-    WHERE p.topic = m.topic AND p.key = m.key AND ({DELAYED}) AND p.request > 0
-      AND (p.accepted_at, p.id) < (m.accepted_at, m.id)))
+w.due_at <= (SELECT clock_timestamp())
+AND NOT {IS_PAUSED.format(message="w")}
+AND NOT (w.topic = ANY (%(strict_topics)s) AND w.request > 0 AND EXISTS (
+    SELECT FROM waiting AS p
+    WHERE p.topic = w.topic AND p.key = w.key AND p.request > 0
+      AND (p.accepted_at, p.id) < (w.accepted_at, w.id)))
+"""
+NOT_FAILING = """NOT EXISTS (
+    SELECT FROM breakers AS b
+    WHERE b.destination = w.destination AND (b.opened_at IS NOT NULL OR b.closed_at IS NOT NULL))
 """
 
 # one index look-up per priority: PostgreSQL 14 to 17 cannot skip from one to the next
 _DUE = f"""
-SELECT found.id, found.version FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
-    SELECT m.id, m.version FROM messages AS m
-    WHERE m.priority = level AND {WAITS}
-      AND NOT EXISTS (SELECT FROM breakers AS b WHERE b.destination = m.destination
-                      AND (b.opened_at IS NOT NULL OR b.closed_at IS NOT NULL))
-    ORDER BY m.due_at
-    LIMIT %(limit)s
-) AS found LIMIT %(limit)s
+SELECT m.id, m.version FROM (
+    SELECT found.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
+        SELECT w.id FROM waiting AS w
+        WHERE w.priority = level AND {WAITS} AND {NOT_FAILING}
+        ORDER BY w.due_at
+        LIMIT %(limit)s
+    ) AS found LIMIT %(limit)s
+) AS due JOIN messages AS m ON m.id = due.id AND m.status IN ('scheduled', 'failed')
 """
 
 # A recovering destination: 2^s - 1 times `ramp` messages in all after s seconds, and one at once.
 _RELEASED = f"""
-SELECT found.id, found.version FROM breakers AS b CROSS JOIN LATERAL (
-    SELECT m.id, m.version FROM messages AS m
-    WHERE m.destination = b.destination AND {WAITS}
-    ORDER BY m.priority DESC, m.due_at
+SELECT m.id, m.version FROM breakers AS b CROSS JOIN LATERAL (
+    SELECT w.id FROM waiting AS w
+    WHERE w.destination = b.destination AND {WAITS}
+    ORDER BY w.priority DESC, w.due_at
     LIMIT least(%(limit)s, 1 - b.released + floor(%(ramp)s
         * (2.0 ^ extract(epoch FROM clock_timestamp() - b.closed_at) - 1)))::bigint
-) AS found
+) AS due JOIN messages AS m ON m.id = due.id AND m.status IN ('scheduled', 'failed')
 WHERE b.closed_at > clock_timestamp() - make_interval(secs => {RAMP_SECONDS})
 """
 
 _PROBES = f"""
-SELECT found.id, found.version FROM breakers AS b CROSS JOIN LATERAL (
-    SELECT m.id, m.version FROM messages AS m
-    WHERE m.destination = b.destination AND {WAITS}
-    ORDER BY m.priority DESC, m.due_at
+SELECT m.id, m.version FROM breakers AS b CROSS JOIN LATERAL (
+    SELECT w.id FROM waiting AS w
+    WHERE w.destination = b.destination AND {WAITS}
+    ORDER BY w.priority DESC, w.due_at
     LIMIT 1
-) AS found
+) AS due JOIN messages AS m ON m.id = due.id AND m.status IN ('scheduled', 'failed')
 WHERE b.probe_at <= clock_timestamp() AND (b.probe_until IS NULL OR b.probe_until <= clock_timestamp())
 """
 

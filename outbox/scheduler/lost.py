@@ -32,10 +32,11 @@ _CURSOR = """
 SELECT widths, previous::text, extract(epoch FROM clock_timestamp())::float8 FROM relay_cursor WHERE name = 'relay'
 """
 _CANDIDATES = f"""
-SELECT id::text, version, topic, key, requested_in::text::bigint FROM messages
-WHERE status = 'pending' AND id > %(after)s::uuid AND topic = ANY (%(topics)s)
+SELECT messages.id::text, version, topic, key, requested_in::text::bigint
+FROM unfinished AS u JOIN messages ON messages.id = u.id
+WHERE status = 'pending' AND u.id > %(after)s::uuid AND topic = ANY (%(topics)s)
   AND pg_visible_in_snapshot(requested_in, %(newest)s::pg_snapshot) AND {NOT_ASIDE}
-ORDER BY id LIMIT %(limit)s
+ORDER BY u.id LIMIT %(limit)s
 """
 _CHOSEN = "SELECT id, version FROM unnest(%(ids)s::uuid[], %(versions)s::integer[]) AS c(id, version) LIMIT %(limit)s"
 

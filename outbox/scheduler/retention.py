@@ -27,6 +27,11 @@ LOCKED = "a lock that somebody holds"
 WITHHELD = "a topic or partition that Kafka does not take"
 _log = structlog.get_logger()
 
+_FORGET_UNSENT = """
+DELETE FROM unsent AS u WHERE u.id < (SELECT horizon FROM closing) AND NOT EXISTS (
+    SELECT FROM messages AS m WHERE m.id = u.id)
+"""
+
 
 class Retention:
     """The duty: a turn takes a closing as far as it comes, and says now and then what it waits for.
@@ -111,6 +116,7 @@ def _finish(connection: Connection) -> str | None:
     until, kept = fetch_one(
         connection, "SELECT outbox_time_of(horizon), (SELECT count(*) FROM messages WHERE id < horizon) FROM closing"
     )
+    execute(connection, _FORGET_UNSENT)
     _log.info("books_closed", until=until.isoformat(), kept=kept, locked_milliseconds=round(milliseconds, 1))
     return None
 

@@ -52,6 +52,12 @@ def execute_and_commit(connection: Connection, statement: str, *values: object) 
     connection.commit()
 
 
+def change(connection: Connection, statement: str, *values: Any) -> None:
+    """Change `messages` behind Herald's back, and put the messages into the queues where they belong now."""
+    execute_and_commit(connection, statement, *values)
+    execute_and_commit(connection, "SELECT queues_follow(ARRAY(SELECT id FROM queue_differences))")
+
+
 def status_of(connection: Connection, message_id: UUID) -> str:
     return str(fetch_value(connection, "SELECT status FROM messages WHERE id = %s", str(message_id)))
 
@@ -71,8 +77,9 @@ def assert_projection_equals_log(connection: Connection) -> int:
     for recorded in read_log(connection):
         folded[recorded.stream_id] = evolve(folded.get(recorded.stream_id), recorded)
     projected = {row[0]: row for row in fetch(connection, f"SELECT {COLUMNS} FROM messages")}
-    connection.rollback()
     assert len(projected) == len(folded)
+    assert fetch(connection, "SELECT queue, id::text FROM queue_differences") == []
+    connection.rollback()
     for stream_id, message in folded.items():
         columns = {name: getattr(message, name) for name in state.COLUMNS}
         expected = columns | {"id": str(stream_id), "requested_in": str(message.requested_in)}

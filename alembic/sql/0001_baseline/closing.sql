@@ -51,7 +51,7 @@ BEGIN
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE outbox INCLUDING ALL, CHECK (stream_id < %L))',
         closing_table('outbox', until), until);
-    EXECUTE format('CREATE TABLE %I (LIKE messages INCLUDING ALL, CHECK (id < %L))',
+    EXECUTE format('CREATE TABLE %I (LIKE messages INCLUDING ALL, CHECK (id < %L)) WITH (fillfactor = 60)',
         closing_table('messages', until), until);
     DELETE FROM closing_changes;
     FOR partition IN SELECT name FROM partitions WHERE parent = 'messages' AND upper <= until ORDER BY upper LOOP

@@ -2,9 +2,10 @@
 -- else.
 
 SELECT closing_abandon();
-DROP VIEW notifications, partitions;
+DROP VIEW notifications, partitions, queue_differences, due_in_unfinished, due_in_waiting, due_in_unsent, due_in_leases;
 DROP TABLE instance, closing_changes, closing, requeues, idempotency_keys_odd, idempotency_keys_even, pauses, breakers,
-    set_aside, relay_withheld, relay_pages, relay_cursor, messages, outbox, event_types;
+    set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,
+    event_types;
 DROP SEQUENCE outbox_position;
 DROP FUNCTION instance_takes_place(boolean), instance_here(),
     closing_abandon(), closing_finish(), closing_is_unpublished(uuid), closing_catch_up(), closing_copy(integer),
@@ -15,4 +16,5 @@ DROP FUNCTION instance_takes_place(boolean), instance_here(),
     outbox_make_partitions(interval, timestamptz), outbox_reach(timestamptz, interval),
     outbox_add_partition(text, uuid, uuid), outbox_next_bound(timestamptz, interval), outbox_time_of(uuid),
     outbox_first_id(timestamptz),
+    queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text), is_waiting(text, integer), is_unfinished(text),
     outbox_allow_event(text, integer, text), outbox_note_size(), outbox_refuse_change();

@@ -32,15 +32,6 @@ CREATE TABLE messages (
     CONSTRAINT messages_waiting_has_its_date CHECK (status NOT IN ('scheduled', 'failed') OR due_at IS NOT NULL)
 ) PARTITION BY RANGE (id);
 
+-- Columns that a move changes have no index: those are in the queues (queues.sql).
 CREATE INDEX messages_of_a_key ON messages (topic, key, id);
 CREATE INDEX messages_of_an_event ON messages (event, id) WHERE event IS NOT NULL;
-CREATE INDEX messages_not_sent ON messages (status, id) WHERE status <> 'sent';
-CREATE INDEX messages_due ON messages (priority, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX messages_waiting_for_a_destination ON messages (destination, priority, due_at)
-    WHERE status IN ('scheduled', 'failed');
--- what waits of a key is found in the order of acceptance: what comes behind it takes its date
-CREATE INDEX messages_delayed_of_a_key ON messages (topic, key, accepted_at, id)
-    WHERE status IN ('scheduled', 'failed') OR request > 1 AND status IN ('pending', 'sending');
-CREATE INDEX messages_to_expire ON messages (deliver_by)
-    WHERE deliver_by IS NOT NULL AND status IN ('scheduled', 'pending', 'failed');
-CREATE INDEX messages_on_the_desk ON messages (id) WHERE status IN ('dead', 'unknown');

@@ -37,6 +37,9 @@ DECLARE
         to_char(coalesce(outbox_time_of(lower), 'epoch') AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI'));
 BEGIN
     EXECUTE format('CREATE TABLE %I (LIKE %s INCLUDING ALL)', name, parent);
+    IF parent = 'messages' THEN  -- room for the moves of a message on the page where it stands
+        EXECUTE format('ALTER TABLE %I SET (fillfactor = 60)', name);
+    END IF;
     EXECUTE format('ALTER TABLE %s ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%L)', parent, name,
         coalesce(quote_literal(lower), 'MINVALUE'), upper);
 END $$;

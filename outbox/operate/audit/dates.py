@@ -9,21 +9,22 @@ from herald.outbox.operate.status.database import UNCONSUMED
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch_column, fetch_named, fetch_one, fetch_value
 from herald.outbox.registry import TOPICS
-from herald.outbox.scheduler.due import WAITS
+from herald.outbox.scheduler.due import NOT_FAILING, WAITS
 
 _CLOCK = "(SELECT clock_timestamp())"  # a subquery, so that the index on the date can be used
 _LATE = "make_interval(secs => %(late)s)"
-_FOUND = "SELECT m.id::text, m.version, count(*) OVER () AS total FROM messages AS m WHERE m.id >= %(first_id)s::uuid"
-_SENDING = f"{_FOUND} AND m.status = 'sending' AND m.due_at < {_CLOCK} - {_LATE} ORDER BY m.due_at LIMIT %(limit)s"
-_DUE = f"""{_FOUND} AND m.due_at < {_CLOCK} - {_LATE} AND {WAITS}
-AND NOT EXISTS (SELECT FROM breakers AS b WHERE b.destination = m.destination
-                AND (b.opened_at IS NOT NULL OR b.closed_at IS NOT NULL))
+_FOUND = """
+SELECT m.id::text, m.version, count(*) OVER () AS total FROM {queue} AS w JOIN messages AS m ON m.id = w.id
+WHERE m.id >= %(first_id)s::uuid"""
+_UNFINISHED = _FOUND.format(queue="unfinished")
+_SENDING = f"{_UNFINISHED} AND m.status = 'sending' AND m.due_at < {_CLOCK} - {_LATE} ORDER BY m.due_at LIMIT %(limit)s"
+_DUE = f"""{_FOUND.format(queue="waiting")} AND w.due_at < {_CLOCK} - {_LATE} AND {WAITS} AND {NOT_FAILING}
 ORDER BY m.priority DESC, m.due_at LIMIT %(limit)s
 """
-_TO_EXPIRE = f"""{_FOUND} AND m.deliver_by < {_CLOCK} - {_LATE} AND m.status IN ('scheduled', 'pending', 'failed')
+_TO_EXPIRE = f"""{_UNFINISHED} AND m.deliver_by < {_CLOCK} - {_LATE} AND m.status IN ('scheduled', 'pending', 'failed')
 ORDER BY m.deliver_by LIMIT %(limit)s
 """
-_PENDING = f"""{_FOUND} AND m.status = 'pending' AND m.updated_at < {_CLOCK} - make_interval(secs => %(pending)s)
+_PENDING = f"""{_UNFINISHED} AND m.status = 'pending' AND m.updated_at < {_CLOCK} - make_interval(secs => %(pending)s)
 AND NOT EXISTS (SELECT FROM set_aside AS s WHERE s.stream_id = m.id AND s.version = m.version AND s.decision IS NULL)
 ORDER BY m.updated_at LIMIT %(limit)s
 """

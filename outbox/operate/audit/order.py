@@ -42,7 +42,7 @@ from herald.outbox.operate.audit.ledger import check_ledgers
 from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.operate.audit.published import Origins, Requests
 from herald.outbox.operate.audit.records import Record, See, make_reader, read_records
-from herald.outbox.operate.audit.streams import check_streams
+from herald.outbox.operate.audit.streams import check_queues, check_streams
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
 
@@ -69,6 +69,7 @@ def audit(connection: Connection, admin: AdminClient, scope: Scope, make_foreign
         *ledgers,
         *_check_kafka(connection, admin, scope, make_foreign),
         *check_streams(connection, scope),
+        check_queues(connection, scope),
         *(check_late(connection, scope, late) for late in LATE),
         check_aside(connection, scope),
         check_consumers(connection, scope),

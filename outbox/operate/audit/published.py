@@ -26,7 +26,8 @@ SELECT m.id::text, m.request, pg_visible_in_snapshot(m.requested_in, %(previous)
       AND o.payload ->> 'request' = m.request::text
       AND NOT EXISTS (SELECT FROM set_aside AS s WHERE s.stream_id = o.stream_id AND s.version = o.version)
 ) AS is_published
-FROM messages AS m WHERE m.status = 'pending' AND m.id >= %(first_id)s::uuid ORDER BY m.id LIMIT %(most)s
+FROM unfinished AS u JOIN messages AS m ON m.id = u.id
+WHERE m.status = 'pending' AND u.id >= %(first_id)s::uuid ORDER BY u.id LIMIT %(most)s
 """
 _STILL = """
 SELECT m.id::text FROM unnest(%(ids)s::uuid[], %(requests)s::integer[]) AS asked(id, request)

@@ -12,12 +12,12 @@ from herald.outbox.operate.audit.findings import Checked, Repair
 from herald.outbox.operate.audit.streams import ROW, Row, columns_of, differences, has_gap
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_stream
-from herald.outbox.postgres.statements import execute, fetch_named
+from herald.outbox.postgres.statements import execute, fetch_column, fetch_named
 from herald.outbox.settings import Settings
 
 SAYS: dict[Repair, str] = {
     "request": "requested again",
-    "project": "rows written from the log",
+    "project": "rows and queues written from the log",
     "settle": "leases settled",
 }
 _CHOSEN = """
@@ -25,6 +25,7 @@ SELECT id, version FROM messages
 WHERE id = ANY (%(ids)s::uuid[]) AND status = 'pending' AND updated_at < %(before)s LIMIT %(limit)s
 """
 _LOCKED = f"SELECT {ROW} FROM messages WHERE id = %(id)s FOR NO KEY UPDATE"
+_MISPLACED = "SELECT id::text FROM queue_differences WHERE id = %s::uuid LIMIT 1"
 _TYPES = {"id": "uuid", "requested_in": "xid8"}
 
 
@@ -53,7 +54,7 @@ def repair(
 
 
 def project(connection: Connection, message_id: UUID) -> bool:
-    """Write a row from the fold of its events, where they differ; owns its transaction.
+    """Write a row from the fold of its events, where they differ, and put it in its queues; owns its transaction.
 
     Whoever appends to a stream holds its row, so under its lock the log stands still. A stream with a gap, and
     a row that knows of later events than the log, are left alone: there the log is not the whole truth.
@@ -62,11 +63,14 @@ def project(connection: Connection, message_id: UUID) -> bool:
     try:
         row = next(iter(fetch_named(connection, _LOCKED, {"id": str(message_id)})), None)
         is_written = _write(connection, message_id, row)
+        is_moved = fetch_column(connection, _MISPLACED, str(message_id)) != []
+        if is_moved:
+            execute(connection, "SELECT queues_follow(ARRAY[%s::uuid])", str(message_id))
         connection.commit()
     finally:
         connection.rollback()
         connection.autocommit = True
-    return is_written
+    return is_written or is_moved
 
 
 def _write(connection: Connection, message_id: UUID, row: Row | None) -> bool:

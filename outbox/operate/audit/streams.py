@@ -12,7 +12,7 @@ from herald.outbox.operate.audit.findings import Checked, Finding, Repair, Sever
 from herald.outbox.operate.audit.looking import Scope
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import LOG_COLUMNS, decode
-from herald.outbox.postgres.statements import stream, stream_named
+from herald.outbox.postgres.statements import fetch_column, stream, stream_named
 
 BATCH = 2_000  # rows fetched at once
 
@@ -62,6 +62,13 @@ ROWLESS = Wrong("projection", "contradiction", "{count} streams without a row", 
 AHEAD = Wrong(
     "projection", "loss", "{count} rows know of later events than the log: its last ones were deleted", _ALONE
 )
+MISPLACED = Wrong(
+    "queues",
+    "contradiction",
+    "{count} messages stand in a wrong queue, or in none",
+    _AGAIN.replace("them", "these"),
+    "project",
+)
 EVENTLESS = Wrong("projection", "loss", "{count} rows without any event in the log", _ALONE)
 
 
@@ -83,6 +90,14 @@ def check_streams(connection: Connection, scope: Scope) -> list[Checked]:
         connection.set_session(isolation_level="READ COMMITTED", readonly=False)
         connection.autocommit = True
     return found.checked()
+
+
+def check_queues(connection: Connection, scope: Scope) -> Checked:
+    """Compare the queues with the rows that they follow from, in one statement: nothing under way can differ."""
+    query = "SELECT DISTINCT id::text FROM queue_differences WHERE id >= %(first_id)s::uuid"
+    found = Suspects(scope.limit, fetch_column(connection, query, scope.values))
+    wrong = MISPLACED
+    return Checked(wrong.check, "every queue", found.found(wrong.severity, wrong.says, wrong.advice, wrong.repair))
 
 
 class _Comparison:

@@ -8,7 +8,7 @@ import rich_click as click
 
 from herald.outbox.operate.opening import answering, end, stop_told
 from herald.outbox.operate.rebuild.partitions import abandon_closing, find_pairs, remove_leftovers
-from herald.outbox.operate.rebuild.rebuilding import Rebuilt, check_partition, rebuild_partition
+from herald.outbox.operate.rebuild.rebuilding import Rebuilt, check_partition, mend_queues, rebuild_partition
 from herald.outbox.operate.rebuild.session import RefusedError, Session, StoppedError, opened, run_stoppable
 from herald.outbox.operate.shown import shown_steps
 from herald.outbox.postgres.driver import PostgresError
@@ -17,6 +17,13 @@ from herald.outbox.settings import Settings
 from herald.outbox.startup import NotMigratedError, UnreadableLogError, check_migrated
 
 REFUSALS = (RefusedError, NotMigratedError, UnknownEventError, UnreadableLogError)
+
+
+class Done(msgspec.Struct):
+    """What came of it; `queues`: how many messages stood in a queue that is not theirs, or in none."""
+
+    partitions: list[Rebuilt] = []
+    queues: int = 0
 
 
 @click.command("rebuild")
@@ -28,16 +35,16 @@ def command(*, is_check: bool, as_json: bool) -> None:
     Each partition is built beside the live one, caught up, compared, and swapped under a short lock. What was wrong
     is told. Interrupted at any time, it changes nothing in the partition at hand; run it again.
     """
-    done: list[Rebuilt] = []
+    done = Done()
     with answering() as settings:
         failure = _failure(settings, stop_told(), done, is_check=is_check)
     _tell(done, as_json=as_json)
     if failure:
         end(failure)
-    sys.exit(1 if is_check and any(one.differences for one in done) else 0)
+    sys.exit(1 if is_check and (done.queues or any(one.differences for one in done.partitions)) else 0)
 
 
-def _failure(settings: Settings, stop: Event, done: list[Rebuilt], *, is_check: bool) -> str | None:
+def _failure(settings: Settings, stop: Event, done: Done, *, is_check: bool) -> str | None:
     """Do it; returns a sentence about what went wrong. The partitions that were `done` before stay so."""
     try:
         with opened(settings, stop) as session:
@@ -53,24 +60,28 @@ def _failure(settings: Settings, stop: Event, done: list[Rebuilt], *, is_check: 
     return None
 
 
-def _work(session: Session, done: list[Rebuilt], *, is_check: bool) -> None:
+def _work(session: Session, done: Done, *, is_check: bool) -> None:
     check_migrated(session.writer)
     if not is_check:
         abandon_closing(session.writer)
         remove_leftovers(session.writer)
     work = check_partition if is_check else rebuild_partition
     with shown_steps() as steps:
-        done.extend(work(session, pair, steps) for pair in find_pairs(session.writer))
+        done.partitions.extend(work(session, pair, steps) for pair in find_pairs(session.writer))
+        steps("the queues")
+        done.queues = mend_queues(session, is_check=is_check)
 
 
-def _tell(done: list[Rebuilt], *, as_json: bool) -> None:
+def _tell(done: Done, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode({"partitions": done}).decode())
+        click.echo(msgspec.json.encode(done).decode())
         return
-    for one in done:
+    for one in done.partitions:
         click.echo(_sentence(one))
         for difference in one.differences:
             click.echo(f"  {difference}")
+    if done.queues:
+        click.echo(f"{done.queues:,} messages stood in a wrong queue")
 
 
 def _sentence(one: Rebuilt) -> str:

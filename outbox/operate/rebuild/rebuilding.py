@@ -14,7 +14,7 @@ from herald.outbox.operate.rebuild.session import Session
 from herald.outbox.operate.rebuild.swapping import Step, Swap, catch_up, fold_changes, swap
 from herald.outbox.operate.shown import Steps
 from herald.outbox.postgres.driver import Connection, PostgresError
-from herald.outbox.postgres.statements import execute, fetch
+from herald.outbox.postgres.statements import execute, fetch, fetch_column, fetch_value
 
 SHOWN = 10  # ids of each kind of difference
 
@@ -30,6 +30,7 @@ WITH differing AS (
 SELECT kind, columns, count(*), (array_agg(id::text ORDER BY id))[1:{shown}]
 FROM differing GROUP BY kind, columns ORDER BY kind, columns
 """
+TOGETHER = 1_000  # messages put into other queues in one transaction
 _TOLD = {"missing": "missing from messages", "unknown": "not in the log", "different": "different in"}
 
 
@@ -106,6 +107,17 @@ def rebuild_partition(session: Session, pair: Pair, steps: Steps) -> Rebuilt:
         folding_seconds=folding_seconds,
         swap=swapped,
     )
+
+
+def mend_queues(session: Session, *, is_check: bool) -> int:
+    """Put messages where they belong by their rows, unless it is to be told only; returns how many stood wrong."""
+    if is_check:
+        return int(fetch_value(session.writer, "SELECT count(DISTINCT id) FROM queue_differences"))
+    wrong = fetch_column(session.writer, "SELECT DISTINCT id::text FROM queue_differences")
+    for first in range(0, len(wrong), TOGETHER):
+        session.check()
+        execute(session.writer, "SELECT queues_follow(%s::uuid[])", wrong[first : first + TOGETHER])
+    return len(wrong)
 
 
 def _fold(session: Session, pair: Pair, steps: Steps) -> tuple[str, int, float]:

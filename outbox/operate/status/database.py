@@ -51,7 +51,8 @@ FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
 UNTRIED = f"""
 SELECT reason, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
     (array_agg(id::text ORDER BY id))[1] AS oldest
-FROM messages WHERE status = 'scheduled' AND attempts = uncounted AND uncounted > 1
+FROM messages WHERE id IN (SELECT w.id FROM waiting AS w) AND status = 'scheduled'
+    AND attempts = uncounted AND uncounted > 1
     AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.stream_id = messages.id AND o.type IN ({TRIED_TYPES}))
 GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 5
 """
@@ -60,7 +61,7 @@ GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 5
 UNCONSUMED = """
 SELECT topic, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
     (array_agg(id::text ORDER BY id))[:%(limit)s] AS ids
-FROM messages WHERE status IN ('scheduled', 'pending', 'failed') AND topic <> ALL (%(topics)s)
+FROM messages WHERE id IN (SELECT u.id FROM unfinished AS u) AND status <> 'sending' AND topic <> ALL (%(topics)s)
 GROUP BY topic ORDER BY topic
 """
 

@@ -7,8 +7,8 @@ from herald.outbox.postgres.statements import fetch_one
 
 _log = structlog.get_logger()
 _WAITING = """
-SELECT count(*) FILTER (WHERE status = 'dead'), count(*) FILTER (WHERE status = 'unknown'), min(updated_at)
-FROM messages WHERE status <> 'sent' AND status IN ('dead', 'unknown')
+SELECT count(*) FILTER (WHERE u.status = 'dead'), count(*) FILTER (WHERE u.status = 'unknown'), min(m.updated_at)
+FROM unsent AS u JOIN messages AS m ON m.id = u.id WHERE u.status IN ('dead', 'unknown')
 """
 
 

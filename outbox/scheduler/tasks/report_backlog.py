@@ -7,10 +7,9 @@ from herald.outbox.postgres.statements import fetch, fetch_one
 
 _log = structlog.get_logger()
 
-# whatever is unfinished has an index; what is sent is left out, or it would be counted row by row
+# what is sent is left out, or it would be counted row by row
 _UNFINISHED = """
-SELECT status, count(*) FROM messages
-WHERE status <> 'sent' AND status IN ('scheduled', 'pending', 'sending', 'failed') GROUP BY status
+SELECT m.status, count(*) FROM unfinished AS u JOIN messages AS m ON m.id = u.id GROUP BY m.status
 """
 _TROUBLE = """
 SELECT (SELECT count(*) FROM breakers WHERE opened_at IS NOT NULL), (SELECT count(*) FROM pauses)

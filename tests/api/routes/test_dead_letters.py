@@ -6,7 +6,7 @@ import pytest
 
 from herald.outbox.postgres.statements import fetch
 from tests.api.conftest import Client, make_client
-from tests.outbox.connections import connected, execute_and_commit
+from tests.outbox.connections import change, connected
 
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
 NOBODY = "01a225ad-2a0b-739f-8c7b-f3bc79677ed0"  # no message and no job has it
@@ -22,7 +22,7 @@ def bury(herald: Client, database: str, *, reason: str = "HTTP 500", count: int 
     """As if the pipeline had given them up."""
     messages = [post(herald, **fields) for _ in range(count)]
     with connected(database) as connection:
-        execute_and_commit(
+        change(
             connection,
             "UPDATE messages SET status = 'dead', reason = %s, attempts = 1 WHERE id = ANY (%s::uuid[])",
             reason,

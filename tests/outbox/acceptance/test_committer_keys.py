@@ -22,7 +22,7 @@ from herald.outbox.postgres import commit as verdict
 from herald.outbox.postgres.commit import CommitUnknownError
 from herald.outbox.postgres.driver import Connection, Cursor
 from herald.outbox.postgres.statements import fetch
-from tests.outbox.acceptance.test_committer import CUT, OVERFLOW, running, stored
+from tests.outbox.acceptance.test_committer import CUT, KEY, REASON, running, stored
 from tests.outbox.connections import connected, execute_and_commit, notification
 from tests.servers.eventually import eventually
 
@@ -61,7 +61,7 @@ def good(request_key: RequestKey | None) -> Submission:
 
 
 def bad(request_key: RequestKey | None) -> Submission:
-    return [make_acceptance("generic_topic", None, OVERFLOW)], request_key
+    return [make_acceptance("generic_topic", KEY, b"{}")], request_key
 
 
 def ids(submission: Submission) -> list[UUID]:
@@ -162,7 +162,7 @@ def test_repeats_of_what_postgresql_refuses_are_refused_too_and_the_key_stays_fr
 
     assert isinstance(first, RefusedError)
     assert isinstance(repeated, RefusedError)
-    assert str(first) == str(repeated) == "PostgreSQL refuses it: value overflows numeric format"
+    assert str(first) == str(repeated) == REASON
     assert isinstance(later, Receipt)
     assert (later.ids, later.is_replay) == (ids(corrected), False)
     assert str(ids(corrected)[0]) in stored(database)

@@ -20,6 +20,7 @@ from herald.outbox.scheduler.requeue import requeue_step
 from herald.outbox.scheduler.schedule import Duty, Scheduler, running
 from tests.outbox.connections import accepted as accept_and_commit
 from tests.outbox.connections import (
+    change,
     compared,
     connected,
     execute_and_commit,
@@ -77,17 +78,17 @@ def request(connection: Connection) -> int:
 
 
 def make_due(connection: Connection, _: UUID) -> None:
-    execute_and_commit(connection, "UPDATE messages SET status = 'scheduled', due_at = clock_timestamp()")
+    change(connection, "UPDATE messages SET status = 'scheduled', due_at = clock_timestamp()")
 
 
 def make_late(connection: Connection, _: UUID) -> None:
-    execute_and_commit(connection, "UPDATE messages SET deliver_by = clock_timestamp()")
+    change(connection, "UPDATE messages SET deliver_by = clock_timestamp()")
 
 
 def make_begun(connection: Connection, _: UUID) -> None:
     ids = [UUID(one) for (one,) in fetch(connection, "SELECT id::text FROM messages")]
     claim(connection, [Record(one, 1) for one in ids], lease=60)
-    execute_and_commit(connection, "UPDATE messages SET due_at = clock_timestamp()")
+    change(connection, "UPDATE messages SET due_at = clock_timestamp()")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_a_job_passes_a_dead_letter_that_cannot_be_requeued(database: str) -> No
         execute_and_commit(connection, REFUSE)
         connection.autocommit = True
         *others, bad = accepted(connection)
-        execute_and_commit(connection, "UPDATE messages SET status = 'dead'")
+        change(connection, "UPDATE messages SET status = 'dead'")
         refuse(connection, bad, "P0001", type="message.requested")
         job = make_job(connection, Filter(), rate=10_000)
 

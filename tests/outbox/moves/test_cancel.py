@@ -1,6 +1,7 @@
 """Cancelling, and dates at acceptance."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -14,8 +15,9 @@ from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
-from tests.outbox.connections import accepted, compared, notification, status_of, types_of
+from tests.outbox.connections import accepted, compared, connected, notification, status_of, types_of
 from tests.pipeline.records import new_id
+from tests.servers.eventually import eventually
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -93,6 +95,23 @@ def test_what_is_being_tried_cannot_be_cancelled(connection: Connection) -> None
 
     assert cancel(connection, message) == Standing("sending", 1)
     assert status_of(connection, message) == "sending"
+
+
+def test_who_waited_for_another_move_takes_the_message_out_of_the_queue_that_it_was_put_into(
+    connection: Connection, database: str
+) -> None:
+    """What he sees began before that move was committed."""
+    (message,) = accepted(connection, notification())
+    claim(connection, [Record(message, 1, "log", wait=3600.0)], lease=60)
+    with connected(database) as other, ThreadPoolExecutor(1) as pool:
+        other.autocommit = True
+        cancelling = pool.submit(cancel, other, message)
+        blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        eventually(lambda: fetch(connection, blocked) == [(1,)], 10)
+        connection.commit()
+
+        assert cancelling.result() == Standing("cancelled", 0)
+    assert fetch(connection, "SELECT count(*) FROM waiting") == [(0,)]
 
 
 def test_nobody_knows_a_message_of_another_topic(connection: Connection) -> None:

@@ -14,6 +14,7 @@ from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
 from tests.outbox.connections import (
     accepted,
+    change,
     compared,
     execute_and_commit,
     make_settings,
@@ -240,11 +241,11 @@ def test_on_a_strict_topic_the_worker_that_has_the_lane_may_claim_the_next(conne
 
 def test_what_has_expired_is_not_tried(connection: Connection) -> None:
     (message,) = accepted(connection, notification())
-    execute_and_commit(connection, "UPDATE messages SET deliver_by = clock_timestamp()")
+    change(connection, "UPDATE messages SET deliver_by = clock_timestamp()")
 
     assert claim(connection, [Record(message, 1)], lease=60) == {}
 
-    execute_and_commit(connection, "UPDATE messages SET deliver_by = NULL")
+    change(connection, "UPDATE messages SET deliver_by = NULL")
 
 
 def test_an_attempt_that_is_given_back_does_not_count(connection: Connection) -> None:

@@ -121,7 +121,7 @@ def test_a_page_is_bounded_by_bytes_as_well_as_rows(session: Connection, writer:
 
 
 def test_what_no_record_can_hold_is_refused_without_being_read(session: Connection, writer: Connection) -> None:
-    stream = write(writer, payload='"' + "x" * LARGEST + '"')
+    stream = write(writer, data='"' + "x" * LARGEST + '"')
     after = accepted(writer, notification())
 
     page = read_page(session, cursors.load(session), Limits(1))

@@ -26,13 +26,7 @@ from herald.outbox.relay.reader import Limits, Row, read_page
 from herald.outbox.scheduler.due import request_due
 from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.retention import close_books
-from tests.outbox.connections import (
-    accepted,
-    assert_projection_equals_log,
-    connected,
-    execute_and_commit,
-    make_settings,
-)
+from tests.outbox.connections import accepted, assert_projection_equals_log, change, connected, make_settings
 from tests.outbox.scheduler.simulated_clock import id_at, shift, simulated_clock
 from tests.outbox.scheduler.test_retention import RETENTION, THEN, WIDE, publish, settle
 from tests.servers.eventually import eventually
@@ -119,7 +113,7 @@ def test_what_was_accepted_is_published_and_shown_byte_for_byte(
         requeue(connection, [message], edit=Edit(msgspec.Raw(EDITED), "k"))
         expected[message] = EDITED
     requeue(connection, kinds["dead"])
-    execute_and_commit(connection, "UPDATE messages SET due_at = clock_timestamp() WHERE status = 'scheduled'")
+    change(connection, "UPDATE messages SET due_at = clock_timestamp() WHERE status = 'scheduled'")
     request_due(connection, make_settings(database))
 
     again = published_since(connection)

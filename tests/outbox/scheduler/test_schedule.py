@@ -12,7 +12,7 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.scheduler.registered_tasks import load_tasks
 from herald.outbox.scheduler.schedule import Duty, Scheduler, running
 from herald.outbox.scheduler.tasks import remind_of_dead_letters, report_backlog
-from tests.outbox.connections import accepted, connected, execute_and_commit, make_settings, notification
+from tests.outbox.connections import accepted, change, connected, make_settings, notification
 
 Start = Callable[..., None]
 
@@ -120,7 +120,7 @@ def test_a_person_is_reminded_of_what_waits_for_one(connection: Connection, caps
     assert capsys.readouterr().out == ""
 
     accepted(connection, notification())
-    execute_and_commit(connection, "UPDATE messages SET status = 'dead'")
+    change(connection, "UPDATE messages SET status = 'dead'")
     remind_of_dead_letters.run(connection)
 
     line = capsys.readouterr().out

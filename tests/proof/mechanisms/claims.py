@@ -136,8 +136,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/claim.py",
-                "WHERE f.is_strict AND p.status = 'sending'",
-                "WHERE false AND p.status = 'sending'",
+                "WHERE f.is_strict AND l.topic = f.topic",
+                "WHERE false AND l.topic = f.topic",
             ),
         ),
         (f"{POSTPONING}::test_on_a_strict_topic_a_key_under_way_in_another_worker_is_left_alone",),

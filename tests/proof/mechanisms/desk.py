@@ -32,7 +32,7 @@ REMOVALS = (
                 "outbox/desk/looking.py", " AND m.updated_at <= %(before)s::timestamptz", " AND %(before)s IS NOT NULL"
             ),
             Edit(
-                "outbox/desk/looking.py", " AND m.id > %(after)s::uuid ORDER BY", " AND %(after)s IS NOT NULL ORDER BY"
+                "outbox/desk/looking.py", " AND u.id > %(after)s::uuid ORDER BY", " AND %(after)s IS NOT NULL ORDER BY"
             ),
         ),
         (f"{JOBS}::test_what_dies_again_is_not_requeued_by_the_same_job",),

@@ -4,6 +4,7 @@ from tests.proof.mechanisms.removal import Edit, Removal
 
 UPCASTING = "tests/outbox/message/test_upcasting.py"
 INTERRUPTED = "tests/outbox/operate/rebuild/test_interrupted.py"
+CANCEL = "tests/outbox/moves/test_cancel.py"
 KEPT = "tests/outbox/scheduler/test_kept_bytes.py"
 WHOLE = "tests/proof/end_to_end/test_rebuild.py"
 
@@ -25,6 +26,40 @@ REMOVALS = (
             f"{WHOLE}::test_a_rebuild_under_load_fails_no_request_and_equals_the_live_projection",
             "tests/outbox/operate/rebuild/test_swap.py::test_what_was_in_progress_or_began_later_is_caught_up",
         ),
+    ),
+    Removal(
+        "a move puts a message into its queues and takes it out",
+        (Edit("alembic/sql/0001_baseline/queues.sql", "DELETE FROM waiting WHERE id = ANY (waited)", "NULL"),),
+        ("tests/outbox/moves/test_door.py::test_what_events_do_in_sql_is_what_they_do_in_python",),
+    ),
+    Removal(
+        "queues are left by statements that see what was committed before the lock was had",
+        (
+            Edit(
+                "outbox/moves/door.py",
+                "left_queues AS MATERIALIZED (SELECT leave_queues({over}, {waited}, {sent}) FROM moved),",
+                "over AS (DELETE FROM unfinished WHERE id = ANY (ARRAY(SELECT id FROM moved))), "
+                "left_queues AS (DELETE FROM waiting WHERE id = ANY (ARRAY(SELECT id FROM moved))),",
+            ),
+            Edit("outbox/moves/door.py", 'left=", left_queues" if leaving else "",', 'left="",'),
+        ),
+        (f"{CANCEL}::test_who_waited_for_another_move_takes_the_message_out_of_the_queue_that_it_was_put_into",),
+    ),
+    Removal(
+        "an audit compares the queues with the rows that they follow from",
+        (Edit("outbox/operate/audit/order.py", "        check_queues(connection, scope),\n", ""),),
+        ("tests/outbox/operate/audit/test_stored.py::test_a_message_in_a_wrong_queue_is_found_and_put_right",),
+    ),
+    Removal(
+        "a rebuild puts the queues right",
+        (
+            Edit(
+                "outbox/operate/rebuild/command.py",
+                "done.queues = mend_queues(session, is_check=is_check)",
+                "mend_queues(session, is_check=True)",
+            ),
+        ),
+        ("tests/outbox/operate/rebuild/test_rebuild.py::test_what_stands_in_a_wrong_queue_is_told_and_put_right",),
     ),
     Removal(
         "both tables are compared before the swap",

@@ -7,7 +7,7 @@ BEHIND = "tests/outbox/scheduler/test_behind.py"
 LOST = "tests/outbox/scheduler/test_lost.py"
 TOPICS = "tests/proof/end_to_end/test_topics.py"
 DUE = "tests/outbox/scheduler/test_due.py"
-NOT_PAUSED = 'AND NOT {IS_PAUSED.format(message="m")}\n'
+NOT_PAUSED = 'AND NOT {IS_PAUSED.format(message="w")}\n'
 
 REMOVALS = (
     Removal(
@@ -15,8 +15,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/settle.py",
-                "WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())",
-                "WHERE m.priority = level AND m.status = 'sending' AND m.due_at IS NULL",
+                "WHERE l.until <= (SELECT clock_timestamp()) AND m.status",
+                "WHERE l.until IS NULL AND m.status",
             ),
         ),
         (
@@ -36,8 +36,9 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/settle.py",
-                "WHERE m.priority = level AND m.status = 'sending' AND m.due_at <= (SELECT clock_timestamp())",
-                "WHERE m.priority = level AND m.status = 'sending' AND m.due_at IS NOT NULL",
+                "WHERE l.until <= (SELECT clock_timestamp()) AND m.status = 'sending' AND m.due_at <= "
+                "(SELECT clock_timestamp())\n",
+                "WHERE m.status = 'sending'\n",
             ),
             Edit("outbox/moves/settle.py", "AND m.due_at <= (SELECT at FROM clock)\n", "\n"),
         ),
@@ -173,8 +174,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/scheduler/due.py",
-                "AND NOT (m.topic = ANY (%(strict_topics)s) AND m.request > 0",
-                "AND NOT (m.topic = ANY (%(strict_topics)s) AND false",
+                "AND NOT (w.topic = ANY (%(strict_topics)s) AND w.request > 0",
+                "AND NOT (w.topic = ANY (%(strict_topics)s) AND false",
             ),
         ),
         (f"{DUE}::test_on_a_strict_topic_the_first_of_a_key_is_requested_alone",),
@@ -184,8 +185,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/scheduler/due.py",
-                "m.status IN ('scheduled', 'failed') AND m.due_at <= (SELECT clock_timestamp())",
-                "m.status IN ('scheduled', 'failed') AND m.due_at IS NOT NULL",
+                "w.due_at <= (SELECT clock_timestamp())\n",
+                "w.due_at IS NOT NULL\n",
             ),
         ),
         (f"{DUE}::test_a_message_for_later_is_requested_at_its_date_and_not_before",),
@@ -195,8 +196,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/expire.py",
-                "WHERE deliver_by <= (SELECT clock_timestamp()) AND status",
-                "WHERE deliver_by IS NULL AND status",
+                "WHERE u.deliver_by <= (SELECT clock_timestamp()) AND m.status",
+                "WHERE u.deliver_by IS NULL AND m.status",
             ),
         ),
         (f"{DUE}::test_what_passed_its_last_date_expires_and_says_so",),

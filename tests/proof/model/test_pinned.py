@@ -29,7 +29,7 @@ from herald.outbox.postgres.log import read_log
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
-from tests.outbox.connections import COLUMNS, connected, execute_and_commit, make_settings
+from tests.outbox.connections import COLUMNS, change, connected, make_settings
 from tests.proof.model import statements
 from tests.proof.model.postgres import Database, Transaction
 from tests.proof.model.statements import BEGINNING, Draft, Found, date
@@ -234,7 +234,7 @@ def _pass_time(both: Both) -> None:
     """Dates move back instead of the clock forward."""
     statement = "UPDATE messages SET due_at = due_at - %s, deliver_by = deliver_by - %s"
     step = timedelta(seconds=STEP)
-    execute_and_commit(both.connection, statement, step, step)
+    change(both.connection, statement, step, step)
     for message, state in both.database.state.messages.items():
         moved = {name: at and at - step for name, at in (("due_at", state.due_at), ("deliver_by", state.deliver_by))}
         both.database.state.messages[message] = msgspec.structs.replace(state, **moved)

@@ -210,7 +210,7 @@ def test_a_person_sees_each_check_with_what_to_do(
     assert "contradiction  projection" in shown.output
     assert published[0] in shown.output
     assert "1 finding; " in shown.output
-    assert "to be repaired: rows written from the log: 1" in shown.output
+    assert "to be repaired: rows and queues written from the log: 1" in shown.output
     assert "nothing was changed; --repair --yes does it" in shown.output
     assert fetch(connection, "SELECT attempts FROM messages WHERE id = %s", published[0]) == [(7,)]
 

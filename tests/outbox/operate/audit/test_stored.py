@@ -13,7 +13,7 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.testing.clock import VirtualClock
-from tests.outbox.connections import accepted, execute_and_commit, notification, status_of
+from tests.outbox.connections import accepted, change, execute_and_commit, notification, status_of
 from tests.outbox.operate.audit.conftest import Ask, Delivered, Run
 
 HOUR = 3600.0  # seconds
@@ -105,12 +105,15 @@ def test_a_changed_row_is_found_and_written_anew(
 
     report = audit(system)
 
-    assert report.found == [("projection", "contradiction", sorted(delivered.sent[:3]))]
+    assert report.found == [
+        ("projection", "contradiction", sorted(delivered.sent[:3])),
+        ("queues", "contradiction", sorted(others)),
+    ]
     says = "3 rows differ from the fold of their events (status 2, sent_at 2, event 1, attempts 1)"
     assert report.wrong[0]["says"] == says
     mended = audit(system, "--repair", "--yes")
     assert (mended.exit_code, mended.found) == (0, [])
-    assert mended.output["repaired"] == {"rows written from the log": 3}
+    assert mended.output["repaired"] == {"rows and queues written from the log": 3}
 
 
 def test_a_deleted_row_is_found_and_written_anew(
@@ -282,12 +285,25 @@ def test_what_is_held_back_is_not_overdue(
     assert audit(system).found == []
 
 
+def test_a_message_in_a_wrong_queue_is_found_and_put_right(
+    audit: Run, system: dict[str, str], connection: Connection, delivered: Delivered
+) -> None:
+    waits, sent = failed(connection, retry_in=HOUR), delivered.sent[0]
+    execute_and_commit(connection, "DELETE FROM waiting WHERE id = %s", waits)
+    execute_and_commit(connection, "INSERT INTO unfinished (id) VALUES (%s)", sent)
+
+    assert audit(system).found == [("queues", "contradiction", sorted([waits, sent]))]
+    mended = audit(system, "--repair", "--yes")
+    assert (mended.exit_code, mended.found) == (0, [])
+    assert mended.output["repaired"] == {"rows and queues written from the log": 2}
+
+
 def test_a_message_past_its_last_date_that_nobody_expires_is_found(
     audit: Run, system: dict[str, str], connection: Connection
 ) -> None:
     message = failed(connection, retry_in=HOUR)
     past = "now() - interval '1 hour'"
-    execute_and_commit(connection, f"UPDATE messages SET deliver_by = {past} WHERE id = %s", message)
+    change(connection, f"UPDATE messages SET deliver_by = {past} WHERE id = %s", message)
     execute_and_commit(
         connection,
         "UPDATE outbox SET payload = payload || jsonb_build_object('deliver_by', m.deliver_by)"

@@ -101,6 +101,21 @@ def test_an_edit_that_the_table_does_not_know_is_told(connection: Connection, re
     assert found == {("different", "data_version, event, version, updated_at", 1, str(message))}
 
 
+def test_what_stands_in_a_wrong_queue_is_told_and_put_right(
+    connection: Connection, stored: list[UUID], rebuild: Rebuild
+) -> None:
+    execute_and_commit(connection, "DELETE FROM unfinished")
+    ((misplaced,),) = fetch(connection, "SELECT count(*) FROM messages WHERE is_unfinished(status)")
+    connection.rollback()
+
+    checked, rebuilt, again = rebuild("--check"), rebuild("--json"), rebuild("--check", "--json")
+
+    assert (checked.exit_code, rebuilt.exit_code, again.exit_code) == (1, 0, 0), rebuilt.output
+    assert f"{misplaced} messages stood in a wrong queue" in checked.stdout
+    assert [json.loads(done.stdout)["queues"] for done in (rebuilt, again)] == [misplaced, 0]
+    assert assert_projection_equals_log(connection) == len(stored)
+
+
 def test_checking_changes_nothing(connection: Connection, stored: list[UUID], rebuild: Rebuild) -> None:
     spoil(connection, stored)
     before = fetch(connection, SNAPSHOT), fetch(connection, EVERYTHING)
