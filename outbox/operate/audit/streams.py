@@ -94,7 +94,7 @@ def check_streams(connection: Connection, scope: Scope) -> list[Checked]:
 
 def check_queues(connection: Connection, scope: Scope) -> Checked:
     """Compare the queues with the rows that they follow from, in one statement: nothing under way can differ."""
-    query = "SELECT DISTINCT id::text FROM queue_differences WHERE id >= %(first_id)s::uuid"
+    query = "SELECT DISTINCT id::text FROM queue_differences WHERE id >= %(first_id)s::uuid ORDER BY 1"
     found = Suspects(scope.limit, fetch_column(connection, query, scope.values))
     wrong = MISPLACED
     return Checked(wrong.check, "every queue", found.found(wrong.severity, wrong.says, wrong.advice, wrong.repair))

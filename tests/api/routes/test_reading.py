@@ -6,9 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from herald.outbox.postgres.statements import execute
 from tests.api.conftest import Client
-from tests.servers.postgres import connect_to_tables
+from tests.outbox.connections import change, connected
 
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
 UNKNOWN_ID = "0196f0de-0000-7000-8000-000000000000"
@@ -22,12 +21,8 @@ def _post(herald: Client, **fields: Any) -> str:
 
 
 def _execute(database: str, statement: str, *values: object) -> None:
-    connection = connect_to_tables(database)
-    try:
-        with connection:
-            execute(connection, statement, *values)
-    finally:
-        connection.close()
+    with connected(database) as connection:
+        change(connection, statement, *values)
 
 
 def test_an_accepted_notification_is_pending(herald: Client) -> None:

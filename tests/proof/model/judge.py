@@ -269,7 +269,7 @@ class Judge:
         return (
             all(message.status in FINAL for message in state.messages.values())
             and all(promise.answered is not None for promise in self.promises.values())
-            and world.kafka.is_consumed(("notifications",))
+            and world.kafka.is_consumed(("generic_topic",))
         )
 
     def judge(self) -> None:

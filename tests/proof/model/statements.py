@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from herald.outbox.destination.policies import Policy
 from herald.outbox.message.events import (
     Adopted,
@@ -243,13 +245,19 @@ def request_again(
     chosen.sort(key=lambda one: (-one.priority, one.due_at or BEGINNING, one.accepted_at, one.id))
     for message in chosen:
         due: Cause = "retry" if message.status == "failed" else "postponed" if message.request else "scheduled"
-        event = _requested(message.topic, message.key, message.data, message.request + 1, cause or due)
+        event = _requested_again(message, cause or due)
         append(transaction, at, message.id, event, message.topic)
     return len(chosen)
 
 
 def _requested(topic: str, key: str | None, data: Any, request: int, cause: Cause) -> Requested:
     return Requested(topic=topic, key=key, data=data, request=request, cause=cause)
+
+
+def _requested_again(message: Message, cause: Cause) -> Requested:
+    """It names the event that has the data; what the relay would read there, it has with it."""
+    again = _requested(message.topic, message.key, message.data, message.request + 1, cause)
+    return msgspec.structs.replace(again, data_version=message.data_version)
 
 
 def _fields(event: Requested) -> dict[str, Any]:
@@ -290,8 +298,7 @@ def requeue(transaction: Transaction, at: float, stream: UUID, *, edit: Any = No
     transaction.lock(stream)
     if edit is not None:
         found = append(transaction, at, stream, Edited(key=found.key, data=edit))
-    event = _requested(found.topic, found.key, found.data, found.request + 1, "requeued")
-    append(transaction, at, stream, event, found.topic)
+    append(transaction, at, stream, _requested_again(found, "requeued"), found.topic)
     return True
 
 

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from herald.outbox.destination.policies import policy
 from herald.outbox.message.events import Event
+from herald.outbox.message.state import COLUMNS as OF_MESSAGE
 from herald.outbox.message.state import Message
 from herald.outbox.moves.accept import Acceptance, accept
 from herald.outbox.moves.adopt import Foreign, Lost, adopt, recover, unknown
@@ -85,8 +86,7 @@ class Both:
         self.connection.commit()
         assert projected.keys() == self.database.state.messages.keys(), self.steps
         for message, row in projected.items():
-            real = dict(zip(Message.__struct_fields__, row, strict=True))
-            real["data"] = msgspec.json.decode(real["data"])
+            real = dict(zip(OF_MESSAGE, row, strict=True))
             model = {**msgspec.structs.asdict(self.state(message)), "id": str(message)}
             modelled = [row.event for row in self.database.state.rows if row.stream == message]
             assert _is_same(real, model), f"{self.steps}\n{real}\n{model}"
@@ -97,8 +97,8 @@ class Both:
 
 
 def _is_same(real: Any, model: Any) -> bool:  # noqa: PLR0911 - one for each kind of value
-    if isinstance(real, msgspec.Raw):
-        return _is_same(msgspec.json.decode(real), model)
+    if isinstance(real, msgspec.Raw):  # empty where a request names the event that has the data
+        return not bytes(real) or _is_same(msgspec.json.decode(real), model)
     if isinstance(real, datetime) and isinstance(model, datetime):
         return abs(real - model) < TOLERANCE
     if isinstance(real, list) and isinstance(model, list):
@@ -116,7 +116,7 @@ def _accept(both: Both) -> None:
     drafts = []
     for _ in range(both.random.randint(1, 3)):
         later, last = (both.random.choice((None, None, both.at + seconds)) for seconds in (STEP, 3 * STEP))
-        drafts.append(Draft(uuid7(), "notifications", both.random.choice(("a", None)), {"n": 1}, later, last))
+        drafts.append(Draft(uuid7(), "generic_topic", both.random.choice(("a", None)), {"n": 1}, later, last))
     accept(both.connection, [_acceptance(draft) for draft in drafts])
     both.do(lambda transaction, at: statements.accept(transaction, at, drafts))
     both.ids += [draft.id for draft in drafts]
@@ -213,8 +213,8 @@ def _discard(both: Both) -> None:
 def _adopt(both: Both) -> None:
     stream = both.random.choice((uuid7(), both.random.choice(both.ids)))
     raw = msgspec.Raw(b'{"n":3}')
-    adopt(both.connection, [Foreign(id=stream, topic="notifications", key="a", data=raw, source="/other")])
-    found = Found(stream, "notifications", "a", {"n": 3}, "/other")
+    adopt(both.connection, [Foreign(id=stream, topic="generic_topic", key="a", data=raw, source="/other")])
+    found = Found(stream, "generic_topic", "a", {"n": 3}, "/other")
     both.do(lambda transaction, at: statements.adopt(transaction, at, [found]))
     both.ids = sorted({*both.ids, stream})
 
@@ -223,8 +223,8 @@ def _recover(both: Both) -> None:
     stream = both.random.choice((uuid7(), both.random.choice(both.ids)))
     raw = msgspec.Raw(b'{"n":4}')
     missing = unknown(both.connection, [stream])
-    recover(both.connection, [Lost(id=stream, version=3, topic="notifications", key="a", data=raw, request=2)])
-    found = Found(stream, "notifications", "a", {"n": 4}, version=3, request=2)
+    recover(both.connection, [Lost(id=stream, version=3, topic="generic_topic", key="a", data=raw, request=2)])
+    found = Found(stream, "generic_topic", "a", {"n": 4}, version=3, request=2)
     assert both.do(lambda transaction, _at: statements.unknown(transaction, [stream])) == missing
     both.do(lambda transaction, at: statements.recover(transaction, at, [found]))
     both.ids = sorted({*both.ids, stream})

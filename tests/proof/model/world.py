@@ -10,7 +10,7 @@ from tests.proof.model.postgres import Database
 
 Steps = Generator[float, None, None]  # what an actor does, one step at a time; it yields the seconds to rest
 
-TOPIC = "notifications"
+TOPIC = "generic_topic"
 MECHANISMS = (
     "stored cursor",  # a lost session goes on with the stored cursor, not with what it remembers
     "epoch",  # a save is a compare-and-swap
