@@ -18,6 +18,7 @@ SUBJECTS = (
     "log",
     "messages",
     "queues",
+    "moves",
     "partitions",
     "relay",
     "closing",

@@ -9,7 +9,6 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from herald.outbox.message.dates import ANY_TIME, Dates, in_utc
-from herald.outbox.moves.door import opening
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import fetch_one
@@ -33,21 +32,7 @@ class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
         return memoryview(self.data).nbytes
 
 
-ACCEPT = prepare(
-    "accept",
-    opening(
-        """
-opened AS MATERIALIZED (
-    SELECT id, 1 AS version, CASE WHEN deliver_at > at THEN 'message.scheduled' ELSE 'message.requested' END AS type,
-           topic, key, data, NULL AS source, CASE WHEN deliver_at > at THEN 0 ELSE 1 END AS request,
-           CASE WHEN deliver_at > at THEN deliver_at END AS due_at, deliver_by, priority, traceparent
-    FROM json_to_recordset(%(rows)s::json) AS r(id uuid, topic text, key text, data json, traceparent text,
-        deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
-)""",
-        answer="SELECT pg_current_xact_id()::text, at FROM clock",
-    ),
-    rows="text",
-)
+ACCEPT = prepare("accept", "SELECT transaction_id::text, at FROM accept(%(rows)s::json, NULL)", rows="text")
 _encode = msgspec.json.Encoder().encode
 
 

@@ -10,7 +10,6 @@ from uuid import UUID
 import msgspec
 
 from herald.outbox.message.events import Adopted, Event, Recovered
-from herald.outbox.moves.door import opening
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch_column, fetch_value
 
@@ -45,24 +44,7 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None = None
 
 
-ADOPT = opening(
-    """
-found AS MATERIALIZED (
-    SELECT *, CASE WHEN deliver_at > at THEN deliver_at END AS due_at
-    FROM json_to_recordset(%(rows)s::json)
-        AS r(id uuid, version integer, topic text, key text, data json, source text, request integer,
-             traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint), clock
-),
-opened AS MATERIALIZED (
-    SELECT id, coalesce(version, 1) AS version, %(type)s::text AS type, topic, key, data, source,
-           coalesce(request, (due_at IS NULL)::integer) AS request, due_at, deliver_by, priority, traceparent
-    FROM found AS f
-    WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = f.id)
-)""",
-    answer="SELECT FROM logged",
-    known="skipped",
-)
-
+ADOPT = "SELECT adopt(%(rows)s::json, %(type)s::text)"
 _REACH = """
 SELECT 1000 * extract(epoch FROM greatest(clock_timestamp() + interval '1 day', max(ends_at)))::bigint - 1
 FROM partitions WHERE parent = 'messages'

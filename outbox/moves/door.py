@@ -3,17 +3,14 @@
 A move selects `decided (id, type, payload, publish_to, place)` from messages that it has locked in the order of their
 ids: `payload` is the event's own fields, `publish_to` the topic its record goes to, if any, `place` the order in the
 log among those of one statement; an edit selects `data`, too. The ending moves the projection and appends the events:
-it is `evolve` (outbox/message/state.py) in SQL, and a test folds random streams through both. What begins a message
-selects `opened`.
+it is `evolve` (outbox/message/state.py) in SQL, and a test folds random streams through both. What begins a
+message, and the cancelling of one, are functions of the database (alembic/sql/0001_baseline/moves.sql).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from herald.outbox.message.events import (
-    DEFAULT_PRIORITY,
-    Cancelled,
     DeadLettered,
     Discarded,
     Edited,
@@ -23,7 +20,6 @@ from herald.outbox.message.events import (
     Late,
     OutcomeUnknown,
     Postponed,
-    Recovered,
     Rejected,
     Requested,
     Sent,
@@ -95,7 +91,6 @@ UNKNOWN = _effect(
 DEAD_LETTERED = _effect(DeadLettered, status="'dead'", reason=_REASON, due_at="NULL")
 REJECTED = _effect(Rejected, status="'dead'", reason=_REASON, due_at="NULL")
 LATE = _effect(Late)
-CANCELLED = _effect(Cancelled, status="'cancelled'", due_at="NULL")
 EXPIRED = _effect(Expired, status="'expired'", due_at="NULL")
 EDITED = _effect(
     Edited, key="d.payload ->> 'key'", data_version="m.version + 1", event=_EVENT.format(topic="m.topic", data="d.data")
@@ -103,7 +98,7 @@ EDITED = _effect(
 DISCARDED = _effect(Discarded, status="'discarded'", reason=_REASON)
 
 # After which a message may be over, and after which it may wait, or goes before later ones of its key.
-ENDS = frozenset({SENT, UNKNOWN, DEAD_LETTERED, REJECTED, CANCELLED, EXPIRED, DISCARDED})
+ENDS = frozenset({SENT, UNKNOWN, DEAD_LETTERED, REJECTED, EXPIRED, DISCARDED})
 AGAIN = frozenset({REQUESTED, REQUEUED, POSTPONED, GIVEN_BACK, FAILED, UNKNOWN})
 
 _HEAD = "WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),"
@@ -163,46 +158,6 @@ leased AS (
     INSERT INTO leases (until, ids, topic, key) SELECT due_at, ARRAY[id], topic, key FROM moved WHERE status = 'sending'
 )"""
 
-# The event and its projection carry the same date, so a rebuild equals the table.
-_OPENING = """
-logged AS (
-    INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
-    SELECT id, version, type,
-           CASE type WHEN '{requested}' THEN topic END,
-           CASE type WHEN '{requested}' THEN key END,
-           data,
-           jsonb_strip_nulls(jsonb_build_object(
-               'topic', CASE WHEN type <> '{requested}' THEN topic END,
-               'key', CASE WHEN type <> '{requested}' THEN key END,
-               'source', source,
-               'request', CASE WHEN type IN ('{requested}', '{recovered}') THEN request END,
-               'cause', CASE type WHEN '{requested}' THEN 'accepted' END,
-               'due_at', due_at, 'deliver_by', deliver_by, 'priority', priority, 'traceparent', traceparent)),
-           at
-    FROM opened, clock{skipping}
-),
-projected AS (
-    INSERT INTO messages (id, topic, key, data_version, event, traceparent, status, version, request, attempts,
-                          due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
-    SELECT id, topic, key, version, {event}, traceparent,
-           CASE WHEN due_at IS NULL THEN 'pending' ELSE 'scheduled' END, version,
-           request, 0, due_at, deliver_by, coalesce(priority, {priority}), pg_current_xact_id(), at, at
-    FROM opened, clock{appended}
-),
-begun AS (
-    INSERT INTO unfinished (id, deliver_by) SELECT id, deliver_by FROM opened{appended}
-),
-waits AS (
-    INSERT INTO waiting (id, topic, key, priority, request, due_at, accepted_at)
-    SELECT id, topic, key, coalesce(priority, {priority}), request, due_at, at
-    FROM opened, clock WHERE (due_at IS NOT NULL OR request > 1){and_appended}
-)
-"""
-_SKIPPING = """
-    ON CONFLICT DO NOTHING
-    RETURNING stream_id"""
-_APPENDED = "id IN (SELECT stream_id FROM logged)"
-
 
 def moving(deciding: str, *effects: Effect, answer: str = "SELECT FROM moved", locks_keys: bool = False) -> str:
     """The whole statement: the clock, what was decided, what follows from these events, and its answer.
@@ -245,24 +200,6 @@ def _entering(effects: set[Effect], *, locks_keys: bool) -> Iterator[str]:
         yield _UNSENT
     if STARTED in effects:
         yield _LEASED_BY_KEY if locks_keys else _LEASED
-
-
-def opening(deciding: str, *, answer: str, known: Literal["refused", "skipped"] = "refused") -> str:
-    """The whole statement that begins messages, which it selects as `opened`.
-
-    That has `id, version, type, topic, key, data, source, request, due_at, deliver_by, priority, traceparent`.
-    """
-    is_skipped = known == "skipped"
-    follows = _OPENING.format(
-        requested=Requested.TYPE,
-        recovered=Recovered.TYPE,
-        priority=DEFAULT_PRIORITY,
-        event=_EVENT.format(topic="topic", data="data"),
-        skipping=_SKIPPING if is_skipped else "",
-        appended=f"\n    WHERE {_APPENDED}" if is_skipped else "",
-        and_appended=f" AND {_APPENDED}" if is_skipped else "",
-    )
-    return _HEAD + deciding + "," + follows + answer
 
 
 def _columns(effects: tuple[Effect, ...]) -> str:

@@ -4,7 +4,6 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from herald.outbox.moves.cancel import TRIED_TYPES
 from herald.outbox.operate.opening import connect_to_look, first_line
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import fetch_named
@@ -48,12 +47,12 @@ FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
 """
 
 # Messages that pipelines took and gave back untried, more than once, by what the last one said.
-UNTRIED = f"""
+UNTRIED = """
 SELECT reason, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
     (array_agg(id::text ORDER BY id))[1] AS oldest
 FROM messages WHERE id IN (SELECT w.id FROM waiting AS w) AND status = 'scheduled'
     AND attempts = uncounted AND uncounted > 1
-    AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.stream_id = messages.id AND o.type IN ({TRIED_TYPES}))
+    AND NOT may_have_arrived(id)
 GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 5
 """
 

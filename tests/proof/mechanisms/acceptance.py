@@ -177,9 +177,9 @@ REMOVALS = (
         "log and projection are written with one reading of the clock",
         (
             Edit(
-                "outbox/moves/door.py",
-                "pg_current_xact_id(), at, at\n",
-                "pg_current_xact_id(), clock_timestamp(), at\n",
+                "alembic/sql/0001_baseline/moves.sql",
+                "transaction_id, at, at\n",
+                "transaction_id, clock_timestamp(), at\n",
             ),
         ),
         ("tests/proof/end_to_end/test_delivery.py::test_an_accepted_notification_is_delivered_and_shows_its_history",),

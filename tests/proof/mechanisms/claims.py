@@ -50,11 +50,11 @@ REMOVALS = (
         "a message is adopted once",
         (
             Edit(
-                "outbox/moves/adopt.py",
-                "    WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.id = f.id)\n",
+                "alembic/sql/0001_baseline/moves.sql",
+                "WHERE NOT EXISTS (SELECT FROM messages WHERE id = (one ->> 'id')::uuid)",
                 "",
             ),
-            Edit("outbox/moves/adopt.py", 'known="skipped"', 'known="refused"'),
+            Edit("alembic/sql/0001_baseline/moves.sql", "            CONTINUE;\n", "            RAISE;\n"),
         ),
         (f"{ATTEMPTS}::test_adoption_happens_once",),
     ),
@@ -151,11 +151,11 @@ REMOVALS = (
         "cancelling looks at state and attempts in the row that the claim moves",
         (
             Edit(
-                "outbox/moves/cancel.py",
-                "WHERE status IN ('scheduled', 'pending')",
-                "WHERE status NOT IN ('cancelled', 'sent')",
+                "alembic/sql/0001_baseline/moves.sql",
+                "IF found.status IN ('scheduled', 'pending')\n",
+                "IF found.status NOT IN ('cancelled', 'sent')\n",
             ),
-            Edit("outbox/moves/cancel.py", "AND (attempts = 0 OR", "AND (true OR"),
+            Edit("alembic/sql/0001_baseline/moves.sql", "AND (found.attempts = 0 OR", "AND (true OR"),
         ),
         (
             (
@@ -167,7 +167,7 @@ REMOVALS = (
     ),
     Removal(
         "cancelling looks for what came of earlier attempts",
-        (Edit("outbox/moves/cancel.py", "AND o.type IN ({TRIED_TYPES})", "AND false"),),
+        (Edit("alembic/sql/0001_baseline/moves.sql", "AND NOT may_have_arrived(message)", ""),),
         (f"{CANCELLING}::test_what_may_have_arrived_before_a_person_requeued_it_cannot_be_cancelled",),
     ),
     Removal(

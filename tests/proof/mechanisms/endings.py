@@ -57,7 +57,7 @@ REMOVALS = (
     ),
     Removal(
         "what was given back untried can be cancelled",
-        (Edit("outbox/moves/cancel.py", "attempts = uncounted AND", "false AND"),),
+        (Edit("alembic/sql/0001_baseline/moves.sql", "found.attempts = found.uncounted AND", "false AND"),),
         ("tests/outbox/moves/test_cancel.py::test_what_was_given_back_untried_can_be_cancelled",),
     ),
 )

@@ -95,7 +95,7 @@ REMOVALS = (
     ),
     Removal(
         "no function touches what was accepted",
-        (Edit("outbox/moves/accept.py", "data json, traceparent", "data jsonb, traceparent"),),
+        (Edit("alembic/sql/0001_baseline/moves.sql", "data json, source", "data jsonb, source"),),
         (f"{KEPT}::test_what_was_accepted_is_published_and_shown_byte_for_byte",),
     ),
     Removal(

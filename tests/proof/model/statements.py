@@ -15,6 +15,7 @@ from herald.outbox.destination.policies import Policy
 from herald.outbox.message.events import (
     Adopted,
     Cancelled,
+    Carried,
     Cause,
     DeadLettered,
     Discarded,
@@ -33,7 +34,6 @@ from herald.outbox.message.events import (
     Started,
 )
 from herald.outbox.message.state import Message, evolve
-from herald.outbox.moves.cancel import TRIED
 from herald.outbox.moves.claim import BEHIND_WAIT, Claim, Record
 from herald.outbox.moves.record import Outcome
 from herald.outbox.registry import DEAD_LETTERS
@@ -66,6 +66,10 @@ class Found(NamedTuple):
     source: str = ""
     version: int = 1
     request: int = 1
+
+
+# After one of these an attempt may have reached somebody.
+TRIED = (Sent, Failed, OutcomeUnknown, DeadLettered, Late, Carried)
 
 
 def date(at: float) -> datetime:

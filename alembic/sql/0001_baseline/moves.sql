@@ -1,0 +1,103 @@
+-- The moves that others may make in a transaction of their own: to accept and to cancel. All others are statements of
+-- outbox/moves/; what follows from an event is there in door.py, and here once more for these.
+
+-- What begins messages: the event in the log, the row in the projection and its queues, with the same date. `kind` is the
+-- event; without one a caller asks, now or for later, and one message that cannot be stored fails all of them.
+CREATE FUNCTION accept(asked json, kind text, OUT transaction_id xid8, OUT at timestamptz) LANGUAGE plpgsql
+    SET search_path FROM CURRENT AS $$
+BEGIN
+    transaction_id := pg_current_xact_id();
+    at := clock_timestamp();
+    WITH opened AS MATERIALIZED (
+        SELECT id, coalesce(version, 1) AS version,
+               coalesce(kind, CASE WHEN deliver_at > at THEN 'message.scheduled' ELSE 'message.requested' END) AS type,
+               topic, key, data, source, coalesce(request, CASE WHEN deliver_at > at THEN 0 ELSE 1 END) AS request,
+               CASE WHEN deliver_at > at THEN deliver_at END AS due_at, deliver_by, priority, traceparent
+        FROM json_to_recordset(asked) AS r(id uuid, version integer, topic text, key text, data json, source text,
+            request integer, traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint)
+    ),
+    logged AS (
+        INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
+        SELECT id, version, type,
+               CASE type WHEN 'message.requested' THEN topic END,
+               CASE type WHEN 'message.requested' THEN key END,
+               data,
+               jsonb_strip_nulls(jsonb_build_object(
+                   'topic', CASE WHEN type <> 'message.requested' THEN topic END,
+                   'key', CASE WHEN type <> 'message.requested' THEN key END,
+                   'source', source,
+                   'request', CASE WHEN type IN ('message.requested', 'message.recovered') THEN request END,
+                   'cause', CASE type WHEN 'message.requested' THEN 'accepted' END,
+                   'due_at', due_at, 'deliver_by', deliver_by, 'priority', priority, 'traceparent', traceparent)),
+               at
+        FROM opened
+    ),
+    projected AS (
+        INSERT INTO messages (id, topic, key, data_version, event, traceparent, status, version, request, attempts,
+                              due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
+        SELECT id, topic, key, version, CASE topic WHEN 'notifications' THEN left(data ->> 'event', 255) END,
+               traceparent, CASE WHEN due_at IS NULL THEN 'pending' ELSE 'scheduled' END, version,
+               request, 0, due_at, deliver_by, coalesce(priority, 5), transaction_id, at, at
+        FROM opened
+    ),
+    begun AS (
+        INSERT INTO unfinished (id, deliver_by) SELECT id, deliver_by FROM opened
+    )
+    INSERT INTO waiting (id, topic, key, priority, request, due_at, accepted_at)
+    SELECT id, topic, key, coalesce(priority, 5), request, due_at, at
+    FROM opened WHERE due_at IS NOT NULL OR request > 1;
+END $$;
+
+-- What another producer wrote, or the database lost; what is known already is left out. Whoever adopts the same at the
+-- same time is waited for: then it is known.
+CREATE FUNCTION adopt(asked json, kind text) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    unknown json;
+BEGIN
+    LOOP
+        SELECT json_agg(one) INTO unknown FROM json_array_elements(asked) AS one
+        WHERE NOT EXISTS (SELECT FROM messages WHERE id = (one ->> 'id')::uuid);
+        IF unknown IS NULL THEN
+            RETURN;
+        END IF;
+        BEGIN
+            PERFORM accept(unknown, kind);
+            RETURN;
+        EXCEPTION WHEN unique_violation THEN
+            CONTINUE;
+        END;
+    END LOOP;
+END $$;
+
+-- Whether an attempt may have reached somebody, also where a person's requeue counts anew. What was carried over has lost
+-- its history.
+CREATE FUNCTION may_have_arrived(message uuid) RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    SELECT EXISTS (
+        SELECT FROM outbox WHERE stream_id = message AND type IN ('message.sent', 'message.failed', 'message.unknown',
+            'message.dead_lettered', 'message.late', 'message.carried'))
+$$;
+
+-- Taken back by its caller, as long as no attempt to deliver it has begun. Returns where it stands; null where there is no
+-- such message (on that topic).
+CREATE FUNCTION cancel(message uuid, on_topic text, OUT status text, OUT attempts integer) LANGUAGE plpgsql
+    SET search_path FROM CURRENT AS $$
+DECLARE
+    found messages;
+BEGIN
+    SELECT * INTO found FROM messages AS m WHERE m.id = message AND m.topic = coalesce(on_topic, m.topic)
+        FOR NO KEY UPDATE;
+    status := found.status;
+    attempts := found.attempts;
+    IF found.status IN ('scheduled', 'pending')
+        AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT may_have_arrived(message)) THEN
+        status := 'cancelled';
+        found.updated_at := clock_timestamp();
+        UPDATE messages AS m
+            SET version = found.version + 1, updated_at = found.updated_at, status = 'cancelled', due_at = NULL
+            WHERE m.id = message;
+        INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
+            VALUES (message, found.version + 1, 'message.cancelled', '{}', found.updated_at);
+        PERFORM leave_queues(ARRAY[message], ARRAY[message], NULL);
+        INSERT INTO unsent (id, status) VALUES (message, 'cancelled');
+    END IF;
+END $$;
