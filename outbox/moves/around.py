@@ -38,7 +38,7 @@ END = moving(
 decided AS MATERIALIZED (
     SELECT id, 'message.rejected' AS type, jsonb_build_object('reason', %(reason)s::text) AS payload,
            NULL AS publish_to, 0 AS place
-    FROM messages WHERE id = %(id)s::uuid AND status IN ('scheduled', 'pending', 'failed', 'sending')
+    FROM messages WHERE id = %(id)s::uuid AND is_unfinished(status)
     FOR NO KEY UPDATE SKIP LOCKED
 )""",
     REJECTED,

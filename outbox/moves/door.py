@@ -138,7 +138,7 @@ begun_anew AS (
 _WAITS = """,
 waits AS (
     INSERT INTO waiting (id, topic, key, destination, priority, request, due_at, accepted_at)
-    SELECT id, topic, key, destination, priority, request, CASE WHEN status IN ('scheduled', 'failed') THEN due_at END,
+    SELECT id, topic, key, destination, priority, request, CASE WHEN has_date(status) THEN due_at END,
            accepted_at FROM moved WHERE is_waiting(status, request)
     ON CONFLICT (id) DO UPDATE
         SET destination = excluded.destination, request = excluded.request, due_at = excluded.due_at

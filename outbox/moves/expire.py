@@ -9,7 +9,7 @@ from herald.outbox.postgres.statements import execute, fetch_column
 BATCH = 1_000  # messages in one statement
 _FOUND = chosen("""
     SELECT m.id FROM unfinished AS u JOIN messages AS m ON m.id = u.id
-    WHERE u.deliver_by <= (SELECT clock_timestamp()) AND m.status IN ('scheduled', 'pending', 'failed')
+    WHERE u.deliver_by <= (SELECT clock_timestamp()) AND is_unfinished(m.status) AND m.status <> 'sending'
     LIMIT %(limit)s
 """)
 EXPIRE = moving(
@@ -19,7 +19,7 @@ locked AS MATERIALIZED ({LOCKED}),
 decided AS MATERIALIZED (
     SELECT id, 'message.expired' AS type, jsonb_build_object('deliver_by', deliver_by) AS payload,
            NULL AS publish_to, 0 AS place
-    FROM locked WHERE status IN ('scheduled', 'pending', 'failed')
+    FROM locked WHERE is_unfinished(status) AND status <> 'sending'
 )""",
     EXPIRED,
 )

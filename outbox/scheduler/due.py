@@ -43,7 +43,7 @@ SELECT m.id, m.version FROM (
         ORDER BY w.due_at
         LIMIT %(limit)s
     ) AS found LIMIT %(limit)s
-) AS due JOIN messages AS m ON m.id = due.id AND m.status IN ('scheduled', 'failed')
+) AS due JOIN messages AS m ON m.id = due.id AND has_date(m.status)
 """
 
 # A recovering destination: 2^s - 1 times `ramp` messages in all after s seconds, and one at once.
@@ -54,7 +54,7 @@ SELECT m.id, m.version FROM breakers AS b CROSS JOIN LATERAL (
     ORDER BY w.priority DESC, w.due_at
     LIMIT least(%(limit)s, 1 - b.released + floor(%(ramp)s
         * (2.0 ^ extract(epoch FROM clock_timestamp() - b.closed_at) - 1)))::bigint
-) AS due JOIN messages AS m ON m.id = due.id AND m.status IN ('scheduled', 'failed')
+) AS due JOIN messages AS m ON m.id = due.id AND has_date(m.status)
 WHERE b.closed_at > clock_timestamp() - make_interval(secs => {RAMP_SECONDS})
 """
 
@@ -64,7 +64,7 @@ SELECT m.id, m.version FROM breakers AS b CROSS JOIN LATERAL (
     WHERE w.destination = b.destination AND {WAITS}
     ORDER BY w.priority DESC, w.due_at
     LIMIT 1
-) AS due JOIN messages AS m ON m.id = due.id AND m.status IN ('scheduled', 'failed')
+) AS due JOIN messages AS m ON m.id = due.id AND has_date(m.status)
 WHERE b.probe_at <= clock_timestamp() AND (b.probe_until IS NULL OR b.probe_until <= clock_timestamp())
 """
 

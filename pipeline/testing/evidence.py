@@ -27,7 +27,7 @@ REPORTED = 10  # messages with their histories in one report
 SHOWN = ("cause", "attempt", "reason", "due_at", "lease_until")  # of an event in a history
 _OPEN = """
 SELECT id::text, topic, status, due_at,
-       status IN ('scheduled', 'failed') AND due_at > clock_timestamp() + make_interval(secs => %(within)s)
+       has_date(status) AND due_at > clock_timestamp() + make_interval(secs => %(within)s)
 FROM messages WHERE status <> ALL (%(final)s) ORDER BY id
 """
 _PUBLISHED = "SELECT stream_id || '.' || version FROM outbox WHERE topic IS NOT NULL"

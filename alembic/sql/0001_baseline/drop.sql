@@ -17,5 +17,5 @@ DROP FUNCTION instance_takes_place(boolean), instance_here(),
     outbox_add_partition(text, uuid, uuid), outbox_next_bound(timestamptz, interval), outbox_time_of(uuid),
     outbox_first_id(timestamptz),
     cancel(uuid, text), may_have_arrived(uuid), adopt(json, text), accept(json, text),
-    queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text), is_waiting(text, integer), is_unfinished(text),
+    queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text), is_waiting(text, integer), is_unfinished(text), has_date(text),
     outbox_allow_event(text, integer, text), outbox_note_size(), outbox_refuse_change();

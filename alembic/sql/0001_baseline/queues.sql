@@ -47,11 +47,15 @@ CREATE TABLE leases (
 CREATE INDEX leases_by_end ON leases (until);
 CREATE INDEX leases_of_a_key ON leases (topic, key) WHERE key IS NOT NULL;
 
+-- What each status means for the queues: whoever adds one says it here.
+CREATE FUNCTION has_date(status text) RETURNS boolean LANGUAGE sql IMMUTABLE
+    RETURN status IN ('scheduled', 'failed');
+
 CREATE FUNCTION is_unfinished(status text) RETURNS boolean LANGUAGE sql IMMUTABLE
-    RETURN status IN ('scheduled', 'pending', 'sending', 'failed');
+    RETURN has_date(status) OR status IN ('pending', 'sending');
 
 CREATE FUNCTION is_waiting(status text, request integer) RETURNS boolean LANGUAGE sql IMMUTABLE
-    RETURN status IN ('scheduled', 'failed') OR request > 1 AND status IN ('pending', 'sending');
+    RETURN has_date(status) OR request > 1 AND status IN ('pending', 'sending');
 
 CREATE FUNCTION is_unsent(status text) RETURNS boolean LANGUAGE sql IMMUTABLE
     RETURN status IN ('unknown', 'dead', 'cancelled', 'expired', 'discarded');
@@ -83,7 +87,7 @@ SELECT id, deliver_by FROM messages WHERE is_unfinished(status);
 
 CREATE VIEW due_in_waiting AS
 SELECT id, topic, key, destination, priority, request,
-       CASE WHEN status IN ('scheduled', 'failed') THEN due_at END AS due_at, accepted_at
+       CASE WHEN has_date(status) THEN due_at END AS due_at, accepted_at
 FROM messages WHERE is_waiting(status, request);
 
 CREATE VIEW due_in_unsent AS

@@ -21,7 +21,7 @@ _SENDING = f"{_UNFINISHED} AND m.status = 'sending' AND m.due_at < {_CLOCK} - {_
 _DUE = f"""{_FOUND.format(queue="waiting")} AND w.due_at < {_CLOCK} - {_LATE} AND {WAITS} AND {NOT_FAILING}
 ORDER BY m.priority DESC, m.due_at LIMIT %(limit)s
 """
-_TO_EXPIRE = f"""{_UNFINISHED} AND m.deliver_by < {_CLOCK} - {_LATE} AND m.status IN ('scheduled', 'pending', 'failed')
+_TO_EXPIRE = f"""{_UNFINISHED} AND m.deliver_by < {_CLOCK} - {_LATE} AND m.status <> 'sending'
 ORDER BY m.deliver_by LIMIT %(limit)s
 """
 _PENDING = f"""{_UNFINISHED} AND m.status = 'pending' AND m.updated_at < {_CLOCK} - make_interval(secs => %(pending)s)

@@ -196,8 +196,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/expire.py",
-                "WHERE u.deliver_by <= (SELECT clock_timestamp()) AND m.status",
-                "WHERE u.deliver_by IS NULL AND m.status",
+                "WHERE u.deliver_by <= (SELECT clock_timestamp()) AND",
+                "WHERE u.deliver_by IS NULL AND",
             ),
         ),
         (f"{DUE}::test_what_passed_its_last_date_expires_and_says_so",),
