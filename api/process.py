@@ -32,28 +32,6 @@ GRACE = 5  # seconds that open requests get to finish
 _log = structlog.get_logger()
 
 
-class FirstLook:
-    """A look at the log once the database answers: the process ends where this release cannot read what is stored."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.exit_code = 0
-        self._settings = settings
-        self._thread = Thread(self._look, "first-look")
-
-    def begin(self) -> None:
-        """Wait a moment for it, so that normally no request comes before it; a database that is away delays nobody."""
-        self._thread.start()
-        self._thread.join(FIRST_LOOK)
-
-    def _look(self) -> None:
-        try:
-            wait_for_database(self._settings, threading.Event())
-        except (UnfitError, UnreadableLogError) as error:
-            _log.error("api_cannot_start", reason=str(error))
-            self.exit_code = 1
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 @click.command("api")
 @click.option("--host", help="Address to listen on.  [default: HERALD_HOST, or 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: HERALD_PORT, or 8000]")
@@ -83,14 +61,25 @@ def make_executor(size: int) -> ThreadPoolExecutor:
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; exits with 3 when the address cannot be had, with 1 when the log is unreadable."""
-    look = FirstLook(settings)
+    exit_code = 0
+
+    def look() -> None:
+        nonlocal exit_code
+        try:
+            wait_for_database(settings, threading.Event())
+        except (UnfitError, UnreadableLogError) as error:
+            _log.error("api_cannot_start", reason=str(error))
+            exit_code = 1
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        sys.exit(look.exit_code)
+        sys.exit(exit_code)
 
     signal.signal(signal.SIGTERM, end)  # uvicorn raises the signal again when it has shut down: this makes it exit 0
     signal.signal(signal.SIGINT, end)
-    look.begin()
+    first_look = Thread(look, "first-look")
+    first_look.start()
+    first_look.join(FIRST_LOOK)  # normally no request comes before it; a database that is away delays nobody
     set_asyncio_executor(make_executor(settings.pool_size))
     budget = Budget(settings.memory // 2)  # the other half is for what becomes of the bodies: texts, statements
     resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"), budget)

@@ -1,8 +1,7 @@
 """Routes, and what the OpenAPI document says of them where Litestar cannot know it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
 from typing import Any, cast
 
 import msgspec
@@ -13,7 +12,6 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Parameter, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
-from litestar.types import AnyCallable
 
 from herald.api.http.headers import KEY_PATTERN
 from herald.api.http.problems import IDEMPOTENCY_KEY, MEDIA_TYPE, Problem
@@ -81,22 +79,14 @@ class RawJson(OpenAPISchemaPlugin):
 
 def read(
     path: str, summary: str, *, query: type[msgspec.Struct] | None = None, problems: Sequence[int] = ()
-) -> Callable[[AnyCallable], HTTPRouteHandler]:
-    """A GET, in a thread where its handler is no coroutine; `query_of` reads what the struct describes."""
+) -> HTTPRouteHandler:
+    """A GET; `query_of` reads what the struct describes."""
     schemas = query_schemas(query) if query else {}
     filters = [
         Parameter(name, "query", schema=cast("Any", schema), description=schema.get("description", "only what fits"))
         for name, schema in schemas.items()
     ]
-
-    def decorate(handler: AnyCallable) -> HTTPRouteHandler:
-        in_thread = None if iscoroutinefunction(handler) else True
-        of_path = described(path, *problems, parameters=filters)
-        return get(path, summary=summary, sync_to_thread=in_thread, before_request=only_query(*schemas), **of_path)(
-            handler
-        )
-
-    return decorate
+    return get(before_request=only_query(*schemas), **described(path, summary, *problems, parameters=filters))
 
 
 def write(
@@ -109,34 +99,23 @@ def write(
     dry: type[msgspec.Struct] | None = None,
 ) -> HTTPRouteHandler:
     """A POST under an Idempotency-Key; without a struct, its body says nothing. A `dry` run is answered with 200."""
-    of_path = described(path, 409, 413, 422, parameters=[KEY], body=body, is_optional=is_optional)
+    told = described(path, summary, 409, 413, 422, parameters=[KEY], body=body, is_optional=is_optional)
     if dry:
         description = "What would take part; nothing was changed"
-        of_path["responses"][200] = ResponseSpec(dry, description=description, generate_examples=False)
-    return post(
-        path,
-        summary=summary,
-        status_code=status,
-        before_request=only_query(),
-        response_headers=KEY_HEADERS,
-        **of_path,
-    )
+        told["responses"][200] = ResponseSpec(dry, description=description, generate_examples=False)
+    return post(status_code=status, before_request=only_query(), response_headers=KEY_HEADERS, **told)
 
 
 def accept(path: str, summary: str, *, body: type[msgspec.Struct]) -> HTTPRouteHandler:
     """A POST under an Idempotency-Key that is answered after the commit."""
-    return post(
-        path,
-        summary=summary,
-        status_code=202,
-        response_description="It is committed, and will be delivered",
-        response_headers=KEY_HEADERS,
-        **described(path, 409, 413, 422, parameters=[TRACE, KEY], body=body),
-    )
+    told = described(path, summary, 409, 413, 422, parameters=[TRACE, KEY], body=body)
+    committed = "It is committed, and will be delivered"
+    return post(status_code=202, response_description=committed, response_headers=KEY_HEADERS, **told)
 
 
 def described(
     path: str,
+    summary: str,
     *problems: int,
     parameters: Sequence[Parameter] = (),
     body: type[msgspec.Struct] | None = None,
@@ -149,6 +128,8 @@ def described(
     statuses = {400, *problems, 503} | ({404} if "{" in path else set()) | ({415} if body else set())
     found = [ID, *parameters] if "{id:" in path else parameters
     return {
+        "path": path,
+        "summary": summary,
         "operation_class": _operation(found, _request_body(body, is_optional=is_optional) if body else None),
         "responses": {
             status: ResponseSpec(Problem, description=REASONS[status], media_type=MEDIA_TYPE, generate_examples=False)
@@ -159,7 +140,7 @@ def described(
 
 def _request_body(body: type[msgspec.Struct], *, is_optional: bool) -> RequestBody:
     schema: Any = reference(body.__name__)  # plain dictionaries are passed on as they are
-    content = {"application/json": OpenAPIMediaType(schema=schema, examples=cast("Any", EXAMPLES[body]))}
+    content = {"application/json": OpenAPIMediaType(schema=schema, examples={**EXAMPLES[body]})}
     return RequestBody(content=content, required=not is_optional)
 
 

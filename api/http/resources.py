@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from litestar.concurrency import sync_to_thread
+from sqlalchemy import Connection as Pooled
 from sqlalchemy import Engine
 
 from herald.api.http.headers import request_key_of
@@ -17,6 +18,7 @@ from herald.outbox.acceptance.idempotency import Receipt, RequestKey, find, reme
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.settings import Settings
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Work = Callable[[Connection], Sequence[UUID]]
 
@@ -76,12 +78,6 @@ class Resources:
         """Lists leave at least one connection of the pool to everything else, where there is another one."""
         self.lists = asyncio.Semaphore(max(1, min(self.settings.readers, self.settings.pool_size - 1)))
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A connection of the pool; committed at the end, rolled back on an error. Raises SQLAlchemyError."""
-        with self.engine.begin() as pooled:
-            yield cast("Connection", pooled.connection.driver_connection)
-
 
 def resources_of(request: HttpRequest) -> Resources:
     """A plain look-up: Litestar's dependencies cost the hot path a validation per request."""
@@ -115,15 +111,28 @@ async def a_turn(request: HttpRequest) -> AsyncIterator[None]:
         lists.release()
 
 
-async def in_transaction(request: HttpRequest, work: Callable[[Connection], T]) -> T:
-    """Do it in a thread and commit; returns what it returns."""
-    resources = resources_of(request)
+async def reading(
+    request: HttpRequest, query: Callable[Concatenate[Pooled, P], T], *values: P.args, **named: P.kwargs
+) -> T:
+    """What a query finds, asked in a thread over a connection of the pool."""
+    engine = resources_of(request).engine
 
-    def do() -> T:
-        with resources.transaction() as connection:
-            return work(connection)
+    def ask() -> T:
+        with engine.begin() as pooled:
+            return query(pooled, *values, **named)
 
-    return await sync_to_thread(do)
+    return await sync_to_thread(ask)
+
+
+async def in_transaction(
+    request: HttpRequest, work: Callable[Concatenate[Connection, P], T], *values: P.args, **named: P.kwargs
+) -> T:
+    """Do it in a thread, over a connection of the pool, and commit; rolled back on an error."""
+
+    def do(pooled: Pooled) -> T:
+        return work(cast("Connection", pooled.connection.driver_connection), *values, **named)
+
+    return await reading(request, do)
 
 
 async def once(request: HttpRequest, body: bytes, work: Work) -> Receipt:
@@ -132,7 +141,7 @@ async def once(request: HttpRequest, body: bytes, work: Work) -> Receipt:
     What it raises is not remembered. Raises ProblemError, KeyInUseError, KeyReusedError and what the work raises.
     """
     request_key, ttl = await request_key_of(request, body), resources_of(request).settings.idempotency_ttl
-    return await in_transaction(request, lambda connection: _once(connection, request_key, work, ttl))
+    return await in_transaction(request, _once, request_key, work, ttl)
 
 
 def _once(connection: Connection, request_key: RequestKey | None, work: Work, ttl: float) -> Receipt:

@@ -11,7 +11,7 @@ from herald.api.http.bodies import read_json, read_optional
 from herald.api.http.operations import read, write
 from herald.api.http.problems import HttpRequest, field_problem
 from herald.api.http.query import DEFAULT_LIMIT, Cursor, Limit, from_cursor, id_of, query_of, to_cursor
-from herald.api.http.resources import a_turn, in_transaction, once, resources_of
+from herald.api.http.resources import a_turn, in_transaction, once, reading, resources_of
 from herald.api.routes.commands import check_edit
 from herald.api.routes.many import discard_many, job, jobs, requeue_many, stop
 from herald.api.shapes.answers import key_headers
@@ -63,7 +63,7 @@ async def groups(request: HttpRequest) -> Groups:
     """Group what is on the desk by error, topic, channel and status."""
     chosen = query_of(request, Filter)
     async with a_turn(request):
-        return Groups(items=await in_transaction(request, lambda connection: list_groups(connection, chosen)))
+        return Groups(items=await in_transaction(request, list_groups, chosen))
 
 
 @read("/", "List them", query=Wanted)
@@ -72,20 +72,16 @@ async def letters(request: HttpRequest) -> DeadLetterPage:
     wanted = query_of(request, Wanted)
     before = from_cursor(wanted.cursor)
     async with a_turn(request):
-        items, has_more = await in_transaction(
-            request, lambda connection: list_dead_letters(connection, wanted, limit=wanted.limit, before=before)
-        )
+        items, has_more = await in_transaction(request, list_dead_letters, wanted, limit=wanted.limit, before=before)
     return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 
 @read("/{id:str}", "Look at one", problems=[409])
-def letter(request: HttpRequest) -> DeadLetterHistory:
+async def letter(request: HttpRequest) -> DeadLetterHistory:
     """Show a dead letter and its history."""
-    message_id, resources = id_of(request), resources_of(request)
-    with resources.transaction() as connection:
-        found = _letter(connection, message_id)
-    with resources.engine.connect() as reading:
-        return DeadLetterHistory(letter=found, events=list(events_of(reading, message_id)))
+    message_id = id_of(request)
+    found = await in_transaction(request, _letter, message_id)
+    return DeadLetterHistory(letter=found, events=list(await reading(request, events_of, message_id)))
 
 
 @write("/{id:str}/requeue", "Try one again", status=202, body=Requeue, is_optional=True)

@@ -6,7 +6,6 @@ database is not at fault, and a load balancer that took this process out for it 
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import structlog
 from litestar import Router, get
@@ -43,15 +42,12 @@ async def ready(request: HttpRequest) -> dict[str, str]:
 async def _missing(request: HttpRequest) -> list[str]:
     resources = resources_of(request)
     missing = [] if resources.committer.is_alive else ["the committer is not running"]
-    missing += [f"{name} keeps ending" for name in _troubled(resources.settings.supervision)]
+    report = resources.settings.supervision  # names what the supervisor has started five times in a row in vain
+    troubled = report.read_text().split() if report is not None and report.exists() else []
+    missing += [f"{name} keeps ending" for name in troubled]
     readiness: Readiness = request.app.state[STATE]
     lacking = await readiness.missing()
     return missing if lacking is None else [*missing, lacking]
-
-
-def _troubled(report: Path | None) -> list[str]:
-    """The processes that the supervisor has started five times in a row without success."""
-    return report.read_text().split() if report is not None and report.exists() else []
 
 
 class Readiness:

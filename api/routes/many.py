@@ -59,7 +59,7 @@ async def requeue_many(request: HttpRequest) -> Response[Job | DryRun]:
 @read("/requeues", "List jobs")
 async def jobs(request: HttpRequest) -> Jobs:
     """List the jobs that requeue many, the newest first; 100 at most."""
-    return Jobs(items=await in_transaction(request, lambda connection: list_jobs(connection, limit=100)))
+    return Jobs(items=await in_transaction(request, list_jobs, limit=100))
 
 
 @read("/requeues/{id:str}", "Look at a job")
@@ -92,18 +92,19 @@ async def discard_many(request: HttpRequest) -> Response[Discarded | DryRun]:
         return discard(connection, choose(connection, asked.filter, limit=MOST_AT_ONCE), reason=asked.reason)
 
     receipt = await once(request, body, work)
-    left = await in_transaction(request, lambda connection: count_dead_letters(connection, asked.filter))
+    left = await in_transaction(request, count_dead_letters, asked.filter)
     return Response(Discarded(discarded=len(receipt.ids), left=left), headers=key_headers(receipt))
 
 
 async def _dry_run(request: HttpRequest, body: bytes, chosen: Filter) -> DryRun:
-    def look(connection: Connection) -> DryRun:
-        return DryRun(matching=count_dead_letters(connection, chosen), groups=list_groups(connection, chosen))
-
     await request_key_of(request, body)  # nothing is remembered of a dry run, but a wrong key is wrong here too
     async with a_turn(request):
-        return await in_transaction(request, look)
+        return await in_transaction(request, _count, chosen)
+
+
+def _count(connection: Connection, chosen: Filter) -> DryRun:
+    return DryRun(matching=count_dead_letters(connection, chosen), groups=list_groups(connection, chosen))
 
 
 async def _find(request: HttpRequest, job_id: UUID) -> Job:
-    return there(await in_transaction(request, lambda connection: find_job(connection, job_id)), "job", job_id)
+    return there(await in_transaction(request, find_job, job_id), "job", job_id)

@@ -12,7 +12,7 @@ from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, read, write
 from herald.api.http.problems import HttpRequest, field_problem
 from herald.api.http.query import id_of, there
-from herald.api.http.resources import once, resources_of
+from herald.api.http.resources import once, reading, resources_of
 from herald.api.routes.commands import request_message
 from herald.api.shapes.answers import Accepted, accepted, key_headers
 from herald.api.shapes.requests import MessageRequest
@@ -39,11 +39,10 @@ async def accept_message(request: HttpRequest) -> Response[Accepted]:
 
 
 @read("/{id:str}", "Look at one")
-def message(request: HttpRequest) -> MessageState:
+async def message(request: HttpRequest) -> MessageState:
     """Show a message as it stands."""
     message_id = id_of(request)
-    with resources_of(request).engine.connect() as connection:
-        return there(find_message(connection, message_id), "message", message_id)
+    return there(await reading(request, find_message, message_id), "message", message_id)
 
 
 @write("/{id:str}/cancel", "Cancel one")

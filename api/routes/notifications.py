@@ -2,14 +2,13 @@
 
 import msgspec
 from litestar import Response, Router
-from litestar.concurrency import sync_to_thread
 
 from herald.api.http.bodies import read_json
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, read, write
 from herald.api.http.problems import HttpRequest
 from herald.api.http.query import DEFAULT_LIMIT, Cursor, Limit, from_cursor, id_of, query_of, there, to_cursor
-from herald.api.http.resources import a_turn, resources_of, room_for
+from herald.api.http.resources import a_turn, reading, resources_of, room_for
 from herald.api.routes.commands import request_bulk, request_notification
 from herald.api.routes.messages import Cancelled, cancel_one
 from herald.api.shapes.answers import Accepted, BulkAccepted, Events, NotificationPage, accepted, bulk_accepted
@@ -61,33 +60,32 @@ async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
 async def notifications(request: HttpRequest) -> NotificationPage:
     """List notifications, newest first."""
     wanted = query_of(request, Wanted)
-    limit, before, engine = wanted.limit, from_cursor(wanted.cursor), resources_of(request).engine
-
-    def list_them() -> tuple[list[NotificationState], bool]:
-        with engine.connect() as connection:
-            return list_notifications(
-                connection, limit=limit, user_id=wanted.user_id, event=wanted.event, status=wanted.status, before=before
-            )
-
+    before = from_cursor(wanted.cursor)
     async with a_turn(request):
-        items, has_more = await sync_to_thread(list_them)
+        items, has_more = await reading(
+            request,
+            list_notifications,
+            limit=wanted.limit,
+            user_id=wanted.user_id,
+            event=wanted.event,
+            status=wanted.status,
+            before=before,
+        )
     return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 
 @read("/{id:str}", "Look at one")
-def notification(request: HttpRequest) -> NotificationState:
+async def notification(request: HttpRequest) -> NotificationState:
     """Show a notification as it stands."""
     notification_id = id_of(request)
-    with resources_of(request).engine.connect() as connection:
-        return there(find_notification(connection, notification_id), "notification", notification_id)
+    return there(await reading(request, find_notification, notification_id), "notification", notification_id)
 
 
 @read("/{id:str}/events", "Look at its history")
-def notification_events(request: HttpRequest) -> Events:
+async def notification_events(request: HttpRequest) -> Events:
     """Show what happened to a notification, oldest first."""
     notification_id = id_of(request)
-    with resources_of(request).engine.connect() as connection:
-        found = events_of_notification(connection, notification_id)
+    found = await reading(request, events_of_notification, notification_id)
     return Events(items=there(found or None, "notification", notification_id))
 
 

@@ -39,18 +39,18 @@ async def pauses(request: HttpRequest) -> Pauses:
     return Pauses(items=await in_transaction(request, list_pauses))
 
 
-@put(PATH, summary="Pause", before_request=only_query(), **described(PATH, 413, body=PauseRequest, is_optional=True))
+@put(before_request=only_query(), **described(PATH, "Pause", 413, body=PauseRequest, is_optional=True))
 async def pause_scope(request: HttpRequest, what: Scope) -> Pause:
     """Hold deliveries back; what is under way ends as it would. Paused work stays due, and nothing of it is lost."""
     asked, _ = await read_optional(request, PauseRequest)
-    return await in_transaction(request, lambda connection: pause(connection, what, reason=asked.reason))
+    return await in_transaction(request, pause, what, reason=asked.reason)
 
 
-@delete(PATH, summary="Resume", status_code=200, before_request=only_query(), **described(PATH, 413))
+@delete(status_code=200, before_request=only_query(), **described(PATH, "Resume", 413))
 async def resume_scope(request: HttpRequest, what: Scope) -> Resumed:
     """Let deliveries go on."""
     await read_ignored(request)
-    return Resumed(scope=what, was_paused=await in_transaction(request, lambda connection: resume(connection, what)))
+    return Resumed(scope=what, was_paused=await in_transaction(request, resume, what))
 
 
 router = Router("/pauses", route_handlers=[pauses, pause_scope, resume_scope], tags=["pauses"])
