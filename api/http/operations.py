@@ -14,8 +14,8 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
 
 from herald.api.http.headers import KEY_PATTERN
+from herald.api.http.parameters import only_query
 from herald.api.http.problems import IDEMPOTENCY_KEY, MEDIA_TYPE, Problem
-from herald.api.http.query import only_query
 from herald.api.shapes.requests import EXAMPLES
 from herald.api.shapes.schemas import query_schemas, reference
 
@@ -77,19 +77,19 @@ class RawJson(OpenAPISchemaPlugin):
         return Schema(description="JSON, as it came")
 
 
-def read(
-    path: str, summary: str, *, query: type[msgspec.Struct] | None = None, problems: Sequence[int] = ()
+def query(
+    path: str, summary: str, *, filters: type[msgspec.Struct] | None = None, problems: Sequence[int] = ()
 ) -> HTTPRouteHandler:
-    """A GET; `query_of` reads what the struct describes."""
-    schemas = query_schemas(query) if query else {}
-    filters = [
+    """A GET; `filters_of` reads what the struct describes."""
+    schemas = query_schemas(filters) if filters else {}
+    parameters = [
         Parameter(name, "query", schema=cast("Any", schema), description=schema.get("description", "only what fits"))
         for name, schema in schemas.items()
     ]
-    return get(before_request=only_query(*schemas), **described(path, summary, *problems, parameters=filters))
+    return get(before_request=only_query(*schemas), **described(path, summary, *problems, parameters=parameters))
 
 
-def write(
+def command(
     path: str,
     summary: str,
     *,

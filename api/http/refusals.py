@@ -29,14 +29,15 @@ class LimitError(ProblemError):
     @property
     def response(self) -> bytes:
         """A whole HTTP response, after which the connection ends."""
+        body = self.body
         head = [
             f"HTTP/1.1 {self.status.value} {self.status.phrase}",
             f"content-type: {MEDIA_TYPE}",
-            f"content-length: {len(self.body)}",
+            f"content-length: {len(body)}",
             "connection: close",
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
-        return "\r\n".join([*head, "", ""]).encode() + self.body
+        return "\r\n".join([*head, "", ""]).encode() + body
 
 
 class Refusals:

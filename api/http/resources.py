@@ -111,7 +111,7 @@ async def a_turn(request: HttpRequest) -> AsyncIterator[None]:
         lists.release()
 
 
-async def reading(
+async def read(
     request: HttpRequest, query: Callable[Concatenate[Pooled, P], T], *values: P.args, **named: P.kwargs
 ) -> T:
     """What a query finds, asked in a thread over a connection of the pool."""
@@ -132,7 +132,7 @@ async def in_transaction(
     def do(pooled: Pooled) -> T:
         return work(cast("Connection", pooled.connection.driver_connection), *values, **named)
 
-    return await reading(request, do)
+    return await read(request, do)
 
 
 async def once(request: HttpRequest, body: bytes, work: Work) -> Receipt:

@@ -8,10 +8,10 @@ import msgspec
 from litestar import Response, Router
 
 from herald.api.http.bodies import read_json, read_optional
-from herald.api.http.operations import read, write
+from herald.api.http.operations import command, query
+from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of, from_cursor, id_of, to_cursor
 from herald.api.http.problems import HttpRequest, field_problem
-from herald.api.http.query import DEFAULT_LIMIT, Cursor, Limit, from_cursor, id_of, query_of, to_cursor
-from herald.api.http.resources import a_turn, in_transaction, once, reading, resources_of
+from herald.api.http.resources import a_turn, in_transaction, once, read, resources_of
 from herald.api.routes.commands import check_edit
 from herald.api.routes.many import discard_many, job, jobs, requeue_many, stop
 from herald.api.shapes.answers import key_headers
@@ -58,33 +58,33 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["pending", "discarded"]
 
 
-@read("/groups", "Group them by error", query=Filter)
+@query("/groups", "Group them by error", filters=Filter)
 async def groups(request: HttpRequest) -> Groups:
     """Group what is on the desk by error, topic, channel and status."""
-    chosen = query_of(request, Filter)
+    chosen = filters_of(request, Filter)
     async with a_turn(request):
         return Groups(items=await in_transaction(request, list_groups, chosen))
 
 
-@read("/", "List them", query=Wanted)
+@query("/", "List them", filters=Wanted)
 async def letters(request: HttpRequest) -> DeadLetterPage:
     """List what is on the desk, newest message first."""
-    wanted = query_of(request, Wanted)
+    wanted = filters_of(request, Wanted)
     before = from_cursor(wanted.cursor)
     async with a_turn(request):
         items, has_more = await in_transaction(request, list_dead_letters, wanted, limit=wanted.limit, before=before)
     return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 
-@read("/{id:str}", "Look at one", problems=[409])
+@query("/{id:str}", "Look at one", problems=[409])
 async def letter(request: HttpRequest) -> DeadLetterHistory:
     """Show a dead letter and its history."""
     message_id = id_of(request)
     found = await in_transaction(request, _letter, message_id)
-    return DeadLetterHistory(letter=found, events=list(await reading(request, events_of, message_id)))
+    return DeadLetterHistory(letter=found, events=list(await read(request, events_of, message_id)))
 
 
-@write("/{id:str}/requeue", "Try one again", status=202, body=Requeue, is_optional=True)
+@command("/{id:str}/requeue", "Try one again", status=202, body=Requeue, is_optional=True)
 async def requeue_one(request: HttpRequest) -> Response[Decided]:
     """Try a dead letter again, as it is or with new `data`; its attempts are counted anew."""
     message_id, settings = id_of(request), resources_of(request).settings
@@ -103,7 +103,7 @@ async def requeue_one(request: HttpRequest) -> Response[Decided]:
     return Response(Decided(id=message_id, status="pending"), headers=key_headers(receipt))
 
 
-@write("/{id:str}/discard", "Give one up", body=Discard)
+@command("/{id:str}/discard", "Give one up", body=Discard)
 async def discard_one(request: HttpRequest) -> Response[Decided]:
     """Give a dead letter up for good, with a reason."""
     message_id = id_of(request)

@@ -11,9 +11,9 @@ from litestar import Response
 
 from herald.api.http.bodies import read_ignored, read_json
 from herald.api.http.headers import request_key_of
-from herald.api.http.operations import read, write
+from herald.api.http.operations import command, query
+from herald.api.http.parameters import id_of, there
 from herald.api.http.problems import HttpRequest
-from herald.api.http.query import id_of, there
 from herald.api.http.resources import a_turn, in_transaction, once, resources_of
 from herald.api.shapes.answers import key_headers
 from herald.api.shapes.requests import DiscardMany, RequeueMany
@@ -45,7 +45,7 @@ class Jobs(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Job]
 
 
-@write("/requeues", "Try many again", status=202, body=RequeueMany, dry=DryRun)
+@command("/requeues", "Try many again", status=202, body=RequeueMany, dry=DryRun)
 async def requeue_many(request: HttpRequest) -> Response[Job | DryRun]:
     """Make a job that requeues what fits, at a rate; without `"dry_run": false` only say what would take part."""
     asked, body = await read_json(request, RequeueMany)
@@ -56,19 +56,19 @@ async def requeue_many(request: HttpRequest) -> Response[Job | DryRun]:
     return Response(await _find(request, receipt.ids[0]), headers=key_headers(receipt))
 
 
-@read("/requeues", "List jobs")
+@query("/requeues", "List jobs")
 async def jobs(request: HttpRequest) -> Jobs:
     """List the jobs that requeue many, the newest first; 100 at most."""
     return Jobs(items=await in_transaction(request, list_jobs, limit=100))
 
 
-@read("/requeues/{id:str}", "Look at a job")
+@query("/requeues/{id:str}", "Look at a job")
 async def job(request: HttpRequest) -> Job:
     """Show how far a job is."""
     return await _find(request, id_of(request))
 
 
-@write("/requeues/{id:str}/stop", "Stop a job")
+@command("/requeues/{id:str}/stop", "Stop a job")
 async def stop(request: HttpRequest) -> Response[Job]:
     """Stop a job where it stands; one that has ended stays as it is, and can be looked at as before."""
     job_id = id_of(request)
@@ -81,7 +81,7 @@ async def stop(request: HttpRequest) -> Response[Job]:
     return Response(await _find(request, job_id), headers=key_headers(receipt))
 
 
-@write("/discards", "Give many up", body=DiscardMany)
+@command("/discards", "Give many up", body=DiscardMany)
 async def discard_many(request: HttpRequest) -> Response[Discarded | DryRun]:
     """Discard what fits, 10,000 at most; without `"dry_run": false` only say what would take part."""
     asked, body = await read_json(request, DiscardMany)

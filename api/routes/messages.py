@@ -9,10 +9,10 @@ from litestar import Response, Router
 
 from herald.api.http.bodies import read_ignored, read_json
 from herald.api.http.headers import request_key_of, traceparent
-from herald.api.http.operations import accept, read, write
+from herald.api.http.operations import accept, command, query
+from herald.api.http.parameters import id_of, there
 from herald.api.http.problems import HttpRequest, field_problem
-from herald.api.http.query import id_of, there
-from herald.api.http.resources import once, reading, resources_of
+from herald.api.http.resources import once, read, resources_of
 from herald.api.routes.commands import request_message
 from herald.api.shapes.answers import Accepted, accepted, key_headers
 from herald.api.shapes.requests import MessageRequest
@@ -38,14 +38,14 @@ async def accept_message(request: HttpRequest) -> Response[Accepted]:
     return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 
 
-@read("/{id:str}", "Look at one")
+@query("/{id:str}", "Look at one")
 async def message(request: HttpRequest) -> MessageState:
     """Show a message as it stands."""
     message_id = id_of(request)
-    return there(await reading(request, find_message, message_id), "message", message_id)
+    return there(await read(request, find_message, message_id), "message", message_id)
 
 
-@write("/{id:str}/cancel", "Cancel one")
+@command("/{id:str}/cancel", "Cancel one")
 async def cancel_message(request: HttpRequest) -> Response[Cancelled]:
     """Cancel a message: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
     return await cancel_one(request, "message", topic=None)

@@ -5,10 +5,10 @@ from litestar import Response, Router
 
 from herald.api.http.bodies import read_json
 from herald.api.http.headers import request_key_of, traceparent
-from herald.api.http.operations import accept, read, write
+from herald.api.http.operations import accept, command, query
+from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of, from_cursor, id_of, there, to_cursor
 from herald.api.http.problems import HttpRequest
-from herald.api.http.query import DEFAULT_LIMIT, Cursor, Limit, from_cursor, id_of, query_of, there, to_cursor
-from herald.api.http.resources import a_turn, reading, resources_of, room_for
+from herald.api.http.resources import a_turn, read, resources_of, room_for
 from herald.api.routes.commands import request_bulk, request_notification
 from herald.api.routes.messages import Cancelled, cancel_one
 from herald.api.shapes.answers import Accepted, BulkAccepted, Events, NotificationPage, accepted, bulk_accepted
@@ -56,13 +56,13 @@ async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
     return bulk_accepted(receipt, [one.deliver_at for one in acceptances], ttl=resources.settings.idempotency_ttl)
 
 
-@read("/", "List notifications", query=Wanted)
+@query("/", "List notifications", filters=Wanted)
 async def notifications(request: HttpRequest) -> NotificationPage:
     """List notifications, newest first."""
-    wanted = query_of(request, Wanted)
+    wanted = filters_of(request, Wanted)
     before = from_cursor(wanted.cursor)
     async with a_turn(request):
-        items, has_more = await reading(
+        items, has_more = await read(
             request,
             list_notifications,
             limit=wanted.limit,
@@ -74,22 +74,22 @@ async def notifications(request: HttpRequest) -> NotificationPage:
     return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 
-@read("/{id:str}", "Look at one")
+@query("/{id:str}", "Look at one")
 async def notification(request: HttpRequest) -> NotificationState:
     """Show a notification as it stands."""
     notification_id = id_of(request)
-    return there(await reading(request, find_notification, notification_id), "notification", notification_id)
+    return there(await read(request, find_notification, notification_id), "notification", notification_id)
 
 
-@read("/{id:str}/events", "Look at its history")
+@query("/{id:str}/events", "Look at its history")
 async def notification_events(request: HttpRequest) -> Events:
     """Show what happened to a notification, oldest first."""
     notification_id = id_of(request)
-    found = await reading(request, events_of_notification, notification_id)
+    found = await read(request, events_of_notification, notification_id)
     return Events(items=there(found or None, "notification", notification_id))
 
 
-@write("/{id:str}/cancel", "Cancel one")
+@command("/{id:str}/cancel", "Cancel one")
 async def cancel_notification(request: HttpRequest) -> Response[Cancelled]:
     """Cancel a notification: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
     return await cancel_one(request, "notification", topic=TOPIC)

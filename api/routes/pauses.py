@@ -7,9 +7,9 @@ from litestar import Router, delete, put
 from litestar.params import PathParameter
 
 from herald.api.http.bodies import read_ignored, read_optional
-from herald.api.http.operations import described, read
+from herald.api.http.operations import described, query
+from herald.api.http.parameters import only_query
 from herald.api.http.problems import HttpRequest
-from herald.api.http.query import only_query
 from herald.api.http.resources import in_transaction
 from herald.api.shapes.requests import PauseRequest
 from herald.outbox.moves.pauses import Pause, list_pauses, pause, resume, scopes
@@ -33,7 +33,7 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
     was_paused: bool
 
 
-@read("/", "List what is paused")
+@query("/", "List what is paused")
 async def pauses(request: HttpRequest) -> Pauses:
     """List what is paused now."""
     return Pauses(items=await in_transaction(request, list_pauses))

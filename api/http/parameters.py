@@ -40,7 +40,7 @@ def there(found: T | None, what: str, named: UUID) -> T:
     return found
 
 
-def query_of(request: HttpRequest, shape: type[T]) -> T:
+def filters_of(request: HttpRequest, shape: type[T]) -> T:
     """The query, as strictly as JSON: a number is no date, and `null` no status. Raises ProblemError: 400."""
     given: dict[str, Any] = dict(request.query_params)
     if _NUMBER.fullmatch(given.get("limit", "")):
