@@ -1,7 +1,8 @@
-"""`/messages`: the general form, for any registered topic; and what `/notifications` cancels."""
+"""`/messages`: the general form, for any registered topic; `/notifications` accepts and cancels as this does."""
 
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -16,9 +17,12 @@ from herald.api.http.resources import once, read, resources_of
 from herald.api.routes.commands import request_message
 from herald.api.shapes.answers import Accepted, accepted, key_headers
 from herald.api.shapes.requests import MessageRequest
+from herald.outbox.moves.accept import Acceptance
 from herald.outbox.moves.cancel import cancel
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.queries import MessageState, find_message
+
+T = TypeVar("T")
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,11 +35,7 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
 @accept("/", "Accept a message", body=MessageRequest)
 async def accept_message(request: HttpRequest) -> Response[Accepted]:
     """Accept a message for a registered topic: 202 once it is committed."""
-    resources = resources_of(request)
-    message, body = await read_json(request, MessageRequest)
-    acceptance = request_message(message, resources.settings, traceparent=traceparent(request))
-    receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
-    return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
+    return await accept_one(request, MessageRequest, request_message)
 
 
 @query("/{id:str}", "Look at one")
@@ -49,6 +49,15 @@ async def message(request: HttpRequest) -> MessageState:
 async def cancel_message(request: HttpRequest) -> Response[Cancelled]:
     """Cancel a message: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
     return await cancel_one(request, "message", topic=None)
+
+
+async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[..., Acceptance]) -> Response[Accepted]:
+    """From a request to its 202: the body, decoded and checked, committed with what others submit, and answered."""
+    resources = resources_of(request)
+    asked, body = await read_json(request, shape)
+    acceptance = accept_it(asked, resources.settings, traceparent=traceparent(request))
+    receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
+    return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 
 
 async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> Response[Cancelled]:

@@ -10,8 +10,8 @@ from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of,
 from herald.api.http.problems import HttpRequest
 from herald.api.http.resources import a_turn, read, resources_of, room_for
 from herald.api.routes.commands import request_bulk, request_notification
-from herald.api.routes.messages import Cancelled, cancel_one
-from herald.api.shapes.answers import Accepted, BulkAccepted, Events, NotificationPage, accepted, bulk_accepted
+from herald.api.routes.messages import Cancelled, accept_one, cancel_one
+from herald.api.shapes.answers import Accepted, BulkAccepted, Events, NotificationPage, bulk_accepted
 from herald.api.shapes.requests import Bulk
 from herald.outbox.message.notification import TOPIC, Name, Notification
 from herald.outbox.message.state import Status
@@ -36,11 +36,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 @accept("/", "Accept a notification", body=Notification)
 async def accept_notification(request: HttpRequest) -> Response[Accepted]:
     """Accept a notification: 202 once it is committed, from when on nothing that is killed loses it."""
-    resources = resources_of(request)
-    notification, body = await read_json(request, Notification)
-    acceptance = request_notification(notification, resources.settings, traceparent=traceparent(request))
-    receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
-    return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
+    return await accept_one(request, Notification, request_notification)
 
 
 @accept("/bulk", "Accept many at once", body=Bulk)

@@ -4,11 +4,12 @@ import asyncio
 import json
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from litestar import Request
 from litestar.testing import RequestFactory
+from litestar.types import Receive
 
 from herald.api.http.bodies import read_json
 from herald.api.http.problems import ProblemError
@@ -25,7 +26,7 @@ def _request(raw: bytes) -> tuple[Request[Any, Any, Any], Iterator[dict[str, Any
         return next(messages)
 
     request = RequestFactory().post("/", headers={"content-type": "application/json"})
-    request.receive = receive  # type: ignore[assignment]  # what a server sends, without its types
+    request.receive = cast("Receive", receive)
     return request, messages
 
 
@@ -38,7 +39,7 @@ def test_a_body_whose_sender_leaves_before_its_end_is_refused_whatever_came(kept
     async def receive() -> dict[str, Any]:
         return came.pop(0)
 
-    request.receive = receive  # type: ignore[assignment]  # what a server sends, without its types
+    request.receive = cast("Receive", receive)
 
     with pytest.raises(ProblemError, match="ended before its end"):
         asyncio.run(read_json(request, dict[str, str], max_bytes=1000))
