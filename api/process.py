@@ -5,18 +5,20 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import FrameType
+from typing import Any, cast
 
 import rich_click as click
 import structlog
+import uvicorn
 from litestar.concurrency import set_asyncio_executor
+from uvicorn._types import ASGI3Application
 
 from herald.api.app import make_app
-from herald.api.http.budget import Budget
-from herald.api.http.door import Door
-from herald.api.http.limits import limits_of
-from herald.api.http.resources import Resources
-from herald.api.http.server import make_server
+from herald.api.http.door import BACKLOG, Door
+from herald.api.http.protocol import LimitedProtocol
+from herald.api.http.resources import Budget, Resources
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.logs import configure_logs
 from herald.outbox.postgres.connections import make_engine
@@ -26,29 +28,8 @@ from herald.outbox.startup import UnreadableLogError, wait_for_database
 from herald.outbox.threads import Thread
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
+GRACE = 5  # seconds that open requests get to finish
 _log = structlog.get_logger()
-
-
-class FirstLook:
-    """A look at the log once the database answers: the process ends where this release cannot read what is stored."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.exit_code = 0
-        self._settings = settings
-        self._thread = Thread(self._look, "first-look")
-
-    def begin(self) -> None:
-        """Wait a moment for it, so that normally no request comes before it; a database that is away delays nobody."""
-        self._thread.start()
-        self._thread.join(FIRST_LOOK)
-
-    def _look(self) -> None:
-        try:
-            wait_for_database(self._settings, threading.Event())
-        except (UnfitError, UnreadableLogError) as error:
-            _log.error("api_cannot_start", reason=str(error))
-            self.exit_code = 1
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @click.command("api")
@@ -80,16 +61,46 @@ def make_executor(size: int) -> ThreadPoolExecutor:
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; exits with 3 when the address cannot be had, with 1 when the log is unreadable."""
-    look = FirstLook(settings)
+    exit_code = 0
+
+    def look() -> None:
+        nonlocal exit_code
+        try:
+            wait_for_database(settings, threading.Event())
+        except (UnfitError, UnreadableLogError) as error:
+            _log.error("api_cannot_start", reason=str(error))
+            exit_code = 1
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        sys.exit(look.exit_code)
+        sys.exit(exit_code)
 
     signal.signal(signal.SIGTERM, end)  # uvicorn raises the signal again when it has shut down: this makes it exit 0
     signal.signal(signal.SIGINT, end)
-    look.begin()
+    first_look = Thread(look, "first-look")
+    first_look.start()
+    first_look.join(FIRST_LOOK)  # normally no request comes before it; a database that is away delays nobody
     set_asyncio_executor(make_executor(settings.pool_size))
     budget = Budget(settings.memory // 2)  # the other half is for what becomes of the bodies: texts, statements
     resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"), budget)
     _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-    make_server(make_app(resources), Door(limits_of(settings), budget), host=host, port=port).run()
+    make_server(resources, host=host, port=port).run()
+
+
+def make_server(resources: Resources, *, host: str, port: int) -> uvicorn.Server:
+    """A server that `run` runs until SIGTERM or SIGINT: uvicorn, with limits."""
+    config = uvicorn.Config(
+        cast("ASGI3Application", make_app(resources)),
+        host=host,
+        port=port,
+        interface="asgi3",  # uvicorn would take what is no coroutine function for another one
+        http=cast("Any", partial(LimitedProtocol, Door(resources.settings, resources.budget))),
+        ws="none",
+        backlog=BACKLOG,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,  # no answer depends on the caller's address; the middleware costs every request
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    return uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""What HTTP asks for, whatever the route: bodies, parameters, problems, keys, and what handlers use.
+"""What HTTP asks for, whatever the route: bodies, headers, queries, problems, and what handlers use.
 
-Then the server itself, from its `door` inwards: connections, bytes and seconds have limits. `openapi` may wait.
+Then the server itself, from its `door` inwards: connections, bytes and seconds have limits. `operations` may wait.
 """

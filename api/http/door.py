@@ -6,14 +6,20 @@ has waited longest makes room, so that good clients are served while others hold
 """
 
 import asyncio
+import resource
 from typing import Protocol
 
 import structlog
 
-from herald.api.http.budget import Budget
-from herald.api.http.limits import Limits
 from herald.api.http.refusals import Refusals
+from herald.api.http.resources import Budget
+from herald.outbox.settings import Settings
 
+BACKLOG = 256  # connections that the kernel holds until they are accepted; all of them may be at once
+OWN_FILES = 64  # descriptors for logs, the event loop, and a server that is away; the pools come on top
+FREE_BODY = 65_536  # bytes of a body that are not counted: that many are read before anybody asks for them
+MOST_PIPELINED = 16  # requests that may wait on a connection behind one that is being answered
+LINGER = 2.0  # seconds that a refused client gets to read why
 LOOK = 0.5  # seconds between two looks
 _log = structlog.get_logger()
 
@@ -34,8 +40,10 @@ class Guest(Protocol):
 class Door:
     """One per process."""
 
-    def __init__(self, limits: Limits, budget: Budget) -> None:
-        self.limits = limits
+    def __init__(self, settings: Settings, budget: Budget) -> None:
+        self.settings = settings
+        self.connections = most_connections(settings)
+        self.body_bytes = max(settings.max_body, settings.max_bulk_body)
         self.budget = budget
         self.refusals = Refusals()
         self.waiting: dict[Guest, float] = {}  # in the order of these dates: by the event loop's clock
@@ -43,7 +51,7 @@ class Door:
 
     def enter(self, guest: Guest, taken: int, loop: asyncio.AbstractEventLoop) -> None:
         """A new connection, one of `taken`; it gets the place of another where there is no more."""
-        if taken > self.limits.connections:
+        if taken > self.connections:
             longest = next(iter(self.waiting), None)
             if longest is None:
                 guest.turn_away()
@@ -63,3 +71,25 @@ class Door:
             except Exception:  # noqa: BLE001 - one that fails leaves the others their limits
                 _log.exception("guest_not_ended")
         self.refusals.report(now)
+
+
+def most_connections(settings: Settings) -> int:
+    """As the settings say; fewer, where the system lets this process open too few files."""
+    reserve = OWN_FILES + BACKLOG + settings.pool_size
+    wanted = settings.max_connections
+    files = _open_files(wanted + reserve)
+    possible = wanted if files == resource.RLIM_INFINITY else min(wanted, files - reserve)
+    if possible < wanted:
+        possible = max(1, possible)
+        _log.warning("fewer_connections", connections=possible, wanted=wanted, open_files=files, reserved=reserve)
+    return possible
+
+
+def _open_files(needed: int) -> int:
+    """The soft limit, raised as far as the process may and needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return soft
+    raised = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return raised

@@ -1,8 +1,8 @@
 """Every error is an RFC 9457 problem that names the field and the limit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import structlog
@@ -13,17 +13,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from herald.outbox.acceptance.committer import RefusedError, UnavailableError
 from herald.outbox.acceptance.idempotency import KeyInUseError, KeyReusedError
+from herald.outbox.moves.pauses import ScopeError
 from herald.outbox.postgres.connections import is_data_error, is_outage, reason
 from herald.outbox.postgres.conviction import convicts_nobody
 from herald.outbox.postgres.driver import PostgresError, errors
 
+HttpRequest: TypeAlias = Request[Any, Any, Any]
+
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER = 1  # seconds; Herald itself reconnects at the next request
+TRY_AGAIN = {"retry-after": "1"}  # seconds; Herald itself reconnects at the next request
 WHOLE_BODY = "body"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 NO_THREAD = "can't start new thread"  # a RuntimeError of Python's
-
-Handler = Callable[[Request[Any, Any, Any], Any], Response[Any]]
 _log = structlog.get_logger()
 
 
@@ -59,121 +60,99 @@ class ProblemError(Exception):
         self.status = status
         self.detail = detail
         self.errors = list(errors)
-        self.headers = headers or {}
+        self.headers = TRY_AGAIN if status == HTTPStatus.SERVICE_UNAVAILABLE else headers or {}
+
+    @property
+    def body(self) -> bytes:
+        """As JSON."""
+        status = self.status
+        return msgspec.json.encode(
+            Problem(title=status.phrase, status=status.value, detail=self.detail, errors=self.errors)
+        )
 
 
-def field_problem(field: str, detail: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> ProblemError:
+def field_problem(
+    field: str, detail: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST, headers: dict[str, str] | None = None
+) -> ProblemError:
     """A problem with exactly one field."""
-    return ProblemError(status, f"{field}: {detail}", errors=[FieldError(field, detail)])
+    return ProblemError(status, f"{field}: {detail}", errors=[FieldError(field, detail)], headers=headers)
 
 
 def unavailable(detail: str) -> ProblemError:
-    """503 with Retry-After."""
-    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"retry-after": str(RETRY_AFTER)})
+    """503, with Retry-After as every 503 has it."""
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
 
 
-def respond(problem: ProblemError) -> Response[bytes]:
-    """The response of a problem."""
-    body = Problem(
-        title=problem.status.phrase, status=problem.status.value, detail=problem.detail, errors=problem.errors
-    )
-    return Response(
-        msgspec.json.encode(body), media_type=MEDIA_TYPE, status_code=problem.status.value, headers=problem.headers
-    )
+def answer(request: HttpRequest, error: Exception) -> Response[bytes]:
+    """Whatever ends a request becomes its problem."""
+    problem = _problem(request, error)
+    return Response(problem.body, media_type=MEDIA_TYPE, status_code=problem.status.value, headers=problem.headers)
 
 
-def _from_problem(_request: Request[Any, Any, Any], error: ProblemError) -> Response[bytes]:
-    return respond(error)
+def _problem(request: HttpRequest, error: Exception) -> ProblemError:
+    match error:
+        case ProblemError():
+            return error
+        case HTTPException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _from_litestar(request, error)
+        case RefusedError() | KeyInUseError() | KeyReusedError() | ScopeError():
+            return _from_outbox(error)
+        case UnavailableError() | SQLAlchemyError() | PostgresError():
+            return _from_database(request, error)
+    _log_failure(request, error)
+    if convicts_nobody(error) or str(error) == NO_THREAD:
+        return _shortage()
+    return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has its trace")
 
 
-def _from_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _from_anything(request, error)
-    problem = ProblemError(HTTPStatus(error.status_code), _detail(request, error), errors=_fields(error.extra))
-    problem.headers.update(error.headers or {})
-    if allow := problem.headers.get("allow"):
-        problem.headers["allow"] = _with_head(allow)
-    return respond(problem)
-
-
-def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
-    path = request.scope["path"]
+def _from_litestar(request: HttpRequest, error: HTTPException) -> ProblemError:
+    detail, path, headers = error.detail, request.scope["path"], dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return f"nothing is at {path}; /docs lists what there is"
+        detail = f"nothing is at {path}; /docs lists what there is"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return f"{request.method} is not a method of {path}"
-    errors = _fields(error.extra)
-    return "; ".join(f"{one.field}: {one.detail}" for one in errors) or error.detail
+        detail = f"{request.method} is not a method of {path}"
+    if methods := set(headers.get("allow", "").split(", ")) - {""}:
+        headers["allow"] = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+    return ProblemError(HTTPStatus(error.status_code), detail, headers=headers)
 
 
-def _with_head(allow: str) -> str:
-    methods = set(allow.split(", "))
-    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+def _from_outbox(error: RefusedError | KeyInUseError | KeyReusedError | ScopeError) -> ProblemError:
+    match error:
+        case RefusedError():
+            return field_problem(WHOLE_BODY, str(error), HTTPStatus.UNPROCESSABLE_ENTITY)
+        case KeyInUseError():
+            return field_problem(IDEMPOTENCY_KEY, f"{error}; try again", HTTPStatus.CONFLICT, TRY_AGAIN)
+        case KeyReusedError():
+            detail = f"{error}: take a new key, or send the same method, path and body"
+            return field_problem(IDEMPOTENCY_KEY, detail, HTTPStatus.UNPROCESSABLE_ENTITY)
+        case ScopeError():
+            return field_problem("what", str(error), HTTPStatus.NOT_FOUND)
 
 
-def _fields(extra: object) -> list[FieldError]:
-    if not isinstance(extra, list):
-        return []
-    return [FieldError(str(one.get("key", "request")), str(one.get("message", ""))) for one in extra]
-
-
-def _from_refusal(_request: Request[Any, Any, Any], error: RefusedError) -> Response[bytes]:
-    return respond(field_problem(WHOLE_BODY, str(error), HTTPStatus.UNPROCESSABLE_ENTITY))
-
-
-def _from_key_in_use(_request: Request[Any, Any, Any], error: KeyInUseError) -> Response[bytes]:
-    problem = field_problem(IDEMPOTENCY_KEY, f"{error}; try again", HTTPStatus.CONFLICT)
-    problem.headers["retry-after"] = str(RETRY_AFTER)
-    return respond(problem)
-
-
-def _from_reused_key(_request: Request[Any, Any, Any], error: KeyReusedError) -> Response[bytes]:
-    detail = f"{error}: take a new key, or send the same method, path and body"
-    return respond(field_problem(IDEMPOTENCY_KEY, detail, HTTPStatus.UNPROCESSABLE_ENTITY))
-
-
-def _from_outage(_request: Request[Any, Any, Any], error: UnavailableError) -> Response[bytes]:
-    _log.warning("database_unavailable", reason=str(error))
-    return respond(unavailable("the database is not available; nothing is known to be stored, try again"))
-
-
-def _from_database(request: Request[Any, Any, Any], error: SQLAlchemyError | PostgresError) -> Response[bytes]:
+def _from_database(request: HttpRequest, error: UnavailableError | SQLAlchemyError | PostgresError) -> ProblemError:
     cause = getattr(error, "orig", error)
+    if isinstance(error, UnavailableError):
+        _log.warning("database_unavailable", reason=str(error))
+        return unavailable("the database is not available; nothing is known to be stored, try again")
     if is_data_error(error):  # no parameter should come this far: one that does is refused, and told
-        _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
+        _log_failure(request, error)
         status = HTTPStatus.BAD_REQUEST if request.method == "GET" else HTTPStatus.UNPROCESSABLE_ENTITY
-        return respond(ProblemError(status, f"PostgreSQL refuses it: {reason(error)}"))
+        return ProblemError(status, f"PostgreSQL refuses it: {reason(error)}")
     if not is_outage(error):
-        return _from_shortage(request, cause)
+        _log_failure(request, cause)
+        return _shortage()
     _log.warning("database_unavailable", reason=str(cause).strip())
     if isinstance(error, PoolTimeoutError):
-        return respond(unavailable("all connections of this process to the database are in use, try again"))
+        return unavailable("all connections of this process to the database are in use, try again")
     if isinstance(cause, errors.QueryCanceled):
-        return respond(unavailable("the database took too long to answer; try again, or ask for less"))
-    return respond(unavailable("the database is not available, try again"))
+        return unavailable("the database took too long to answer; try again, or ask for less")
+    return unavailable("the database is not available, try again")
 
 
-def _from_shortage(request: Request[Any, Any, Any], error: BaseException) -> Response[bytes]:
+def _shortage() -> ProblemError:
     """What nobody's request is at fault for: rights, the schema, memory, descriptors, threads."""
+    return unavailable("the server cannot do this now; the log says why, try again")
+
+
+def _log_failure(request: HttpRequest, error: BaseException) -> None:
     _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
-    return respond(unavailable("the server cannot do this now; the log says why, try again"))
-
-
-def _from_anything(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    if convicts_nobody(error) or isinstance(error, PostgresError) or str(error) == NO_THREAD:
-        return _from_shortage(request, error)
-    _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
-    return respond(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has its trace"))
-
-
-HANDLERS: dict[int | type[Exception], Handler] = {
-    ProblemError: _from_problem,
-    HTTPException: _from_litestar,
-    RefusedError: _from_refusal,
-    KeyInUseError: _from_key_in_use,
-    KeyReusedError: _from_reused_key,
-    UnavailableError: _from_outage,
-    SQLAlchemyError: _from_database,
-    PostgresError: _from_database,
-    Exception: _from_anything,
-}

@@ -3,13 +3,41 @@
 from collections import Counter
 from http import HTTPStatus
 
-import msgspec
+import httptools
 import structlog
 
-from herald.api.http.problems import MEDIA_TYPE, RETRY_AFTER, Problem
+from herald.api.http.problems import MEDIA_TYPE, ProblemError
 
 REPORT_EVERY = 10.0  # seconds between two log lines about refusals of one kind, however many there are
+STATUS = {  # of what is its client's fault; else 503
+    "malformed": HTTPStatus.BAD_REQUEST,
+    "slow header": HTTPStatus.REQUEST_TIMEOUT,
+    "slow body": HTTPStatus.REQUEST_TIMEOUT,
+    "body too large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "header too long": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+}
 _log = structlog.get_logger()
+
+
+class LimitError(ProblemError):
+    """A request breaks a limit, or the protocol; it ends with this answer. Refusals are counted by `kind`."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(STATUS.get(kind, HTTPStatus.SERVICE_UNAVAILABLE), detail)
+        self.kind = kind
+
+    @property
+    def response(self) -> bytes:
+        """A whole HTTP response, after which the connection ends."""
+        body = self.body
+        head = [
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
+            f"content-type: {MEDIA_TYPE}",
+            f"content-length: {len(body)}",
+            "connection: close",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+        ]
+        return "\r\n".join([*head, "", ""]).encode() + body
 
 
 class Refusals:
@@ -35,15 +63,22 @@ class Refusals:
                 del self._untold[kind]
 
 
-def refusal(status: HTTPStatus, detail: str) -> bytes:
-    """A whole HTTP response, after which the connection ends."""
-    body = msgspec.json.encode(Problem(title=status.phrase, status=status.value, detail=detail))
-    head = [
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        f"content-type: {MEDIA_TYPE}",
-        f"content-length: {len(body)}",
-        "connection: close",
-    ]
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        head.append(f"retry-after: {RETRY_AFTER}")
-    return "\r\n".join([*head, "", ""]).encode() + body
+def header_too_long(limit: int) -> LimitError:
+    """Its length is counted over all names and values."""
+    return LimitError("header too long", f"the header is longer than the limit of {limit} bytes")
+
+
+def no_place(limit: int) -> LimitError:
+    """For one more connection."""
+    return LimitError("connections", f"all {limit} connections are taken, try again")
+
+
+def not_read(error: BaseException) -> LimitError:
+    """503 for what fails while a request is read: only what the parser says of the request is its client's fault."""
+    cause, is_ours = error.__context__, isinstance(error, httptools.HttpParserCallbackError)
+    if is_ours and cause is not None and not isinstance(cause, ValueError | httptools.HttpParserError):
+        error = cause  # the parser hides what its callbacks raise
+    elif isinstance(error, httptools.HttpParserError):
+        return LimitError("malformed", "this is not HTTP/1.1")
+    _log.error("request_not_read", reason=str(error) or type(error).__name__, exc_info=error)
+    return LimitError("not read", "the server cannot read this now; the log says why, try again")

@@ -18,20 +18,22 @@ from herald.outbox.moves.decide import Edit
 from herald.outbox.registry import TOPICS
 from herald.outbox.settings import Settings
 
-NOTIFICATION_DECODER = msgspec.json.Decoder(Notification)
 _encode = msgspec.json.Encoder().encode
+_SHARED = [name for name in Notification.__struct_fields__ if name != "user_id"]  # what all users of an item get
 
 
 def request_notification(
     notification: Notification, settings: Settings, *, traceparent: str | None, within: str = "$"
 ) -> Acceptance:
     """Accept one notification. Raises ProblemError naming the field below the path `within`."""
-    key = notification.key
+    key, dates = notification.key, notification.dates
     if len(key) > MAX_NAME:  # digits of an integer: the type bounds only text
         raise field_problem(field_name(f"{within}.user_id"), f"{len(key)} digits, the limit is {MAX_NAME}")
-    _check_target(notification, settings, within)
-    dates = notification.dates
-    _check_dates(dates, settings, within)
+    try:
+        check_target(notification, settings)
+        _check_dates(dates, settings)
+    except (TargetError, DateError) as error:
+        raise _wrong(error, within) from None
     return make_acceptance(TOPIC, key, _encode(notification), traceparent=traceparent, dates=dates)
 
 
@@ -50,7 +52,8 @@ def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> 
         accepted = request_notification(notification, settings, traceparent=traceparent, within=path)
         size += accepted.size
         if size > max_bytes:
-            raise _too_large(path, max_bytes)
+            detail = f"the notifications up to here exceed {max_bytes} bytes once every user_ids is expanded"
+            raise field_problem(field_name(path), detail, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         acceptances.append(accepted)
     return acceptances
 
@@ -64,37 +67,24 @@ def request_message(message: MessageRequest, settings: Settings, *, traceparent:
     if not data.lstrip().startswith(b"{"):
         raise field_problem("data", "must be a JSON object")
     if message.topic != TOPIC:
-        _check_dates(message.dates, settings, "$")
+        try:
+            _check_dates(message.dates, settings)
+        except DateError as error:
+            raise _wrong(error, "$") from None
         return make_acceptance(message.topic, message.key, data, traceparent=traceparent, dates=message.dates)
     for field in ("deliver_at", "deliver_by", "priority"):
         if getattr(message, field) is not None:
             raise field_problem(field, f"belongs into data on the topic {TOPIC}")
-    notification = decode(data, NOTIFICATION_DECODER, within="$.data")
+    notification = decode(data, Notification, within="$.data")
     if message.key not in {None, notification.key}:
         raise field_problem("key", f"must be data.user_id ({notification.key}) or absent on the topic {TOPIC}")
     return request_notification(notification, settings, traceparent=traceparent, within="$.data")
 
 
-def _check_target(notification: Notification, settings: Settings, within: str) -> None:
-    try:
-        check_target(notification, settings)
-    except TargetError as error:
-        raise field_problem(field_name(f"{within}.{error.field}"), str(error)) from None
-
-
-def _check_dates(dates: Dates, settings: Settings, within: str) -> None:
-    if dates == ANY_TIME:
-        return
-    try:
-        check_dates(dates, now=datetime.now(UTC), max_ahead=settings.max_ahead)
-    except DateError as error:
-        raise field_problem(field_name(f"{within}.{error.field}"), str(error)) from None
-
-
 def check_edit(topic: str, key: str | None, data: bytes, settings: Settings) -> Edit:
     """New data for a dead letter. Raises ProblemError naming the field below `data`."""
     if topic == TOPIC:
-        decode(data, NOTIFICATION_DECODER, within="$.data")  # its errors name a missing field as callers know it
+        decode(data, Notification, within="$.data")  # its errors name a missing field as callers know it
     try:
         raw, new_key = checked_edit(topic, key, data, settings)
     except EditError as error:
@@ -102,40 +92,32 @@ def check_edit(topic: str, key: str | None, data: bytes, settings: Settings) -> 
     return Edit(msgspec.Raw(raw), new_key)
 
 
+def _check_dates(dates: Dates, settings: Settings) -> None:
+    if dates != ANY_TIME:
+        check_dates(dates, now=datetime.now(UTC), max_ahead=settings.max_ahead)
+
+
+def _wrong(error: TargetError | DateError, within: str) -> ProblemError:
+    return field_problem(field_name(f"{within}.{error.field}"), str(error))
+
+
 def _expanded(bulk: Bulk) -> Iterator[tuple[str, Notification]]:
     for index, item in enumerate(bulk.items):
         path = f"$.items[{index}]"
+        shared = {name: getattr(item, name) for name in _SHARED}
         for user_id in _users(item, path):
-            yield path, _notification(item, user_id)
-
-
-def _notification(item: BulkItem, user_id: str | int) -> Notification:
-    return Notification(
-        user_id=user_id,
-        event=item.event,
-        content=item.content,
-        channel=item.channel,
-        address=item.address,
-        subject=item.subject,
-        deliver_at=item.deliver_at,
-        deliver_by=item.deliver_by,
-        priority=item.priority,
-    )
+            yield path, Notification(user_id=user_id, **shared)
 
 
 def _users(item: BulkItem, path: str) -> list[str | int]:
-    if (item.user_id is msgspec.UNSET) == (item.user_ids is msgspec.UNSET):
-        raise field_problem(field_name(path), "takes either user_id or user_ids")
-    if not isinstance(item.user_ids, list):
-        return [item.user_id]  # type: ignore[list-item]  # the line above leaves nothing else
-    seen: set[str] = set()
-    for index, user_id in enumerate(item.user_ids):
-        if str(user_id) in seen:
-            raise field_problem(field_name(f"{path}.user_ids[{index}]"), f"user {user_id} stands there twice")
-        seen.add(str(user_id))
-    return item.user_ids
-
-
-def _too_large(path: str, max_bytes: int) -> ProblemError:
-    detail = f"the notifications up to here exceed {max_bytes} bytes once every user_ids is expanded"
-    return field_problem(field_name(path), detail, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    match item.user_id, item.user_ids:
+        case str() | int() as user_id, msgspec.UnsetType():
+            return [user_id]
+        case msgspec.UnsetType(), list() as user_ids:
+            seen: set[str] = set()
+            for index, user_id in enumerate(user_ids):
+                if str(user_id) in seen:
+                    raise field_problem(field_name(f"{path}.user_ids[{index}]"), f"user {user_id} stands there twice")
+                seen.add(str(user_id))
+            return user_ids
+    raise field_problem(field_name(path), "takes either user_id or user_ids")

@@ -1,32 +1,34 @@
-"""`/dead-letters`: what was given up, or whose outcome nobody knows, and what a person decides about it."""
+"""`/dead-letters`: what was given up, or whose outcome nobody knows, and what a person decides about one."""
 
-from typing import Any
+from http import HTTPStatus
+from typing import Literal, NoReturn
+from uuid import UUID
 
 import msgspec
-from litestar import Request, Router, get
+from litestar import Response, Router
 
-from herald.api.http.bodies import explained
-from herald.api.http.openapi import documented, filtered
-from herald.api.http.parameters import (
-    DEFAULT_LIMIT,
-    Cursor,
-    Id,
-    Limit,
-    from_cursor,
-    only_query,
-    parse_id,
-    to_cursor,
-)
-from herald.api.http.readers import a_turn
-from herald.api.http.resources import resources_of
-from herald.api.http.writes import in_transaction
-from herald.api.routes.decisions import discard_many, discard_one, not_there, requeue_one
-from herald.api.routes.requeues import job, jobs, requeue_many, stop
+from herald.api.http.bodies import read_json, read_optional
+from herald.api.http.operations import command, query
+from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of, from_cursor, id_of, to_cursor
+from herald.api.http.problems import HttpRequest, field_problem
+from herald.api.http.resources import a_turn, in_transaction, once, read, resources_of
+from herald.api.routes.commands import check_edit
+from herald.api.routes.many import discard_many, job, jobs, requeue_many, stop
+from herald.api.shapes.answers import key_headers
+from herald.api.shapes.requests import Discard, Requeue
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.looking import DeadLetter, Group, find_dead_letter, list_dead_letters, list_groups
+from herald.outbox.moves.decide import Edit, discard, requeue
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.queries import EventState, events_of
+from herald.outbox.postgres.statements import find_one
 
-FILTERS = tuple(Filter.__struct_fields__)
+
+class Wanted(Filter, frozen=True, kw_only=True):
+    """Which dead letters are listed."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
 
 
 class Groups(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,64 +51,81 @@ class DeadLetterHistory(msgspec.Struct, frozen=True, kw_only=True):
     events: list[EventState]
 
 
-def _filter(request: Request[Any, Any, Any]) -> Filter:
-    given = {name: value for name, value in request.query_params.items() if name in FILTERS}
-    try:
-        return msgspec.convert(given, Filter)  # strictly: a number is no date
-    except msgspec.ValidationError as error:
-        raise explained(error) from None
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of it."""
+
+    id: UUID
+    status: Literal["pending", "discarded"]
 
 
-@get(
-    "/groups",
-    summary="Group them by error",
-    before_request=only_query(*FILTERS),
-    operation_class=filtered(Filter),
-    responses=documented(400, 503),
-)
-async def groups(request: Request[Any, Any, Any]) -> Groups:
+@query("/groups", "Group them by error", filters=Filter)
+async def groups(request: HttpRequest) -> Groups:
     """Group what is on the desk by error, topic, channel and status."""
-    chosen = _filter(request)
+    chosen = filters_of(request, Filter)
     async with a_turn(request):
-        return Groups(items=await in_transaction(request, lambda connection: list_groups(connection, chosen)))
+        return Groups(items=await in_transaction(request, list_groups, chosen))
 
 
-@get(
-    "/",
-    summary="List them",
-    before_request=only_query(*FILTERS, "limit", "cursor"),
-    operation_class=filtered(Filter),
-    responses=documented(400, 503),
-)
-async def letters(
-    request: Request[Any, Any, Any], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> DeadLetterPage:
+@query("/", "List them", filters=Wanted)
+async def letters(request: HttpRequest) -> DeadLetterPage:
     """List what is on the desk, newest message first."""
-    chosen, before = _filter(request), None if cursor is None else from_cursor(cursor)
+    wanted = filters_of(request, Wanted)
+    before = from_cursor(wanted.cursor)
     async with a_turn(request):
-        items, has_more = await in_transaction(
-            request, lambda connection: list_dead_letters(connection, chosen, limit=limit, before=before)
-        )
+        items, has_more = await in_transaction(request, list_dead_letters, wanted, limit=wanted.limit, before=before)
     return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 
-@get(
-    "/{id:str}",
-    summary="Look at one",
-    sync_to_thread=True,
-    before_request=only_query(),
-    responses=documented(400, 404, 409, 503),
-)
-def letter(request: Request[Any, Any, Any], id: Id) -> DeadLetterHistory:  # noqa: A002 - the caller's word
+@query("/{id:str}", "Look at one", problems=[409])
+async def letter(request: HttpRequest) -> DeadLetterHistory:
     """Show a dead letter and its history."""
-    message_id = parse_id(id)
-    resources = resources_of(request)
-    with resources.transaction() as connection:
-        found = find_dead_letter(connection, message_id)
-        if found is None:
-            raise not_there(connection, message_id)
-    with resources.engine.connect() as reading:
-        return DeadLetterHistory(letter=found, events=list(events_of(reading, message_id)))
+    message_id = id_of(request)
+    found = await in_transaction(request, _letter, message_id)
+    return DeadLetterHistory(letter=found, events=list(await read(request, events_of, message_id)))
+
+
+@command("/{id:str}/requeue", "Try one again", status=202, body=Requeue, is_optional=True)
+async def requeue_one(request: HttpRequest) -> Response[Decided]:
+    """Try a dead letter again, as it is or with new `data`; its attempts are counted anew."""
+    message_id, settings = id_of(request), resources_of(request).settings
+    asked, body = await read_optional(request, Requeue)
+
+    def edit(connection: Connection) -> Edit | None:
+        if not bytes(asked.data):
+            return None
+        found = _letter(connection, message_id)
+        return check_edit(found.topic, found.key, bytes(asked.data), settings)
+
+    def work(connection: Connection) -> list[UUID]:
+        return requeue(connection, [message_id], edit=edit(connection)) or _refuse(connection, message_id)
+
+    receipt = await once(request, body, work)
+    return Response(Decided(id=message_id, status="pending"), headers=key_headers(receipt))
+
+
+@command("/{id:str}/discard", "Give one up", body=Discard)
+async def discard_one(request: HttpRequest) -> Response[Decided]:
+    """Give a dead letter up for good, with a reason."""
+    message_id = id_of(request)
+    asked, body = await read_json(request, Discard)
+
+    def work(connection: Connection) -> list[UUID]:
+        return discard(connection, [message_id], reason=asked.reason) or _refuse(connection, message_id)
+
+    receipt = await once(request, body, work)
+    return Response(Decided(id=message_id, status="discarded"), headers=key_headers(receipt))
+
+
+def _letter(connection: Connection, message_id: UUID) -> DeadLetter:
+    return find_dead_letter(connection, message_id) or _refuse(connection, message_id)
+
+
+def _refuse(connection: Connection, message_id: UUID) -> NoReturn:
+    """404 for what nobody knows, 409 for what is not on the desk."""
+    row = find_one(connection, "SELECT status FROM messages WHERE id = %s", str(message_id))
+    if row is None:
+        raise field_problem("id", f"no message {message_id}", HTTPStatus.NOT_FOUND)
+    raise field_problem("id", f"it is {row[0]}, not on the desk", HTTPStatus.CONFLICT)
 
 
 router = Router(

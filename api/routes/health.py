@@ -1,16 +1,24 @@
-"""Is it alive, is it ready: for supervisors and load balancers."""
+"""Is it alive, is it ready: for supervisors and load balancers.
 
-from pathlib import Path
-from typing import Any
+Whether a request would be served now is asked over a connection of its own: where the pool's are all in use, the
+database is not at fault, and a load balancer that took this process out for it would make matters worse.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
-from litestar import Request, Router, get
+from litestar import Router, get
+from sqlalchemy.exc import DBAPIError
 
-from herald.api.http.problems import unavailable
-from herald.api.http.readiness import Readiness
+from herald.api.http.problems import HttpRequest, unavailable
 from herald.api.http.resources import resources_of
+from herald.outbox.postgres.connections import make_engine, reason
+from herald.outbox.postgres.driver import errors
+from herald.outbox.settings import Settings
 
 STATE = "readiness"
+PATIENCE = 2.0  # seconds the database may take to answer
 _log = structlog.get_logger()
 
 
@@ -21,7 +29,7 @@ async def live() -> dict[str, str]:
 
 
 @get("/ready")
-async def ready(request: Request[Any, Any, Any]) -> dict[str, str]:
+async def ready(request: HttpRequest) -> dict[str, str]:
     """200 when a request would be served now, 503 naming what is missing."""
     missing = await _missing(request)
     if missing:
@@ -31,18 +39,57 @@ async def ready(request: Request[Any, Any, Any]) -> dict[str, str]:
     return {"status": "ready"}
 
 
-async def _missing(request: Request[Any, Any, Any]) -> list[str]:
+async def _missing(request: HttpRequest) -> list[str]:
     resources = resources_of(request)
     missing = [] if resources.committer.is_alive else ["the committer is not running"]
-    missing += [f"{name} keeps ending" for name in _troubled(resources.settings.supervision)]
+    report = resources.settings.supervision  # names what the supervisor has started five times in a row in vain
+    troubled = report.read_text().split() if report is not None and report.exists() else []
+    missing += [f"{name} keeps ending" for name in troubled]
     readiness: Readiness = request.app.state[STATE]
     lacking = await readiness.missing()
     return missing if lacking is None else [*missing, lacking]
 
 
-def _troubled(report: Path | None) -> list[str]:
-    """The processes that the supervisor has started five times in a row without success."""
-    return report.read_text().split() if report is not None and report.exists() else []
+class Readiness:
+    """However many ask at once, the database is asked once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine = make_engine(settings.model_copy(update={"pool_size": 1}), "herald-readiness")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="readiness")
+        self._asking: asyncio.Future[str | None] | None = None
+
+    async def missing(self) -> str | None:
+        """What the database lacks, None where it is ready."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().run_in_executor(self._executor, self._ask)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._asking), PATIENCE)
+        except TimeoutError:
+            return f"the database did not answer within {PATIENCE:g} s"
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._engine.dispose()
+
+    def _ask(self) -> str | None:
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("SELECT FROM messages LIMIT 0")
+        except DBAPIError as error:
+            return _lacking(error)
+        return None
+
+
+def _lacking(error: DBAPIError) -> str:
+    """A server that answers says why it does not; where none is, no address is told to whoever asks."""
+    if isinstance(error.orig, errors.InsufficientPrivilege):
+        return f"the database refuses: {reason(error)}"
+    if isinstance(error.orig, errors.ProgrammingError):
+        return "the database has no tables: run `herald migrate`"
+    _log.warning("database_unavailable", reason=reason(error))
+    _, said, why = str(error.orig).partition("FATAL:")
+    return f"the database refuses: {why.strip()}" if said else "the database does not answer"
 
 
 router = Router("/health", route_handlers=[live, ready], include_in_schema=False)

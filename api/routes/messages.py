@@ -1,60 +1,79 @@
-"""`/messages`: the general form, for any registered topic."""
+"""`/messages`: the general form, for any registered topic; `/notifications` accepts and cancels as this does."""
 
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Literal, TypeVar
+from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router
 
-from herald.api.http.bodies import read_json
-from herald.api.http.idempotency import request_key_of
-from herald.api.http.openapi import COMMITTED, KEY_HEADERS, KEY_PARAMETER, TRACE_PARAMETER, documented, takes
-from herald.api.http.parameters import Id, only_query, parse_id
-from herald.api.http.problems import field_problem
-from herald.api.http.resources import resources_of
-from herald.api.http.tracing import traceparent
-from herald.api.routes.cancelling import cancel_message
+from herald.api.http.bodies import read_ignored, read_json
+from herald.api.http.headers import request_key_of, traceparent
+from herald.api.http.operations import accept, command, query
+from herald.api.http.parameters import id_of, there
+from herald.api.http.problems import HttpRequest, field_problem
+from herald.api.http.resources import once, read, resources_of
 from herald.api.routes.commands import request_message
-from herald.api.shapes.answers import Accepted, accepted
+from herald.api.shapes.answers import Accepted, accepted, key_headers
 from herald.api.shapes.requests import MessageRequest
+from herald.outbox.moves.accept import Acceptance
+from herald.outbox.moves.cancel import cancel
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.queries import MessageState, find_message
 
-_DECODER = msgspec.json.Decoder(MessageRequest)
+T = TypeVar("T")
 
 
-@post(
-    "/",
-    summary="Accept a message",
-    status_code=202,
-    response_description=COMMITTED,
-    operation_class=takes(MessageRequest, TRACE_PARAMETER, KEY_PARAMETER),
-    response_headers=KEY_HEADERS,
-    responses=documented(400, 409, 413, 415, 422, 503),
-)
-async def accept_message(request: Request[Any, Any, Any]) -> Response[Accepted]:
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing will be delivered."""
+
+    id: UUID
+    status: Literal["cancelled"] = "cancelled"
+
+
+@accept("/", "Accept a message", body=MessageRequest)
+async def accept_message(request: HttpRequest) -> Response[Accepted]:
     """Accept a message for a registered topic: 202 once it is committed."""
+    return await accept_one(request, MessageRequest, request_message)
+
+
+@query("/{id:str}", "Look at one")
+async def message(request: HttpRequest) -> MessageState:
+    """Show a message as it stands."""
+    message_id = id_of(request)
+    return there(await read(request, find_message, message_id), "message", message_id)
+
+
+@command("/{id:str}/cancel", "Cancel one")
+async def cancel_message(request: HttpRequest) -> Response[Cancelled]:
+    """Cancel a message: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
+    return await cancel_one(request, "message", topic=None)
+
+
+async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[..., Acceptance]) -> Response[Accepted]:
+    """From a request to its 202: the body, decoded and checked, committed with what others submit, and answered."""
     resources = resources_of(request)
-    message, body = await read_json(request, _DECODER, max_bytes=resources.settings.max_body)
-    acceptance = request_message(message, resources.settings, traceparent=traceparent(request))
+    asked, body = await read_json(request, shape)
+    acceptance = accept_it(asked, resources.settings, traceparent=traceparent(request))
     receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
     return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 
 
-@get(
-    "/{id:str}",
-    summary="Look at one",
-    sync_to_thread=True,
-    before_request=only_query(),
-    responses=documented(400, 404, 503),
-)
-def message(request: Request[Any, Any, Any], id: Id) -> MessageState:  # noqa: A002 - the caller's word
-    """Show a message as it stands."""
-    message_id = parse_id(id)
-    with resources_of(request).engine.connect() as connection:
-        found = find_message(connection, message_id)
-    if found is None:
-        raise field_problem("id", f"no message {message_id}", HTTPStatus.NOT_FOUND)
-    return found
+async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> Response[Cancelled]:
+    """Cancel the one that the path names."""
+    message_id = id_of(request)
+
+    def work(connection: Connection) -> list[UUID]:
+        found = there(cancel(connection, message_id, topic=topic), what, message_id)
+        if found.status != "cancelled":
+            detail = f"it is {found.status}, after {found.attempts} attempt(s): too late to cancel"
+            raise field_problem("id", detail, HTTPStatus.CONFLICT)
+        return [message_id]
+
+    await read_ignored(request)
+    receipt = await once(request, b"", work)
+    return Response(Cancelled(id=message_id), headers=key_headers(receipt))
 
 
 router = Router("/messages", route_handlers=[accept_message, message, cancel_message], tags=["messages"])

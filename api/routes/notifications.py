@@ -1,46 +1,20 @@
 """`/notifications`: accept one, accept many, list, look at one and at its history."""
 
-from http import HTTPStatus
-from typing import Any
-from uuid import UUID
-
 import msgspec
-from litestar import Request, Response, Router, get, post
-from litestar.concurrency import sync_to_thread
+from litestar import Response, Router
 
 from herald.api.http.bodies import read_json
-from herald.api.http.idempotency import request_key_of
-from herald.api.http.openapi import COMMITTED, KEY_HEADERS, KEY_PARAMETER, TRACE_PARAMETER, documented, takes
-from herald.api.http.parameters import (
-    DEFAULT_LIMIT,
-    Cursor,
-    EventName,
-    Id,
-    Limit,
-    StatusName,
-    UserId,
-    from_cursor,
-    only_query,
-    parse_id,
-    parse_status,
-    to_cursor,
-)
-from herald.api.http.problems import ProblemError, field_problem
-from herald.api.http.readers import a_turn
-from herald.api.http.resources import resources_of, room_for
-from herald.api.http.tracing import traceparent
-from herald.api.routes.cancelling import cancel_notification
-from herald.api.routes.commands import NOTIFICATION_DECODER, request_bulk, request_notification
-from herald.api.shapes.answers import (
-    Accepted,
-    BulkAccepted,
-    Events,
-    NotificationPage,
-    accepted,
-    bulk_accepted,
-)
+from herald.api.http.headers import request_key_of, traceparent
+from herald.api.http.operations import accept, command, query
+from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of, from_cursor, id_of, there, to_cursor
+from herald.api.http.problems import HttpRequest
+from herald.api.http.resources import a_turn, read, resources_of, room_for
+from herald.api.routes.commands import request_bulk, request_notification
+from herald.api.routes.messages import Cancelled, accept_one, cancel_one
+from herald.api.shapes.answers import Accepted, BulkAccepted, Events, NotificationPage, bulk_accepted
 from herald.api.shapes.requests import Bulk
-from herald.outbox.message.notification import Notification
+from herald.outbox.message.notification import TOPIC, Name, Notification
+from herald.outbox.message.state import Status
 from herald.outbox.postgres.queries import (
     NotificationState,
     events_of_notification,
@@ -48,41 +22,28 @@ from herald.outbox.postgres.queries import (
     list_notifications,
 )
 
-_BULK_DECODER = msgspec.json.Decoder(Bulk)
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which notifications are listed: everything that is given must fit."""
+
+    user_id: Name | None = None
+    event: Name | None = None
+    status: Status | None = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
 
 
-@post(
-    "/",
-    summary="Accept a notification",
-    status_code=202,
-    response_description=COMMITTED,
-    operation_class=takes(Notification, TRACE_PARAMETER, KEY_PARAMETER),
-    response_headers=KEY_HEADERS,
-    responses=documented(400, 409, 413, 415, 422, 503),
-)
-async def accept_notification(request: Request[Any, Any, Any]) -> Response[Accepted]:
+@accept("/", "Accept a notification", body=Notification)
+async def accept_notification(request: HttpRequest) -> Response[Accepted]:
     """Accept a notification: 202 once it is committed, from when on nothing that is killed loses it."""
-    resources = resources_of(request)
-    notification, body = await read_json(request, NOTIFICATION_DECODER, max_bytes=resources.settings.max_body)
-    acceptance = request_notification(notification, resources.settings, traceparent=traceparent(request))
-    receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
-    return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
+    return await accept_one(request, Notification, request_notification)
 
 
-@post(
-    "/bulk",
-    summary="Accept many at once",
-    status_code=202,
-    response_description=COMMITTED,
-    operation_class=takes(Bulk, TRACE_PARAMETER, KEY_PARAMETER),
-    response_headers=KEY_HEADERS,
-    responses=documented(400, 409, 413, 415, 422, 503),
-)
-async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]:
+@accept("/bulk", "Accept many at once", body=Bulk)
+async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
     """Accept up to 1,000 notifications, all or none; an item with `user_ids` becomes one for each user."""
     resources = resources_of(request)
-    max_bytes = resources.settings.max_bulk_body
-    bulk, body = await read_json(request, _BULK_DECODER, max_bytes=max_bytes)
+    bulk, body = await read_json(request, Bulk, max_bytes=resources.settings.max_bulk_body)
     request_key = await request_key_of(request, body)
     acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request))
     with room_for(request, sum(one.size for one in acceptances)):
@@ -91,72 +52,43 @@ async def accept_bulk(request: Request[Any, Any, Any]) -> Response[BulkAccepted]
     return bulk_accepted(receipt, [one.deliver_at for one in acceptances], ttl=resources.settings.idempotency_ttl)
 
 
-@get(
-    "/",
-    summary="List notifications",
-    before_request=only_query("user_id", "event", "status", "limit", "cursor"),
-    responses=documented(400, 503),
-)
-async def notifications(
-    request: Request[Any, Any, Any],
-    user_id: UserId = None,
-    event: EventName = None,
-    status: StatusName = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
-) -> NotificationPage:
+@query("/", "List notifications", filters=Wanted)
+async def notifications(request: HttpRequest) -> NotificationPage:
     """List notifications, newest first."""
-    before = None if cursor is None else from_cursor(cursor)
-    among = None if status is None else parse_status(status)
-    engine = resources_of(request).engine
-
-    def read() -> tuple[list[NotificationState], bool]:
-        with engine.connect() as connection:
-            return list_notifications(
-                connection, limit=limit, user_id=user_id, event=event, status=among, before=before
-            )
-
+    wanted = filters_of(request, Wanted)
+    before = from_cursor(wanted.cursor)
     async with a_turn(request):
-        items, has_more = await sync_to_thread(read)
+        items, has_more = await read(
+            request,
+            list_notifications,
+            limit=wanted.limit,
+            user_id=wanted.user_id,
+            event=wanted.event,
+            status=wanted.status,
+            before=before,
+        )
     return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 
-@get(
-    "/{id:str}",
-    summary="Look at one",
-    sync_to_thread=True,
-    before_request=only_query(),
-    responses=documented(400, 404, 503),
-)
-def notification(request: Request[Any, Any, Any], id: Id) -> NotificationState:  # noqa: A002 - the caller's word
+@query("/{id:str}", "Look at one")
+async def notification(request: HttpRequest) -> NotificationState:
     """Show a notification as it stands."""
-    notification_id = parse_id(id)
-    with resources_of(request).engine.connect() as connection:
-        found = find_notification(connection, notification_id)
-    if found is None:
-        raise _unknown(notification_id)
-    return found
+    notification_id = id_of(request)
+    return there(await read(request, find_notification, notification_id), "notification", notification_id)
 
 
-@get(
-    "/{id:str}/events",
-    summary="Look at its history",
-    sync_to_thread=True,
-    before_request=only_query(),
-    responses=documented(400, 404, 503),
-)
-def notification_events(request: Request[Any, Any, Any], id: Id) -> Events:  # noqa: A002 - the caller's word
+@query("/{id:str}/events", "Look at its history")
+async def notification_events(request: HttpRequest) -> Events:
     """Show what happened to a notification, oldest first."""
-    notification_id = parse_id(id)
-    with resources_of(request).engine.connect() as connection:
-        found = events_of_notification(connection, notification_id)
-    if not found:
-        raise _unknown(notification_id)
-    return Events(items=found)
+    notification_id = id_of(request)
+    found = await read(request, events_of_notification, notification_id)
+    return Events(items=there(found or None, "notification", notification_id))
 
 
-def _unknown(notification_id: UUID) -> ProblemError:
-    return field_problem("id", f"no notification {notification_id}", HTTPStatus.NOT_FOUND)
+@command("/{id:str}/cancel", "Cancel one")
+async def cancel_notification(request: HttpRequest) -> Response[Cancelled]:
+    """Cancel a notification: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
+    return await cancel_one(request, "notification", topic=TOPIC)
 
 
 router = Router(

@@ -1,22 +1,20 @@
 """`/pauses`: hold deliveries back at run time, everywhere, for a topic or over a channel."""
 
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import Request, Router, delete, get, put
+from litestar import Router, delete, put
 from litestar.params import PathParameter
 
-from herald.api.http.bodies import read_ignored
-from herald.api.http.openapi import documented, takes
+from herald.api.http.bodies import read_ignored, read_optional
+from herald.api.http.operations import described, query
 from herald.api.http.parameters import only_query
-from herald.api.http.problems import ProblemError, field_problem
-from herald.api.http.resources import resources_of
-from herald.api.http.writes import in_transaction, read_optional
+from herald.api.http.problems import HttpRequest
+from herald.api.http.resources import in_transaction
 from herald.api.shapes.requests import PauseRequest
-from herald.outbox.moves.pauses import Pause, ScopeError, list_pauses, pause, resume, scopes
+from herald.outbox.moves.pauses import Pause, list_pauses, pause, resume, scopes
 
-_DECODER = msgspec.json.Decoder(PauseRequest)
+PATH = "/{what:str}"
 Scope = Annotated[
     str, PathParameter(description="`all`, `topic:<name>` or `channel:<name>`", schema_extra={"enum": scopes()})
 ]
@@ -35,50 +33,24 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
     was_paused: bool
 
 
-@get(
-    "/", summary="List what is paused", sync_to_thread=True, before_request=only_query(), responses=documented(400, 503)
-)
-def pauses(request: Request[Any, Any, Any]) -> Pauses:
+@query("/", "List what is paused")
+async def pauses(request: HttpRequest) -> Pauses:
     """List what is paused now."""
-    with resources_of(request).transaction() as connection:
-        return Pauses(items=list_pauses(connection))
+    return Pauses(items=await in_transaction(request, list_pauses))
 
 
-@put(
-    "/{what:str}",
-    summary="Pause",
-    before_request=only_query(),
-    operation_class=takes(PauseRequest, is_optional=True),
-    responses=documented(400, 404, 413, 415, 503),
-)
-async def pause_scope(request: Request[Any, Any, Any], what: Scope) -> Pause:
+@put(before_request=only_query(), **described(PATH, "Pause", 413, body=PauseRequest, is_optional=True))
+async def pause_scope(request: HttpRequest, what: Scope) -> Pause:
     """Hold deliveries back; what is under way ends as it would. Paused work stays due, and nothing of it is lost."""
-    asked, _ = await read_optional(request, _DECODER, PauseRequest())
-    try:
-        return await in_transaction(request, lambda connection: pause(connection, what, reason=asked.reason))
-    except ScopeError as error:
-        raise _unknown(error) from None
+    asked, _ = await read_optional(request, PauseRequest)
+    return await in_transaction(request, pause, what, reason=asked.reason)
 
 
-@delete(
-    "/{what:str}",
-    summary="Resume",
-    status_code=200,
-    before_request=only_query(),
-    responses=documented(400, 404, 413, 503),
-)
-async def resume_scope(request: Request[Any, Any, Any], what: Scope) -> Resumed:
+@delete(status_code=200, before_request=only_query(), **described(PATH, "Resume", 413))
+async def resume_scope(request: HttpRequest, what: Scope) -> Resumed:
     """Let deliveries go on."""
-    await read_ignored(request, max_bytes=resources_of(request).settings.max_body)
-    try:
-        was_paused = await in_transaction(request, lambda connection: resume(connection, what))
-        return Resumed(scope=what, was_paused=was_paused)
-    except ScopeError as error:
-        raise _unknown(error) from None
-
-
-def _unknown(error: ScopeError) -> ProblemError:
-    return field_problem("what", str(error), HTTPStatus.NOT_FOUND)
+    await read_ignored(request)
+    return Resumed(scope=what, was_paused=await in_transaction(request, resume, what))
 
 
 router = Router("/pauses", route_handlers=[pauses, pause_scope, resume_scope], tags=["pauses"])

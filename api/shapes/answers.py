@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Response
+from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from herald.outbox.acceptance.idempotency import Receipt
@@ -54,9 +55,9 @@ class Encoded(Response[T], Generic[T]):
         self.body = body
         self.more_headers = headers
 
-    def to_asgi_response(self, *_arguments: object, **_named: object) -> "Encoded[T]":  # type: ignore[override]
-        """It is one."""
-        return self
+    def to_asgi_response(self, *_arguments: object, **_named: object) -> ASGIResponse:
+        """It is called like one."""
+        return cast("ASGIResponse", self)
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send head and body."""

@@ -1,21 +1,13 @@
 """What callers may send; the structs are the validators and the OpenAPI schemas alike."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
+from litestar.openapi.spec import Example
 
 from herald.outbox.desk.filters import Filter
 from herald.outbox.message.dates import Dates
-from herald.outbox.message.notification import (
-    Address,
-    Content,
-    Date,
-    Name,
-    Notification,
-    Priority,
-    Subject,
-    UserId,
-)
+from herald.outbox.message.notification import Address, Content, Date, Name, Notification, Priority, Subject, UserId
 from herald.outbox.message.payload import WITHOUT_NUL
 
 MAX_BULK = 1000  # items, and notifications after expansion
@@ -100,60 +92,39 @@ class PauseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     reason: Reason | None = None
 
 
-_NOTIFICATION: dict[str, Any] = {"user_id": "42", "event": "order.shipped", "content": "Your parcel is on its way."}
+_NOTIFICATION = {"user_id": "42", "event": "order.shipped", "content": "Your parcel is on its way."}
+_MAIL = {**_NOTIFICATION, "channel": "email", "address": "Ada <ada@example.com>", "subject": "On its way"}
+_DATES = {"deliver_at": "2027-01-01T09:00:00+01:00", "deliver_by": "2027-01-01T18:00:00+01:00", "priority": 9}
+_MANY = {"user_ids": ["43", "44"], "event": "sale.began", "content": "Everything must go."}
+_ORDER = {"topic": "generic_topic", "key": "order-7", "data": {"order": 7, "total": 12.50}}
+_SALE = {"filter": {"event": "sale.began"}, "reason": "it is over"}
 
-EXAMPLES: dict[type[msgspec.Struct], dict[str, dict[str, Any]]] = {
+EXAMPLES: dict[type[msgspec.Struct], dict[str, Example]] = {
     Notification: {
-        "shipped": {"summary": "Delivered by the default channel", "value": _NOTIFICATION},
-        "channel": {
-            "summary": "Over a channel, to an address",
-            "value": {**_NOTIFICATION, "channel": "email", "address": "Ada <ada@example.com>", "subject": "On its way"},
-        },
-        "dates": {
-            "summary": "Later, but not too late",
-            "value": {
-                **_NOTIFICATION,
-                "deliver_at": "2027-01-01T09:00:00+01:00",
-                "deliver_by": "2027-01-01T18:00:00+01:00",
-                "priority": 9,
-            },
-        },
+        "shipped": Example(summary="Delivered by the default channel", value=_NOTIFICATION),
+        "channel": Example(summary="Over a channel, to an address", value=_MAIL),
+        "dates": Example(summary="Later, but not too late", value={**_NOTIFICATION, **_DATES}),
     },
     Bulk: {
-        "mixed": {
-            "summary": "One user, and many users with the same words",
-            "value": {
-                "items": [
-                    _NOTIFICATION,
-                    {"user_ids": ["43", "44"], "event": "sale.began", "content": "Everything must go."},
-                ]
-            },
-        }
+        "mixed": Example(
+            summary="One user, and many users with the same words", value={"items": [_NOTIFICATION, _MANY]}
+        ),
     },
     MessageRequest: {
-        "generic": {
-            "summary": "An event on generic_topic",
-            "value": {"topic": "generic_topic", "key": "order-7", "data": {"order": 7, "total": 12.50}},
-        },
-        "notification": {
-            "summary": "A notification, the long way",
-            "value": {"topic": "notifications", "data": _NOTIFICATION},
-        },
+        "generic": Example(summary="An event on generic_topic", value=_ORDER),
+        "notification": Example(
+            summary="A notification, the long way", value={"topic": "notifications", "data": _NOTIFICATION}
+        ),
     },
     Requeue: {
-        "as_it_is": {"summary": "As it is", "value": {}},
-        "edited": {"summary": "Edited", "value": {"data": _NOTIFICATION}},
+        "as_it_is": Example(summary="As it is", value={}),
+        "edited": Example(summary="Edited", value={"data": _NOTIFICATION}),
     },
     RequeueMany: {
-        "dry": {
-            "summary": "Say what would take part",
-            "value": {"filter": {"error": "HTTP 410 Gone"}},
-        },
-        "go": {"summary": "Do it", "value": {"filter": {"channel": "webhook"}, "dry_run": False, "rate": 50}},
+        "dry": Example(summary="Say what would take part", value={"filter": {"error": "HTTP 410 Gone"}}),
+        "go": Example(summary="Do it", value={"filter": {"channel": "webhook"}, "dry_run": False, "rate": 50}),
     },
-    Discard: {"left": {"summary": "With a reason", "value": {"reason": "the customer left"}}},
-    DiscardMany: {
-        "dry": {"summary": "Say what would go", "value": {"filter": {"event": "sale.began"}, "reason": "it is over"}}
-    },
-    PauseRequest: {"maintenance": {"summary": "With a reason", "value": {"reason": "the mail server moves"}}},
+    Discard: {"left": Example(summary="With a reason", value={"reason": "the customer left"})},
+    DiscardMany: {"dry": Example(summary="Say what would go", value=_SALE)},
+    PauseRequest: {"maintenance": Example(summary="With a reason", value={"reason": "the mail server moves"})},
 }

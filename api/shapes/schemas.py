@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from litestar.openapi.spec import OpenAPI
+from litestar.openapi.spec import Components
 
 from herald.api.shapes.requests import EXAMPLES, BulkItem, MessageRequest, Requeue
 from herald.outbox.destination.check import missing_settings, needs_address
@@ -22,16 +22,18 @@ JSON, JSON_OBJECT = "Json", "JsonObject"
 _TEXT: Schema = {"type": "string", "pattern": WITHOUT_NUL}
 
 
-class Document(OpenAPI):
-    """The document with these beside Litestar's own, which would take their place in it."""
+class BodySchemas(Components):
+    """The schemas of bodies beside Litestar's own, which would take their place in the document."""
 
-    bodies: Schema
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._bodies = body_schemas(settings)
 
     def to_schema(self) -> dict[str, Any]:
-        """As it is served."""
-        document = super().to_schema()
-        document["components"]["schemas"] |= self.bodies
-        return document
+        """As they are served."""
+        served = super().to_schema()
+        served["schemas"] |= self._bodies
+        return served
 
 
 def body_schemas(settings: Settings) -> Schema:
@@ -94,4 +96,4 @@ def _without_null(schema: Schema) -> Schema:
         (schema,) = [one for one in schema["anyOf"] if one != {"type": "null"}]
     if "enum" in schema:
         schema = {**schema, "enum": [one for one in schema["enum"] if one is not None]}
-    return {name: value for name, value in schema.items() if name != "default"}
+    return {name: value for name, value in schema.items() if (name, value) != ("default", None)}

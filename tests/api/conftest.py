@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from herald.api.app import make_app
-from herald.api.http.resources import Resources
+from herald.api.http.resources import Budget, Resources
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.postgres.connections import make_engine
 from herald.outbox.settings import Settings
@@ -36,7 +36,7 @@ def committer() -> FakeCommitter:
 def client(committer: FakeCommitter) -> Iterator[Client]:
     """The API on a fake committer, without a database and with small limits."""
     settings = make_settings(NOWHERE, **SMALL, **MAIL)
-    with _client(Resources(settings, committer, make_engine(settings, "tests"))) as client:
+    with _client(settings, committer) as client:
         yield client
 
 
@@ -50,8 +50,9 @@ def herald(database: str) -> Iterator[Client]:
 def make_client(url: str, **settings: Any) -> Client:
     """The API with the real committer on the database at `url`; a context manager."""
     found = make_settings(url, **settings)
-    return _client(Resources(found, Committer(found), make_engine(found, "tests")))
+    return _client(found, Committer(found))
 
 
-def _client(resources: Resources) -> Client:
+def _client(settings: Settings, committer: Committer) -> Client:
+    resources = Resources(settings, committer, make_engine(settings, "tests"), Budget(settings.memory))
     return TestClient(make_app(resources), raise_server_exceptions=False)

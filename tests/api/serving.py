@@ -5,12 +5,8 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from herald.api.app import make_app
-from herald.api.http.budget import Budget
-from herald.api.http.door import Door
-from herald.api.http.limits import limits_of
-from herald.api.http.resources import Resources
-from herald.api.http.server import make_server
+from herald.api.http.resources import Budget, Resources
+from herald.api.process import make_server
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.postgres.connections import make_engine
 from herald.outbox.settings import Settings
@@ -26,7 +22,7 @@ def serving(settings: Settings, committer: Committer, budget: Budget | None = No
     """Gives the port."""
     port, budget = free_port(), budget or Budget(settings.memory // 2)
     resources = Resources(settings, committer, make_engine(settings, "tests"), budget)
-    server = make_server(make_app(resources), Door(limits_of(settings), budget), host="127.0.0.1", port=port)
+    server = make_server(resources, host="127.0.0.1", port=port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

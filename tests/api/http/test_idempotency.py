@@ -9,8 +9,7 @@ import pytest
 from litestar import Request
 from litestar.testing import RequestFactory
 
-from herald.api.http.bodies import AT_ONCE
-from herald.api.http.idempotency import request_key_of
+from herald.api.http.headers import AT_ONCE, request_key_of
 from herald.api.http.problems import ProblemError
 from herald.outbox.acceptance.idempotency import KeyInUseError, find, make_request_key
 from tests.api.conftest import Client, make_client

@@ -12,11 +12,10 @@ import uvicorn
 from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
-from herald.api.http.budget import Budget
-from herald.api.http.door import Door, Guest
-from herald.api.http.limits import BACKLOG, LINGER, MOST_PIPELINED, limits_of
+from herald.api.http.door import BACKLOG, LINGER, MOST_PIPELINED, Door, Guest, most_connections
 from herald.api.http.protocol import LimitedProtocol
 from herald.api.http.refusals import Refusals
+from herald.api.http.resources import Budget
 from tests.api.conftest import NOWHERE, make_settings
 from tests.api.fakes import FakeCommitter
 from tests.api.serving import GOOD, Caller, serving, status_of
@@ -279,7 +278,7 @@ def test_a_second_request_that_is_refused_with_its_header_is_told_why(serve: Ser
 def test_one_that_makes_room_and_does_not_read_why_is_ended() -> None:
     settings, transport = make_settings(NOWHERE, max_connections=1), Mock(spec=asyncio.Transport)
     loop = Mock(spec=asyncio.AbstractEventLoop, **{"time.return_value": 0.0})
-    door = Door(limits_of(settings), Budget(1))
+    door = Door(settings, Budget(1))
     config = uvicorn.Config(lambda _scope, _receive, _send: None, ws="none", log_config=None)
     config.load()
     silent = LimitedProtocol(door, config=config, server_state=ServerState(), app_state={}, _loop=loop)
@@ -317,10 +316,10 @@ def test_fewer_connections_are_taken_where_fewer_files_may_be_open(monkeypatch: 
     monkeypatch.setattr(resource, "getrlimit", lambda _what: (512, 1024))
 
     with capture_logs() as logs:
-        limits = limits_of(make_settings(NOWHERE))
+        connections = most_connections(make_settings(NOWHERE))
 
     assert raised == [(1024, 1024)]
-    assert 1024 - BACKLOG - 100 < limits.connections < 1024 - BACKLOG
+    assert 1024 - BACKLOG - 100 < connections < 1024 - BACKLOG
     assert [log["event"] for log in logs] == ["fewer_connections"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from herald.api.http.bodies import AT_ONCE
+from herald.api.http.headers import AT_ONCE
 from tests.api.conftest import Client
 from tests.api.fakes import FakeCommitter
 

@@ -108,7 +108,7 @@ def test_lists_have_a_limit_of_their_own_that_leaves_room_for_everything_else(
         return [], False
 
     monkeypatch.setattr("herald.api.routes.notifications.list_notifications", slow)
-    monkeypatch.setattr("herald.api.http.readers.PATIENCE", 0.1)
+    monkeypatch.setattr("herald.api.http.resources.PATIENCE", 0.1)
     with make_client(database, readers=1, pool_size=2) as client, ThreadPoolExecutor() as callers:
         first = callers.submit(client.get, "/notifications")
         begun.wait(10)

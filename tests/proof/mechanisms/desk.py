@@ -9,8 +9,14 @@ REMOVALS = (
     Removal(
         "a decision about many is a dry run unless told otherwise",
         (
-            Edit("api/routes/decisions.py", "    if asked.dry_run:\n", "    if False:\n"),
-            Edit("api/routes/requeues.py", "    if asked.dry_run:\n", "    if False:\n"),
+            Edit(
+                "api/shapes/requests.py", "    dry_run: bool = True\n    rate:", "    dry_run: bool = False\n    rate:"
+            ),
+            Edit(
+                "api/shapes/requests.py",
+                "    reason: Reason\n    dry_run: bool = True\n",
+                "    reason: Reason\n    dry_run: bool = False\n",
+            ),
         ),
         (f"{DEAD_LETTERS}::test_many_are_not_touched_before_somebody_says_so",),
     ),

@@ -37,13 +37,13 @@ REMOVALS = (
     ),
     Removal(
         "what fails while a request is read is told apart from what is wrong with it",
-        (Edit("api/http/protocol.py", "    if is_ours and cause is not None", "    if False and cause is not None"),),
+        (Edit("api/http/refusals.py", "    if is_ours and cause is not None", "    if False and cause is not None"),),
         (f"{LIMITS}::test_what_cannot_be_read_for_lack_of_memory_is_not_its_clients_fault",),
     ),
     Removal(
         "a header has a length",
         (
-            Edit("api/http/protocol.py", "self._head_size() > self._limits.header_bytes", "False"),
+            Edit("api/http/protocol.py", "self._head_size() > self._settings.max_header", "False"),
             Edit("api/http/protocol.py", "and self._reading in {HEAD, BODY}:\n", "and False:\n"),
         ),
         (f"{LIMITS}::test_a_header_beyond_the_limit_is_refused", f"{LIMITS}::test_trailers_are_bounded_too"),
@@ -67,14 +67,14 @@ REMOVALS = (
     ),
     Removal(
         "connections leave files for everything else",
-        (Edit("api/http/limits.py", "min(wanted, files - reserve)", "wanted"),),
+        (Edit("api/http/door.py", "min(wanted, files - reserve)", "wanted"),),
         (f"{LIMITS}::test_fewer_connections_are_taken_where_fewer_files_may_be_open",),
     ),
     Removal(
         "bodies have a budget",
         (
             Edit(
-                "api/http/budget.py",
+                "api/http/resources.py",
                 "        if others > 0 and self.held + count > self.size:\n",
                 "        if others < 0:\n",
             ),
@@ -86,7 +86,7 @@ REMOVALS = (
     ),
     Removal(
         "what a body held is given back",
-        (Edit("api/http/protocol.py", 'self._door.budget.give_back(cycle.scope["state"].pop(HELD, 0))', "pass"),),
+        (Edit("api/http/resources.py", "self.give_back(state.pop(HELD, 0))", "pass"),),
         (f"{LIMITS}::test_what_a_sender_that_left_had_sent_is_given_back",),
     ),
     Removal(
@@ -145,7 +145,7 @@ REMOVALS = (
     ),
     Removal(
         "lists have a limit of their own",
-        (Edit("api/http/readers.py", "max(1, min(settings.readers, settings.pool_size - 1))", "500"),),
+        (Edit("api/http/resources.py", "max(1, min(self.settings.readers, self.settings.pool_size - 1))", "500"),),
         ("tests/api/routes/test_health.py::test_lists_have_a_limit_of_their_own_that_leaves_room_for_everything_else",),
     ),
     Removal(
@@ -168,13 +168,7 @@ REMOVALS = (
     ),
     Removal(
         "a status that is null is none",
-        (
-            Edit(
-                "api/routes/notifications.py",
-                "among = None if status is None else parse_status(status)",
-                'among = None if status in {None, "null"} else parse_status(str(status))',
-            ),
-        ),
+        (Edit("api/http/parameters.py", "convert(given, shape)", "convert(given, shape, strict=False)"),),
         ("tests/api/http/test_documentation.py::test_a_query_is_described_as_it_is_checked",),
     ),
 )

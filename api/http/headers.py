@@ -1,15 +1,13 @@
-"""The header `Idempotency-Key`: what it may be, and what it becomes."""
+"""Headers that Herald reads: `Idempotency-Key`, and W3C trace context, which leaves with the Kafka records."""
 
 import re
-from typing import Any
 
-from litestar import Request
 from litestar.concurrency import sync_to_thread
 
-from herald.api.http.bodies import AT_ONCE
-from herald.api.http.problems import IDEMPOTENCY_KEY, field_problem
+from herald.api.http.problems import IDEMPOTENCY_KEY, HttpRequest, field_problem
 from herald.outbox.acceptance.idempotency import RequestKey, make_request_key
 
+AT_ONCE = 65_536  # bytes; checking takes up to 0.1 s per MB (measured), which must not hold up every other request
 MAX_KEY = 255  # characters
 # The expired draft-ietf-httpapi-idempotency-key-header-07 wants a string of RFC 8941, in quotes; callers send it bare
 # Both for a JSON schema; spaces around a header's value are none of it, https://www.rfc-editor.org/rfc/rfc9110#section-5.5
@@ -17,11 +15,24 @@ KEY_PATTERN = r'^([!#-~]([ -~]{0,253}[!-~])?|"([ !#-\[\]-~]|\\["\\]){1,255}")$'
 _BARE = re.compile(rb'(?!")[\x20-\x7e]+')
 _QUOTED = re.compile(rb'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED = re.compile(rb'\\(["\\])')
+# https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; ff and zeros are invalid
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-async def request_key_of(request: Request[Any, Any, Any], body: bytes) -> RequestKey | None:
+def header(request: HttpRequest, name: bytes) -> bytes | None:
+    """A header's value without building Litestar's dictionary of all of them, which the hot path never needs."""
+    return next(iter(_values(request, name)), None)
+
+
+def traceparent(request: HttpRequest) -> str | None:
+    """The request's traceparent; None when it is absent or malformed, which the specification says to ignore."""
+    sent = header(request, b"traceparent")
+    return sent.decode() if sent and _TRACEPARENT.fullmatch(sent) else None
+
+
+async def request_key_of(request: HttpRequest, body: bytes) -> RequestKey | None:
     """The request's key and fingerprint; None without the header. Raises ProblemError: 400."""
-    sent = [value for name, value in request.scope["headers"] if name == b"idempotency-key"]
+    sent = _values(request, b"idempotency-key")
     if not sent:
         return None
     if len(sent) > 1:
@@ -30,6 +41,10 @@ async def request_key_of(request: Request[Any, Any, Any], body: bytes) -> Reques
     if len(body) > AT_ONCE:
         return await sync_to_thread(make_request_key, key, method=method, path=path, body=body)
     return make_request_key(key, method=method, path=path, body=body)
+
+
+def _values(request: HttpRequest, name: bytes) -> list[bytes]:
+    return [value for key, value in request.scope["headers"] if key == name]
 
 
 def _parse(sent: bytes) -> str:
