@@ -1,8 +1,8 @@
-"""What a check finds, and what to do about it."""
+"""What a check is, what it finds, and what to do about it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Literal, TypeVar
 
 Level = Literal["ok", "note", "warning", "problem"]
 Subject = TypeVar("Subject")
@@ -22,25 +22,24 @@ class Finding:
     advice: str | None = None
 
 
+# A check looks at one subject. What it yields are its findings; what it returns is how things are where it yields none.
+Check = Callable[[Subject], Iterator[Finding]]
+Checks = Mapping[str, Check[Subject]]  # by their names
+Look = Generator[Finding, None, str]
+
+
 class UntoldError(Exception):
     """A server does not tell what a check looks at; the text says which server."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check(Generic[Subject]):
-    """A look at one thing; it may find several. What it is not told becomes a note."""
-
-    name: str
-    look: Callable[[Subject], Iterable[Finding]]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A finding, with the family and the name of the check that made it."""
-
-    family: str
-    check: str
-    finding: Finding
+def findings_of(look: Iterator[Finding]) -> list[Finding]:
+    """Everything that a check finds: where it yields nothing, what it returns is as it should be."""
+    found: list[Finding] = []
+    while True:
+        try:
+            found.append(next(look))
+        except StopIteration as end:
+            return found or ([ok(end.value)] if end.value else [])
 
 
 def ok(text: str) -> Finding:
