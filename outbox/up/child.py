@@ -63,10 +63,10 @@ class Child:
         """None while it runs, -N when signal N ended it."""
         return self.process.poll()
 
-    def stop(self, by: signal.Signals, within: float) -> bool:
-        """Ask it to end, and kill it after so many seconds; whether it ended in time."""
+    def stop(self, by: signal.Signals, within: float, hurry: Callable[[], bool] = lambda: False) -> bool:
+        """Ask it to end, and kill it after so many seconds, or once there is no time; whether that was not too late."""
         self.process.send_signal(by)
-        in_time = until(lambda: self.code is not None, within)
+        in_time = until(lambda: self.code is not None or hurry(), within)
         self.kill()
         return in_time
 

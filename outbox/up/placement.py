@@ -127,6 +127,6 @@ def reachable(installation: Path, account: Account, staging: Path) -> Path:
         if source.exists():
             target = unfinished / source.relative_to(package.parent)
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("include"), symlinks=True)
-    subprocess.run(["chmod", "-R", "go+rX", unfinished], check=True)  # noqa: S603, S607 - our own copy
+    run(OURS, "chmod", "-R", "go+rX", unfinished).check_returncode()
     unfinished.rename(copy)
     return copy / POSTGRES / installation.name

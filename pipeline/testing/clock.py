@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection, connect_plainly
 from herald.outbox.postgres.session_settings import search_path
-from herald.outbox.postgres.statements import execute, fetch_column, find_one
+from herald.outbox.postgres.statements import execute, fetch_column
 
 SCHEMA = "herald"  # of the plugin's databases
 CONNECT_TIMEOUT = 5  # seconds
@@ -80,11 +80,11 @@ class VirtualClock:
 
     def _move(self, statement: str, value: datetime | timedelta) -> datetime:
         with self._connected() as connection:
-            row = find_one(connection, statement, {"value": value})
-        if row is None:
+            moved: list[datetime] = fetch_column(connection, statement, {"value": value})
+        if not moved:
             message = f"{value} leads out of the years 1970 to 9998"
             raise ValueError(message)
-        return row[0]  # type: ignore[no-any-return]  # a timestamptz is a datetime
+        return moved[0]
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

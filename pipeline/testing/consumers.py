@@ -36,15 +36,14 @@ class Consumers:
                 if name.startswith(OBJECT):
                     del sys.modules[name]
 
-    def modules(self) -> dict[str, dict[str, str]]:
+    def modules(self) -> dict[str, dict[str, object]]:
         """The same for another process. Raises TypeError for what is not named as a module."""
-        named: dict[str, Mapping[str, object]] = {"topics": self._topics, "channels": self._channels}
+        named: dict[str, dict[str, object]] = {"topics": {**self._topics}, "channels": {**self._channels}}
         for kind, found in named.items():
-            for name, one in found.items():
-                if not isinstance(one, str):
-                    message = f"{kind}: {name!r} is an object: name its module as text, or it cannot run in a process"
-                    raise TypeError(message)
-        return {kind: {name: str(one) for name, one in found.items()} for kind, found in named.items()}
+            for name in (name for name, one in found.items() if not isinstance(one, str)):
+                message = f"{kind}: {name!r} is an object: name its module as text, or it cannot run in a process"
+                raise TypeError(message)
+        return named
 
 
 def _line(name: str, one: object, **members: object) -> str:

@@ -30,6 +30,7 @@ from herald.pipeline.testing.settings import make_settings
 from herald.pipeline.testing.system import CRASHABLE, Doomed, Part, start_pipeline, start_relay
 
 DEADLINE = 30.0  # seconds, on a busy machine too
+DATES = ("deliver_at", "deliver_by", "priority")  # of a notification, which has them among its data
 CRASH_DEADLINE = 60.0  # seconds; a process has to start and to come to its crash point
 
 
@@ -62,7 +63,7 @@ class Herald:
         self._relay = start_relay(self.settings)
         self._pipeline: Part | Doomed = self._in_a_thread()
 
-    def post(self, topic: str, data: object, **fields: Any) -> UUID:  # noqa: ANN401 - as the API takes them
+    def post(self, topic: str, data: object, **fields: object) -> UUID:
         """Accept a message, as `POST /messages` does; returns its id. Raises ValueError that names the field.
 
         `fields` are key, deliver_at, deliver_by and priority.
@@ -72,11 +73,10 @@ class Herald:
             raise ValueError(message)
         return self._accept(topic, data, fields)
 
-    def notify(self, user_id: str, event: str, content: str, **fields: Any) -> UUID:  # noqa: ANN401 - a notification's
+    def notify(self, user_id: str, event: str, content: str, **fields: object) -> UUID:
         """Accept a notification, as `POST /notifications` does; returns its id. Raises ValueError."""
         said = {"user_id": user_id, "event": event, "content": content, **fields}
-        dates: dict[str, Any] = {name: said[name] for name in ("deliver_at", "deliver_by", "priority") if name in said}
-        return self._accept(TOPIC, said, dates)
+        return self._accept(TOPIC, said, {name: fields[name] for name in DATES if name in fields})
 
     def publish_foreign(
         self, topic: str, value: object, *, key: str | None = None, headers: Mapping[str, str] | None = None
@@ -188,7 +188,7 @@ class Herald:
     def _in_a_thread(self) -> Part:
         return start_pipeline(self.settings.model_copy(update={"group": next(self._groups)}), self._journal)
 
-    def _accept(self, topic: str, data: object, fields: dict[str, Any]) -> UUID:
+    def _accept(self, topic: str, data: object, fields: dict[str, object]) -> UUID:
         acceptance = make_message(topic, data, fields, self.settings, now=self.clock.now())
         with self._connection:
             accept(self._connection, [acceptance])
