@@ -12,30 +12,17 @@ from itertools import groupby
 from typing import get_args
 
 import rich_click as click
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from rich.text import Text
 
-from herald.outbox.kafka.clients import code, explanation, own_code
+from herald.outbox.kafka.clients import explanation
 from herald.outbox.operate.doctor import group, locks, relay, roles, server, session, tables, topics
 from herald.outbox.operate.doctor import settings as configuration
 from herald.outbox.operate.doctor.database import NAME, Database
-from herald.outbox.operate.doctor.finding import (
-    TROUBLE,
-    Check,
-    Checks,
-    Finding,
-    Level,
-    Subject,
-    UntoldError,
-    findings_of,
-    note,
-    problem,
-    warning,
-)
+from herald.outbox.operate.doctor.finding import TROUBLE, Checks, Finding, Level, Told, problem, run
 from herald.outbox.operate.doctor.kafka import Kafka, Stored
 from herald.outbox.operate.opening import answering, connect_to_look, first_line
 from herald.outbox.operate.shown import Line, count, findings, show
-from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import PostgresError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
@@ -51,27 +38,18 @@ TABLES: Mapping[str, Checks[Database]] = {  # only once they are there
 KAFKA: Checks[Kafka] = {**topics.CHECKS, **group.CHECKS}
 SETTINGS = configuration.CHECKS
 
-_REFUSED = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-}
-_UNSUPPORTED = {own_code("UNSUPPORTED_FEATURE"), KafkaError.UNSUPPORTED_VERSION}
 DATABASE_AWAY = (
     "Check DATABASE_URL, that the server runs, and that pg_hba.conf and firewalls let this machine in: pg_isready"
 )
 KAFKA_AWAY = "Check KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL and the brokers' advertised.listeners."
 STYLES: dict[Level, str] = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "bold red"}
-PATIENCE = click.FloatRange(0, 86_400)
-
-Told = tuple[str, str, Finding]  # its family, its check, and what it says
 
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.option(
     "--patience",
-    type=PATIENCE,
+    type=click.FloatRange(0, 86_400),
     default=60.0,
     show_default=True,
     help="Seconds that a transaction may be open before it is a finding.",
@@ -138,32 +116,3 @@ def _examine_kafka(kafka: Kafka) -> Iterator[Told]:
         yield "kafka", "brokers", problem(away, KAFKA_AWAY)
     else:
         yield from run("kafka", KAFKA, kafka)
-
-
-def run(family: str, checks: Checks[Subject], subject: Subject) -> Iterator[Told]:
-    """Every finding of these checks; a check that is not answered becomes one."""
-    for name, check in checks.items():
-        for finding in _answered(check, subject):
-            yield family, name, finding
-
-
-def _answered(check: Check[Subject], subject: Subject) -> list[Finding]:
-    try:
-        return findings_of(check(subject))
-    except PostgresError as error:
-        if isinstance(subject, Database) and subject.connection.closed:
-            raise
-        return [note(f"not told: {reason(error)}")]
-    except UntoldError as error:
-        return [note(str(error))]
-    except KafkaException as error:
-        return [_untold(error)]
-
-
-def _untold(error: KafkaException) -> Finding:
-    number, said = code(error), explanation(error)
-    if number in _UNSUPPORTED:
-        return note(f"not told by this broker: {said}")
-    if number in _REFUSED:
-        return warning(f"not allowed to ask: {said}", "docs/operating.md says what Herald must be allowed to do.")
-    return warning(f"no answer: {said}", "Run it again; if it stays, see the brokers' logs.")

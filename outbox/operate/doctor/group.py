@@ -133,10 +133,8 @@ def made_by_hand(kafka: Kafka) -> Look:
     """A broker that makes topics by itself makes them with its own number of partitions."""
     if kafka.of_broker("auto.create.topics.enable") == "true":
         partitions = kafka.broker_config.get("num.partitions", "its own number of")
-        yield note(
-            f"auto.create.topics.enable is on: whoever is first may make a topic, with {partitions} partition(s)",
-            "Set auto.create.topics.enable=false on the brokers; the relay makes the topics.",
-        )
+        text = f"auto.create.topics.enable is on: whoever is first may make a topic, with {partitions} partition(s)"
+        yield note(text, "Set auto.create.topics.enable=false on the brokers; the relay makes the topics.")
     return "topics are made by the relay only"
 
 

@@ -64,10 +64,8 @@ def granted(database: Database) -> Look:
     kinds, names, privileges = (list(column) for column in zip(*needs, strict=True))
     for row in database.ask(_LACKING, kinds=kinds, names=names, privileges=privileges):
         wanted = ", ".join(row["privileges"])
-        yield problem(
-            f"{database.role} lacks {wanted} on {row['name']}",
-            f"GRANT {wanted} ON {row['kind']} {database.schema}.{row['name']} TO {database.role};",
-        )
+        text = f"{database.role} lacks {wanted} on {row['name']}"
+        yield problem(text, f"GRANT {wanted} ON {row['kind']} {database.schema}.{row['name']} TO {database.role};")
     return f"{database.role} has the {len(needs)} privileges that Herald needs"
 
 
@@ -80,10 +78,8 @@ def powers(database: Database) -> Iterator[Finding]:
             f"As {found['owner']}, let it run the relay; or, each day: {make_statement(database)}",
         )
     elif not found["may_create"]:
-        yield problem(
-            f"{database.role} may not create tables in {found['schema']}: its relay cannot make partitions",
-            f"GRANT CREATE ON SCHEMA {found['schema']} TO {database.role};",
-        )
+        text = f"{database.role} may not create tables in {found['schema']}: its relay cannot make partitions"
+        yield problem(text, f"GRANT CREATE ON SCHEMA {found['schema']} TO {database.role};")
     if found["is_superuser"]:
         yield note(f"{database.role} is a superuser; it need not be. A trigger refuses changes of the log all the same")
     elif found["may_change"]:

@@ -68,10 +68,8 @@ def writable(database: Database) -> Look:
     """A standby cannot lead, accept or record."""
     found = database.row(_WRITING)
     if found["is_standby"]:
-        yield problem(
-            "a standby in recovery: nothing can be accepted, published or recorded",
-            "Let DATABASE_URL name the primary. If this one is to become it: SELECT pg_promote();",
-        )
+        text = "a standby in recovery: nothing can be accepted, published or recorded"
+        yield problem(text, "Let DATABASE_URL name the primary. If this one is to become it: SELECT pg_promote();")
     elif found["is_read_only"]:
         yield problem(
             "transactions are read-only by default: nothing can be accepted",
@@ -86,10 +84,8 @@ def durable(database: Database) -> Iterator[Finding]:
     found = database.row(_DURABILITY)
     unsafe = [name for name in ("fsync", "full_page_writes") if found[name] == "off"]
     for name in unsafe:
-        yield problem(
-            f"{name} is off: a power cut loses what was accepted, or the whole database",
-            f"ALTER SYSTEM SET {name} = on; {_RELOAD}",
-        )
+        text = f"{name} is off: a power cut loses what was accepted, or the whole database"
+        yield problem(text, f"ALTER SYSTEM SET {name} = on; {_RELOAD}")
     if (said := found["synchronous_commit"]) != "on":
         yield note(f"synchronous_commit is {said} for this role; Herald sets it on for what it accepts")
     if found["standby_names"]:

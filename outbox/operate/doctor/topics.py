@@ -14,15 +14,13 @@ FOREVER = 2**63 - 1  # ms: how far ahead a date may be before Kafka 4 (KIP-1030)
 COPIES = 3  # of each record, where a broker may be lost
 
 
-def reached(kafka: Kafka) -> Iterator[Finding]:
-    """How many brokers there are."""
+def _reached(kafka: Kafka) -> Iterator[Finding]:
     brokers = kafka.metadata.brokers.values()
     where = ", ".join(f"{broker.host}:{broker.port}" for broker in brokers)
     yield ok(f"{count(len(brokers), 'broker')}: {where}")
 
 
-def belongs(kafka: Kafka) -> Look:
-    """The cursor belongs to this Kafka cluster."""
+def _belongs(kafka: Kafka) -> Look:
     stored, found = kafka.stored and kafka.stored.cluster_id, kafka.cluster_id
     if stored is None:
         yield note(f"this cluster is {found}; no relay has led on it yet, or the database did not tell")
@@ -34,8 +32,7 @@ def belongs(kafka: Kafka) -> Look:
     return f"the cursor belongs to this Kafka cluster, {found}"
 
 
-def owned(kafka: Kafka) -> Look:
-    """The topics are this Herald's."""
+def _owned(kafka: Kafka) -> Look:
     if kafka.owner is None:
         yield note("no Herald has claimed these topics: a relay does when it leads, if it may")
     elif kafka.owner != kafka.settings.instance:
@@ -55,10 +52,8 @@ def exist(kafka: Kafka) -> Iterator[Finding]:
 def _missing(kafka: Kafka, name: str) -> Iterator[Finding]:
     brokers, copies = len(kafka.metadata.brokers), kafka.settings.replication_factor or 1
     if copies > brokers:
-        yield problem(
-            f"{name} is missing, and cannot be made with {copies} copies on {count(brokers, 'broker')}",
-            f"Start more brokers, or set HERALD_REPLICATION_FACTOR={brokers}",
-        )
+        text = f"{name} is missing, and cannot be made with {copies} copies on {count(brokers, 'broker')}"
+        yield problem(text, f"Start more brokers, or set HERALD_REPLICATION_FACTOR={brokers}")
     else:
         yield warning(f"{name} is missing", "herald relay makes it; its log says why it did not")
 
@@ -66,12 +61,10 @@ def _missing(kafka: Kafka, name: str) -> Iterator[Finding]:
 def _topic(kafka: Kafka, name: str) -> Iterator[Finding]:
     topic, wanted = kafka.topics[name], kafka.settings.partitions
     known = kafka.stored.topic_ids.get(name) if kafka.stored else None
-    text = f"{name}: {count(len(topic.partitions), 'partition')}"
     if known not in {None, str(topic.topic_id)}:
-        yield warning(
-            f"{name} was deleted and made anew: what was pending on it is not requested again yet",
-            "herald relay does so within 5 s, once one leads",
-        )
+        text = f"{name} was deleted and made anew: what was pending on it is not requested again yet"
+        yield warning(text, "herald relay does so within 5 s, once one leads")
+    text = f"{name}: {count(len(topic.partitions), 'partition')}"
     if len(topic.partitions) < wanted:
         yield warning(
             f"{text}, HERALD_PARTITIONS is {wanted}: at most {len(topic.partitions)} pipelines work on it",
@@ -113,10 +106,8 @@ def _copies(kafka: Kafka, name: str, topic: TopicDescription) -> Iterator[Findin
         text = f"{name} has {in_step} of {copies} copies in step"
         yield warning(text, "Start the broker that is away, and see its log.")
     if copies > 1 and required >= copies:
-        yield warning(
-            f"{name} has {copies} copies and min.insync.replicas={required}: one broker away stops publishing",
-            kafka.set_topic(name, f"min.insync.replicas={copies - 1}"),
-        )
+        text = f"{name} has {copies} copies and min.insync.replicas={required}: one broker away stops publishing"
+        yield warning(text, kafka.set_topic(name, f"min.insync.replicas={copies - 1}"))
     said = kafka.settings.replication_factor or 1
     if copies < min(said, brokers) or copies == 1 < brokers:
         wanted = max(said, min(brokers, COPIES))
@@ -167,9 +158,9 @@ def dated(kafka: Kafka) -> Iterator[Finding]:
 
 
 CHECKS: Checks[Kafka] = {
-    "brokers": reached,
-    "cursor's Kafka": belongs,
-    "owner": owned,
+    "brokers": _reached,
+    "cursor's Kafka": _belongs,
+    "owner": _owned,
     "topics": exist,
     "copies": copied,
     "cleanup": cleaned,

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from herald.outbox.operate.doctor.command import KAFKA, SERVER, TABLES, load_stored, run
+from herald.outbox.operate.doctor.command import KAFKA, SERVER, TABLES, load_stored
 from herald.outbox.operate.doctor.database import NAME, Database
-from herald.outbox.operate.doctor.finding import Finding
+from herald.outbox.operate.doctor.finding import Finding, run
 from herald.outbox.operate.doctor.kafka import Kafka
 from herald.outbox.operate.opening import connect_to_look
 from herald.outbox.postgres.driver import connect_plainly

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from herald.outbox.operate.doctor.command import SETTINGS, run
-from herald.outbox.operate.doctor.finding import Finding
+from herald.outbox.operate.doctor.command import SETTINGS
+from herald.outbox.operate.doctor.finding import Finding, run
 from herald.outbox.operate.doctor.settings import Configuration, read_configuration
 from tests.outbox.connections import make_settings
 
