@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -35,6 +36,11 @@ class Finding:
     advice: str | None = None
 
 
+ok: Callable[[str], Finding] = partial(Finding, "ok")
+note = partial(Finding, "note")
+warning: Callable[[str, str], Finding] = partial(Finding, "warning")  # never without an advice
+problem: Callable[[str, str], Finding] = partial(Finding, "problem")
+
 # A check looks at one subject. What it yields are its findings; what it returns is how things are where it yields none.
 Check = Callable[[Subject], Iterator[Finding]]
 Checks = Mapping[str, Check[Subject]]  # by their names
@@ -44,26 +50,6 @@ Told = tuple[str, str, Finding]  # a family of checks, one of them, and what it 
 
 class UntoldError(Exception):
     """A server does not tell what a check looks at; the text says which server."""
-
-
-def ok(text: str) -> Finding:
-    """As it should be."""
-    return Finding("ok", text)
-
-
-def note(text: str, advice: str | None = None) -> Finding:
-    """Worth knowing; nothing has to be done."""
-    return Finding("note", text, advice)
-
-
-def warning(text: str, advice: str) -> Finding:
-    """Works, and will not for ever."""
-    return Finding("warning", text, advice)
-
-
-def problem(text: str, advice: str) -> Finding:
-    """Does not work, or loses something."""
-    return Finding("problem", text, advice)
 
 
 def run(family: str, checks: Checks[Subject], subject: Subject) -> Iterator[Told]:

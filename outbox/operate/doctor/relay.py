@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from herald.outbox.operate.doctor.database import Database, Row
+from herald.outbox.operate.doctor.database import Database
 from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.operate.shown import count, duration
 from herald.outbox.operate.status.database import ASIDE, BACKLOG, UNCONSUMED, UNTRIED, WITHHELD
@@ -15,9 +15,11 @@ from herald.outbox.relay.session import NAME
 MOST_ERROR = 200  # characters
 STALE = 30.0  # seconds without a save, while there is something to publish
 
+# `end_it` ends this session, and no other that has got its number meanwhile.
 _HOLDERS = f"""
 SELECT l.pid, a.application_name, a.client_addr::text AS address,
-    quote_literal(a.application_name) AS quoted_name, quote_literal(a.usename) AS quoted_role,
+    format('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %%s AND application_name = %%L'
+           ' AND usename = %%L;', l.pid, a.application_name, a.usename) AS end_it,
     extract(epoch FROM clock_timestamp() - a.backend_start)::float8 AS seconds
 FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid, l.objsubid) = ({SCHEMA}, %(key)s, 2)
@@ -51,16 +53,8 @@ def leads(database: Database) -> Iterator[Finding]:
         else:
             yield problem(
                 f"the leader's lock is held by {text}, which is no relay: none can lead",
-                f"Look at what it does, then end it: {_end_holder(row)}",
+                f"Look at what it does, then end it: {row['end_it']}",
             )
-
-
-def _end_holder(row: Row) -> str:
-    """The statement that ends this session, and no other that has got its number meanwhile."""
-    return (
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {row['pid']}"
-        f" AND application_name = {row['quoted_name']} AND usename = {row['quoted_role']};"
-    )
 
 
 def belongs(database: Database) -> Iterator[Finding]:
