@@ -66,7 +66,7 @@ class Child:
         return self.process.poll()
 
     def stop(self, by: signal.Signals, within: float, hurry: Callable[[], bool] = lambda: False) -> bool:
-        """Ask it to end, and kill it after so many seconds, or once there is no time; whether that was not too late."""
+        """Ask it to end, and kill it after so many seconds, or once there is `hurry`; False where the time ran out."""
         self.process.send_signal(by)
         in_time = until(lambda: self.code is not None or hurry(), within)
         self.kill()
