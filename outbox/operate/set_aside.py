@@ -8,7 +8,6 @@ from uuid import UUID
 
 import msgspec
 import rich_click as click
-from rich.table import Table
 
 from herald.outbox.desk.aside import (
     AsideRow,
@@ -70,7 +69,7 @@ def list_command(*, is_all: bool, limit: int, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:
-        show(aside_table(found))
+        show(listed(("id", "topic", "reason", "since", "message", "decision", "error"), map(_cells, found)))
 
 
 @command.command("show")
@@ -133,11 +132,6 @@ def _found(connection: Connection, event: Event) -> list[AsideRow]:
 
 def _person() -> str:
     return f"cli:{getpass.getuser()}@{socket.gethostname()}"
-
-
-def aside_table(rows: Sequence[AsideRow]) -> Table:
-    """One line for each row that was set aside."""
-    return listed(("id", "topic", "reason", "since", "message", "decision", "error"), map(_cells, rows))
 
 
 def _cells(one: AsideRow) -> Sequence[object]:

@@ -8,6 +8,7 @@ are bound to a function when their table is made.
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from herald.outbox.postgres.connections import read_clock
@@ -37,15 +38,15 @@ RETURNING pg_catalog.clock_timestamp() + moved_by
 """
 
 
+@dataclass(frozen=True)
 class VirtualClock:
     """The clock of the Herald in that schema of the database at `url`; moved by nobody, it shows the true time.
 
     It may be moved back as well, as a server's clock may be.
     """
 
-    def __init__(self, url: str, schema: str = SCHEMA) -> None:
-        self._url = url
-        self._schema = schema
+    url: str
+    schema: str = SCHEMA
 
     def install(self) -> None:
         """Give the database this clock, before the first connection that is to see it.
@@ -89,6 +90,6 @@ class VirtualClock:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """Commits at its end."""
-        with closing(connect_plainly(self._url, connect_timeout=CONNECT_TIMEOUT)) as connection, connection:
-            execute(connection, f"SET search_path = {search_path(self._schema)}")
+        with closing(connect_plainly(self.url, connect_timeout=CONNECT_TIMEOUT)) as connection, connection:
+            execute(connection, f"SET search_path = {search_path(self.schema)}")
             yield connection

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import ConsumerGroupState
 
-from herald.outbox.kafka.offsets import Partitions, read_first_offsets, read_offsets_since
+from herald.outbox.kafka.offsets import partitions_of, read_first_offsets, read_offsets_since
 from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.operate.doctor.kafka import OFFSETS, Kafka
 from herald.outbox.operate.shown import count, duration
@@ -62,7 +62,7 @@ def in_time(kafka: Kafka) -> Iterator[Finding]:
 
 
 def _topic_in_time(kafka: Kafka, name: str) -> Iterator[Finding]:
-    begins = read_first_offsets(kafka.admin, _partitions(kafka, name))[name]
+    begins = read_first_offsets(kafka.admin, partitions_of(kafka.metadata, [name]))[name]
     committed = kafka.committed.get(name, {})
     removed = sum(max(0, begin - committed.get(number, begin)) for number, begin in begins.items())
     read = {number: max(begin, committed.get(number, begin)) for number, begin in begins.items()}
@@ -99,13 +99,9 @@ def _shown(milliseconds: int) -> str:
 def _older_than(kafka: Kafka, name: str, read: dict[str, int], milliseconds: float) -> int:
     """How many unread records are that old; no offset means that no record is younger."""
     timestamp = round(time.time() * 1000 - milliseconds)
-    young = read_offsets_since(kafka.admin, _partitions(kafka, name), timestamp)[name]
+    young = read_offsets_since(kafka.admin, partitions_of(kafka.metadata, [name]), timestamp)[name]
     ends = kafka.ends[name]
     return sum(max(0, (ends[number] if place < 0 else place) - read[number]) for number, place in young.items())
-
-
-def _partitions(kafka: Kafka, name: str) -> Partitions:
-    return {name: [int(number) for number in kafka.ends[name]]}
 
 
 def remembered(kafka: Kafka) -> Look:
