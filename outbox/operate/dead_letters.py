@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Sequence
+from operator import attrgetter
 from uuid import UUID
 
 import msgspec
@@ -55,8 +56,8 @@ def list_command(chosen: Filter, *, is_single: bool, limit: int, as_json: bool) 
         groups = [] if is_single else list_groups(connection, chosen)
     if as_json:
         click.echo(msgspec.json.encode(letters or groups).decode())
-        return
-    show(letters_table(letters) if is_single else groups_table(groups))
+    else:
+        show(letters_table(letters) if is_single else groups_table(groups))
 
 
 @command.command("show")
@@ -139,8 +140,7 @@ def _dry_run(connection: Connection, chosen: Filter, what: str) -> None:
 def _tell(connection: Connection, what: str, messages: tuple[UUID, ...], done: list[UUID]) -> None:
     connection.commit()  # first: the exit below would roll back what was just said to be done
     click.echo(f"{len(done)} {what}")
-    missing = [str(one) for one in messages if one not in done]
-    if missing:
+    if missing := [str(one) for one in messages if one not in done]:
         end(f"not on the desk: {', '.join(missing)}")
 
 
@@ -153,30 +153,24 @@ def _watch(connection: Connection, job: Job) -> None:
     pause = threading.Event()
     with shown_steps() as steps:
         tell = steps("requeued", total=job.total)
-        while found is not None and found.status == "running":
+        while found and found.status == "running":
             pause.wait(POLL)
             found = find_job(connection, job.id)
             connection.commit()
             tell(found.done if found else job.total)
-    click.echo(f"{found.done if found else 0} requeued, {found.status if found else 'gone'}")
+    click.echo(f"{found.done} requeued, {found.status}" if found else "0 requeued, gone")
 
 
 def groups_table(groups: Sequence[Group]) -> Table:
     """By error, the largest first."""
-    table = listed("count", "status", "topic", "channel", "newest", "error", "sample")
-    for one in groups:
-        newest, sample = day_and_time(one.newest), str(one.sample)
-        table.add_row(f"{one.count:,}", one.status, one.topic, one.channel or "-", newest, one.error, sample)
-    return table
+    names = ("count", "status", "topic", "channel", "newest", "error", "sample")
+    return listed(names, map(attrgetter(*names), groups))
 
 
 def letters_table(letters: Sequence[DeadLetter]) -> Table:
     """One line for each."""
-    table = listed("id", "status", "topic", "key", "attempts", "since", "reason")
-    for one in letters:
-        since, reason = day_and_time(one.updated_at), one.reason or "-"
-        table.add_row(str(one.id), one.status, one.topic, one.key or "-", str(one.attempts), since, reason)
-    return table
+    cells = attrgetter("id", "status", "topic", "key", "attempts", "updated_at", "reason")
+    return listed(("id", "status", "topic", "key", "attempts", "since", "reason"), map(cells, letters))
 
 
 def letter_text(letter: DeadLetter, history: Sequence[Recorded]) -> str:
@@ -191,7 +185,7 @@ def letter_text(letter: DeadLetter, history: Sequence[Recorded]) -> str:
         f"data         {msgspec.json.format(bytes(letter.data), indent=2).decode()}",
         "history",
     ]
-    return "\n".join([*lines, *(_event(one) for one in history)])
+    return "\n".join([*lines, *map(_event, history)])
 
 
 def _event(recorded: Recorded) -> str:

@@ -36,9 +36,9 @@ def command(message: UUID, *, at: datetime | None, as_json: bool) -> None:
         ]
         click.echo(msgspec.json.encode({"events": told, "state": state}).decode())
         return
-    table = listed("version", "recorded at", "event", "fields")
-    for one in events:
-        kind = one.event.TYPE.removeprefix("message.")
-        table.add_row(str(one.version), one.recorded_at.isoformat(" "), kind, in_words(fields(one.event)))
-    left_out = len(stream) - len(events)
-    show(table, *([f"{left_out} later left out"] if left_out else []), "", named(fields(state).items()))
+    rows = (
+        (one.version, one.recorded_at.isoformat(" "), one.event.TYPE[len("message.") :], in_words(fields(one.event)))
+        for one in events
+    )
+    left_out = [f"{len(stream) - len(events)} later left out"] if len(events) < len(stream) else []
+    show(listed(("version", "recorded at", "event", "fields"), rows), *left_out, "", named(fields(state).items()))

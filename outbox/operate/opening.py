@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 import rich_click as click
@@ -102,7 +102,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a filter; the command gets a Filter, which is empty where it gets names."""
 
     @wraps(command)  # the options given below this one are attributes of the function
-    def wrapped(**given: Any) -> None:  # noqa: ANN401 - what click hands over
+    def wrapped(**given: object) -> None:
         names = Filter.__struct_fields__
         chosen = _filter({name: given[name] for name in names if given[name] is not None})
         if given.get("messages") and chosen != Filter():
@@ -116,7 +116,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--until", type=date, help="Only what came onto the desk before then.")(wrapped)
 
 
-def _filter(given: dict[str, Any]) -> Filter:
+def _filter(given: dict[str, object]) -> Filter:
     try:
         return msgspec.convert(given, Filter)
     except msgspec.ValidationError as error:

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import msgspec
 import rich_click as click
-from rich.table import Table
 
 from herald.outbox.desk.aside import (
     AsideRow,
@@ -41,10 +40,6 @@ SELECT position, stream_id::text, version, coalesce(size, 0) FROM outbox WHERE s
 """
 
 
-class UnpublishedError(Exception):
-    """It cannot be published, or was not; the text says why."""
-
-
 def event_name(given: str) -> Event:
     """As records call it: the message's id, a dot and a version; all that is set aside of it without one."""
     stream, _, version = given.partition(".")
@@ -73,8 +68,8 @@ def list_command(*, is_all: bool, limit: int, as_json: bool) -> None:
         found = list_aside(connection, limit=limit, is_all=is_all)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
-        return
-    show(aside_table(found))
+    else:
+        show(listed(("id", "topic", "reason", "since", "message", "decision", "error"), map(_cells, found)))
 
 
 @command.command("show")
@@ -108,13 +103,13 @@ def publish_command(events: tuple[Event, ...], *, because: str | None) -> None:
     else the record itself is published.
     """
     decision = Decision(_person(), because)
-    with desk(NAME, UnpublishedError) as (settings, connection):
+    with desk(NAME) as (settings, connection):
         for row in _undecided(connection, events):
             if request_aside(connection, row, decision):
                 connection.commit()
                 click.echo(f"requested again: {row.stream_id}")
                 continue
-            publish_row(connection, settings, row, threading.Event())
+            publish_row(connection, settings, row)
             note_published(connection, row, decision)
             connection.commit()
             click.echo(f"published {row.name}")
@@ -139,25 +134,19 @@ def _person() -> str:
     return f"cli:{getpass.getuser()}@{socket.gethostname()}"
 
 
-def aside_table(rows: Sequence[AsideRow]) -> Table:
-    """One line for each row that was set aside."""
-    table = listed("id", "topic", "reason", "since", "message", "decision", "error")
-    for one in rows:
-        error = one.error if len(one.error) <= MOST_ERROR else f"{one.error[:MOST_ERROR]}…"
-        decision = "-" if one.decision is None else f"{one.decision} by {one.decided_by}"
-        since = day_and_time(one.since)
-        table.add_row(one.name, one.topic or "-", one.reason, since, one.status or "none", decision, error)
-    return table
+def _cells(one: AsideRow) -> Sequence[object]:
+    decision = one.decision and f"{one.decision} by {one.decided_by}"
+    error = one.error if len(one.error) <= MOST_ERROR else f"{one.error[:MOST_ERROR]}…"
+    return one.name, one.topic, one.reason, one.since, one.status or "none", decision, error
 
 
 def aside_text(row: AsideRow, columns: Mapping[str, str]) -> str:
     """One, with what can be read of it."""
-    waits = ", which waits for it" if row.waits else ""
     lines = [
         f"id           {row.name}",
         f"set aside    {day_and_time(row.since)}, {row.reason}",
         f"error        {row.error}",
-        f"message      {row.status or 'none'}{waits}",
+        f"message      {row.status or 'none'}{', which waits for it' if row.waits else ''}",
         f"position     {row.position}",
         *(f"{name:<12} {text}" for name, text in columns.items()),
     ]
@@ -167,34 +156,31 @@ def aside_text(row: AsideRow, columns: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def publish_row(connection: Connection, settings: Settings, row: AsideRow, stop: threading.Event) -> None:
-    """Publish its record, and wait until Kafka has it. Raises UnpublishedError, PostgresError."""
+def publish_row(connection: Connection, settings: Settings, row: AsideRow) -> None:
+    """Publish its record, and wait until Kafka has it; ends the process with 1 where that cannot be.
+
+    Raises PostgresError.
+    """
     if row.type == Requested.TYPE and row.status is not None:
-        message = f"{row.name} asks for a message that is {row.status} by now: there is nothing to publish"
-        raise UnpublishedError(message)
+        end(f"{row.name} asks for a message that is {row.status} by now: there is nothing to publish")
     record = _read(connection, row)
     if why := why_unpublishable(record, TopicNames(settings.topic_prefix).on_kafka(record[3])):
-        message = f"{row.name} cannot be published: {why}"
-        raise UnpublishedError(message)
-    replayer = Replayer(identified(settings, connection), rate=None, stop=stop)
+        end(f"{row.name} cannot be published: {why}")
+    replayer = Replayer(identified(settings, connection), rate=None, stop=threading.Event())
     try:
         replayer.run([[record]], lambda _: None)
     except (PublishError, FatalProducerError) as error:
-        message = f"{row.name} was not published: {error}"
-        raise UnpublishedError(message) from None
+        end(f"{row.name} was not published: {error}")
     if replayer.published != 1:
         why = replayer.refused[0][1] if replayer.refused else "stopped before"
-        message = f"{row.name} was not published: {why}"
-        raise UnpublishedError(message)
+        end(f"{row.name} was not published: {why}")
 
 
 def _read(connection: Connection, row: AsideRow) -> Row:
     places = fetch(connection, _PLACE, str(row.stream_id), row.version, into=Place)
     rows, large = split_large(read_places(connection, places))
     if large:
-        message = f"{row.name} cannot be published: {large[0][1]}"
-        raise UnpublishedError(message)
+        end(f"{row.name} cannot be published: {large[0][1]}")
     if not rows:
-        message = f"{row.name} has left the log with its partition"
-        raise UnpublishedError(message)
+        end(f"{row.name} has left the log with its partition")
     return rows[0]

@@ -1,6 +1,6 @@
 """How every command prints: tables, findings, amounts in the unit that fits, and what a long one is at."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+PADDING = (0, 2, 0, 0)  # two spaces between columns
 PLAIN_INTERVAL = 5.0  # seconds between two lines where there is no terminal
 TWO_DAYS = 48.0  # hours
 STEP = 1024  # from one unit of bytes to the next
@@ -36,17 +37,25 @@ def show(*parts: RenderableType) -> None:
         console.print(part)
 
 
-def listed(*names: str) -> Table:
+def listed(names: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A table with these columns and no lines."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=PADDING, header_style="bold")
     for name in names:
         table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
     return table
 
 
-def named(rows: Iterable[tuple[str, str | Text]] = ()) -> Table:
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return day_and_time(value)
+    return f"{value:,}" if isinstance(value, int) else str(value or "-")
+
+
+def named(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """What each is, beside its name."""
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table = Table.grid(padding=PADDING)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, told in rows:
@@ -56,7 +65,7 @@ def named(rows: Iterable[tuple[str, str | Text]] = ()) -> Table:
 
 def findings(lines: Iterable[Line]) -> Table:
     """One for each, and one below it that says what to do."""
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table = Table.grid(padding=PADDING)
     table.add_column(no_wrap=True, min_width=9)
     table.add_column(no_wrap=True, min_width=21)
     table.add_column(overflow="fold")
@@ -141,6 +150,6 @@ def shown_steps() -> Generator[Steps]:
     """For as long as the work lasts."""
     console = Console(stderr=True, highlight=False)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    label = TextColumn("{task.description}")
-    with Progress(label, *columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    is_plain = not console.is_terminal
+    with Progress("{task.description}", *columns, console=console, transient=True, disable=is_plain) as progress:
         yield Steps(progress)

@@ -47,15 +47,11 @@ def command(move: str) -> None:
 
     psql gets the values as variables, each written as SQL: herald sql claim | psql -v records="'[]'" -v lease=60
     """
-    with answering() as settings:
-        click.echo(for_psql(move, settings.database_schema))
-
-
-def for_psql(move: str, schema: str) -> str:
-    """PREPARE and EXECUTE, in this schema."""
     statement = _prepared(move, MOVES[move])
     call = _PLACEHOLDER.sub(r":\1", statement.call)
-    return f"SET search_path = {search_path(schema)};\n\n{statement.definition};\n\n{call};"
+    with answering() as settings:
+        path = search_path(settings.database_schema)
+    click.echo(f"SET search_path = {path};\n\n{statement.definition};\n\n{call};")
 
 
 def _prepared(move: str, statement: Statement) -> Prepared:

@@ -45,8 +45,10 @@ class Child:
         account: Account = OURS,
         orphan_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
+        tie = (os.getpid(), int(orphan_signal), *account)
+        program = shutil.which(command[0]) or command[0]  # the leash does not search
         self.process = subprocess.Popen(  # noqa: S603 - the commands are our own
-            leashed(command, account, orphan_signal),
+            [sys.executable, "-I", "-S", str(LEASH), *map(str, tie), program, *command[1:]],
             env=env,
             cwd=cwd or (None if account == OURS else "/"),  # ours may be closed to that account
             stdin=subprocess.DEVNULL,
@@ -63,10 +65,10 @@ class Child:
         """None while it runs, -N when signal N ended it."""
         return self.process.poll()
 
-    def stop(self, by: signal.Signals, within: float) -> bool:
-        """Ask it to end, and kill it after so many seconds; whether it ended in time."""
+    def stop(self, by: signal.Signals, within: float, hurry: Callable[[], bool] = lambda: False) -> bool:
+        """Ask it to end, and kill it after so many seconds, or once there is `hurry`; False where the time ran out."""
         self.process.send_signal(by)
-        in_time = until(lambda: self.code is not None, within)
+        in_time = until(lambda: self.code is not None or hurry(), within)
         self.kill()
         return in_time
 
@@ -75,13 +77,6 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):  # gone; or, on macOS, a group of nothing but zombies
             os.killpg(self.pid, signal.SIGKILL)
             self.process.wait()
-
-
-def leashed(command: Sequence[str], account: Account, orphan_signal: signal.Signals = signal.SIGKILL) -> list[str]:
-    """The command as a child of ours that runs as this account."""
-    tie = (os.getpid(), int(orphan_signal), *account)
-    program = shutil.which(command[0]) or command[0]  # the leash does not search
-    return [sys.executable, "-I", "-S", str(LEASH), *map(str, tie), program, *command[1:]]
 
 
 def until(holds: Callable[[], object], seconds: float, wait: Callable[[float], object] = time.sleep) -> bool:

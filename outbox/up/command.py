@@ -15,7 +15,7 @@ from herald.outbox.up.child import LOOK, StartError
 from herald.outbox.up.demo import visit
 from herald.outbox.up.environment import Given
 from herald.outbox.up.start import REPORT, Start
-from herald.outbox.up.supervisor import Signals, StopRequested, Supervisor
+from herald.outbox.up.supervisor import Signals, StopRequestedError, Supervisor
 from herald.outbox.up.terminal import Terminal
 
 KILLED = 130  # the exit code of a program that ended by Ctrl-C
@@ -71,7 +71,7 @@ def _run(start: Start, demo: int) -> int:
         while True:
             start.signals.wait(LOOK)
             start.supervisor.watch()
-    except StopRequested:
+    except StopRequestedError:
         start.terminal.say("stopping: api, relay, pipeline, then the servers; Ctrl-C again kills them")
     finally:
         stop.set()

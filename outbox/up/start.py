@@ -41,7 +41,7 @@ class Start:
     supervisor: Supervisor
 
     def everything(self) -> Settings:
-        """Start it all; the settings that hold. Raises StartError, StopRequested."""
+        """Start it all; the settings that hold. Raises StartError, StopRequestedError."""
         servers = {
             "DATABASE_URL": self.given.database_url or self._database(),
             **self._kafka(),
@@ -95,13 +95,13 @@ class Start:
         try:
             self._until(lambda: child.code is not None, inf)
         finally:
-            child.end()
+            child.kill()
         if child.code:
             message = f"the migration failed ({describe(child.code)}); nothing else was started"
             raise StartError(message)
 
     def _until(self, holds: Callable[[], object], seconds: float) -> None:
-        """Keep running meanwhile what was started before. Raises StopRequested."""
+        """Keep running meanwhile what was started before. Raises StopRequestedError."""
 
         def looked() -> object:
             self.supervisor.watch()

@@ -15,7 +15,7 @@ from subprocess import PIPE
 from threading import Thread
 from typing import Any, Self
 
-from herald.outbox.up.child import OURS, Account, Child, until
+from herald.outbox.up.child import OURS, Account, Child
 from herald.outbox.up.terminal import Terminal, record_of
 
 FIRST_DELAY = 0.2  # seconds before the first restart; each further one in a row waits twice as long
@@ -26,8 +26,8 @@ TROUBLED = 5  # ends in a row, none of them after a healthy life, from which on 
 LAST_LINES = 0.5  # seconds for the output of a process that ended
 
 
-class StopRequested(Exception):  # noqa: N818 - not an error: a person wants to stop
-    """Raised out of a wait when a person asked to stop."""
+class StopRequestedError(Exception):
+    """A person asked to stop, while something was waited for."""
 
 
 class Signals:
@@ -52,11 +52,11 @@ class Signals:
         return self.requests > 1
 
     def wait(self, seconds: float) -> None:
-        """Sleep. Raises StopRequested once a person asked to stop."""
+        """Sleep. Raises StopRequestedError once a person asked to stop."""
         if not self.requests:
             time.sleep(seconds)
         if self.requests:
-            raise StopRequested
+            raise StopRequestedError
 
     def _count(self, *_: object) -> None:
         self.requests += 1
@@ -91,9 +91,9 @@ class Player(Child):
         self._reader = Thread(target=self._read, args=(role, terminal, clock), daemon=True)
         self._reader.start()
 
-    def end(self) -> None:
-        """Kill it and what it may have left in its session; its last lines are told."""
-        self.kill()
+    def kill(self) -> None:
+        """End it and what it may have left in its session; its last lines are told."""
+        super().kill()
         self._reader.join(LAST_LINES)
 
     def _read(self, role: Role, terminal: Terminal, clock: Callable[[], float]) -> None:
@@ -144,11 +144,10 @@ class Supervisor:
     def stop(self, signals: Signals) -> None:
         """Stop the last started first, each within its role's `stop_by` seconds from now; then nothing is left."""
         began = self._clock()
-        for role, child in [(member.role, member.child) for member in reversed(self.members) if member.child]:
-            child.process.send_signal(role.stop_signal)
-            if not until(lambda: child.code is not None or signals.hurry, began + role.stop_by - self._clock()):  # noqa: B023 - called at once
-                self._terminal.complain(f"{role.name} did not stop in time and is killed")
-            child.end()
+        for role, child in ((member.role, member.child) for member in reversed(self.members)):
+            left = began + role.stop_by - self._clock()
+            if child and not child.stop(role.stop_signal, left, hurry=lambda: signals.hurry):
+                self._terminal.complain(f"{role.name} did not stop in time and was killed")
         self.members.clear()
 
     def _look_at(self, member: Member, child: Player) -> None:
@@ -157,10 +156,10 @@ class Supervisor:
             if child.kill_at <= now:
                 child.kill()
             return
-        child.end()
-        lived, was_killed = now - child.started_at, code < 0
+        child.kill()
+        lived = now - child.started_at
         member.in_a_row = 1 if lived >= HEALTHY else member.in_a_row + 1
-        was_ready = now - child.ready_at >= HEALTHY
+        was_ready, was_killed = now - child.ready_at >= HEALTHY, code < 0
         if was_ready and was_killed:
             member.in_a_row = 0
         wait = pause(member.in_a_row)

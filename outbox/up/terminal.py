@@ -5,7 +5,6 @@ The processes write JSON: what is a level, a field or a traceback is then known 
 
 import json
 from datetime import datetime
-from threading import Lock
 from typing import Any
 
 from rich.console import Console
@@ -37,17 +36,15 @@ class Terminal:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or _Console(highlight=False, soft_wrap=True)
-        self._lock = Lock()
 
     def line(self, role: str, text: str | Text) -> None:
         """Print what a process wrote, each line of it with the role in front."""
         for body in (readable(text) if isinstance(text, str) else text).split("\n"):
-            line = Text.assemble((f"{role:<{WIDTH}} │ ", COLOURS.get(role, "white")), body)
-            with self._lock:
-                try:
-                    self.console.print(line, soft_wrap=True)
-                except OSError:  # the terminal is gone (EIO); what we supervise is not
-                    self.console.quiet = True
+            try:
+                front = f"{role:<{WIDTH}} │ ", COLOURS.get(role, "white")
+                self.console.print(Text.assemble(front, body), soft_wrap=True)
+            except OSError:  # the terminal is gone (EIO); what we supervise is not
+                self.console.quiet = True
 
     def say(self, text: str, style: str = "") -> None:
         """Print what `herald up` itself has to say."""

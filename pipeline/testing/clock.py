@@ -8,12 +8,13 @@ are bound to a function when their table is made.
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection, connect_plainly
 from herald.outbox.postgres.session_settings import search_path
-from herald.outbox.postgres.statements import execute, fetch_column, find_one
+from herald.outbox.postgres.statements import execute, fetch_column
 
 SCHEMA = "herald"  # of the plugin's databases
 CONNECT_TIMEOUT = 5  # seconds
@@ -37,15 +38,15 @@ RETURNING pg_catalog.clock_timestamp() + moved_by
 """
 
 
+@dataclass(frozen=True)
 class VirtualClock:
     """The clock of the Herald in that schema of the database at `url`; moved by nobody, it shows the true time.
 
     It may be moved back as well, as a server's clock may be.
     """
 
-    def __init__(self, url: str, schema: str = SCHEMA) -> None:
-        self._url = url
-        self._schema = schema
+    url: str
+    schema: str = SCHEMA
 
     def install(self) -> None:
         """Give the database this clock, before the first connection that is to see it.
@@ -80,15 +81,15 @@ class VirtualClock:
 
     def _move(self, statement: str, value: datetime | timedelta) -> datetime:
         with self._connected() as connection:
-            row = find_one(connection, statement, {"value": value})
-        if row is None:
+            moved: list[datetime] = fetch_column(connection, statement, {"value": value})
+        if not moved:
             message = f"{value} leads out of the years 1970 to 9998"
             raise ValueError(message)
-        return row[0]  # type: ignore[no-any-return]  # a timestamptz is a datetime
+        return moved[0]
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """Commits at its end."""
-        with closing(connect_plainly(self._url, connect_timeout=CONNECT_TIMEOUT)) as connection, connection:
-            execute(connection, f"SET search_path = {search_path(self._schema)}")
+        with closing(connect_plainly(self.url, connect_timeout=CONNECT_TIMEOUT)) as connection, connection:
+            execute(connection, f"SET search_path = {search_path(self.schema)}")
             yield connection

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
 from unittest.mock import patch
 
@@ -13,21 +14,21 @@ from herald.pipeline.topic import Topic
 OBJECT = "herald testing "  # begins the names of modules that hold an object, which nobody else can import
 
 
+@dataclass(frozen=True)
 class Consumers:
     """Topics and channels by name: each a module's name, as in the registry, or the object itself.
 
     Only modules can be run in another process.
     """
 
-    def __init__(self, topics: Mapping[str, str | Topic], channels: Mapping[str, str | Channel]) -> None:
-        self._topics = topics
-        self._channels = channels
+    topics: Mapping[str, str | Topic]
+    channels: Mapping[str, str | Channel]
 
     @contextmanager
     def registered(self) -> Iterator[None]:
         """Add them to the registry; at the end it is as it was."""
-        topics = {name: _line(name, one, topic=one) for name, one in self._topics.items()}
-        channels = {name: _line(name, one, make_channel=lambda _, one=one: one) for name, one in self._channels.items()}
+        topics = {name: _line(name, one, topic=one) for name, one in self.topics.items()}
+        channels = {name: _line(name, one, make_channel=lambda _, one=one: one) for name, one in self.channels.items()}
         try:
             with patch.dict(registry.TOPICS, topics), patch.dict(registry.CHANNELS, channels):
                 yield
@@ -36,15 +37,14 @@ class Consumers:
                 if name.startswith(OBJECT):
                     del sys.modules[name]
 
-    def modules(self) -> dict[str, dict[str, str]]:
+    def modules(self) -> dict[str, dict[str, object]]:
         """The same for another process. Raises TypeError for what is not named as a module."""
-        named: dict[str, Mapping[str, object]] = {"topics": self._topics, "channels": self._channels}
+        named: dict[str, dict[str, object]] = {"topics": {**self.topics}, "channels": {**self.channels}}
         for kind, found in named.items():
-            for name, one in found.items():
-                if not isinstance(one, str):
-                    message = f"{kind}: {name!r} is an object: name its module as text, or it cannot run in a process"
-                    raise TypeError(message)
-        return {kind: {name: str(one) for name, one in found.items()} for kind, found in named.items()}
+            for name in (name for name, one in found.items() if not isinstance(one, str)):
+                message = f"{kind}: {name!r} is an object: name its module as text, or it cannot run in a process"
+                raise TypeError(message)
+        return named
 
 
 def _line(name: str, one: object, **members: object) -> str:

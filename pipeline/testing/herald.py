@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -9,27 +10,26 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Engine
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.message.notification import TOPIC
 from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.connections import connect, make_engine
-from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.notify import notify
 from herald.outbox.postgres.queries import EventState, MessageState, events_of, find_message
 from herald.outbox.up.child import until
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.consumers import Consumers
-from herald.pipeline.testing.evidence import Evidence, collected
+from herald.pipeline.testing.evidence import collected
 from herald.pipeline.testing.journal import Call, Journal
 from herald.pipeline.testing.posting import make_message
 from herald.pipeline.testing.records import Place, publish
 from herald.pipeline.testing.settings import make_settings
-from herald.pipeline.testing.system import CRASHABLE, Doomed, Part, start_pipeline, start_relay
+from herald.pipeline.testing.system import CRASHABLE, Doomed, Part, run_pipeline, run_relay
 
 DEADLINE = 30.0  # seconds, on a busy machine too
+DATES = ("deliver_at", "deliver_by", "priority")  # of a notification, which has them among its data
 CRASH_DEADLINE = 60.0  # seconds; a process has to start and to come to its crash point
 
 
@@ -41,28 +41,26 @@ class Herald:
     """
 
     def __init__(
-        self,
-        said: dict[str, Any],
-        consumers: Consumers,
-        clock: VirtualClock,
-        database: tuple[Connection, Engine],
-        evidence: Evidence,
-        journal: Journal,
+        self, said: dict[str, Any], consumers: Consumers, clock: VirtualClock, folder: Path, opened: ExitStack
     ) -> None:
         self.settings = make_settings(said)
         self.clock = clock
         self._said = said
         self._consumers = consumers
-        self._connection, self._engine = database
-        self._evidence = evidence
-        self._journal = journal
+        self._journal = opened.enter_context(closing(Journal(folder / "journal.jsonl")))
+        self._connection = opened.enter_context(closing(connect(self.settings, "herald-testing")))
+        self._engine = make_engine(self.settings, "herald-testing")
+        opened.callback(self._engine.dispose)
+        make_topics(make_admin(self.settings), self.settings)
+        self._evidence = opened.enter_context(collected(self.settings, self._journal))
         self._accepted: list[UUID] = []
         self._published: list[Place] = []
         self._groups = (f"{self.settings.group or 'herald'}-{number}" for number in count(1))
-        self._relay = start_relay(self.settings)
+        self._relay = Part("relay", partial(run_relay, self.settings))
         self._pipeline: Part | Doomed = self._in_a_thread()
+        opened.callback(self.stop)
 
-    def post(self, topic: str, data: object, **fields: Any) -> UUID:  # noqa: ANN401 - as the API takes them
+    def post(self, topic: str, data: object, **fields: object) -> UUID:
         """Accept a message, as `POST /messages` does; returns its id. Raises ValueError that names the field.
 
         `fields` are key, deliver_at, deliver_by and priority.
@@ -72,11 +70,10 @@ class Herald:
             raise ValueError(message)
         return self._accept(topic, data, fields)
 
-    def notify(self, user_id: str, event: str, content: str, **fields: Any) -> UUID:  # noqa: ANN401 - a notification's
+    def notify(self, user_id: str, event: str, content: str, **fields: object) -> UUID:
         """Accept a notification, as `POST /notifications` does; returns its id. Raises ValueError."""
         said = {"user_id": user_id, "event": event, "content": content, **fields}
-        dates: dict[str, Any] = {name: said[name] for name in ("deliver_at", "deliver_by", "priority") if name in said}
-        return self._accept(TOPIC, said, dates)
+        return self._accept(TOPIC, said, {name: fields[name] for name in DATES if name in fields})
 
     def publish_foreign(
         self, topic: str, value: object, *, key: str | None = None, headers: Mapping[str, str] | None = None
@@ -168,8 +165,9 @@ class Herald:
         """Return once it was killed. Raises AssertionError when it was not."""
         pipeline = self._pipeline
         if not isinstance(pipeline, Doomed) or not until(lambda: pipeline.is_crashed, deadline):
-            message = f"the pipeline did not come to its crash point within {deadline:g} s; its log:\n"
-            raise AssertionError(message + (pipeline.log() if isinstance(pipeline, Doomed) else ""))
+            log = pipeline.log() if isinstance(pipeline, Doomed) else ""
+            message = f"the pipeline did not come to its crash point within {deadline:g} s; its log:\n{log}"
+            raise AssertionError(message)
 
     def restart(self) -> None:
         """Start the pipeline again, in this process; one that was to crash and has not is killed now.
@@ -186,9 +184,10 @@ class Herald:
         self._relay.end()
 
     def _in_a_thread(self) -> Part:
-        return start_pipeline(self.settings.model_copy(update={"group": next(self._groups)}), self._journal)
+        settings = self.settings.model_copy(update={"group": next(self._groups)})
+        return Part("pipeline", partial(run_pipeline, settings, self._journal))
 
-    def _accept(self, topic: str, data: object, fields: dict[str, Any]) -> UUID:
+    def _accept(self, topic: str, data: object, fields: dict[str, object]) -> UUID:
         acceptance = make_message(topic, data, fields, self.settings, now=self.clock.now())
         with self._connection:
             accept(self._connection, [acceptance])
@@ -202,13 +201,4 @@ def running(said: dict[str, Any], consumers: Consumers, clock: VirtualClock, *, 
     """Herald by these settings; everything has ended when the block has. Raises KafkaException, PostgresError."""
     with ExitStack() as opened:
         opened.enter_context(consumers.registered())
-        settings = make_settings(said)
-        journal = opened.enter_context(closing(Journal(folder / "journal.jsonl")))
-        connection = opened.enter_context(closing(connect(settings, "herald-testing")))
-        engine = make_engine(settings, "herald-testing")
-        opened.callback(engine.dispose)
-        make_topics(make_admin(settings), settings)
-        evidence = opened.enter_context(collected(settings, journal))
-        herald = Herald(said, consumers, clock, (connection, engine), evidence, journal)
-        opened.callback(herald.stop)
-        yield herald
+        yield Herald(said, consumers, clock, folder, opened)

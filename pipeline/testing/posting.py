@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -24,7 +23,7 @@ class Posted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def make_message(
-    topic: str, data: object, fields: Mapping[str, Any], settings: Settings, *, now: datetime
+    topic: str, data: object, fields: Mapping[str, object], settings: Settings, *, now: datetime
 ) -> Acceptance:
     """A message for a registered topic."""
     raw = msgspec.json.encode(data)

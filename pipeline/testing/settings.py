@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic_settings import InitSettingsSource, PydanticBaseSettingsSource
 
 from herald.outbox.settings import Settings
 
 
 class _Said(Settings):
     @classmethod
-    def settings_customise_sources(  # type: ignore[override]  # of pydantic's sources only the first counts
-        cls, _of: type[Settings], init_settings: PydanticBaseSettingsSource, **_others: PydanticBaseSettingsSource
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
+    def settings_customise_sources(cls, *_: object, **sources: object) -> tuple[PydanticBaseSettingsSource, ...]:
+        return tuple(one for one in sources.values() if isinstance(one, InitSettingsSource))
 
 
 def make_settings(said: Mapping[str, Any]) -> Settings:

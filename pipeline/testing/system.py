@@ -94,19 +94,10 @@ class Doomed(Child):
         self.kill()
 
 
-def start_relay(settings: Settings) -> Part:
-    """With its scheduler, in a thread."""
-
-    def lead(stop: threading.Event) -> None:
-        if relay.run(settings, stop, poll=POLL):
-            raise PartError("the relay cannot lead")
-
-    return Part("relay", lead)
-
-
-def start_pipeline(settings: Settings, journal: Journal) -> Part:
-    """In a thread."""
-    return Part("pipeline", lambda stop: run_pipeline(settings, journal, stop))
+def run_relay(settings: Settings, stop: threading.Event) -> None:
+    """Lead, with the scheduler, until `stop` is set. Raises PartError."""
+    if relay.run(settings, stop, poll=POLL):
+        raise PartError("the relay cannot lead")
 
 
 def run_pipeline(settings: Settings, journal: Journal, stop: threading.Event) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from confluent_kafka import ConsumerGroupState
 
-from herald.outbox.kafka.offsets import Partitions, read_first_offsets, read_offsets_since
-from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
+from herald.outbox.kafka.offsets import partitions_of, read_first_offsets, read_offsets_since
+from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.operate.doctor.kafka import OFFSETS, Kafka
 from herald.outbox.operate.shown import count, duration
 from herald.outbox.registry import TOPICS
@@ -20,28 +20,23 @@ NOBODY = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 
 def consumes(kafka: Kafka) -> Iterator[Finding]:
     """Members that share all partitions."""
-    if not kafka.has_coordinator:
-        yield _nobody_coordinates(kafka)
-        return
-    group, members = kafka.settings.group, len(kafka.group.members)
-    if kafka.group.state in NOBODY:
+    group = kafka.settings.group
+    if not kafka.has_coordinator and OFFSETS not in kafka.metadata.topics:
+        yield warning("no group has ever read from this Kafka: nothing is delivered", "herald pipeline")
+    elif not kafka.has_coordinator:
+        yield problem(
+            f"{OFFSETS} has a partition without a leader: no pipeline can join or commit",
+            "Start the broker that has it. With offsets.topic.replication.factor=3 one broker may be away.",
+        )
+    elif kafka.group.state in NOBODY:
         yield warning(f"no pipeline is in the group {group}: nothing is delivered", "herald pipeline")
-    elif kafka.group.state != ConsumerGroupState.STABLE or not members:
+    elif kafka.group.state != ConsumerGroupState.STABLE or not kafka.group.members:
         yield note(f"the group {group} is sharing out its partitions, or this broker does not tell")
     else:
-        yield from _assigned(kafka, f"{count(members, 'member')} in the group {group}")
+        yield _assigned(kafka, f"{count(len(kafka.group.members), 'member')} in the group {group}")
 
 
-def _nobody_coordinates(kafka: Kafka) -> Finding:
-    if OFFSETS not in kafka.metadata.topics:
-        return warning("no group has ever read from this Kafka: nothing is delivered", "herald pipeline")
-    return problem(
-        f"{OFFSETS} has a partition without a leader: no pipeline can join or commit",
-        "Start the broker that has it. With offsets.topic.replication.factor=3 one broker may be away.",
-    )
-
-
-def _assigned(kafka: Kafka, text: str) -> Iterator[Finding]:
+def _assigned(kafka: Kafka, text: str) -> Finding:
     partitions = {(name, number) for name, places in kafka.ends.items() if name in TOPICS for number in places}
     assigned = {
         (kafka.names.here(place.topic), str(place.partition))
@@ -51,11 +46,10 @@ def _assigned(kafka: Kafka, text: str) -> Iterator[Finding]:
     idle = len(kafka.group.members) - max((len(places) for places in kafka.ends.values()), default=0)
     if unread := sorted(partitions - assigned):
         shown = ", ".join(f"{topic} {number}" for topic, number in unread[:8])
-        yield warning(f"{text}, none of which reads {shown}", "Restart the pipelines, one after the other.")
-    elif idle > 0:
-        yield note(f"{text}, {idle} of them idle: no topic has as many partitions")
-    else:
-        yield ok(f"{text}, which read all {len(partitions)} partitions")
+        return warning(f"{text}, none of which reads {shown}", "Restart the pipelines, one after the other.")
+    if idle > 0:
+        return note(f"{text}, {idle} of them idle: no topic has as many partitions")
+    return ok(f"{text}, which read all {len(partitions)} partitions")
 
 
 def in_time(kafka: Kafka) -> Iterator[Finding]:
@@ -68,7 +62,7 @@ def in_time(kafka: Kafka) -> Iterator[Finding]:
 
 
 def _topic_in_time(kafka: Kafka, name: str) -> Iterator[Finding]:
-    begins = read_first_offsets(kafka.admin, _partitions(kafka, name))[name]
+    begins = read_first_offsets(kafka.admin, partitions_of(kafka.metadata, [name]))[name]
     committed = kafka.committed.get(name, {})
     removed = sum(max(0, begin - committed.get(number, begin)) for number, begin in begins.items())
     read = {number: max(begin, committed.get(number, begin)) for number, begin in begins.items()}
@@ -105,58 +99,45 @@ def _shown(milliseconds: int) -> str:
 def _older_than(kafka: Kafka, name: str, read: dict[str, int], milliseconds: float) -> int:
     """How many unread records are that old; no offset means that no record is younger."""
     timestamp = round(time.time() * 1000 - milliseconds)
-    young = read_offsets_since(kafka.admin, _partitions(kafka, name), timestamp)[name]
+    young = read_offsets_since(kafka.admin, partitions_of(kafka.metadata, [name]), timestamp)[name]
     ends = kafka.ends[name]
     return sum(max(0, (ends[number] if place < 0 else place) - read[number]) for number, place in young.items())
 
 
-def _partitions(kafka: Kafka, name: str) -> Partitions:
-    return {name: [int(number) for number in kafka.ends[name]]}
-
-
-def remembered(kafka: Kafka) -> Iterator[Finding]:
+def remembered(kafka: Kafka) -> Look:
     """For how long the group's place outlives its last member."""
     minutes = int(kafka.of_broker("offsets.retention.minutes"))
     if minutes < FORGOTTEN:
-        yield warning(
-            f"the group's place is forgotten {duration(minutes * 60)} after its last member left: then everything"
-            " that is kept is read again",
-            "Set offsets.retention.minutes=10080 on the brokers.",
-        )
-    else:
-        yield ok(f"the group's place is kept for {duration(minutes * 60)} after its last member left")
+        text = f"the group's place is forgotten {duration(minutes * 60)} after its last member left"
+        advice = "Set offsets.retention.minutes=10080 on the brokers."
+        yield warning(f"{text}: then everything that is kept is read again", advice)
+    return f"the group's place is kept for {duration(minutes * 60)} after its last member left"
 
 
-def admitted(kafka: Kafka) -> Iterator[Finding]:
+def admitted(kafka: Kafka) -> Look:
     """A session timeout that the brokers refuse keeps every pipeline out."""
     wanted = kafka.settings.session_timeout
     low, high = (int(kafka.of_broker(f"group.{end}.session.timeout.ms")) / 1000 for end in ("min", "max"))
-    if low <= wanted <= high:
-        yield ok(f"HERALD_SESSION_TIMEOUT {wanted:g} s is within what the brokers allow")
-        return
-    bound = f"at least {low:g}" if wanted < low else f"{high:g} at most"
-    yield problem(
-        f"HERALD_SESSION_TIMEOUT is {wanted:g} s, the brokers allow {low:g} to {high:g}: no pipeline is let in",
-        f"Set HERALD_SESSION_TIMEOUT to {bound}",
-    )
+    if not low <= wanted <= high:
+        text = f"HERALD_SESSION_TIMEOUT is {wanted:g} s, the brokers allow {low:g} to {high:g}: no pipeline is let in"
+        bound = f"at least {low:g}" if wanted < low else f"{high:g} at most"
+        yield problem(text, f"Set HERALD_SESSION_TIMEOUT to {bound}")
+    return f"HERALD_SESSION_TIMEOUT {wanted:g} s is within what the brokers allow"
 
 
-def made_by_hand(kafka: Kafka) -> Iterator[Finding]:
+def made_by_hand(kafka: Kafka) -> Look:
     """A broker that makes topics by itself makes them with its own number of partitions."""
     if kafka.of_broker("auto.create.topics.enable") == "true":
         partitions = kafka.broker_config.get("num.partitions", "its own number of")
-        yield note(
-            f"auto.create.topics.enable is on: whoever is first may make a topic, with {partitions} partition(s)",
-            "Set auto.create.topics.enable=false on the brokers; the relay makes the topics.",
-        )
-    else:
-        yield ok("topics are made by the relay only")
+        text = f"auto.create.topics.enable is on: whoever is first may make a topic, with {partitions} partition(s)"
+        yield note(text, "Set auto.create.topics.enable=false on the brokers; the relay makes the topics.")
+    return "topics are made by the relay only"
 
 
-CHECKS = (
-    Check("group", consumes),
-    Check("retention", in_time),
-    Check("offsets", remembered),
-    Check("session timeout", admitted),
-    Check("automatic topics", made_by_hand),
-)
+CHECKS: Checks[Kafka] = {
+    "group": consumes,
+    "retention": in_time,
+    "offsets": remembered,
+    "session timeout": admitted,
+    "automatic topics": made_by_hand,
+}

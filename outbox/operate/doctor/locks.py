@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from herald.outbox.operate.doctor.database import Database, Row
-from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
+from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.operate.shown import count, duration, size
 
 LOCK_WAIT = 1.0  # seconds; Herald's own statements give up after HERALD_STATEMENT_TIMEOUT
@@ -72,7 +72,8 @@ def open_transactions(database: Database) -> Iterator[Finding]:
     if not found:
         yield ok(f"none open for {duration(database.patience)}")
     if not database.sees_everybody:
-        yield note("the age of other roles' transactions is hidden from this role", database.to_see_everybody)
+        grant = f"GRANT pg_read_all_stats TO {database.role};"
+        yield note("the age of other roles' transactions is hidden from this role", grant)
 
 
 def _transaction(row: Row) -> str:
@@ -89,40 +90,33 @@ def _end(pid: int) -> str:
     return f"Look at what it does, then end it: SELECT pg_terminate_backend({pid});"
 
 
-def waits(database: Database) -> Iterator[Finding]:
+def waits(database: Database) -> Look:
     """Who waits for a lock while it uses Herald's tables, and for whom."""
-    found = database.ask(_WAITING, patience=LOCK_WAIT)
-    for row in found:
-        what = row["relation"] or "a row"
-        text = (
-            f"pid {row['pid']} ({row['application_name']}) waits {duration(row['seconds'])} for {row['mode']} on {what}"
-        )
+    for row in database.ask(_WAITING, patience=LOCK_WAIT):
+        text = f"pid {row['pid']} ({row['application_name']}) waits {duration(row['seconds'])} for {row['mode']}"
+        text += f" on {row['relation'] or 'a row'}"
         if row["blocker"] is None:
             yield warning(f"{text}, held by a prepared transaction", "See the prepared transactions below.")
         else:
             holder = f"pid {row['blocker']} ({row['blocker_name']}, {row['blocker_state']})"
             yield warning(f"{text}, behind {holder}", _end(row["blocker"]))
-    if not found:
-        yield ok(f"nobody waits for {LOCK_WAIT:g} s")
+    return f"nobody waits for {LOCK_WAIT:g} s"
 
 
-def prepared(database: Database) -> Iterator[Finding]:
+def prepared(database: Database) -> Look:
     """Prepared by a transaction manager that never came back: no restart ends them."""
-    found = database.ask(_PREPARED, patience=database.patience)
-    for row in found:
+    for row in database.ask(_PREPARED, patience=database.patience):
         yield problem(
             f"{row['gid']} of {row['owner']} is prepared since {duration(row['seconds'])}: it keeps its locks, and"
             f" what died in the last {count(row['behind'], 'transaction')}",
             f"ROLLBACK PREPARED {row['quoted']}; or, if its manager says so, COMMIT PREPARED {row['quoted']};",
         )
-    if not found:
-        yield ok(f"none older than {duration(database.patience)}")
+    return f"none older than {duration(database.patience)}"
 
 
-def slots(database: Database) -> Iterator[Finding]:
+def slots(database: Database) -> Look:
     """A slot that nobody reads keeps WAL until the disk is full."""
-    found = database.ask(_SLOTS)
-    for row in found:
+    for row in database.ask(_SLOTS):
         text = f"{row['slot_name']} keeps {size(row['wal'] or 0)} of WAL"
         if row["behind"] is not None:
             text += f" and what died in the last {count(row['behind'], 'transaction')}"
@@ -131,13 +125,12 @@ def slots(database: Database) -> Iterator[Finding]:
         else:
             drop = f"SELECT pg_drop_replication_slot({row['quoted']});"
             yield warning(f"{text}, and nobody reads it", f"Start its reader; or, if it is gone for good: {drop}")
-    if not found:
-        yield ok("none")
+    return "none"
 
 
-CHECKS = (
-    Check("open transactions", open_transactions),
-    Check("lock waits", waits),
-    Check("prepared transactions", prepared),
-    Check("replication slots", slots),
-)
+CHECKS: Checks[Database] = {
+    "open transactions": open_transactions,
+    "lock waits": waits,
+    "prepared transactions": prepared,
+    "replication slots": slots,
+}

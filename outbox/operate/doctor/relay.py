@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from herald.outbox.operate.doctor.database import Database, Row
-from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
+from herald.outbox.operate.doctor.database import Database
+from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.operate.shown import count, duration
 from herald.outbox.operate.status.database import ASIDE, BACKLOG, UNCONSUMED, UNTRIED, WITHHELD
 from herald.outbox.operate.status.report import backlog
@@ -15,9 +15,11 @@ from herald.outbox.relay.session import NAME
 MOST_ERROR = 200  # characters
 STALE = 30.0  # seconds without a save, while there is something to publish
 
+# `end_it` ends this session, and no other that has got its number meanwhile.
 _HOLDERS = f"""
 SELECT l.pid, a.application_name, a.client_addr::text AS address,
-    quote_literal(a.application_name) AS quoted_name, quote_literal(a.usename) AS quoted_role,
+    format('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %%s AND application_name = %%L'
+           ' AND usename = %%L;', l.pid, a.application_name, a.usename) AS end_it,
     extract(epoch FROM clock_timestamp() - a.backend_start)::float8 AS seconds
 FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid, l.objsubid) = ({SCHEMA}, %(key)s, 2)
@@ -51,16 +53,8 @@ def leads(database: Database) -> Iterator[Finding]:
         else:
             yield problem(
                 f"the leader's lock is held by {text}, which is no relay: none can lead",
-                f"Look at what it does, then end it: {_end_holder(row)}",
+                f"Look at what it does, then end it: {row['end_it']}",
             )
-
-
-def _end_holder(row: Row) -> str:
-    """The statement that ends this session, and no other that has got its number meanwhile."""
-    return (
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {row['pid']}"
-        f" AND application_name = {row['quoted_name']} AND usename = {row['quoted_role']};"
-    )
 
 
 def belongs(database: Database) -> Iterator[Finding]:
@@ -68,77 +62,66 @@ def belongs(database: Database) -> Iterator[Finding]:
     rows = database.ask(_CLUSTERS)
     if not rows:
         yield note("no relay has led yet")
-        return
-    stored, found = rows[0]["stored"], rows[0]["found"]
-    if stored == found:
-        yield ok(f"the cursor belongs to this PostgreSQL cluster, {found}")
-        return
-    yield problem(
-        f"the cursor belongs to the PostgreSQL cluster {stored}, this one is {found}: no relay will lead",
-        "If this one continues the other (restored), stop every relay and run once: herald relay --rebase --moved",
-    )
+    for row in rows:
+        if row["stored"] == row["found"]:
+            yield ok(f"the cursor belongs to this PostgreSQL cluster, {row['found']}")
+            continue
+        yield problem(
+            f"the cursor belongs to the PostgreSQL cluster {row['stored']}, this one is {row['found']}: no relay will"
+            " lead",
+            "If this one continues the other (restored), stop every relay and run once: herald relay --rebase --moved",
+        )
 
 
 def advances(database: Database) -> Iterator[Finding]:
     """Something to publish, and a cursor that does not move."""
-    rows = database.ask(BACKLOG)
-    if not rows:
-        return
-    row = rows[0]
-    text = backlog(row)
-    if row["backlog"] and row["saved_seconds_ago"] > STALE:
-        yield problem(
-            f"{text}: the relay publishes nothing",
-            "Look at the relay's log for term_ended, kafka_trouble or relay_cannot_lead, and at Kafka below.",
-        )
-    else:
-        yield ok(text)
+    for row in database.ask(BACKLOG):
+        if row["backlog"] and row["saved_seconds_ago"] > STALE:
+            yield problem(
+                f"{backlog(row)}: the relay publishes nothing",
+                "Look at the relay's log for term_ended, kafka_trouble or relay_cannot_lead, and at Kafka below.",
+            )
+        else:
+            yield ok(backlog(row))
 
 
-def passed_by(database: Database) -> Iterator[Finding]:
+def passed_by(database: Database) -> Look:
     """Rows that the relay could not publish: they wait for a person."""
-    rows = database.ask(ASIDE)
-    for row in rows:
+    for row in database.ask(ASIDE):
         several = "1 row of the log is" if row["count"] == 1 else f"{row['count']:,} rows of the log are"
         yield problem(
             f"{several} set aside as {row['reason']}, the newest {row['newest']}: {row['error'][:MOST_ERROR]}",
             f"Look at it: herald set-aside show {row['newest']}; then herald set-aside publish, or discard",
         )
-    if not rows:
-        yield ok("no row of the log is set aside")
+    return "no row of the log is set aside"
 
 
-def consumed(database: Database) -> Iterator[Finding]:
+def consumed(database: Database) -> Look:
     """Messages on topics that are not registered (any more, or not yet): they wait for a consumer."""
-    rows = database.ask(UNCONSUMED, topics=list(TOPICS), limit=1)
-    for row in rows:
+    for row in database.ask(UNCONSUMED, topics=list(TOPICS), limit=1):
         yield warning(
             f"topic {row['topic']} has {count(row['count'], 'message')} waiting and no consumer, the oldest for"
             f" {duration(row['oldest_seconds'])}",
             "Register the topic again, in relay and pipeline, and they are delivered; or cancel them, one by one.",
         )
-    if not rows:
-        yield ok("nothing waits on a topic without a consumer")
+    return "nothing waits on a topic without a consumer"
 
 
-def tried(database: Database) -> Iterator[Finding]:
+def tried(database: Database) -> Look:
     """Messages that pipelines give back again and again: what those lack is in the reason."""
-    rows = database.ask(UNTRIED)
-    for row in rows:
+    for row in database.ask(UNTRIED):
         yield warning(
             f"{count(row['count'], 'message')} given back untried more than once, the oldest for"
             f" {duration(row['oldest_seconds'])}: {row['reason']}",
             "Give every pipeline what it lacks, and start it again; a channel that none has must be registered in all."
             f" What nobody will ever deliver can be cancelled. One of them: herald history {row['oldest']}",
         )
-    if not rows:
-        yield ok("no message is given back again and again")
+    return "no message is given back again and again"
 
 
-def withholds(database: Database) -> Iterator[Finding]:
+def withholds(database: Database) -> Look:
     """What Kafka does not take, though it takes the rest."""
-    rows = database.ask(WITHHELD)
-    for row in rows:
+    for row in database.ask(WITHHELD):
         part = row["topic"] if row["partition"] < 0 else f"{row['topic']}, partition {row['partition']}"
         since = duration(row["withheld_seconds"])
         yield problem(
@@ -146,16 +129,15 @@ def withholds(database: Database) -> Iterator[Finding]:
             "Start the broker that has it, make the topic (a relay that knows it does), or grant Herald the right to"
             " write there; the rest is published meanwhile.",
         )
-    if not rows:
-        yield ok("nothing is withheld")
+    return "nothing is withheld"
 
 
-CHECKS = (
-    Check("leader", leads),
-    Check("cursor's PostgreSQL", belongs),
-    Check("backlog", advances),
-    Check("set aside", passed_by),
-    Check("consumers", consumed),
-    Check("withheld", withholds),
-    Check("untried", tried),
-)
+CHECKS: Checks[Database] = {
+    "leader": leads,
+    "cursor's PostgreSQL": belongs,
+    "backlog": advances,
+    "set aside": passed_by,
+    "consumers": consumed,
+    "withheld": withholds,
+    "untried": tried,
+}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from herald.outbox.operate.doctor.database import Database
-from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem
+from herald.outbox.operate.doctor.finding import Finding, Look, note, ok, problem
 from herald.outbox.operate.doctor.tables import make_statement
 
 
@@ -63,19 +63,15 @@ GROUP BY c.relnamespace
 """
 
 
-def granted(database: Database) -> Iterator[Finding]:
+def granted(database: Database) -> Look:
     """Everything that Herald's statements touch."""
     needs = [(need.kind, need.name, privilege) for need in NEEDS for privilege in need.privileges]
     kinds, names, privileges = (list(column) for column in zip(*needs, strict=True))
-    lacking = database.ask(_LACKING, kinds=kinds, names=names, privileges=privileges)
-    for row in lacking:
+    for row in database.ask(_LACKING, kinds=kinds, names=names, privileges=privileges):
         wanted = ", ".join(row["privileges"])
-        yield problem(
-            f"{database.role} lacks {wanted} on {row['name']}",
-            f"GRANT {wanted} ON {row['kind']} {database.schema}.{row['name']} TO {database.role};",
-        )
-    if not lacking:
-        yield ok(f"{database.role} has the {len(needs)} privileges that Herald needs")
+        text = f"{database.role} lacks {wanted} on {row['name']}"
+        yield problem(text, f"GRANT {wanted} ON {row['kind']} {database.schema}.{row['name']} TO {database.role};")
+    return f"{database.role} has the {len(needs)} privileges that Herald needs"
 
 
 def powers(database: Database) -> Iterator[Finding]:
@@ -87,10 +83,8 @@ def powers(database: Database) -> Iterator[Finding]:
             f"As {found['owner']}, let it run the relay; or, each day: {make_statement(database)}",
         )
     elif not found["may_create"]:
-        yield problem(
-            f"{database.role} may not create tables in {found['schema']}: its relay cannot make partitions",
-            f"GRANT CREATE ON SCHEMA {found['schema']} TO {database.role};",
-        )
+        text = f"{database.role} may not create tables in {found['schema']}: its relay cannot make partitions"
+        yield problem(text, f"GRANT CREATE ON SCHEMA {found['schema']} TO {database.role};")
     if found["is_superuser"]:
         yield note(f"{database.role} is a superuser; it need not be. A trigger refuses changes of the log all the same")
     elif found["may_change"]:
@@ -99,7 +93,4 @@ def powers(database: Database) -> Iterator[Finding]:
         yield ok(f"{database.role} cannot change the log")
 
 
-CHECKS = (
-    Check("grants", granted),
-    Check("role", powers),
-)
+CHECKS = {"grants": granted, "role": powers}

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from herald.outbox.operate.doctor.database import Database
-from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
+from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.postgres.connections import read_clock
 
 VERSIONS = range(14, 19)  # that the tests know
@@ -52,37 +52,31 @@ ORDER BY allowed - used
 _WHO = "SELECT usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC;"
 
 
-def reached(database: Database) -> Iterator[Finding]:
+def reached(database: Database) -> Look:
     """How long an answer takes, from which version."""
     begin = time.perf_counter()
     server = database.row(_SERVER)
     took = (time.perf_counter() - begin) * 1000
     text = f"{server['name']} as {server['role']} on PostgreSQL {server['version']}, answers in {took:.1f} ms"
-    if server["major"] in VERSIONS:
-        yield ok(text)
-        return
-    yield warning(
-        f"{text}; Herald is tested on {VERSIONS[0]} to {VERSIONS[-1]}",
-        f"Use PostgreSQL {VERSIONS[0]} to {VERSIONS[-1]}.",
-    )
+    if server["major"] not in VERSIONS:
+        known = f"{VERSIONS[0]} to {VERSIONS[-1]}"
+        yield warning(f"{text}; Herald is tested on {known}", f"Use PostgreSQL {known}.")
+    return text
 
 
-def writable(database: Database) -> Iterator[Finding]:
+def writable(database: Database) -> Look:
     """A standby cannot lead, accept or record."""
     found = database.row(_WRITING)
     if found["is_standby"]:
-        yield problem(
-            "a standby in recovery: nothing can be accepted, published or recorded",
-            "Let DATABASE_URL name the primary. If this one is to become it: SELECT pg_promote();",
-        )
+        text = "a standby in recovery: nothing can be accepted, published or recorded"
+        yield problem(text, "Let DATABASE_URL name the primary. If this one is to become it: SELECT pg_promote();")
     elif found["is_read_only"]:
         yield problem(
             "transactions are read-only by default: nothing can be accepted",
             "SET default_transaction_read_only = off;"
             f" ALTER DATABASE {found['name']} RESET default_transaction_read_only;",
         )
-    else:
-        yield ok("a primary that takes writes")
+    return "a primary that takes writes"
 
 
 def durable(database: Database) -> Iterator[Finding]:
@@ -90,14 +84,10 @@ def durable(database: Database) -> Iterator[Finding]:
     found = database.row(_DURABILITY)
     unsafe = [name for name in ("fsync", "full_page_writes") if found[name] == "off"]
     for name in unsafe:
-        yield problem(
-            f"{name} is off: a power cut loses what was accepted, or the whole database",
-            f"ALTER SYSTEM SET {name} = on; {_RELOAD}",
-        )
-    if found["synchronous_commit"] != "on":
-        yield note(
-            f"synchronous_commit is {found['synchronous_commit']} for this role; Herald sets it on for what it accepts"
-        )
+        text = f"{name} is off: a power cut loses what was accepted, or the whole database"
+        yield problem(text, f"ALTER SYSTEM SET {name} = on; {_RELOAD}")
+    if (said := found["synchronous_commit"]) != "on":
+        yield note(f"synchronous_commit is {said} for this role; Herald sets it on for what it accepts")
     if found["standby_names"]:
         yield _standbys(found["standby_names"], found["standbys"], found["synchronous"], database)
     elif not unsafe:
@@ -121,10 +111,8 @@ def room(database: Database) -> Iterator[Finding]:
     pool = database.settings.pool_size
     need = pool + sum(BESIDES.values())
     for row in database.ask(_CONNECTIONS):
-        text = (
-            f"{row['used']} of {row['allowed']} connections of {row['whose']} are open;"
-            f" one process of each kind uses up to {need}"
-        )
+        text = f"{row['used']} of {row['allowed']} connections of {row['whose']} are open"
+        text += f"; one process of each kind uses up to {need}"
         if need > row["allowed"]:
             yield problem(text, f"Allow {need} or more, or set HERALD_POOL_SIZE ({pool}) lower.")
         elif row["used"] >= FULL * row["allowed"]:
@@ -133,18 +121,18 @@ def room(database: Database) -> Iterator[Finding]:
             yield ok(text)
 
 
-def clock(database: Database, here: Callable[[], float] = time.time) -> Iterator[Finding]:
+def clock(database: Database, here: Callable[[], float] = time.time) -> Look:
     """Dates are the database's, so a skew moves no lease; ids and the deadline of a call are this machine's."""
     skew, uncertain = min((_compare_clocks(database, here) for _ in range(READINGS)), key=lambda reading: reading[1])
     ahead = "ahead of" if skew > 0 else "behind"
     text = f"the database's clock is {abs(skew):.3f} s {ahead} this machine's (± {uncertain:.3f} s)"
-    if abs(skew) - uncertain <= SKEW:
-        yield ok(text)
-        return
-    yield warning(
-        f"{text}: ids fall into the wrong time, callers' dates seem early or late, receivers doubt what webhooks sign",
-        "Compare both with a third clock and set the wrong one right: timedatectl set-ntp true",
-    )
+    if abs(skew) - uncertain > SKEW:
+        yield warning(
+            f"{text}: ids fall into the wrong time, callers' dates seem early or late, receivers doubt what webhooks"
+            " sign",
+            "Compare both with a third clock and set the wrong one right: timedatectl set-ntp true",
+        )
+    return text
 
 
 def _compare_clocks(database: Database, here: Callable[[], float]) -> tuple[float, float]:
@@ -155,10 +143,10 @@ def _compare_clocks(database: Database, here: Callable[[], float]) -> tuple[floa
     return there - (begin + end) / 2, (end - begin) / 2
 
 
-CHECKS = (
-    Check("connection", reached),
-    Check("primary", writable),
-    Check("durability", durable),
-    Check("connections", room),
-    Check("clock", clock),
-)
+CHECKS: Checks[Database] = {
+    "connection": reached,
+    "primary": writable,
+    "durability": durable,
+    "connections": room,
+    "clock": clock,
+}

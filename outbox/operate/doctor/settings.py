@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic_settings import DotEnvSettingsSource
@@ -10,7 +10,7 @@ from pydantic_settings import DotEnvSettingsSource
 from herald.outbox.destination.descriptors import allowed, needed_by_pipeline
 from herald.outbox.destination.retries import Retries
 from herald.outbox.logs import LogSettings
-from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, warning
+from herald.outbox.operate.doctor.finding import Checks, Look, note, warning
 from herald.outbox.settings import Settings, variable
 
 LIKELY = 0.8  # how alike two names are for one to be the other misspelled
@@ -39,17 +39,16 @@ def read_configuration(settings: Settings) -> Configuration:
     return Configuration(settings, os.environ, {name.upper(): value or "" for name, value in file.items()})
 
 
-def known(configuration: Configuration) -> Iterator[Finding]:
+def known(configuration: Configuration) -> Look:
     """A name that nothing reads changes nothing, without a word."""
     given = sorted({name.upper() for name in (*configuration.environment, *configuration.file)})
-    strangers = [name for name in given if name.startswith(PREFIXES) and not _is_read(name)]
-    found = [(name, _meant(name)) for name in strangers]
-    wrong = [(name, meant) for name, meant in found if meant or name.startswith("HERALD_")]
-    for name, meant in wrong:
-        advice = f"Did you mean {meant}?" if meant else "Remove it, or see the table of settings in the README."
-        yield warning(f"{name} is set, and nothing reads it", advice)
-    if not wrong:
-        yield ok("every variable is known")
+    for name in (name for name in given if name.startswith(PREFIXES) and not _is_read(name)):
+        if meant := _meant(name):
+            yield warning(f"{name} is set, and nothing reads it", f"Did you mean {meant}?")
+        elif name.startswith("HERALD_"):
+            advice = "Remove it, or see the table of settings in the README."
+            yield warning(f"{name} is set, and nothing reads it", advice)
+    return "every variable is known"
 
 
 def _is_read(name: str) -> bool:
@@ -63,87 +62,74 @@ def _meant(name: str) -> str | None:
     return bare if bare in NAMES else next(iter(difflib.get_close_matches(name, NAMES, 1, LIKELY)), None)
 
 
-def overridden(configuration: Configuration) -> Iterator[Finding]:
+def overridden(configuration: Configuration) -> Look:
     """The environment wins over `.env`; values are not shown, some are secret."""
     environment = {name.upper(): value for name, value in configuration.environment.items()}
-    differing = [
-        name for name, value in configuration.file.items() if name in NAMES and environment.get(name, value) != value
-    ]
-    for name in differing:
-        yield note(f"{name} of .env is overridden by the environment", f"unset {name}, or remove it there")
-    if not differing:
-        yield ok(f"{len(configuration.file)} in .env, none overridden" if configuration.file else "no .env is read")
+    for name, value in configuration.file.items():
+        if name in NAMES and environment.get(name, value) != value:
+            yield note(f"{name} of .env is overridden by the environment", f"unset {name}, or remove it there")
+    return f"{len(configuration.file)} in .env, none overridden" if configuration.file else "no .env is read"
 
 
-def times(configuration: Configuration) -> Iterator[Finding]:
+def times(configuration: Configuration) -> Look:
     """Times that bound one another."""
-    s, found = configuration.settings, []
+    s = configuration.settings
     slowest = max([s.delivery_timeout, *(one.timeout for one in s.channels.values() if one.timeout is not None)])
     if s.lease - slowest < MARGIN:
         text = f"HERALD_LEASE ({s.lease:g}) leaves {s.lease - slowest:g} s beside the slowest delivery ({slowest:g})"
-        why = "what waits for its turn is given back untried"
-        found.append(warning(f"{text}: {why}", f"Set HERALD_LEASE={slowest * 2:g}"))
+        yield warning(f"{text}: what waits for its turn is given back untried", f"Set HERALD_LEASE={slowest * 2:g}")
     if s.statement_timeout >= s.lease:
         text = f"HERALD_STATEMENT_TIMEOUT ({s.statement_timeout:g}) reaches HERALD_LEASE ({s.lease:g})"
         why = "an outcome may come after its lease, and be unknown"
-        found.append(warning(f"{text}: {why}", f"Set HERALD_STATEMENT_TIMEOUT={s.lease / 4:g}"))
+        yield warning(f"{text}: {why}", f"Set HERALD_STATEMENT_TIMEOUT={s.lease / 4:g}")
     for low, high in (("retry_base", "retry_cap"), ("retry_base", "strict_retry_cap"), ("breaker_base", "breaker_cap")):
         base, cap = getattr(s, low), getattr(s, high)
         if base > cap:
             text = f"{variable(low)} ({base:g}) is above {variable(high)} ({cap:g}), which holds from the first on"
-            found.append(warning(text, f"Set {variable(high)}={base:g}, or {variable(low)} lower"))
-    strict, other = (
-        Retries(s.retry_base, cap, attempts).after(attempts)[1]
-        for cap, attempts in ((s.strict_retry_cap, s.strict_max_attempts), (s.retry_cap, s.max_attempts))
-    )
+            yield warning(text, f"Set {variable(high)}={base:g}, or {variable(low)} lower")
+    strict = Retries(s.retry_base, s.strict_retry_cap, s.strict_max_attempts).after(s.strict_max_attempts)[1]
+    other = Retries(s.retry_base, s.retry_cap, s.max_attempts).after(s.max_attempts)[1]
     if s.strict_topics and strict > other:
         text = f"messages of strict topics are tried for up to {strict / 3600:.2g} h, others for {other / 3600:.2g} h"
         why = "a failed one holds back those behind it of its key meanwhile"
-        found.append(warning(f"{text}: {why}", f"Set HERALD_STRICT_MAX_ATTEMPTS={s.max_attempts} or less"))
+        yield warning(f"{text}: {why}", f"Set HERALD_STRICT_MAX_ATTEMPTS={s.max_attempts} or less")
     if s.idempotency_ttl < SHORT_TTL:
         text = f"HERALD_IDEMPOTENCY_TTL is {s.idempotency_ttl:g} s: a caller that repeats later is accepted twice"
-        found.append(note(text, "Keep keys for longer than callers retry: HERALD_IDEMPOTENCY_TTL=86400"))
-    yield from found or [ok(f"a lease of {s.lease:g} s, deliveries of {slowest:g} s at most")]
+        yield note(text, "Keep keys for longer than callers retry: HERALD_IDEMPOTENCY_TTL=86400")
+    return f"a lease of {s.lease:g} s, deliveries of {slowest:g} s at most"
 
 
-def limits(configuration: Configuration) -> Iterator[Finding]:
+def limits(configuration: Configuration) -> Look:
     """Numbers that bound one another."""
-    s, found = configuration.settings, []
+    s = configuration.settings
     if s.destination_concurrency > s.concurrency:
         text = f"HERALD_DESTINATION_CONCURRENCY ({s.destination_concurrency}) is above HERALD_CONCURRENCY"
-        found.append(
-            note(f"{text} ({s.concurrency}), which holds", f"Set HERALD_CONCURRENCY={s.destination_concurrency}")
-        )
+        yield note(f"{text} ({s.concurrency}), which holds", f"Set HERALD_CONCURRENCY={s.destination_concurrency}")
     if s.max_bulk_body < s.max_body:
         text = f"HERALD_MAX_BULK_BODY ({s.max_bulk_body}) is below HERALD_MAX_BODY ({s.max_body})"
-        found.append(warning(f"{text}: many may be less than one", f"Set HERALD_MAX_BULK_BODY={s.max_body * 8}"))
+        yield warning(f"{text}: many may be less than one", f"Set HERALD_MAX_BULK_BODY={s.max_body * 8}")
     limit, needed = allowed(), needed_by_pipeline(s.concurrency)
     if limit is not None and limit < needed:
         text = f"{limit} files and connections may be open here (ulimit -n); {s.concurrency} deliveries need {needed}"
         advice = f"Raise the limit to {needed}, or set HERALD_CONCURRENCY lower"
-        found.append(note(f"{text}: a pipeline raises its own limit, or delivers less at once", advice))
-    yield from found or [ok(f"{s.concurrency} deliveries at once, {s.destination_concurrency} to one destination")]
+        yield note(f"{text}: a pipeline raises its own limit, or delivers less at once", advice)
+    return f"{s.concurrency} deliveries at once, {s.destination_concurrency} to one destination"
 
 
-def channels(configuration: Configuration) -> Iterator[Finding]:
+def channels(configuration: Configuration) -> Look:
     """A route leads to a channel that can deliver."""
     s = configuration.settings
-    lacking = [
-        (name, route.channel, variable(field))
-        for name, route in s.routes.items()
-        for field in NEEDED.get(route.channel, ())
-        if not getattr(s, field)
-    ]
-    for name, channel, missing in lacking:
-        yield warning(f"HERALD_ROUTES sends {name} over {channel}, and {missing} is not set", f"Set {missing}")
-    if not lacking:
-        yield ok(f"{len(s.routes)} route(s)")
+    for name, route in s.routes.items():
+        for missing in (variable(field) for field in NEEDED.get(route.channel, ()) if not getattr(s, field)):
+            text = f"HERALD_ROUTES sends {name} over {route.channel}, and {missing} is not set"
+            yield warning(text, f"Set {missing}")
+    return f"{len(s.routes)} route(s)"
 
 
-CHECKS = (
-    Check("names", known),
-    Check(".env", overridden),
-    Check("times", times),
-    Check("limits", limits),
-    Check("routes", channels),
-)
+CHECKS: Checks[Configuration] = {
+    "names": known,
+    ".env": overridden,
+    "times": times,
+    "limits": limits,
+    "routes": channels,
+}

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from herald.outbox.operate.doctor.database import Database
-from herald.outbox.operate.doctor.finding import Check, Finding, ok, problem, warning
+from herald.outbox.operate.doctor.finding import Checks, Finding, Look, ok, problem, warning
 from herald.outbox.operate.migrate import make_config
 from herald.outbox.operate.shown import duration, size
 from herald.outbox.scheduler.partitions import width_for
@@ -71,40 +70,28 @@ def revision_of(database: Database) -> str | None:
     return str(found[0]["version_num"]) if found else None
 
 
-def migrated(database: Database) -> Iterator[Finding]:
+def migrated(database: Database) -> Look:
     """The database's revision is the newest that this release knows."""
     scripts, revision = ScriptDirectory.from_config(make_config()), revision_of(database)
     newest = scripts.get_current_head()
-    if revision == newest:
-        yield ok(f"at {revision}, the newest")
-    elif revision is None:
+    if revision is None:
         yield problem("the tables are missing", "herald migrate")
-    elif _is_known(scripts, revision):
+    elif revision not in {script.revision for script in scripts.walk_revisions()}:
+        text = f"at {revision}, which this release does not know (it knows {newest})"
+        yield warning(text, "Install the release that migrated it.")
+    elif revision != newest:
         yield problem(f"at {revision}, this release needs {newest}", "herald migrate")
-    else:
-        yield warning(
-            f"at {revision}, which this release does not know (it knows {newest})",
-            "Install the release that migrated it.",
-        )
+    return f"at {revision}, the newest"
 
 
-def _is_known(scripts: ScriptDirectory, revision: str) -> bool:
-    try:
-        return scripts.get_revision(revision) is not None
-    except CommandError:
-        return False
-
-
-def positions(database: Database) -> Iterator[Finding]:
+def positions(database: Database) -> Look:
     """The sequence is above every position: what comes below the cursor is never published."""
     found = database.row(_POSITIONS)
     text = f"the sequence has drawn {found['drawn']:,}, the highest position is {found['highest']:,}"
     if found["drawn"] < found["highest"]:
-        yield problem(
-            f"{text}: what is accepted next may never be published", _SET_POSITION.format(schema=database.schema)
-        )
-    else:
-        yield ok(text)
+        set_position = _SET_POSITION.format(schema=database.schema)
+        yield problem(f"{text}: what is accepted next may never be published", set_position)
+    return text
 
 
 def make_statement(database: Database) -> str:
@@ -130,23 +117,19 @@ def old_data(database: Database) -> Iterator[Finding]:
     """What a closing of the books waits for; nothing leaves meanwhile."""
     for row in database.ask(_CLOSING):
         if row["waits_for"]:
-            yield warning(
-                f"old data cannot leave: it waits for {row['waits_for']}",
-                "See backlog, open transactions and lock waits.",
-            )
+            text = f"old data cannot leave: it waits for {row['waits_for']}"
+            yield warning(text, "See backlog, open transactions and lock waits.")
         else:
             yield ok(f"last left at {row['closed_at']}" if row["closed_at"] else "none has left so far")
 
 
-def indexes(database: Database) -> Iterator[Finding]:
+def indexes(database: Database) -> Look:
     """An index that was not finished is written and never read."""
-    invalid = database.ask(_INVALID)
-    for row in invalid:
+    for row in database.ask(_INVALID):
         text = f"{row['name']} on {row['parent']} is invalid: it costs every write and helps no read"
         again = "DROP INDEX {name}; herald migrate" if row["is_partitioned"] else "REINDEX INDEX CONCURRENTLY {name};"
         yield warning(text, again.format(name=f"{database.schema}.{row['name']}"))
-    if not invalid:
-        yield ok("all are valid")
+    return "all are valid"
 
 
 def guards(database: Database) -> Iterator[Finding]:
@@ -155,56 +138,45 @@ def guards(database: Database) -> Iterator[Finding]:
         name, changed = row["name"], "events could be changed"
         if row["is_on"] is None:
             yield problem(f"the trigger {name} is missing: {changed}", "Restore it: migration 0001.")
-        elif not row["is_on"]:
-            yield problem(
-                f"the trigger {name} is disabled: {changed}",
-                f"ALTER TABLE {database.schema}.outbox ENABLE TRIGGER {name};",
-            )
-        else:
+        elif row["is_on"]:
             yield ok(f"{name} is enabled")
+        else:
+            enable = f"ALTER TABLE {database.schema}.outbox ENABLE TRIGGER {name};"
+            yield problem(f"the trigger {name} is disabled: {changed}", enable)
 
 
 def sizes(database: Database) -> Iterator[Finding]:
     """Each partition and each other table."""
     for row in database.ask(_TABLES):
-        text = f"{row['name']}: {size(row['bytes'])}, indexes {size(row['indexes'])}, about {row['live']:,} rows"
-        yield ok(text)
+        amounts = f"{size(row['bytes'])}, indexes {size(row['indexes'])}, about {row['live']:,} rows"
+        yield ok(f"{row['name']}: {amounts}")
 
 
-def dead_rows(database: Database) -> Iterator[Finding]:
+def dead_rows(database: Database) -> Look:
     """What autovacuum should have taken away."""
     found = database.ask(_TABLES)
-    bloated = [row for row in found if row["dead"] > max(DEAD_ROWS, DEAD_SHARE * (row["live"] + row["dead"]))]
-    for row in bloated:
-        share = row["dead"] / (row["live"] + row["dead"])
-        yield warning(
-            f"{row['dead']:,} rows of {row['name']} are dead ({share:.0%})",
-            f"See the open transactions above; once there are none: VACUUM (ANALYZE) {database.schema}.{row['name']};",
-        )
-    if not bloated:
-        yield ok(f"{sum(row['dead'] for row in found):,} in all tables")
+    for row in found:
+        name, dead, total = row["name"], row["dead"], row["live"] + row["dead"]
+        if dead > max(DEAD_ROWS, DEAD_SHARE * total):
+            advice = "See the open transactions above; once there are none:"
+            advice += f" VACUUM (ANALYZE) {database.schema}.{name};"
+            yield warning(f"{dead:,} rows of {name} are dead ({dead / total:.0%})", advice)
+    return f"{sum(row['dead'] for row in found):,} in all tables"
 
 
-def autovacuum(database: Database) -> Iterator[Finding]:
+def autovacuum(database: Database) -> Look:
     """Without it the queue's tables only grow."""
-    if database.row("SELECT current_setting('autovacuum') AS state")["state"] == "on":
-        yield ok("on")
-    else:
-        yield problem(
-            "off: dead rows stay, and statements get slower",
-            "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();",
-        )
+    if database.row("SELECT current_setting('autovacuum') AS state")["state"] != "on":
+        switch_on = "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();"
+        yield problem("off: dead rows stay, and statements get slower", switch_on)
+    return "on"
 
 
-CHECKS = (
-    Check("positions", positions),
-    Check("partitions", partitions),
-    Check("old data", old_data),
-    Check("indexes", indexes),
-    Check("append-only", guards),
-)
-SIZES = (
-    Check("autovacuum", autovacuum),
-    Check("dead rows", dead_rows),
-    Check("sizes", sizes),
-)
+CHECKS: Checks[Database] = {
+    "positions": positions,
+    "partitions": partitions,
+    "old data": old_data,
+    "indexes": indexes,
+    "append-only": guards,
+}
+SIZES: Checks[Database] = {"autovacuum": autovacuum, "dead rows": dead_rows, "sizes": sizes}

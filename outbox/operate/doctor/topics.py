@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from confluent_kafka.admin import TopicDescription
 
 from herald.outbox.kafka.topics import names
-from herald.outbox.operate.doctor.finding import Check, Finding, note, ok, problem, warning
+from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.operate.doctor.kafka import Kafka
 from herald.outbox.operate.shown import count, duration, size
 
@@ -14,38 +14,33 @@ FOREVER = 2**63 - 1  # ms: how far ahead a date may be before Kafka 4 (KIP-1030)
 COPIES = 3  # of each record, where a broker may be lost
 
 
-def reached(kafka: Kafka) -> Iterator[Finding]:
-    """How many brokers there are."""
+def _reached(kafka: Kafka) -> Iterator[Finding]:
     brokers = kafka.metadata.brokers.values()
     where = ", ".join(f"{broker.host}:{broker.port}" for broker in brokers)
     yield ok(f"{count(len(brokers), 'broker')}: {where}")
 
 
-def belongs(kafka: Kafka) -> Iterator[Finding]:
-    """The cursor belongs to this Kafka cluster."""
-    stored, found = kafka.stored, kafka.cluster_id
-    if stored is None or stored.cluster_id is None:
+def _belongs(kafka: Kafka) -> Look:
+    stored, found = kafka.stored and kafka.stored.cluster_id, kafka.cluster_id
+    if stored is None:
         yield note(f"this cluster is {found}; no relay has led on it yet, or the database did not tell")
-    elif stored.cluster_id == found:
-        yield ok(f"the cursor belongs to this Kafka cluster, {found}")
-    else:
+    elif stored != found:
         yield problem(
-            f"the cursor belongs to the Kafka cluster {stored.cluster_id}, this one is {found}: no relay will lead",
+            f"the cursor belongs to the Kafka cluster {stored}, this one is {found}: no relay will lead",
             "If this one replaces the other, stop every relay and run once: herald relay --rebase --moved",
         )
+    return f"the cursor belongs to this Kafka cluster, {found}"
 
 
-def owned(kafka: Kafka) -> Iterator[Finding]:
-    """The topics are this Herald's."""
+def _owned(kafka: Kafka) -> Look:
     if kafka.owner is None:
         yield note("no Herald has claimed these topics: a relay does when it leads, if it may")
-    elif kafka.owner == kafka.settings.instance:
-        yield ok(f"the topics are this Herald's, {kafka.owner}")
-    else:
+    elif kafka.owner != kafka.settings.instance:
         yield problem(
             f"the topics belong to another Herald, {kafka.owner}: no relay and no pipeline of this one starts",
             f"Set HERALD_TOPIC_PREFIX, or, if that one is gone for good: herald relay --replace-owner {kafka.owner}",
         )
+    return f"the topics are this Herald's, {kafka.owner}"
 
 
 def exist(kafka: Kafka) -> Iterator[Finding]:
@@ -57,10 +52,8 @@ def exist(kafka: Kafka) -> Iterator[Finding]:
 def _missing(kafka: Kafka, name: str) -> Iterator[Finding]:
     brokers, copies = len(kafka.metadata.brokers), kafka.settings.replication_factor or 1
     if copies > brokers:
-        yield problem(
-            f"{name} is missing, and cannot be made with {copies} copies on {count(brokers, 'broker')}",
-            f"Start more brokers, or set HERALD_REPLICATION_FACTOR={brokers}",
-        )
+        text = f"{name} is missing, and cannot be made with {copies} copies on {count(brokers, 'broker')}"
+        yield problem(text, f"Start more brokers, or set HERALD_REPLICATION_FACTOR={brokers}")
     else:
         yield warning(f"{name} is missing", "herald relay makes it; its log says why it did not")
 
@@ -68,12 +61,10 @@ def _missing(kafka: Kafka, name: str) -> Iterator[Finding]:
 def _topic(kafka: Kafka, name: str) -> Iterator[Finding]:
     topic, wanted = kafka.topics[name], kafka.settings.partitions
     known = kafka.stored.topic_ids.get(name) if kafka.stored else None
-    text = f"{name}: {count(len(topic.partitions), 'partition')}"
     if known not in {None, str(topic.topic_id)}:
-        yield warning(
-            f"{name} was deleted and made anew: what was pending on it is not requested again yet",
-            "herald relay does so within 5 s, once one leads",
-        )
+        text = f"{name} was deleted and made anew: what was pending on it is not requested again yet"
+        yield warning(text, "herald relay does so within 5 s, once one leads")
+    text = f"{name}: {count(len(topic.partitions), 'partition')}"
     if len(topic.partitions) < wanted:
         yield warning(
             f"{text}, HERALD_PARTITIONS is {wanted}: at most {len(topic.partitions)} pipelines work on it",
@@ -112,14 +103,11 @@ def _copies(kafka: Kafka, name: str, topic: TopicDescription) -> Iterator[Findin
             f"Start the broker that is away, or: {kafka.set_topic(name, f'min.insync.replicas={in_step}')}",
         )
     elif in_step < copies:
-        yield warning(
-            f"{name} has {in_step} of {copies} copies in step", "Start the broker that is away, and see its log."
-        )
+        text = f"{name} has {in_step} of {copies} copies in step"
+        yield warning(text, "Start the broker that is away, and see its log.")
     if copies > 1 and required >= copies:
-        yield warning(
-            f"{name} has {copies} copies and min.insync.replicas={required}: one broker away stops publishing",
-            kafka.set_topic(name, f"min.insync.replicas={copies - 1}"),
-        )
+        text = f"{name} has {copies} copies and min.insync.replicas={required}: one broker away stops publishing"
+        yield warning(text, kafka.set_topic(name, f"min.insync.replicas={copies - 1}"))
     said = kafka.settings.replication_factor or 1
     if copies < min(said, brokers) or copies == 1 < brokers:
         wanted = max(said, min(brokers, COPIES))
@@ -129,39 +117,30 @@ def _copies(kafka: Kafka, name: str, topic: TopicDescription) -> Iterator[Findin
         )
 
 
-def cleaned(kafka: Kafka) -> Iterator[Finding]:
+def cleaned(kafka: Kafka) -> Look:
     """By age alone: compaction drops all but the last message of a key."""
-    compacted = [name for name, config in kafka.told_configs.items() if "compact" in config.get("cleanup.policy", "")]
-    bounded = [name for name, config in kafka.told_configs.items() if int(config.get("retention.bytes", -1)) >= 0]
-    for name in compacted:
-        yield problem(
-            f"{name} is compacted: of the messages of one key only the last remains",
-            kafka.set_topic(name, "cleanup.policy=delete"),
-        )
-    for name in bounded:
-        limit = size(int(kafka.configs[name]["retention.bytes"]))
-        yield note(
-            f"{name} keeps {limit} per partition: a queue that is longer loses its beginning, which is requested again",
-            kafka.set_topic(name, "retention.bytes=-1"),
-        )
-    if not compacted and not bounded:
-        yield ok("old records leave by their age alone")
+    for name, config in kafka.told_configs.items():
+        if "compact" in config.get("cleanup.policy", ""):
+            text = f"{name} is compacted: of the messages of one key only the last remains"
+            yield problem(text, kafka.set_topic(name, "cleanup.policy=delete"))
+        if (limit := int(config.get("retention.bytes", -1))) >= 0:
+            text = f"{name} keeps {size(limit)} per partition"
+            yield note(
+                f"{text}: a queue that is longer loses its beginning, which is requested again",
+                kafka.set_topic(name, "retention.bytes=-1"),
+            )
+    return "old records leave by their age alone"
 
 
-def sized(kafka: Kafka) -> Iterator[Finding]:
+def sized(kafka: Kafka) -> Look:
     """A record that is too large becomes a dead letter: accepted, and never delivered."""
-    small = {
-        name: limit
-        for name, config in kafka.told_configs.items()
-        if (limit := int(config.get("max.message.bytes", PRODUCED))) < PRODUCED
-    }
-    for name, limit in small.items():
-        yield warning(
-            f"{name} takes records of {limit:,} bytes, the producer sends {PRODUCED:,}: what is between is refused",
-            f"{kafka.set_topic(name, f'max.message.bytes={PRODUCED + 100_000}')}; or set HERALD_MAX_BODY={limit}",
-        )
-    if not small:
-        yield ok(f"records up to {PRODUCED:,} bytes")
+    for name, config in kafka.told_configs.items():
+        if (limit := int(config.get("max.message.bytes", PRODUCED))) < PRODUCED:
+            yield warning(
+                f"{name} takes records of {limit:,} bytes, the producer sends {PRODUCED:,}: what is between is refused",
+                f"{kafka.set_topic(name, f'max.message.bytes={PRODUCED + 100_000}')}; or set HERALD_MAX_BODY={limit}",
+            )
+    return f"records up to {PRODUCED:,} bytes"
 
 
 def dated(kafka: Kafka) -> Iterator[Finding]:
@@ -178,13 +157,13 @@ def dated(kafka: Kafka) -> Iterator[Finding]:
             yield ok(f"{name} takes records whatever date a relay's machine has")
 
 
-CHECKS = (
-    Check("brokers", reached),
-    Check("cursor's Kafka", belongs),
-    Check("owner", owned),
-    Check("topics", exist),
-    Check("copies", copied),
-    Check("cleanup", cleaned),
-    Check("record size", sized),
-    Check("dates", dated),
-)
+CHECKS: Checks[Kafka] = {
+    "brokers": _reached,
+    "cursor's Kafka": _belongs,
+    "owner": _owned,
+    "topics": exist,
+    "copies": copied,
+    "cleanup": cleaned,
+    "record size": sized,
+    "dates": dated,
+}

@@ -6,7 +6,6 @@ from typing import Any
 
 import rich_click as click
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from rich.text import Text
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, explanation, make_admin
@@ -22,7 +21,7 @@ from herald.outbox.registry import TOPICS
 from herald.outbox.settings import Settings
 
 Database = Mapping[str, Answer]
-Told = Iterator[tuple[str, Text]]
+Told = Iterator[tuple[str, str | Text]]
 
 
 @click.command("status")
@@ -71,7 +70,7 @@ def _database(database: Database) -> Told:
     """Each part for a person; nothing but the reason where there is no database."""
     for question, (name, render) in ONE.items():
         answer = database[question]
-        yield name, _bad(answer.error) if answer.error else Text(render(answer))
+        yield name, _bad(answer.error) if answer.error else render(answer)
         if database["database"].error:
             return
     for question, (name, render_row) in SEVERAL.items():
@@ -85,11 +84,11 @@ def _kafka(kafka: Row, instance: str) -> Told:
     if kafka["error"]:
         yield "kafka", _bad(kafka["error"])
         return
-    yield "kafka", Text(f"{kafka['brokers']} broker(s), group {kafka['group']}")
+    yield "kafka", f"{kafka['brokers']} broker(s), group {kafka['group']}"
     yield "", _owner(kafka["owner"], kafka["owner_error"], instance)
     for name, topic in kafka["topics"].items():
         behind = "" if topic["lag"] is None else f", {topic['lag']:,} behind"
-        yield "", Text(f"{name}: {topic['partitions']} partition(s), {topic['records']:,} record(s){behind}")
+        yield "", f"{name}: {topic['partitions']} partition(s), {topic['records']:,} record(s){behind}"
 
 
 def oldest_unfinished(messages: Answer) -> float | None:
@@ -142,12 +141,12 @@ def _waiting(row: Row) -> str:
     return f"{waits}, the oldest for {duration(row['oldest_seconds'])}"
 
 
-def _owner(owner: str | None, error: str | None, instance: str) -> Text:
+def _owner(owner: str | None, error: str | None, instance: str) -> str | Text:
     if error:
         return _bad(f"whose topics these are is not known: {error}")
     if owner is None:
-        return Text("topics that no Herald has claimed")
-    return Text(f"topics of this Herald, {owner}") if owner == instance else _bad(f"topics of another Herald, {owner}")
+        return "topics that no Herald has claimed"
+    return f"topics of this Herald, {owner}" if owner == instance else _bad(f"topics of another Herald, {owner}")
 
 
 def _bad(text: str) -> Text:
@@ -167,15 +166,13 @@ def read_kafka(settings: Settings) -> dict[str, Any]:
         ends, committed = read_end_offsets(admin, partitions), read_committed(settings, partitions)
     except KafkaException as error:
         return {**told, "error": explanation(error)}
-    topics = {name: _topic(name, ends[name], committed.get(name, {})) for name in names() if name in ends}
-    return {**told, "brokers": len(metadata.brokers), **_read_owner(settings, admin), "topics": topics}
-
-
-def _read_owner(settings: Settings, admin: AdminClient) -> dict[str, str | None]:
+    told["brokers"] = len(metadata.brokers)
+    told["topics"] = {name: _topic(name, ends[name], committed.get(name, {})) for name in names() if name in ends}
     try:
-        return {"owner": find_owner(settings, admin)}
+        told["owner"] = find_owner(settings, admin)
     except KafkaException as error:
-        return {"owner_error": explanation(error)}
+        told["owner_error"] = explanation(error)
+    return told
 
 
 def _topic(name: str, ends: Mapping[str, int], committed: Mapping[str, int]) -> dict[str, int | None]:

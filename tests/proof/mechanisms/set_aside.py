@@ -185,7 +185,7 @@ REMOVALS = (
         (
             Edit(
                 "outbox/operate/set_aside.py",
-                "            publish_row(connection, settings, row, threading.Event())\n",
+                "            publish_row(connection, settings, row)\n",
                 "",
             ),
         ),
@@ -194,7 +194,7 @@ REMOVALS = (
     Removal(
         "status, doctor and audit name what was set aside",
         (
-            Edit("outbox/operate/doctor/relay.py", '    Check("set aside", passed_by),\n', ""),
+            Edit("outbox/operate/doctor/relay.py", '    "set aside": passed_by,\n', ""),
             Edit(
                 "outbox/operate/status/report.py",
                 '"{count:,} {reason}, the newest {newest}: {error}".format_map',

@@ -1,13 +1,13 @@
 """Findings of one check, and what their advice says."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from herald.outbox.operate.doctor.command import KAFKA, SERVER, TABLES, load_stored, run
+from herald.outbox.operate.doctor.command import KAFKA, SERVER, TABLES, load_stored
 from herald.outbox.operate.doctor.database import NAME, Database
-from herald.outbox.operate.doctor.finding import TROUBLE, Finding, Result
+from herald.outbox.operate.doctor.finding import Finding, run
 from herald.outbox.operate.doctor.kafka import Kafka
 from herald.outbox.operate.opening import connect_to_look
 from herald.outbox.postgres.driver import connect_plainly
@@ -28,9 +28,9 @@ def subject(url: str, *, patience: float = 60.0, **settings: Any) -> Iterator[Da
 
 def look(url: str, check: str, *, patience: float = 60.0, **settings: Any) -> list[Finding]:
     """What this check of the database finds."""
-    checks = (*SERVER, *(check for _, checks in TABLES for check in checks))
+    (look,) = (checks[check] for checks in (SERVER, *TABLES.values()) if check in checks)
     with subject(url, patience=patience, **settings) as database:
-        return [result.finding for result in run("", [one for one in checks if one.name == check], database)]
+        return [finding for *_, finding in run("", {check: look}, database)]
 
 
 def look_once(url: str, check: str, **settings: Any) -> Finding:
@@ -47,13 +47,7 @@ def look_at_kafka(
     if database != NO_DATABASE:
         with subject(database) as known:
             stored = load_stored(known)
-    asked = [one for one in KAFKA if one.name == check]
-    return [found.finding for found in run("kafka", asked, Kafka(made, stored))]
-
-
-def trouble(results: Iterable[Result]) -> list[tuple[str, str]]:
-    """Warnings and problems, by check."""
-    return [(result.check, result.finding.text) for result in results if result.finding.level in TROUBLE]
+    return [finding for *_, finding in run("kafka", {check: KAFKA[check]}, Kafka(made, stored))]
 
 
 def statements(advice: str | None) -> list[str]:

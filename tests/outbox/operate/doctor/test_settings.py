@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from herald.outbox.operate.doctor.command import SETTINGS, run
-from herald.outbox.operate.doctor.finding import Finding
+from herald.outbox.operate.doctor.command import SETTINGS
+from herald.outbox.operate.doctor.finding import Finding, run
 from herald.outbox.operate.doctor.settings import Configuration, read_configuration
 from tests.outbox.connections import make_settings
 
@@ -17,10 +17,10 @@ def look(
     check: str, *, environment: dict[str, str] | None = None, file: dict[str, str] | None = None, **settings: Any
 ) -> list[Finding]:
     subject = Configuration(make_settings(URL, **settings), environment or {}, file or {})
-    return [found.finding for found in run("", [one for one in SETTINGS if one.name == check], subject)]
+    return [finding for *_, finding in run("", {check: SETTINGS[check]}, subject)]
 
 
-@pytest.mark.parametrize("check", [check.name for check in SETTINGS])
+@pytest.mark.parametrize("check", SETTINGS)
 def test_the_defaults_are_ok(check: str) -> None:
     assert [found.level for found in look(check)] == ["ok"]
 
