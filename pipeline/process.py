@@ -238,7 +238,6 @@ def wait_for_topics(settings: Settings, stop: threading.Event) -> None:
         found = ask_anew(settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT))
         missing = sorted(set(names()) - set(found.topics))
         if missing:
-            message = f"missing: {', '.join(missing)}; the relay makes them when it starts"
-            raise MissingTopicsError(message)
+            raise MissingTopicsError(f"missing: {', '.join(missing)}; the relay makes them when it starts")
 
     wait_until(look, what="the topics", on=(MissingTopicsError, KafkaException), stop=stop)

@@ -39,8 +39,7 @@ class AppriseChannel:
         except AddressError as error:
             raise PermanentError(str(error)) from None
         if address not in self._urls:
-            message = f"{URLS} has no destination {address}"
-            raise NotSetUpError(message, channel=self.name)
+            raise NotSetUpError(f"{URLS} has no destination {address}", channel=self.name)
         return address
 
     def deliver(self, letter: Letter, delivery: Delivery) -> None:
@@ -52,8 +51,7 @@ class AppriseChannel:
         except TimeoutError:
             raise TemporaryError("Apprise did not deliver it in time") from None
         if status != "success":
-            message = f"Apprise did not deliver it: {status}"
-            raise TemporaryError(message) from _swallowed()
+            raise TemporaryError(f"Apprise did not deliver it: {status}") from _swallowed()
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -79,15 +77,12 @@ def _check(name: str, url: str, schemes: set[str]) -> None:
     try:
         check_destination(name)
     except AddressError as error:
-        message = f"{URLS}: {error}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"{URLS}: {error}") from None
     scheme, separator, _ = url.partition("://")
     if not separator:
-        message = f"{URLS}: the URL of {name} does not begin with a scheme and ://"
-        raise SettingsError(message)
+        raise SettingsError(f"{URLS}: the URL of {name} does not begin with a scheme and ://")
     if scheme.lower() not in schemes:
-        message = f"{URLS}: the scheme {scheme} of {name} is not in HERALD_APPRISE_SCHEMES"
-        raise SettingsError(message)
+        raise SettingsError(f"{URLS}: the scheme {scheme} of {name} is not in HERALD_APPRISE_SCHEMES")
 
 
 def _load(urls: dict[str, SecretStr]) -> None:
@@ -95,15 +90,13 @@ def _load(urls: dict[str, SecretStr]) -> None:
     try:
         from apprise.logger import logger  # noqa: PLC0415 - the extra may be missing
     except ImportError:
-        message = f"{URLS} needs the extra: pip install 'herald[apprise]'"
-        raise SettingsError(message) from None
+        raise SettingsError(f"{URLS} needs the extra: pip install 'herald[apprise]'") from None
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)  # it would print the URL
     try:
         for name, url in urls.items():
             if _service(url.get_secret_value(), timeout=1.0) is None:
-                message = f"{URLS}: Apprise does not understand the URL of {name}"
-                raise SettingsError(message)
+                raise SettingsError(f"{URLS}: Apprise does not understand the URL of {name}")
     finally:
         logger.setLevel(level)
 

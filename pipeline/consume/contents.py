@@ -31,13 +31,11 @@ class Contents:
     def checked(self, arrival: Arrival) -> bytes:
         """The record's JSON. Raises Undecodable for what could not be stored."""
         if arrival.value is None:
-            message = "the record has no value"
-            raise Undecodable(message)
+            raise Undecodable("the record has no value")
         try:
             check_json(arrival.value, max_bytes=self._max_bytes)
         except PayloadError as error:
-            message = f"{error} - at `{error.field}`"
-            raise Undecodable(message) from None
+            raise Undecodable(f"{error} - at `{error.field}`") from None
         return arrival.value
 
     def typed(self, topic: str, raw: bytes) -> object:
@@ -63,8 +61,7 @@ class Contents:
             return None
         key = text(raw)
         if key is None or len(key) > MAX_NAME:
-            message = f"the record's key is not text of at most {MAX_NAME} characters without NUL"
-            raise Undecodable(message)
+            raise Undecodable(f"the record's key is not text of at most {MAX_NAME} characters without NUL")
         return key
 
     def dates(self, topic: str, data: object) -> Dates:
@@ -75,6 +72,5 @@ class Contents:
         try:
             check_ahead(dates, now=datetime.fromtimestamp(self._clock(), UTC), max_ahead=self._max_ahead)
         except DateError as error:
-            message = f"{error} - at `$.{error.field}`"
-            raise Undecodable(message) from None
+            raise Undecodable(f"{error} - at `$.{error.field}`") from None
         return dates

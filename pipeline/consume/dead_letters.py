@@ -117,8 +117,7 @@ class DeadLetters:
     def _await(self, errors: Sequence[str]) -> None:
         left = self._producer.flush(self._timeout)
         if left or errors:
-            message = f"{left} not acknowledged; {'; '.join(errors[:3])}"
-            raise DeadLetterError(message)
+            raise DeadLetterError(f"{left} not acknowledged; {'; '.join(errors[:3])}")
 
     def _choose(self, key: bytes | None) -> int:
         """One that is led, the same for a key as long as the same are led; the producer's choice where all are."""

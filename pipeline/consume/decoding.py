@@ -86,13 +86,11 @@ class Decoder:
         found = self._within_reach(named(headers))
         if self._is_own(headers):
             if missing := nulls(arrival):
-                message = f"a record of Herald's source whose header `{missing[0]}` has no value"
-                raise Undecodable(message)
+                raise Undecodable(f"a record of Herald's source whose header `{missing[0]}` has no value")
             if found is not None:
                 return self._own(arrival, headers, found)
             if headers.get(INSTANCE) == self._instance is not None:
-                reason = f"its header `{INSTANCE}` is this Herald's, and it names no message"
-                raise Undecodable(reason)
+                raise Undecodable(f"its header `{INSTANCE}` is this Herald's, and it names no message")
         for claimed in messages_named(arrival):
             if self._reaches(milliseconds_of(claimed)) and self._knows(claimed):
                 return self._claimed(arrival, headers, claimed, found)
@@ -106,8 +104,7 @@ class Decoder:
         if instance == self._instance:
             return True
         if named(headers) is None:
-            message = f"its header `{INSTANCE}` is another Herald's, and it names no message"
-            raise Undecodable(message)
+            raise Undecodable(f"its header `{INSTANCE}` is another Herald's, and it names no message")
         raise ElsewhereError
 
     def _within_reach(self, found: Named | None) -> Named | None:
@@ -120,8 +117,7 @@ class Decoder:
     def _claimed(self, arrival: Arrival, headers: HeadersByName, message: UUID, found: Named | None) -> Request:
         """As Herald's own: the claim looks whether its request still fits."""
         if found is None or found.id != message:
-            reason = f"it names the message {message}, which is Herald's own, and no request of it"
-            raise Undecodable(reason)
+            raise Undecodable(f"it names the message {message}, which is Herald's own, and no request of it")
         return self._own(arrival, headers, found)
 
     def _own(self, arrival: Arrival, headers: HeadersByName, found: Named) -> Request:
@@ -192,8 +188,7 @@ class Decoder:
         try:
             return source()
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
-            raise SourceError(message) from error
+            raise SourceError(f"{type(error).__name__}: {error}") from error
 
 
 def _place(arrival: Arrival) -> str:

@@ -120,8 +120,7 @@ class Inbox:
             del self._flushes[waiter]
         self._raise_error()
         if not done:
-            message = f"{self._added - self._settled} records are not claimed after {timeout:g} s"
-            raise WorkerError(message)
+            raise WorkerError(f"{self._added - self._settled} records are not claimed after {timeout:g} s")
 
     def _changed_by(self, size: int) -> None:
         with self._changed:

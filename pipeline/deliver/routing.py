@@ -80,8 +80,7 @@ class Router:
     def _channel(self, name: str) -> Channel:
         found = self._channels.get(name)
         if found is None:
-            message = f"no channel is named {name!r}; there are: {', '.join(self._channels)}"
-            raise NotSetUpError(message)
+            raise NotSetUpError(f"no channel is named {name!r}; there are: {', '.join(self._channels)}")
         return found
 
 

@@ -95,16 +95,14 @@ def _sender(text: str) -> Mailbox:
     try:
         return parse_mailbox(text)
     except AddressError as error:
-        message = f"HERALD_EMAIL_FROM: {error}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"HERALD_EMAIL_FROM: {error}") from None
 
 
 def _certificates(settings: Settings) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=settings.smtp_ca_location)
     except OSError as error:  # also what OpenSSL says about a file without certificates
-        message = f"HERALD_SMTP_CA_LOCATION: {error.strerror or error}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"HERALD_SMTP_CA_LOCATION: {error.strerror or error}") from None
 
 
 def _login(settings: Settings) -> Login | None:

@@ -34,6 +34,5 @@ def _resolve(host: str, port: int, deadline: Deadline) -> Sequence[tuple[socket.
     try:
         found = within(deadline, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except UnicodeError:
-        message = f"{host} is no host name"
-        raise OSError(message) from None
+        raise OSError(f"{host} is no host name") from None
     return [(family, address) for family, _, _, _, address in found]

@@ -91,11 +91,9 @@ def _decoded(value: str) -> str:
 def _subject(letter: Letter) -> str:
     subject = letter.subject or letter.event
     if len(subject) > MAX_SUBJECT:
-        message = f"a subject has at most {MAX_SUBJECT} characters, not {len(subject)}"
-        raise PermanentError(message)
+        raise PermanentError(f"a subject has at most {MAX_SUBJECT} characters, not {len(subject)}")
     if control := hidden_control(subject):
-        message = f"a subject contains no control characters, here {control}"
-        raise PermanentError(message)
+        raise PermanentError(f"a subject contains no control characters, here {control}")
     return subject
 
 

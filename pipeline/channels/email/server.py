@@ -96,10 +96,8 @@ def _as_temporary(deadline: Deadline) -> Iterator[None]:
         text = error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode()
         raise TemporaryError(describe(error.smtp_code, text)) from None
     except ssl.SSLCertVerificationError as error:
-        message = f"the SMTP server's certificate is not trusted: {error.verify_message}"
-        raise TemporaryError(message) from None
+        raise TemporaryError(f"the SMTP server's certificate is not trusted: {error.verify_message}") from None
     except OSError as error:  # every error of smtplib is one as well
         if deadline.is_over:
             raise TemporaryError("the SMTP server did not answer in time") from None
-        message = f"the SMTP server cannot be used: {error.strerror or error}"
-        raise TemporaryError(message) from None
+        raise TemporaryError(f"the SMTP server cannot be used: {error.strerror or error}") from None

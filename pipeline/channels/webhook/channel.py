@@ -121,8 +121,7 @@ class WebhookChannel:
         for name in (url.authority, url.host, "*"):
             if name in self._secrets:
                 return self._secrets[name]
-        message = f"HERALD_WEBHOOK_SECRETS has no secret for {url.authority}"
-        raise NotSetUpError(message, channel=self.name)
+        raise NotSetUpError(f"HERALD_WEBHOOK_SECRETS has no secret for {url.authority}", channel=self.name)
 
 
 def make_channel(settings: Settings) -> WebhookChannel:
@@ -136,16 +135,14 @@ def _trusted(authorities: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=authorities)
     except OSError as error:
         reason = error.strerror if isinstance(error, FileNotFoundError) else "has no certificate"
-        message = f"HERALD_WEBHOOK_CA_LOCATION: {authorities}: {reason}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"HERALD_WEBHOOK_CA_LOCATION: {authorities}: {reason}") from None
 
 
 def _parsed(address: str) -> Url:
     try:
         return parse_url(address)
     except AddressError as error:
-        message = f"the address {error}"
-        raise PermanentError(message) from None
+        raise PermanentError(f"the address {error}") from None
 
 
 def _body(letter: Letter, delivery: Delivery) -> bytes:

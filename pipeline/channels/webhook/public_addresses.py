@@ -64,13 +64,11 @@ class AddressGuard:
         except ValueError:
             found = None
         if found is None or (isinstance(found, ipaddress.IPv6Address) and found.scope_id):
-            message = f"{address} is no plain IP address"
-            raise ForbiddenAddressError(message)
+            raise ForbiddenAddressError(f"{address} is no plain IP address")
         if any(found in network for network in self._allowed):
             return
         if any(found in network for network in NOT_PUBLIC):
-            message = f"{address} is not public; HERALD_WEBHOOK_NETWORKS does not allow it"
-            raise ForbiddenAddressError(message)
+            raise ForbiddenAddressError(f"{address} is not public; HERALD_WEBHOOK_NETWORKS does not allow it")
 
 
 def parse_networks(texts: Iterable[str]) -> list[Network]:
@@ -78,5 +76,4 @@ def parse_networks(texts: Iterable[str]) -> list[Network]:
     try:
         return [ipaddress.ip_network(text) for text in texts]
     except ValueError as error:
-        message = f"HERALD_WEBHOOK_NETWORKS: {error}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"HERALD_WEBHOOK_NETWORKS: {error}") from None
