@@ -11,9 +11,9 @@ import msgspec
 
 from herald.pipeline.channel import TemporaryError
 from herald.pipeline.channels.email.client import Client
-from herald.pipeline.channels.email.dialling import dial
 from herald.pipeline.channels.email.replies import describe
 from herald.pipeline.deliver.deadline import Deadline
+from herald.pipeline.deliver.dialling import connect, resolve
 
 GREETING = 220
 
@@ -54,8 +54,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
             return client
 
     def _dial(self, deadline: Deadline) -> socket.socket:
-        connection = dial(self.host, self.port, deadline)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = connect(resolve(self.host, self.port, deadline), deadline)
         return self._encrypted(connection, deadline) if self.security == "tls" else connection
 
     def _encrypted(self, connection: socket.socket, deadline: Deadline) -> ssl.SSLSocket:
