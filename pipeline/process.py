@@ -35,8 +35,7 @@ from herald.pipeline.consume.dead_letters import DeadLetters
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.sink import DeliverySink
-from herald.pipeline.consume.topic_ids import TopicIds
-from herald.pipeline.consume.topic_watch import TopicWatch
+from herald.pipeline.consume.topic_ids import TopicIds, TopicWatch
 from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.routing import Router

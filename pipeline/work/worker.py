@@ -23,8 +23,7 @@ from herald.outbox.crash_points import reach
 from herald.outbox.moves.record import Outcome
 from herald.outbox.threads import Thread
 from herald.pipeline.consume.dead_letters import Bury
-from herald.pipeline.consume.doorbell import Doorbell
-from herald.pipeline.consume.inbox import Inbox
+from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import COPIES, Attempt

@@ -22,8 +22,7 @@ from herald.pipeline.consume.application import (
     survive_failed_commits,
 )
 from herald.pipeline.consume.connection import Connection
-from herald.pipeline.consume.doorbell import Doorbell
-from herald.pipeline.consume.inbox import Inbox
+from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.sink import DeliverySink
 from tests.outbox.connections import make_settings
 

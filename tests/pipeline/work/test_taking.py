@@ -5,8 +5,7 @@ import pytest
 
 from herald.outbox.destination.policies import Policy
 from herald.pipeline.consume.decoding import Decoder
-from herald.pipeline.consume.doorbell import Doorbell
-from herald.pipeline.consume.inbox import Inbox
+from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import SourceError
 from herald.pipeline.consume.topic_ids import TopicIds

@@ -179,7 +179,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/consume/inbox.py",
-                "            if self._bytes and self._bytes + size_of(arrival) > self._most_bytes:\n",
+                "            if not self._has_room(arrival):\n",
                 "            if False:\n",
             ),
         ),
