@@ -19,8 +19,8 @@ from herald.pipeline.consume.application import (
     PipelineApplication,
     make_application,
     run_until,
-    survive_failed_commits,
 )
+from herald.pipeline.consume.commits import survive_failed_commits
 from herald.pipeline.consume.connection import Connection
 from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.sink import DeliverySink

@@ -113,7 +113,7 @@ REMOVALS = (
         "a pipeline outlives the broker that coordinates its group",
         (
             Edit(
-                "pipeline/consume/application.py",
+                "pipeline/consume/commits.py",
                 "            if error.code not in NO_MEMBER | NO_COORDINATOR:\n",
                 "            if True:\n",
             ),
