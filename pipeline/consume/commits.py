@@ -44,4 +44,4 @@ def survive_failed_commits(context: ProcessingContext) -> None:
             if is_dropped:
                 context.init_checkpoint()
 
-    context.commit_checkpoint = commit_or_go_on  # type: ignore[method-assign]
+    context.commit_checkpoint = commit_or_go_on  # type: ignore[assignment, method-assign]

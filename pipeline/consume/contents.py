@@ -1,6 +1,7 @@
 """What a record holds, as its topic reads it: JSON that can be stored, its type, its key and its dates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -32,26 +33,19 @@ class Contents:
         """The record's JSON. Raises Undecodable for what could not be stored."""
         if arrival.value is None:
             raise Undecodable("the record has no value")
-        try:
+        with _undecodable(PayloadError):
             check_json(arrival.value, max_bytes=self._max_bytes)
-        except PayloadError as error:
-            raise Undecodable(f"{error} - at `{error.field}`") from None
         return arrival.value
 
     def typed(self, topic: str, raw: bytes) -> object:
         """The topic's type of it. Raises Undecodable where it does not fit."""
-        try:
+        with _undecodable(msgspec.DecodeError, RecursionError):
             return self._decoders[topic].decode(raw)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Undecodable(str(error)) from None
 
     def check(self, topic: str, data: object) -> None:
         """Raise Undecodable for what fits its type and could never be delivered."""
-        try:
+        with _undecodable(ValueError):
             self.topics[topic].check(data)
-        except ValueError as error:
-            field = getattr(error, "field", None)
-            raise Undecodable(f"{error} - at `$.{field}`" if field else str(error)) from None
 
     def key(self, arrival: Arrival, data: object) -> str | None:
         """What the topic finds in the data, else the record's own. Raises Undecodable for what is no key."""
@@ -67,10 +61,18 @@ class Contents:
     def dates(self, topic: str, data: object) -> Dates:
         """What the topic finds in the data. Raises Undecodable for what cannot be kept."""
         dates = self.topics[topic].dates(data)
-        if dates == ANY_TIME:
-            return dates
-        try:
-            check_ahead(dates, now=datetime.fromtimestamp(self._clock(), UTC), max_ahead=self._max_ahead)
-        except DateError as error:
-            raise Undecodable(f"{error} - at `$.{error.field}`") from None
+        if dates != ANY_TIME:
+            with _undecodable(DateError):
+                check_ahead(dates, now=datetime.fromtimestamp(self._clock(), UTC), max_ahead=self._max_ahead)
         return dates
+
+
+@contextmanager
+def _undecodable(*errors: type[Exception]) -> Iterator[None]:
+    """Raise Undecodable instead of these, naming the field where they do."""
+    try:
+        yield
+    except errors as error:
+        field = getattr(error, "field", "")
+        path = field if field.startswith("$") else f"$.{field}"
+        raise Undecodable(f"{error} - at `{path}`" if field else str(error)) from None

@@ -45,8 +45,8 @@ class Decoder:
     `instance` is this Herald's, as its records carry it; None where it is not known. `topic_ids` tells which topic a
     record stands on: offsets repeat after one was re-created, its id does not. `max_ahead` bounds the dates of what
     others wrote, in seconds; `clock` gives seconds since 1970. `is_known` tells whether the database has a message, or
-    had it and let it go. `read_reach` tells up to which date an id finds a partition, in milliseconds since 1970. It
-    asks the database: by the date of a machine that is days behind, Herald's own records would seem forged, and be
+    had it and let it go. `read_latest_date` tells up to which date an id finds a partition, in milliseconds since 1970.
+    It asks the database: by the date of a machine that is days behind, Herald's own records would seem forged, and be
     adopted and delivered once more.
     """
 
@@ -57,7 +57,7 @@ class Decoder:
         source: str,
         max_bytes: int,
         topic_ids: TopicIds,
-        read_reach: Callable[[], int],
+        read_latest_date: Callable[[], int],
         is_known: Callable[[UUID], bool],
         instance: str | None = None,
         max_ahead: float = YEAR,
@@ -67,9 +67,9 @@ class Decoder:
         self._source = source.encode()
         self._instance = None if instance is None else instance.encode()
         self._topic_ids = topic_ids
-        self._read_reach = read_reach
+        self._read_latest_date = read_latest_date
         self._is_known = is_known
-        self._reach = 0
+        self._latest_date = 0
 
     def decode(self, arrival: Arrival) -> Request:
         """What the record asks for.
@@ -83,7 +83,9 @@ class Decoder:
         if arrival.topic not in self._contents.topics:
             raise Undecodable(NO_HANDLER)
         headers = by_name(arrival)
-        found = self._within_reach(named(headers))
+        found = named(headers)
+        if found is not None and not self._is_possible(milliseconds_of(found.id)):
+            found = None  # Herald cannot have made this id
         if self._is_own(headers):
             if missing := nulls(arrival):
                 raise Undecodable(f"a record of Herald's source whose header `{missing[0]}` has no value")
@@ -92,7 +94,7 @@ class Decoder:
             if headers.get(INSTANCE) == self._instance is not None:
                 raise Undecodable(f"its header `{INSTANCE}` is this Herald's, and it names no message")
         for claimed in messages_named(arrival):
-            if self._reaches(milliseconds_of(claimed)) and self._knows(claimed):
+            if self._knows(claimed):
                 return self._claimed(arrival, headers, claimed, found)
         return self._foreign(arrival, headers)
 
@@ -107,12 +109,8 @@ class Decoder:
             raise Undecodable(f"its header `{INSTANCE}` is another Herald's, and it names no message")
         raise ElsewhereError
 
-    def _within_reach(self, found: Named | None) -> Named | None:
-        """None for an id that Herald cannot have made."""
-        return found if found is not None and self._reaches(milliseconds_of(found.id)) else None
-
     def _knows(self, message: UUID) -> bool:
-        return self._ask(lambda: self._is_known(message))
+        return self._is_possible(milliseconds_of(message)) and self._ask(lambda: self._is_known(message))
 
     def _claimed(self, arrival: Arrival, headers: HeadersByName, message: UUID, found: Named | None) -> Request:
         """As Herald's own: the claim looks whether its request still fits."""
@@ -158,7 +156,7 @@ class Decoder:
             key=self._contents.key(arrival, data),
             data=data,
             raw=bytes(data) if isinstance(data, msgspec.Raw) else msgspec.json.encode(data),
-            source=text(headers.get("ce_source"), most=MAX_SOURCE) or f"kafka:{_place(arrival)}",
+            source=text(headers.get("ce_source"), most=MAX_SOURCE) or f"kafka:{arrival.path}",
             arrival=arrival,
             traceparent=traceparent(headers),
             dates=self._contents.dates(arrival.topic, data),
@@ -175,13 +173,13 @@ class Decoder:
 
     def _known(self, timestamp: int) -> int:
         """0 for a date that its producer's broken clock has made up: the first partition takes any age."""
-        return timestamp if timestamp >= EARLIEST and self._reaches(timestamp) else 0
+        return timestamp if timestamp >= EARLIEST and self._is_possible(timestamp) else 0
 
-    def _reaches(self, date: int) -> bool:
-        """Asks again only for what lies beyond the last answer: the reach only grows."""
-        if date > self._reach:
-            self._reach = self._ask(self._read_reach)
-        return 0 <= date <= self._reach
+    def _is_possible(self, date: int) -> bool:
+        """Whether an id may have this date. Asks again only for what lies beyond the last answer: that only grows."""
+        if date > self._latest_date:
+            self._latest_date = self._ask(self._read_latest_date)
+        return 0 <= date <= self._latest_date
 
     @staticmethod
     def _ask(source: Callable[[], T]) -> T:
@@ -189,7 +187,3 @@ class Decoder:
             return source()
         except Exception as error:
             raise SourceError(f"{type(error).__name__}: {error}") from error
-
-
-def _place(arrival: Arrival) -> str:
-    return f"{arrival.topic}/{arrival.partition}/{arrival.offset}"

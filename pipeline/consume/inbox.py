@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic
 
 from herald.pipeline.consume.record import Arrival
@@ -71,7 +71,7 @@ class Inbox:
             if not self._has_room(arrival):
                 self._wait(lambda: self._has_room(arrival), ROOM_TIMEOUT)
             self._added += 1
-            self._bytes += size_of(arrival)
+            self._bytes += arrival.size
             self._arrivals.append(arrival)
         self._doorbell.ring()
 
@@ -91,18 +91,18 @@ class Inbox:
         size = 0
         with self._changed:
             while self._arrivals and len(taken) < most:
-                size += size_of(self._arrivals[0])
+                size += self._arrivals[0].size
                 if taken and size > most_bytes:
                     break
                 taken.append(self._arrivals.popleft())
-            self._grow(-sum(map(size_of, taken)))
+            self._grow(-_size(taken))
         return taken
 
     def put_back(self, arrivals: Sequence[Arrival]) -> None:
         """Back to the front, in their order."""
         with self._changed:
             self._arrivals.extendleft(reversed(arrivals))
-            self._grow(sum(map(size_of, arrivals)))
+            self._grow(_size(arrivals))
 
     def drop(self, partitions: Collection[tuple[str, int]]) -> None:
         """Forget the records of these, by topic and number, that are not taken: whoever has them next reads them.
@@ -112,7 +112,7 @@ class Inbox:
         with self._changed:
             kept = deque(one for one in self._arrivals if (one.topic, one.partition) not in partitions)
             dropped, self._arrivals = len(self._arrivals) - len(kept), kept
-            self._bytes = sum(map(size_of, kept))
+            self._bytes = _size(kept)
             self.settle(dropped)
 
     def settle(self, count: int) -> None:
@@ -142,7 +142,7 @@ class Inbox:
             raise WorkerError(f"{self._added - self._settled} records are not claimed after {timeout:g} s")
 
     def _has_room(self, arrival: Arrival) -> bool:
-        return not self._bytes or self._bytes + size_of(arrival) <= self._most_bytes
+        return not self._bytes or self._bytes + arrival.size <= self._most_bytes
 
     def _grow(self, size: int) -> None:
         self._bytes += size
@@ -154,6 +154,5 @@ class Inbox:
             raise WorkerError(f"the pipeline takes nothing more: {self._error}") from self._error
 
 
-def size_of(arrival: Arrival) -> int:
-    """Bytes of its value."""
-    return len(arrival.value or b"")
+def _size(arrivals: Iterable[Arrival]) -> int:
+    return sum(one.size for one in arrivals)

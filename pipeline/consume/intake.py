@@ -19,7 +19,6 @@ from herald.pipeline.topic import Topic
 TELL_AGAIN = 60.0  # seconds between two lines about another Herald's records
 _TOPIC = "probe"
 _SUBJECT = "01890a5d-ac96-774b-bcce-b302099a8057"
-_REACH = 2**47  # milliseconds since 1970: any date
 _GOOD = (
     Arrival(b'{"good": true}', b"key", 1_790_000_000_000, None, _TOPIC, 0, 0),
     Arrival(
@@ -43,7 +42,7 @@ def decode_known_good() -> None:
         source="/probe",
         max_bytes=1024,
         topic_ids=TopicIds(dict),
-        read_reach=lambda: _REACH,
+        read_latest_date=lambda: 2**47,
         is_known=lambda _message: False,
     )
     for arrival in _GOOD:
@@ -98,5 +97,4 @@ class Intake:
     def _tell(self, arrival: Arrival, error: BaseException) -> None:
         """A traceback for the first of a kind in a minute; the dead letter's own line says where each stood."""
         if self._convictions.allows(error):
-            place = {"topic": arrival.topic, "partition": arrival.partition, "offset": arrival.offset}
-            _log.error("record_convicted", reason=text_of(error), exc_info=error, **place)
+            _log.error("record_convicted", reason=text_of(error), exc_info=error, **arrival.place)

@@ -2,7 +2,7 @@
 
 What is claimed is delivered by a pool of threads that pull their work. One thread is woken when work
 comes; it wakes the next only when deliveries are slow enough to be worth it, because for fast ones
-a change of threads costs more than the delivery. `spur` catches the first slow one after fast ones.
+a change of threads costs more than the delivery. `wake_one_more` catches the first slow one after fast ones.
 """
 
 import threading
@@ -140,7 +140,7 @@ class Deliveries:
         with self._lock:
             self._lanes.recorded(outcomes)
 
-    def spur(self) -> None:
+    def wake_one_more(self) -> None:
         """Wake one more thread when nothing was finished since the last call: what runs is slower than expected."""
         with self._lock:
             if self._done == self._seen:

@@ -48,17 +48,16 @@ class Claiming:
             return msgspec.structs.replace(request, error=error)
         return msgspec.structs.replace(request, destination=destination) if destination is not None else request
 
-    def terms(self, request: Request) -> Record:
+    def record_of(self, request: Request) -> Record:
         """Asked just before the claim: whether it could begin in time, and whether its key's order is kept here."""
-        lane = None if request.key is None else (request.topic, request.key)
         is_strict = request.topic in self._strict_topics
         return Record(
             request.id,
             request.request,
             destination=request.destination,
-            wait=self._wait(request, lane),
+            wait=self._wait(request),
             is_strict=is_strict,
-            is_here=is_strict and self._deliveries.is_here(lane),
+            is_here=is_strict and self._deliveries.is_here(request.lane),
         )
 
     def attempts(
@@ -82,11 +81,11 @@ class Claiming:
             for one in _lined_up(requests, won)
         ]
 
-    def _wait(self, request: Request, lane: tuple[str, str] | None) -> float | None:
+    def _wait(self, request: Request) -> float | None:
         """What finds no memory is put off like what finds its destination busy."""
         if self._deliveries.room_bytes <= 0:
             return NO_MEMORY_WAIT
-        return self._deliveries.wait(request.destination, lane, within=self._hold(request) / 2)
+        return self._deliveries.wait(request.destination, request.lane, within=self._hold(request) / 2)
 
     def _hold(self, request: Request) -> float:
         """Seconds after its claim within which an attempt may begin: the lease less one delivery."""
@@ -103,4 +102,4 @@ def _lined_up(requests: Sequence[Request], won: Mapping[UUID, Claim]) -> list[Re
 
 
 def _line(request: Request) -> Hashable:
-    return request.id if request.key is None else (request.topic, request.key, request.dates.priority)
+    return request.id if request.lane is None else (request.lane, request.dates.priority)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from herald.pipeline.consume.dead_letters import Letter
 from herald.pipeline.consume.inbox import Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import Arrival, Request, Undecodable
@@ -21,17 +22,15 @@ PATIENCE = 60.0  # seconds in which no record could be read, until the process e
 FIRST_REST = 0.1  # seconds; doubled up to LONGEST_REST
 LONGEST_REST = 5.0  # seconds
 
-Letters = list[tuple[Arrival, str]]
-
 _log = structlog.get_logger()
 
 
 class Taken(NamedTuple):
-    """`arrivals`: how many records; `requests`: what they ask for, once per message; `letters`: what asks for none."""
+    """`arrivals`: how many records; `requests`: what they ask for, by message; `letters`: what asks for none."""
 
     arrivals: int
-    requests: list[Request]
-    letters: Letters
+    requests: dict[UUID, Request]
+    letters: list[Letter]
 
 
 class Taking:
@@ -65,30 +64,36 @@ class Taking:
 
         Raises what has kept records from being read for as long as the patience lasts: then none is taken.
         """
-        taken = Taken(0, [], [])
+        taken = Taken(0, {}, [])
         if not len(self._inbox) or self.rest:
             return taken
         arrivals = self._inbox.take(most, most_bytes=most_bytes)
-        known: set[UUID] = set()
         for index, arrival in enumerate(arrivals):
             try:
-                request = self._intake.read(arrival)
-                is_again = request is not None and request.id in known
-                if request is not None and not is_again:
-                    taken.requests.append(self._claiming.routed(request))
-                    known.add(request.id)
-            except Undecodable as verdict:
-                taken.letters.append((arrival, str(verdict)))
+                is_taken = self._read(arrival, taken)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the intake says: an outage
                 self._inbox.put_back(arrivals[index:])
                 self._fail(error, has_read=index > 0)
                 return taken._replace(arrivals=index)
-            else:
-                if is_again:
-                    self._inbox.put_back(arrivals[index:])
-                    return taken._replace(arrivals=index)
+            if not is_taken:
+                self._inbox.put_back(arrivals[index:])
+                return taken._replace(arrivals=index)
             self._failing_since, self._rest = None, FIRST_REST
         return taken._replace(arrivals=len(arrivals))
+
+    def _read(self, arrival: Arrival, taken: Taken) -> bool:
+        """Whether it is among the taken; not a message that is there already."""
+        try:
+            request = self._intake.read(arrival)
+        except Undecodable as verdict:
+            taken.letters.append((arrival, str(verdict)))
+            return True
+        if request is None:
+            return True
+        if request.id in taken.requests:
+            return False
+        taken.requests[request.id] = self._claiming.routed(request)
+        return True
 
     def _fail(self, error: BaseException, *, has_read: bool) -> None:
         now = self._clock()

@@ -13,24 +13,27 @@ Where it could not begin in time anyway, because its destination is busy, the cl
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from uuid import UUID
 
 import structlog
 
 from herald.outbox.crash_points import reach
+from herald.outbox.destination.descriptors import affordable
 from herald.outbox.moves.record import Outcome
+from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
-from herald.pipeline.consume.dead_letters import Bury
+from herald.pipeline.consume.dead_letters import SendLetters
 from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import COPIES, Attempt
+from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.retry import postponed
 from herald.pipeline.deliver.routing import Router
-from herald.pipeline.deliver.threads import Deliveries, Perform
+from herald.pipeline.deliver.threads import Deliveries
 from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.ledger import Ledger, Written
 from herald.pipeline.work.taking import Taken, Taking
@@ -38,7 +41,8 @@ from herald.pipeline.work.taking import Taken, Taking
 OPEN_SHARE, INBOX_SHARE, PASS_SHARE = 2, 8, 16  # parts of HERALD_MEMORY; the consumer's queue has a quarter
 BATCH = 1000  # records, and outcomes, in one transaction at most
 RETURNED = 50  # attempts given back, in one transaction at most: a failing destination returns hundreds, none urgent
-SPUR = 0.002  # seconds without progress until one more delivery thread is woken
+NO_PROGRESS = 0.002  # seconds after which one more delivery thread is woken
+PATIENCE = 10.0  # seconds a flush may wait for memory; then all is claimed, and put off where there is still none
 HAND_OVER = 1.0  # seconds that a partition waits for what was claimed of it; a session may last as little as 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds until outcomes that could not be recorded at the end are tried again
 STOPPED = "not tried: the pipeline stopped"
@@ -50,51 +54,40 @@ _log = structlog.get_logger()
 class Worker:
     """Claims what is added to the inbox, has it delivered, records what became of it.
 
-    `lease` in seconds, as the ledger claims by it. `patience` is how many seconds a flush may wait for
-    memory to become free; after it everything is claimed, and put off where there is still none. `memory` in bytes is
-    for what has arrived and what is claimed. `on_error` is called when the thread ends by an
-    error, from there, and by `fail`.
+    `on_error` is called when it has to end: from its thread, by an error there, and by `fail`.
     """
 
-    def __init__(  # noqa: PLR0913 - called by one composition root
+    def __init__(
         self,
+        settings: Settings,
         intake: Intake,
         router: Router,
         ledger: Ledger,
-        perform: Perform,
-        bury: Bury,
-        health: Health,
-        *,
-        concurrency: int,
-        lease: float,
-        patience: float,
+        send_letters: SendLetters,
         on_error: Callable[[], None],
-        memory: int,
-        strict_topics: Collection[str] = (),
     ) -> None:
         self._ledger = ledger
-        self._bury = bury
-        self._health = health
-        self._patience = patience
+        self._send_letters = send_letters
         self._on_error = on_error
+        self._lease = settings.lease
+        self._health = Health(settings.breaker_failures)
         self._doorbell = Doorbell()
-        self.inbox = Inbox(self._doorbell, most_bytes=memory // INBOX_SHARE)
-        self._pass_bytes = memory // PASS_SHARE
+        self.inbox = Inbox(self._doorbell, most_bytes=settings.memory // INBOX_SHARE)
+        self._pass_bytes = settings.memory // PASS_SHARE
         self._outcomes: deque[Outcome] = deque()
         self._returned: deque[Outcome] = deque()
         self._deliveries = Deliveries(
-            perform,
+            Deliverer(router, self._health),
             self._finish,
             router.policy,
-            concurrency=concurrency,
-            most_bytes=memory // OPEN_SHARE,
+            concurrency=affordable(settings.concurrency),
+            most_bytes=settings.memory // OPEN_SHARE,
             on_error=self.fail,
-            strict_topics=strict_topics,
+            strict_topics=settings.strict_topics,
         )
-        self._claiming = Claiming(router, self._deliveries, lease=lease, strict_topics=strict_topics)
+        self._claiming = Claiming(router, self._deliveries, lease=self._lease, strict_topics=settings.strict_topics)
         self._taking = Taking(self.inbox, intake, self._claiming)
         self._closing = False
-        self._lease = lease
         self._ends_at = float("inf")
         self._thread = Thread(self._run, "worker")
 
@@ -132,7 +125,7 @@ class Worker:
         """
         deadline = monotonic() + HAND_OVER
         while self._deliveries.has_unbegun and monotonic() < deadline:
-            _never.wait(SPUR)
+            _never.wait(NO_PROGRESS)
 
     def work(self) -> int:
         """One pass; returns how many records and outcomes it settled.
@@ -152,13 +145,13 @@ class Worker:
 
     def _write(self, outcomes: Sequence[Outcome], taken: Taken) -> None:
         self._health.generation += 1
+        requests = list(taken.requests.values())
         asked_at, written = monotonic(), Written()
         try:
-            self._ledger.write(outcomes, taken.requests, self._claiming.terms, written)
+            self._ledger.write(outcomes, requests, self._claiming.record_of, written)
         except BaseException:
             self._outcomes.extendleft(reversed(written.unrecorded))
-            for attempt in self._attempts(taken.requests, written, asked_at):
-                self._returned.append(postponed(attempt, STOPPED, wait=0.0))
+            self._give_back(self._attempts(requests, written, asked_at))
             raise
         finally:
             left = set(map(id, written.unrecorded))
@@ -167,11 +160,11 @@ class Worker:
             reach("pipeline.recorded")
         if written.won:
             reach("pipeline.claimed")
-        if attempts := self._attempts(taken.requests, written, asked_at):
+        if attempts := self._attempts(requests, written, asked_at):
             self._deliveries.submit(attempts)
         letters = [*taken.letters, *((request.arrival, reason) for request, reason in written.refused)]
         if letters:
-            self._bury(letters)
+            self._send_letters(letters)
 
     def _attempts(self, requests: Sequence[Request], written: Written, asked_at: float) -> list[Attempt]:
         claimed = [written.replaced.get(one.id, one) for one in requests]
@@ -195,7 +188,7 @@ class Worker:
         """Give back what has not begun, and record what becomes of the rest, as long as a lease lasts at most."""
         self._ends_at = min(self._ends_at, monotonic() + self._lease)
         pause = FIRST_PAUSE
-        self._give_back()
+        self._give_back(self._deliveries.abandon())
         while (self._deliveries.open or self._has_outcomes()) and (left := self._ends_at - monotonic()) > 0:
             try:
                 if not self.work():
@@ -207,11 +200,11 @@ class Worker:
 
     def _sleep(self) -> None:
         if self._deliveries.waiting:
-            if not self._doorbell.sleep(self._has_work, SPUR):
-                self._deliveries.spur()
+            if not self._doorbell.sleep(self._has_work, NO_PROGRESS):
+                self._deliveries.wake_one_more()
             return
         is_full = len(self.inbox) > 0
-        timeout = max(self._patience - self.inbox.flushing_for, SPUR) if is_full else None
+        timeout = max(PATIENCE - self.inbox.flushing_for, NO_PROGRESS) if is_full else None
         self._doorbell.sleep(self._has_work, self._taking.rest or timeout)
 
     def _has_outcomes(self) -> bool:
@@ -224,7 +217,7 @@ class Worker:
     def _room(self) -> int:
         if self._closing:
             return 0
-        if self.inbox.flushing_for > self._patience:
+        if self.inbox.flushing_for > PATIENCE:
             return BATCH
         if self._deliveries.room_bytes <= 0:
             return 0
@@ -242,9 +235,8 @@ class Worker:
         _take(self._returned, BATCH if self._closing else RETURNED, taken)
         return list(taken.values())
 
-    def _give_back(self) -> None:
-        for attempt in self._deliveries.abandon():
-            self._returned.append(postponed(attempt, STOPPED, wait=0.0))
+    def _give_back(self, attempts: Iterable[Attempt]) -> None:
+        self._returned.extend(postponed(one, STOPPED, wait=0.0) for one in attempts)
 
     def _finish(self, outcome: Outcome) -> None:
         """Hand an outcome over, from a delivery thread."""

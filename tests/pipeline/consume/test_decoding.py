@@ -16,7 +16,7 @@ from herald.pipeline.consume.record import ElsewhereError, SourceError, Undecoda
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 from herald.pipeline.topics import generic_topic, notifications
-from tests.pipeline.records import NOTIFICATION, NOW, REACH, SOURCE, arrival, new_id, own, own_headers
+from tests.pipeline.records import LATEST, NOTIFICATION, NOW, SOURCE, arrival, new_id, own, own_headers
 
 TOPICS = {"notifications": notifications.topic, "generic_topic": generic_topic.topic}
 EVENT = [("ce_id", b"e-1"), ("ce_source", b"/shop"), ("ce_time", b"2026-11-01T12:00:00Z")]
@@ -27,7 +27,7 @@ def make_decoder(topics: Mapping[str, Topic] = TOPICS, **others: Any) -> Decoder
         "source": SOURCE,
         "max_bytes": 10_000,
         "topic_ids": TopicIds(dict),
-        "read_reach": lambda: REACH,
+        "read_latest_date": lambda: LATEST,
         "is_known": lambda _message: False,
         "clock": lambda: 2**45 / 1000,
     }
@@ -142,7 +142,7 @@ def test_what_the_decoder_asks_and_gets_no_answer_to_is_no_records_fault() -> No
         raise ConnectionError
 
     with pytest.raises(SourceError):
-        make_decoder(read_reach=is_away).decode(own(new_id()))
+        make_decoder(read_latest_date=is_away).decode(own(new_id()))
 
 
 def test_an_own_record_whose_topics_code_fails_is_claimed_with_the_error() -> None:
@@ -163,23 +163,23 @@ def test_an_own_id_from_the_far_future_is_foreign_because_no_partition_takes_it(
     message = new_id()
     date = milliseconds_of(message)
 
-    assert make_decoder(read_reach=lambda: date - 1).decode(own(message)).version is None
-    assert make_decoder(read_reach=lambda: date).decode(own(message)).version == 1
+    assert make_decoder(read_latest_date=lambda: date - 1).decode(own(message)).version is None
+    assert make_decoder(read_latest_date=lambda: date).decode(own(message)).version == 1
 
 
 def test_a_machine_that_is_years_behind_knows_heralds_own_records() -> None:
     assert make_decoder(clock=lambda: 0.0).decode(own(new_id())).version == 1
 
 
-def test_the_reach_is_asked_for_again_only_by_what_lies_beyond_the_last_answer() -> None:
+def test_the_latest_date_is_asked_for_again_only_by_what_lies_beyond_the_last_answer() -> None:
     first, second, third = sorted(new_id() for _ in range(3))
     asked = iter([milliseconds_of(second), milliseconds_of(third)])
-    decoder = make_decoder(read_reach=lambda: next(asked))
+    decoder = make_decoder(read_latest_date=lambda: next(asked))
 
     assert [decoder.decode(own(one)).version for one in (second, first, third, first)] == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("timestamp", [-1, 0, EARLIEST - 1, REACH + 1, 2**63])
+@pytest.mark.parametrize("timestamp", [-1, 0, EARLIEST - 1, LATEST + 1, 2**63])
 def test_an_impossible_date_leads_to_the_first_partition(timestamp: int) -> None:
     assert milliseconds_of(make_decoder().decode(arrival(timestamp=timestamp)).id) == 0
 

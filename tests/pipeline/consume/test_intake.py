@@ -8,7 +8,7 @@ from herald.pipeline.consume.intake import TELL_AGAIN, Intake, decode_known_good
 from herald.pipeline.consume.record import SourceError, Undecodable
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
-from tests.pipeline.records import REACH, SOURCE, arrival, new_id, own_headers
+from tests.pipeline.records import LATEST, SOURCE, arrival, new_id, own_headers
 
 KEYS = {b'{"bad": true}': KeyError("nobody foresaw it")}
 
@@ -25,7 +25,7 @@ def make_decoder(*, topic_ids: TopicIds | None = None) -> Decoder:
         source=SOURCE,
         max_bytes=1000,
         topic_ids=topic_ids or TopicIds(dict),
-        read_reach=lambda: REACH,
+        read_latest_date=lambda: LATEST,
         is_known=lambda _message: False,
         instance="one",
     )

@@ -144,14 +144,14 @@ def test_one_thread_is_enough_while_deliveries_are_fast() -> None:
     assert len(threads) == 1
 
 
-def test_a_spur_helps_what_waits_behind_a_delivery_that_is_unexpectedly_slow(channel: FakeChannel) -> None:
+def test_one_more_thread_helps_what_waits_behind_a_delivery_that_is_unexpectedly_slow(channel: FakeChannel) -> None:
     channel.hold()
     deliveries = Deliveries(deliverer_of(channel), Collected(), POLICY, concurrency=2, assumed=0.0)
     deliveries.submit([attempt("7"), attempt("8")])
     assert channel.entered.acquire(timeout=10)
     assert deliveries.waiting
 
-    deliveries.spur()
+    deliveries.wake_one_more()
 
     assert channel.entered.acquire(timeout=10)
 

@@ -15,7 +15,7 @@ from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.taking import LONGEST_REST, PATIENCE, Taking
 from tests.pipeline.fakes import sent
 from tests.pipeline.parts import make_router
-from tests.pipeline.records import REACH, SOURCE, arrival
+from tests.pipeline.records import LATEST, SOURCE, arrival
 
 
 class Scene:
@@ -29,7 +29,7 @@ class Scene:
             source=SOURCE,
             max_bytes=1000,
             topic_ids=TopicIds(self._tell),
-            read_reach=lambda: REACH,
+            read_latest_date=lambda: LATEST,
             is_known=lambda _message: False,
         )
         router = make_router(topics={"orders": Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None)})

@@ -84,7 +84,7 @@ class Process:
             source=SOURCE,
             max_bytes=10_000,
             topic_ids=TopicIds(world.kafka.topic_ids if world.has("topic id") else dict, clock=lambda: world.clock),
-            read_reach=lambda: int(1000 * (BEGINNING.timestamp() + world.clock + DAY)),
+            read_latest_date=lambda: int(1000 * (BEGINNING.timestamp() + world.clock + DAY)),
             is_known=lambda _message: False,
             clock=lambda: BEGINNING.timestamp() + world.clock,
         )
