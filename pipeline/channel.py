@@ -9,9 +9,8 @@ import msgspec
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt to deliver one message.
 
-    `attempt` counts from 1; `timeout` is the seconds this call may take: threads cannot be
-    stopped from outside, so a channel hands it to its own client. `id` stays the same over all
-    attempts: it is the idempotency key.
+    `attempt` counts from 1; `timeout` is the seconds this call may take: threads cannot be stopped from outside, so a
+    channel hands it to its own client. `id` stays the same over all attempts: it is the idempotency key.
     """
 
     id: UUID

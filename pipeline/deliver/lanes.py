@@ -7,6 +7,7 @@ outcomes. From then on the claim knows that it has to wait.
 
 from collections import deque
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from herald.outbox.moves.record import Outcome
@@ -15,14 +16,12 @@ from herald.pipeline.deliver.attempt import Attempt
 Key = tuple[str, str]  # topic and key
 
 
+@dataclass(slots=True)
 class _Lane:
-    __slots__ = ("is_broken", "is_busy", "unrecorded", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: deque[Attempt] = deque()
-        self.is_busy = False
-        self.is_broken = False
-        self.unrecorded = 0
+    is_busy: bool = False
+    is_broken: bool = False
+    unrecorded: int = 0
+    waiting: deque[Attempt] = field(default_factory=deque)
 
 
 class Lanes:

@@ -12,10 +12,8 @@ Where it could not begin in time anyway, because its destination is busy, the cl
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from uuid import UUID
 
 import structlog
 
@@ -27,25 +25,23 @@ from herald.outbox.threads import Thread
 from herald.pipeline.consume.dead_letters import SendLetters
 from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
-from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import COPIES, Attempt
 from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.failing import Health
-from herald.pipeline.deliver.retry import postponed
+from herald.pipeline.deliver.retry import STOPPED, postponed
 from herald.pipeline.deliver.routing import Router
 from herald.pipeline.deliver.threads import Deliveries
 from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.ledger import Ledger, Written
+from herald.pipeline.work.outcomes import OUTCOME_BATCH, RETURNED, Outcomes
 from herald.pipeline.work.taking import Taken, Taking
 
 OPEN_SHARE, INBOX_SHARE, PASS_SHARE = 2, 8, 16  # parts of HERALD_MEMORY; the consumer's queue has a quarter
-BATCH = 1000  # records, and outcomes, in one transaction at most
-RETURNED = 50  # attempts given back, in one transaction at most: a failing destination returns hundreds, none urgent
+CLAIM_BATCH = 1000  # records in one transaction at most
 NO_PROGRESS = 0.002  # seconds after which one more delivery thread is woken
 PATIENCE = 10.0  # seconds a flush may wait for memory; then all is claimed, and put off where there is still none
 HAND_OVER = 1.0  # seconds that a partition waits for what was claimed of it; a session may last as little as 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds until outcomes that could not be recorded at the end are tried again
-STOPPED = "not tried: the pipeline stopped"
 
 _never = threading.Event()
 _log = structlog.get_logger()
@@ -74,8 +70,7 @@ class Worker:
         self._doorbell = Doorbell()
         self.inbox = Inbox(self._doorbell, most_bytes=settings.memory // INBOX_SHARE)
         self._pass_bytes = settings.memory // PASS_SHARE
-        self._outcomes: deque[Outcome] = deque()
-        self._returned: deque[Outcome] = deque()
+        self._outcomes = Outcomes()
         self._deliveries = Deliveries(
             Deliverer(router, self._health),
             self._finish,
@@ -85,7 +80,7 @@ class Worker:
             on_error=self.fail,
             strict_topics=settings.strict_topics,
         )
-        self._claiming = Claiming(router, self._deliveries, lease=self._lease, strict_topics=settings.strict_topics)
+        self._claiming = Claiming(settings, router, self._deliveries)
         self._taking = Taking(self.inbox, intake, self._claiming)
         self._closing = False
         self._ends_at = float("inf")
@@ -134,7 +129,7 @@ class Worker:
         back or under way, and the records count as not settled.
         """
         taken = self._taking.take(self._room(), most_bytes=self._room_bytes())
-        outcomes = self._take_outcomes()
+        outcomes = self._outcomes.take(returned=OUTCOME_BATCH if self._closing else RETURNED)
         if not taken.arrivals and not outcomes:
             return 0
         if taken.arrivals:
@@ -145,13 +140,12 @@ class Worker:
 
     def _write(self, outcomes: Sequence[Outcome], taken: Taken) -> None:
         self._health.generation += 1
-        requests = list(taken.requests.values())
         asked_at, written = monotonic(), Written()
         try:
-            self._ledger.write(outcomes, requests, self._claiming.record_of, written)
+            self._ledger.write(outcomes, list(taken.requests.values()), self._claiming.record_of, written)
         except BaseException:
-            self._outcomes.extendleft(reversed(written.unrecorded))
-            self._give_back(self._attempts(requests, written, asked_at))
+            self._outcomes.put_back(written.unrecorded)
+            self._give_back(self._attempts(taken, written, asked_at))
             raise
         finally:
             left = set(map(id, written.unrecorded))
@@ -160,14 +154,14 @@ class Worker:
             reach("pipeline.recorded")
         if written.won:
             reach("pipeline.claimed")
-        if attempts := self._attempts(requests, written, asked_at):
+        if attempts := self._attempts(taken, written, asked_at):
             self._deliveries.submit(attempts)
         letters = [*taken.letters, *((request.arrival, reason) for request, reason in written.refused)]
         if letters:
             self._send_letters(letters)
 
-    def _attempts(self, requests: Sequence[Request], written: Written, asked_at: float) -> list[Attempt]:
-        claimed = [written.replaced.get(one.id, one) for one in requests]
+    def _attempts(self, taken: Taken, written: Written, asked_at: float) -> list[Attempt]:
+        claimed = list((taken.requests | written.replaced).values())
         return self._claiming.attempts(claimed, written.won, asked_at=asked_at, generation=self._health.generation)
 
     def _run(self) -> None:
@@ -189,10 +183,10 @@ class Worker:
         self._ends_at = min(self._ends_at, monotonic() + self._lease)
         pause = FIRST_PAUSE
         self._give_back(self._deliveries.abandon())
-        while (self._deliveries.open or self._has_outcomes()) and (left := self._ends_at - monotonic()) > 0:
+        while (self._deliveries.open or self._outcomes) and (left := self._ends_at - monotonic()) > 0:
             try:
                 if not self.work():
-                    self._doorbell.sleep(self._has_outcomes, timeout=left)
+                    self._doorbell.sleep(lambda: bool(self._outcomes), timeout=left)
             except Exception as error:  # noqa: BLE001 - whatever it is, it may pass before the leases do
                 _log.warning("outcomes_not_recorded", reason=str(error), next_try_seconds=pause)
                 _never.wait(min(pause, left))
@@ -207,47 +201,27 @@ class Worker:
         timeout = max(PATIENCE - self.inbox.flushing_for, NO_PROGRESS) if is_full else None
         self._doorbell.sleep(self._has_work, self._taking.rest or timeout)
 
-    def _has_outcomes(self) -> bool:
-        return bool(self._outcomes or self._returned)
-
     def _has_work(self) -> bool:
         may_take = len(self.inbox) > 0 and not self._taking.rest and self._room() > 0
-        return self._has_outcomes() or self._closing or may_take
+        return bool(self._outcomes) or self._closing or may_take
 
     def _room(self) -> int:
         if self._closing:
             return 0
         if self.inbox.flushing_for > PATIENCE:
-            return BATCH
-        if self._deliveries.room_bytes <= 0:
-            return 0
-        return min(self._deliveries.room, BATCH)
+            return CLAIM_BATCH
+        return min(self._deliveries.room, CLAIM_BATCH)
 
     def _room_bytes(self) -> int:
         """Of one pass: several copies of it are made on its way to the database."""
         room = self._deliveries.room_bytes // COPIES
         return min(room, self._pass_bytes) if room > 0 else self._pass_bytes
 
-    def _take_outcomes(self) -> list[Outcome]:
-        """At most one per message: a statement sees only one."""
-        taken: dict[UUID, Outcome] = {}
-        _take(self._outcomes, BATCH, taken)
-        _take(self._returned, BATCH if self._closing else RETURNED, taken)
-        return list(taken.values())
-
     def _give_back(self, attempts: Iterable[Attempt]) -> None:
-        self._returned.extend(postponed(one, STOPPED, wait=0.0) for one in attempts)
+        for attempt in attempts:
+            self._outcomes.add(postponed(attempt, STOPPED, wait=0.0))
 
     def _finish(self, outcome: Outcome) -> None:
         """Hand an outcome over, from a delivery thread."""
-        (self._returned if outcome.outcome == "postponed" else self._outcomes).append(outcome)
+        self._outcomes.add(outcome)
         self._doorbell.ring()
-
-
-def _take(outcomes: deque[Outcome], most: int, taken: dict[UUID, Outcome]) -> None:
-    """The oldest `most`; ends before one whose message is among the taken already."""
-    for _ in range(most):
-        if not outcomes or outcomes[0].id in taken:
-            return
-        outcome = outcomes.popleft()
-        taken[outcome.id] = outcome

@@ -41,9 +41,8 @@ class Session:
     def send(self, mail: Mail, deadline: Deadline) -> None:
         """Return when the server has taken the mail.
 
-        Raises StaleError when nothing of it was sent; PermanentError and TemporaryError when the
-        server refused it or cannot have taken it; UnknownOutcomeError when all of it was sent and
-        no answer came.
+        Raises StaleError when nothing of it was sent; PermanentError and TemporaryError when the server refused it or
+        cannot have taken it; UnknownOutcomeError when all of it was sent and no answer came.
         """
         if mail.needs_utf8 and not self._client.has_extn("smtputf8"):
             raise PermanentError("the SMTP server takes no internationalised addresses (SMTPUTF8)")

@@ -9,10 +9,10 @@ from herald.outbox.moves.record import Outcome
 from herald.outbox.settings import ChannelPolicy
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.attempting import FAILING
 from herald.pipeline.deliver.destinations import Destinations
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lanes import Lanes
+from herald.pipeline.deliver.retry import FAILING
 from tests.pipeline.fakes import FakeChannel
 from tests.pipeline.parts import make_deliverer, make_router, settings
 from tests.pipeline.records import arrival, new_id

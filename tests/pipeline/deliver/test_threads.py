@@ -11,7 +11,8 @@ from herald.outbox.message.notification import Notification
 from herald.outbox.moves.record import Outcome
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.attempting import OUT_OF_TIME, Deliverer
+from herald.pipeline.deliver.attempting import Deliverer
+from herald.pipeline.deliver.retry import OUT_OF_TIME
 from herald.pipeline.deliver.threads import LEAST_OPEN, MOST_OPEN, Deliveries
 from tests.pipeline.fakes import Collected, FakeChannel, sent
 from tests.pipeline.parts import make_deliverer, make_router

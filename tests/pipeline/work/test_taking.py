@@ -14,7 +14,7 @@ from herald.pipeline.topic import Topic
 from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.taking import LONGEST_REST, PATIENCE, Taking
 from tests.pipeline.fakes import sent
-from tests.pipeline.parts import make_router
+from tests.pipeline.parts import make_router, settings
 from tests.pipeline.records import LATEST, SOURCE, arrival
 
 
@@ -34,7 +34,7 @@ class Scene:
         )
         router = make_router(topics={"orders": Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None)})
         deliveries = Deliveries(sent, lambda _outcome: None, self._policy, concurrency=1)
-        claiming = Claiming(router, deliveries, lease=60.0, strict_topics=())
+        claiming = Claiming(settings(), router, deliveries)
         self.taking = Taking(self.inbox, Intake(decoder), claiming, clock=lambda: self.now)
 
     def take(self) -> int:

@@ -14,9 +14,11 @@ from herald.pipeline.channel import PermanentError, TemporaryError
 from herald.pipeline.consume.decoding import NO_HANDLER
 from herald.pipeline.consume.inbox import WorkerError
 from herald.pipeline.consume.sink import DeliverySink
+from herald.pipeline.deliver.retry import STOPPED
 from herald.pipeline.topic import Draft
 from herald.pipeline.topics import notifications
-from herald.pipeline.work.worker import RETURNED, STOPPED, Worker
+from herald.pipeline.work.outcomes import RETURNED
+from herald.pipeline.work.worker import Worker
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
 from tests.pipeline.parts import make_router, settings

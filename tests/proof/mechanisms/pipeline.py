@@ -139,8 +139,8 @@ REMOVALS = (
             ),
             Edit(
                 "pipeline/deliver/destinations.py",
-                "if queue.ready and not queue.in_turn and queue.active < queue.limit:",
-                "if queue.ready and not queue.in_turn:",
+                "if queue.ready and not queue.is_in_turn and queue.active < queue.limit:",
+                "if queue.ready and not queue.is_in_turn:",
             ),
         ),
         (f"{DESTINATIONS}::test_a_destination_has_its_limit_and_the_others_their_turn",),
