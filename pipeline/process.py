@@ -183,7 +183,6 @@ def make_worker(
     stop: threading.Event,
     on_error: Callable[[], None],
 ) -> Worker:
-    """The worker with all it needs, not started."""
     ledger = Ledger(
         lambda: connect_watched(settings, "herald-pipeline", is_steady=True),
         policy_of(settings),

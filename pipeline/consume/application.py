@@ -172,7 +172,6 @@ class OncePerKind(logging.Filter):
         self._shown: dict[tuple[int, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to show it."""
         if not super().filter(record):
             return True
         kind, now = (record.levelno, record.getMessage()[:40]), self._clock()

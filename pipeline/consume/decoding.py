@@ -29,7 +29,7 @@ from herald.pipeline.consume.headers import (
     traceparent,
 )
 from herald.pipeline.consume.identity import EARLIEST, adoption_id, milliseconds_of
-from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, Undecodable
+from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, UndecodableError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 
@@ -74,25 +74,25 @@ class Decoder:
     def decode(self, arrival: Arrival) -> Request:
         """What the record asks for.
 
-        Raises Undecodable for what can be neither claimed nor adopted, ElsewhereError for what another Herald wrote,
-        and SourceError when what it asks does not answer. Anything else is what nobody foresaw.
+        Raises UndecodableError for what can be neither claimed nor adopted, ElsewhereError for what another Herald
+        wrote, and SourceError when what it asks does not answer. Anything else is what nobody foresaw.
         """
         self._topic_ids.note(arrival)
         if arrival.defect is not None:
-            raise Undecodable(arrival.defect)
+            raise UndecodableError(arrival.defect)
         if arrival.topic not in self._contents.topics:
-            raise Undecodable(NO_HANDLER)
+            raise UndecodableError(NO_HANDLER)
         headers = by_name(arrival)
         found = named(headers)
         if found is not None and not self._is_possible(milliseconds_of(found.id)):
             found = None  # Herald cannot have made this id
         if self._is_own(headers):
             if missing := nulls(arrival):
-                raise Undecodable(f"a record of Herald's source whose header `{missing[0]}` has no value")
+                raise UndecodableError(f"a record of Herald's source whose header `{missing[0]}` has no value")
             if found is not None:
                 return self._own(arrival, headers, found)
             if headers.get(INSTANCE) == self._instance is not None:
-                raise Undecodable(f"its header `{INSTANCE}` is this Herald's, and it names no message")
+                raise UndecodableError(f"its header `{INSTANCE}` is this Herald's, and it names no message")
         for claimed in messages_named(arrival):
             if self._knows(claimed):
                 return self._claimed(arrival, headers, claimed, found)
@@ -106,7 +106,7 @@ class Decoder:
         if instance == self._instance:
             return True
         if named(headers) is None:
-            raise Undecodable(f"its header `{INSTANCE}` is another Herald's, and it names no message")
+            raise UndecodableError(f"its header `{INSTANCE}` is another Herald's, and it names no message")
         raise ElsewhereError
 
     def _knows(self, message: UUID) -> bool:
@@ -115,7 +115,7 @@ class Decoder:
     def _claimed(self, arrival: Arrival, headers: HeadersByName, message: UUID, found: Named | None) -> Request:
         """As Herald's own: the claim looks whether its request still fits."""
         if found is None or found.id != message:
-            raise Undecodable(f"it names the message {message}, which is Herald's own, and no request of it")
+            raise UndecodableError(f"it names the message {message}, which is Herald's own, and no request of it")
         return self._own(arrival, headers, found)
 
     def _own(self, arrival: Arrival, headers: HeadersByName, found: Named) -> Request:
@@ -125,7 +125,7 @@ class Decoder:
             raw = self._contents.checked(arrival)
             data = self._contents.typed(arrival.topic, raw)
             dates = self._contents.topics[arrival.topic].dates(data)
-        except Undecodable as verdict:
+        except UndecodableError as verdict:
             defect = str(verdict)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the topic's own code raises, its attempt fails of it
             failure = error

@@ -99,7 +99,6 @@ class Inbox:
         return taken
 
     def put_back(self, arrivals: Sequence[Arrival]) -> None:
-        """Back to the front, in their order."""
         with self._changed:
             self._arrivals.extendleft(reversed(arrivals))
             self._grow(_size(arrivals))

@@ -12,7 +12,7 @@ import structlog
 
 from herald.outbox.postgres.conviction import Convictions, text_of
 from herald.pipeline.consume.decoding import Decoder
-from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, Undecodable
+from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, UndecodableError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 
@@ -69,19 +69,19 @@ class Intake:
     def read(self, arrival: Arrival) -> Request | None:
         """What the record asks for; None for another Herald's.
 
-        Raises Undecodable for what belongs on `dead_letters`. Whatever else it raises is an outage.
+        Raises UndecodableError for what belongs on `dead_letters`. Whatever else it raises is an outage.
         """
         try:
             return self._decoder.decode(arrival)
         except ElsewhereError:
             self._skip(arrival)
             return None
-        except (Undecodable, SourceError, MemoryError):
+        except (UndecodableError, SourceError, MemoryError):
             raise
         except (Exception, SystemExit) as error:  # a topic's own code may leave by any way
             self._probe()
             self._tell(arrival, error)
-            raise Undecodable(text_of(error)) from error
+            raise UndecodableError(text_of(error)) from error
 
     def _skip(self, arrival: Arrival) -> None:
         self.skipped += 1

@@ -75,7 +75,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return None if self.key is None else (self.topic, self.key)
 
 
-class Undecodable(Exception):  # noqa: N818 - a verdict on a record, not a failure of the program
+class UndecodableError(Exception):
     """The record asks for nothing that can be delivered; the text is the reason for the dead-letter topic."""
 
 

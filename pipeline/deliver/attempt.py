@@ -30,7 +30,6 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def lane(self) -> tuple[str, str] | None:
-        """What it must keep its order in."""
         return self.request.lane
 
     @property

@@ -50,7 +50,6 @@ class Destinations:
 
     @property
     def has_ready(self) -> bool:
-        """Whether `take` would find something."""
         return any(queue.has_room for queue in self._turns)
 
     @property
@@ -84,7 +83,6 @@ class Destinations:
         return None
 
     def done(self, attempt: Attempt, seconds: float) -> None:
-        """It ended after so long."""
         queue = self._queue(attempt.destination)
         queue.active -= 1
         queue.open -= 1
@@ -110,7 +108,6 @@ class Destinations:
         return None if expected <= within else max(within, SHORTEST_WAIT)
 
     def abandon(self) -> list[Attempt]:
-        """Everything that did not begin goes back."""
         left = [attempt for queue in self._queues.values() for attempt in queue.ready]
         for queue in self._queues.values():
             queue.ready.clear()

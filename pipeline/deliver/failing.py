@@ -33,5 +33,4 @@ class Health:
                 self._barred[destination] = self.generation
 
     def is_barred(self, destination: str | None, generation: int) -> bool:
-        """Whether an attempt claimed in that generation should be given back."""
         return destination is not None and generation <= self._barred.get(destination, -1)

@@ -5,7 +5,7 @@ is such a one is judged here for every channel and for the handlers of topics, b
 those it was raised from.
 """
 
-import encodings.idna  # noqa: F401 - a codec whose file could not be opened once is unknown from then on
+import codecs
 import errno
 import os
 import resource
@@ -40,6 +40,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 64.0  # seconds
 _WITHOUT_SETTINGS = 300.0  # seconds, at most: settings come back with a person, not by themselves
 _SILENCE = 30.0  # seconds between two log lines about the same lack
 _log = structlog.get_logger()
+
+codecs.lookup("idna")  # for names of hosts; a codec whose file could not be opened once is unknown from then on
 
 
 class Lack(NamedTuple):

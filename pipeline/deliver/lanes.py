@@ -33,7 +33,6 @@ class Lanes:
         self._unrecorded: dict[tuple[UUID, int], Key] = {}  # by message and attempt: a hung one may be claimed again
 
     def length(self, key: Key) -> int:
-        """How many wait in it."""
         lane = self._lanes.get(key)
         return len(lane.waiting) if lane else 0
 
@@ -85,11 +84,9 @@ class Lanes:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether anything waits for the one before it."""
         return any(lane.waiting for lane in self._lanes.values())
 
     def abandon(self) -> list[Attempt]:
-        """Everything that waits goes back."""
         left = [attempt for lane in self._lanes.values() for attempt in lane.waiting]
         for lane in self._lanes.values():
             lane.waiting.clear()

@@ -60,7 +60,6 @@ class Router:
         self._channel(target.channel).deliver(letter, delivery)
 
     def close(self) -> None:
-        """Close every channel."""
         for channel in self._channels.values():
             channel.close()
 

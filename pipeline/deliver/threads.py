@@ -154,7 +154,6 @@ class Deliveries:
             return self._destinations.has_queued or self._lanes.has_waiting
 
     def abandon(self) -> list[Attempt]:
-        """Take back whatever was not begun."""
         with self._lock:
             return [*self._destinations.abandon(), *self._lanes.abandon()]
 

@@ -21,7 +21,6 @@ class Outcomes:
         return bool(self._called or self._returned)
 
     def add(self, outcome: Outcome) -> None:
-        """To be recorded after those that are here."""
         (self._returned if outcome.outcome == "postponed" else self._called).append(outcome)
 
     def put_back(self, outcomes: Sequence[Outcome]) -> None:

@@ -15,7 +15,7 @@ import structlog
 from herald.pipeline.consume.dead_letters import Letter
 from herald.pipeline.consume.inbox import Inbox
 from herald.pipeline.consume.intake import Intake
-from herald.pipeline.consume.record import Arrival, Request, Undecodable
+from herald.pipeline.consume.record import Arrival, Request, UndecodableError
 from herald.pipeline.work.claiming import Claiming
 
 PATIENCE = 60.0  # seconds in which no record could be read, until the process ends and its supervisor takes over
@@ -85,7 +85,7 @@ class Taking:
         """Whether it is among the taken; not a message that is there already."""
         try:
             request = self._intake.read(arrival)
-        except Undecodable as verdict:
+        except UndecodableError as verdict:
             taken.letters.append((arrival, str(verdict)))
             return True
         if request is None:

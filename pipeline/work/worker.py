@@ -87,7 +87,6 @@ class Worker:
         self._thread = Thread(self._run, "worker")
 
     def start(self) -> None:
-        """Begin to claim."""
         self._thread.start()
 
     def close(self, timeout: float) -> None:

@@ -5,9 +5,10 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
+from pydantic import SecretStr
 
 from herald.pipeline.channel import TemporaryError
 from herald.pipeline.channels.email.client import Client
@@ -18,14 +19,11 @@ from herald.pipeline.deliver.dialling import connect, resolve
 GREETING = 220
 
 
-class Login(msgspec.Struct, frozen=True):
-    """The password stays out of logs."""
+class Login(NamedTuple):
+    """Who Herald is to the server."""
 
     username: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"Login({self.username!r})"
+    password: SecretStr
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +71,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         if self.security == "starttls":
             self._start_tls(client)
         if self.login:
-            client.login(self.login.username, self.login.password)
+            client.login(self.login.username, self.login.password.get_secret_value())
 
     def _start_tls(self, client: Client) -> None:
         if not client.has_extn("starttls"):

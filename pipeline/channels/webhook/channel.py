@@ -70,7 +70,6 @@ class WebhookChannel:
         return url.authority
 
     def deliver(self, letter: Letter, delivery: Delivery) -> None:
-        """Post it once."""
         url = _parsed(letter.address)
         body = _body(letter, delivery)
         call = Call(Deadline(delivery.timeout))
@@ -87,7 +86,6 @@ class WebhookChannel:
             current.reset(token)
 
     def close(self) -> None:
-        """Close what is idle and what is not."""
         self._pool.close()
 
     def _post(self, url: Url, body: bytes, headers: list[tuple[bytes, bytes]], call: Call) -> None:

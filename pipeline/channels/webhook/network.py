@@ -89,7 +89,6 @@ class GuardedStream(NetworkStream):
             raise httpcore2.WriteError(str(error)) from error
 
     def close(self) -> None:
-        """Close it."""
         self._connection.close()
 
     def start_tls(

@@ -12,7 +12,7 @@ import pytest
 from herald.outbox.message.dates import Dates
 from herald.pipeline.consume.decoding import NO_HANDLER, Decoder
 from herald.pipeline.consume.identity import EARLIEST, milliseconds_of
-from herald.pipeline.consume.record import ElsewhereError, SourceError, Undecodable
+from herald.pipeline.consume.record import ElsewhereError, SourceError, UndecodableError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 from herald.pipeline.topics import generic_topic, notifications
@@ -75,7 +75,7 @@ def test_a_record_that_only_claims_to_be_heralds_is_foreign(spoiled: tuple[str, 
 def test_a_record_of_heralds_source_with_a_null_header_is_undecodable(name: str) -> None:
     headers = [(one, None if one == name else value) for one, value in own_headers(new_id())]
 
-    with pytest.raises(Undecodable, match=f"`{name}` has no value"):
+    with pytest.raises(UndecodableError, match=f"`{name}` has no value"):
         make_decoder().decode(arrival(headers=headers))
 
 
@@ -96,7 +96,7 @@ def test_a_record_that_names_a_known_message_is_heralds_own_whatever_its_source(
 def test_a_record_that_names_a_known_message_and_no_request_is_never_adopted() -> None:
     known = new_id()
 
-    with pytest.raises(Undecodable, match="Herald's own"):
+    with pytest.raises(UndecodableError, match="Herald's own"):
         make_decoder(is_known=known.__eq__).decode(arrival(headers=[("ce_subject", str(known).encode())]))
 
 
@@ -107,7 +107,7 @@ def test_a_record_that_names_a_known_message_in_any_header_is_never_adopted(dama
     known = new_id()
     headers = [(name, value) for name, value in own_headers(known) if name != "ce_subject"]
 
-    with pytest.raises(Undecodable, match="Herald's own"):
+    with pytest.raises(UndecodableError, match="Herald's own"):
         make_decoder(is_known=known.__eq__).decode(arrival(headers=[*headers, *damaged]))
 
 
@@ -127,7 +127,7 @@ def test_a_record_of_another_instance_is_not_adopted() -> None:
 
 @pytest.mark.parametrize("forged", [b"\xff", b"one"])
 def test_what_forges_an_instance_and_names_no_message_is_undecodable(forged: bytes) -> None:
-    with pytest.raises(Undecodable, match="names no message"):
+    with pytest.raises(UndecodableError, match="names no message"):
         make_decoder(instance="one").decode(arrival(headers=[("ce_heraldinstance", forged)]))
 
 
@@ -196,7 +196,9 @@ def test_a_foreign_notification_is_adopted_with_its_user_as_key() -> None:
 
 def test_a_foreign_notification_with_a_subject_that_no_mail_can_have_is_not_adopted() -> None:
     for subject, control in (("Order\t42", "U+0009"), ("=?UTF-8?Q?=0A?=Bcc: x@example.com", "U+000A")):
-        with pytest.raises(Undecodable, match=rf"control characters, here {re.escape(control)} - at `\$\.subject`"):
+        with pytest.raises(
+            UndecodableError, match=rf"control characters, here {re.escape(control)} - at `\$\.subject`"
+        ):
             make_decoder().decode(arrival({**NOTIFICATION, "subject": subject}))
 
 
@@ -248,18 +250,18 @@ def test_a_cloudevent_without_a_time_is_still_adopted_once() -> None:
     ],
 )
 def test_what_cannot_be_a_notification_says_why(value: bytes | None, reason: str) -> None:
-    with pytest.raises(Undecodable, match=reason):
+    with pytest.raises(UndecodableError, match=reason):
         make_decoder().decode(arrival(value))
 
 
 def test_a_topic_without_a_handler_is_a_reason_of_its_own() -> None:
-    with pytest.raises(Undecodable, match=NO_HANDLER):
+    with pytest.raises(UndecodableError, match=NO_HANDLER):
         make_decoder().decode(arrival(topic="unheard_of"))
 
 
 @pytest.mark.parametrize("key", [b"\xff", b"a\0b", b"x" * 256])
 def test_a_foreign_key_that_cannot_be_stored_is_refused(key: bytes) -> None:
-    with pytest.raises(Undecodable, match="the record's key"):
+    with pytest.raises(UndecodableError, match="the record's key"):
         make_decoder().decode(arrival(b"{}", key=key, topic="generic_topic"))
 
 
@@ -280,10 +282,10 @@ def test_the_dates_of_what_another_producer_wrote_are_kept() -> None:
 
 @pytest.mark.parametrize("date", ["0250-05-04T14:44:08.5772-23:35", "0001-01-01T00:00:00+01:00"])
 def test_a_date_that_postgresql_refuses_is_undecodable_with_its_field(date: str) -> None:
-    with pytest.raises(Undecodable, match=r"UTC.*- at `\$\.deliver_at`"):
+    with pytest.raises(UndecodableError, match=r"UTC.*- at `\$\.deliver_at`"):
         make_decoder().decode(arrival({**NOTIFICATION, "deliver_at": date}))
 
 
 def test_a_date_that_lies_too_far_ahead_is_refused_from_other_producers_as_well() -> None:
-    with pytest.raises(Undecodable, match=r"more than 366 days ahead.*- at `\$\.deliver_at`"):
+    with pytest.raises(UndecodableError, match=r"more than 366 days ahead.*- at `\$\.deliver_at`"):
         make_decoder(clock=lambda: NOW / 1000).decode(arrival({**NOTIFICATION, "deliver_at": "2100-01-01T00:00:00Z"}))

@@ -5,7 +5,7 @@ import pytest
 
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.intake import TELL_AGAIN, Intake, decode_known_good
-from herald.pipeline.consume.record import SourceError, Undecodable
+from herald.pipeline.consume.record import SourceError, UndecodableError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 from tests.pipeline.records import LATEST, SOURCE, arrival, new_id, own_headers
@@ -36,7 +36,7 @@ def test_an_error_that_nobody_foresaw_is_the_records_own_and_is_told_with_its_tr
 ) -> None:
     intake = Intake(make_decoder())
 
-    with pytest.raises(Undecodable, match="KeyError: 'nobody foresaw it'"):
+    with pytest.raises(UndecodableError, match="KeyError: 'nobody foresaw it'"):
         intake.read(arrival(b'{"bad": true}', topic="orders"))
 
     assert intake.read(arrival(b"{}", topic="orders")) is not None
