@@ -20,6 +20,7 @@ from herald.outbox.threads import Thread
 from herald.pipeline.consume.commits import survive_failed_commits
 from herald.pipeline.consume.connection import STATISTICS, Connection
 from herald.pipeline.consume.sink import DeliverySink
+from herald.pipeline.sparing import OncePer
 
 POLL_TIMEOUT = 0.2  # seconds; a record ends the wait at once, the window's end comes this much late at most
 STOP_AGAIN = 0.1  # seconds between two calls of stop()
@@ -168,17 +169,11 @@ class OncePerKind(logging.Filter):
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         super().__init__(QUIX)
-        self._clock = clock
-        self._shown: dict[tuple[int, str], float] = {}
+        self._once = OncePer(QUIET, clock)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not super().filter(record):
-            return True
-        kind, now = (record.levelno, record.getMessage()[:40]), self._clock()
-        if now - self._shown.get(kind, -QUIET) < QUIET:
-            return False
-        self._shown[kind] = now
-        return True
+        is_of_quix = super().filter(record)
+        return not is_of_quix or self._once.allows((record.levelno, record.getMessage()[:40]))
 
 
 def quieten_quix() -> None:

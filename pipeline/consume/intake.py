@@ -14,6 +14,7 @@ from herald.outbox.postgres.conviction import Convictions, text_of
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, UndecodableError
 from herald.pipeline.consume.topic_ids import TopicIds
+from herald.pipeline.sparing import OncePer
 from herald.pipeline.topic import Topic
 
 TELL_AGAIN = 60.0  # seconds between two lines about another Herald's records
@@ -61,9 +62,8 @@ class Intake:
     ) -> None:
         self._decoder = decoder
         self._probe = probe
-        self._clock = clock
+        self._once = OncePer(TELL_AGAIN, clock)
         self._convictions = Convictions()
-        self._told_at = -TELL_AGAIN
         self.skipped = 0
 
     def read(self, arrival: Arrival) -> Request | None:
@@ -85,8 +85,7 @@ class Intake:
 
     def _skip(self, arrival: Arrival) -> None:
         self.skipped += 1
-        if self._clock() - self._told_at >= TELL_AGAIN:
-            self._told_at = self._clock()
+        if self._once.allows():
             _log.warning(
                 "records_of_another_herald_skipped",
                 records=self.skipped,

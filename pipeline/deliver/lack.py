@@ -20,6 +20,7 @@ from typing import NamedTuple
 import structlog
 
 from herald.pipeline.channel import NotSetUpError
+from herald.pipeline.sparing import OncePer
 
 DESCRIPTORS, MEMORY, THREADS, PORTS, BUFFERS = "descriptors", "memory", "threads", "ports", "buffers"
 SETTINGS = "settings"  # that a channel needs: another pipeline may have them, or this one when it starts again
@@ -67,19 +68,17 @@ class Lacks:
     """
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
+        self._once = OncePer(_SILENCE, clock)
         self._lock = threading.Lock()
         self._given_back: Counter[tuple[str, str | None]] = Counter()
-        self._silent_until: dict[tuple[str, str | None], float] = {}
 
     def note(self, lack: Lack) -> None:
         """Count an attempt that was given back for it."""
         kind = lack.kind, lack.channel
         with self._lock:
             self._given_back[kind] += 1
-            if self._clock() < self._silent_until.get(kind, 0.0):
+            if not self._once.allows(kind):
                 return
-            self._silent_until[kind] = self._clock() + _SILENCE
             count = self._given_back.pop(kind)
         if lack.kind == SETTINGS:
             _log.warning("not_set_up", channel=lack.channel, reason=lack.reason, attempts_given_back=count)

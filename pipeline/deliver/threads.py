@@ -30,8 +30,6 @@ AHEAD = 5.0  # seconds of work that is claimed ahead while all threads are busy
 WEIGHT = 0.01  # of the newest delivery in the average
 LOOK_AGAIN = 1.0  # seconds
 
-Perform = Callable[[Attempt], Outcome]
-
 _log = structlog.get_logger()
 
 
@@ -46,7 +44,7 @@ class Deliveries:
 
     def __init__(  # noqa: PLR0913 - called by one composition root
         self,
-        perform: Perform,
+        perform: Callable[[Attempt], Outcome],
         finished: Callable[[Outcome], None],
         policy: Callable[[str | None], Policy],
         *,
@@ -78,12 +76,10 @@ class Deliveries:
         Memory is the limit, or time where all threads are busy: what could not begin soon would be put off and
         requested again, and nothing else would go faster for it. In Kafka it waits for nothing.
         """
-        if self.room_bytes <= 0:
-            return 0
         most = MOST_OPEN
         if self._are_all_busy:
             most = min(most, max(LEAST_OPEN, int(AHEAD * self._concurrency / max(self._pace, SLOW))))
-        return most - self.open
+        return most - self.open if self.room_bytes > 0 else 0
 
     @property
     def room_bytes(self) -> int:

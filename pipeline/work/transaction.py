@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -110,28 +111,20 @@ def _undo(connection: Connection) -> None:
 
 
 def _foreign(request: Request) -> Foreign:
-    return Foreign(
-        id=request.id,
-        topic=request.topic,
-        key=request.key,
-        data=msgspec.Raw(request.raw or b"null"),
-        source=request.source,
-        traceparent=request.traceparent,
-        deliver_at=request.dates.deliver_at,
-        deliver_by=request.dates.deliver_by,
-        priority=request.dates.priority,
-    )
+    return Foreign(**_common(request), source=request.source, deliver_at=request.dates.deliver_at)
 
 
 def _lost(request: Request) -> Lost:
-    return Lost(
-        id=request.id,
-        version=request.version or 1,
-        topic=request.topic,
-        key=request.key,
-        data=msgspec.Raw(request.raw or b"null"),
-        request=request.request,
-        traceparent=request.traceparent,
-        deliver_by=request.dates.deliver_by,
-        priority=request.dates.priority,
-    )
+    return Lost(**_common(request), version=request.version or 1, request=request.request)
+
+
+def _common(request: Request) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "topic": request.topic,
+        "key": request.key,
+        "data": msgspec.Raw(request.raw or b"null"),
+        "traceparent": request.traceparent,
+        "deliver_by": request.dates.deliver_by,
+        "priority": request.dates.priority,
+    }

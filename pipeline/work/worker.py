@@ -1,9 +1,8 @@
 """The one thread of the pipeline that touches the database.
 
-It takes whatever is at hand, new records and finished deliveries alike, and writes one transaction:
-outcomes recorded, the next requests claimed. The winners go to the delivery threads, and their
-outcomes come back here. Who adds records waits in `flush` only until they are claimed: from then on
-the database holds them, and a slow destination holds up nobody.
+It takes whatever is at hand, new records and finished deliveries alike, and writes one transaction: outcomes recorded,
+the next requests claimed. The winners go to the delivery threads, and their outcomes come back here. Who adds records
+waits in `flush` only until they are claimed: then the database holds them, and a slow destination holds up nobody.
 
 A message whose key has an attempt under way is claimed all the same and held here: its lease runs
 meanwhile, so no call begins when less than a delivery's time is left of it (`Attempt.deadline`).
@@ -90,10 +89,7 @@ class Worker:
         self._thread.start()
 
     def close(self, timeout: float) -> None:
-        """Claim nothing more, wait for deliveries under way and record their outcomes.
-
-        What takes longer than `timeout` seconds is left to its lease.
-        """
+        """Claim nothing more; record what ends within so many seconds, and leave the rest to its lease."""
         self._ends_at = min(self._ends_at, monotonic() + timeout)
         self._closing = True
         self._doorbell.ring()
@@ -196,8 +192,7 @@ class Worker:
             if not self._doorbell.sleep(self._has_work, NO_PROGRESS):
                 self._deliveries.wake_one_more()
             return
-        is_full = len(self.inbox) > 0
-        timeout = max(PATIENCE - self.inbox.flushing_for, NO_PROGRESS) if is_full else None
+        timeout = max(PATIENCE - self.inbox.flushing_for, NO_PROGRESS) if len(self.inbox) else None
         self._doorbell.sleep(self._has_work, self._taking.rest or timeout)
 
     def _has_work(self) -> bool:
@@ -221,6 +216,5 @@ class Worker:
             self._outcomes.add(postponed(attempt, STOPPED, wait=0.0))
 
     def _finish(self, outcome: Outcome) -> None:
-        """Hand an outcome over, from a delivery thread."""
         self._outcomes.add(outcome)
         self._doorbell.ring()

@@ -31,7 +31,7 @@ from herald.pipeline.channel import (
     UnknownOutcomeError,
 )
 from herald.pipeline.channels.webhook.answers import drain, is_taken, refusal
-from herald.pipeline.channels.webhook.network import Call, GuardedBackend, current
+from herald.pipeline.channels.webhook.network import BROKEN, Call, GuardedBackend, current
 from herald.pipeline.channels.webhook.public_addresses import (
     AddressGuard,
     ForbiddenAddressError,
@@ -80,7 +80,7 @@ class WebhookChannel:
             raise _forbidden(url, error) from None
         except httpcore2.TimeoutException as error:
             raise _unanswered(call, f"no answer within {delivery.timeout:g} s", error) from error
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
+        except BROKEN as error:
             raise _unanswered(call, "the connection broke before an answer", error) from error
         finally:
             current.reset(token)

@@ -10,7 +10,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -30,6 +30,7 @@ class Call:
         self.went_out = False
 
 
+BROKEN = (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError)
 current: ContextVar[Call] = ContextVar("current")  # of this thread: connections outlive calls
 
 
@@ -45,11 +46,11 @@ class GuardedBackend(NetworkBackend):
         Raises ForbiddenAddressError, httpcore2.ConnectError, httpcore2.ConnectTimeout.
         """
         deadline = current.get().deadline
-        with _translated("the resolver did not answer in time", lambda _: "the host name cannot be resolved"):
+        with _connecting("the resolver did not answer in time", lambda _: "the host name cannot be resolved"):
             places = resolve(host, port, deadline)
         for _, place in places:
             self._guard.check(_plain(place))
-        with _translated("no connection in time", lambda error: f"no connection: {error.strerror or error}"):
+        with _connecting("no connection in time", lambda error: f"no connection: {error.strerror or error}"):
             connection = connect(places, deadline)
         try:
             self._guard.check(_plain(connection.getpeername()))
@@ -67,26 +68,18 @@ class GuardedStream(NetworkStream):
 
     def read(self, max_bytes: int, *_args: object, **_more: object) -> bytes:
         """Raises httpcore2.ReadTimeout, httpcore2.ReadError."""
-        try:
+        with _raising(httpcore2.ReadTimeout, httpcore2.ReadError):
             self._connection.settimeout(current.get().deadline.left())
             return self._connection.recv(max_bytes)
-        except TimeoutError as error:
-            raise httpcore2.ReadTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore2.ReadError(str(error)) from error
 
     def write(self, buffer: bytes, *_args: object, **_more: object) -> None:
         """Raises httpcore2.WriteTimeout, httpcore2.WriteError."""
         call, left = current.get(), memoryview(buffer)
         call.went_out = True
-        try:
+        with _raising(httpcore2.WriteTimeout, httpcore2.WriteError):
             while left:
                 self._connection.settimeout(call.deadline.left())
                 left = left[self._connection.send(left) :]
-        except TimeoutError as error:
-            raise httpcore2.WriteTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore2.WriteError(str(error)) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -97,7 +90,7 @@ class GuardedStream(NetworkStream):
         """Raises httpcore2.ConnectTimeout, httpcore2.ConnectError."""
         plain, deadline = self._connection, current.get().deadline
         try:
-            with _translated("the TLS handshake took too long", _tls_failure):
+            with _connecting("the TLS handshake took too long", _tls_failure):
                 plain.settimeout(deadline.left())
                 # it may take many reads: one timeout for each would let it drip
                 secured = within(deadline, lambda: ssl_context.wrap_socket(plain, server_hostname=server_hostname))
@@ -114,15 +107,24 @@ class GuardedStream(NetworkStream):
         return self._connection if is_asked else None
 
 
+def _connecting(late: str, failure: Callable[[OSError], str]) -> AbstractContextManager[None]:
+    return _raising(httpcore2.ConnectTimeout, httpcore2.ConnectError, lambda _: late, failure)
+
+
 @contextmanager
-def _translated(late: str, failure: Callable[[OSError], str]) -> Iterator[None]:
+def _raising(
+    late_error: type[httpcore2.TimeoutException],
+    failure_error: type[httpcore2.NetworkError],
+    late: Callable[[OSError], str] = str,
+    failure: Callable[[OSError], str] = str,
+) -> Iterator[None]:
     """Errors of the network as httpcore2 has them; what they were raised from stays their context."""
     try:
         yield
     except TimeoutError as error:
-        raise httpcore2.ConnectTimeout(late) from error
+        raise late_error(late(error)) from error
     except OSError as error:
-        raise httpcore2.ConnectError(failure(error)) from error
+        raise failure_error(failure(error)) from error
 
 
 def _tls_failure(error: OSError) -> str:
