@@ -28,7 +28,7 @@ from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import UnreadableLogError, wait_for_database, wait_until
 from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
-from herald.pipeline.consume.application import make_application, quieten_quix, run_until
+from herald.pipeline.consume.application import PipelineApplication, quieten_quix, run_until
 from herald.pipeline.consume.connection import Connection, SilentKafkaError
 from herald.pipeline.consume.dead_letters import DeadLetters
 from herald.pipeline.consume.intake import Intake
@@ -155,7 +155,7 @@ def consume(
         TopicWatch(lambda: asking.ask(read_topic_ids), worker.fail),
     ):
         sink = DeliverySink(worker.inbox, TopicNames(settings.topic_prefix))
-        application = make_application(
+        application = PipelineApplication(
             settings,
             sink,
             topics,

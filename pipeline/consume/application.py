@@ -38,15 +38,49 @@ CONSUMER = {
 
 
 class PipelineApplication(Application):
-    """Leaves signals to the process, which may be told to stop before Quix runs, and hands partitions over."""
+    """One dataframe per topic, which must exist, all into the same sink; the window is the checkpoint.
 
-    hand_over: Callable[[], None]
-    drop: Callable[[Iterable[TopicPartition]], None]
+    It leaves signals to the process, which may be told to stop before Quix runs, and hands partitions over. A record
+    that cannot even be read goes to the sink as well, to be a dead letter: Quix would end, and end again at the same
+    record. `hand_over` is called when partitions are about to go to another process; the caller sets `on_failure`,
+    which is called when Quix begins to end by itself. Quix makes a subfolder of `folder`, though nothing here keeps
+    state in files. Raises KafkaException when the broker does not answer.
+    """
+
     on_failure: Callable[[], None]
 
-    def pass_over(self, message: SuccessfulConfluentKafkaMessageProto) -> None:
-        """Let the next checkpoint commit a record that Quix could not read."""
-        self._processing_context.store_offset(message.topic(), message.partition(), message.offset())
+    def __init__(
+        self,
+        settings: Settings,
+        sink: DeliverySink,
+        topics: Iterable[str],
+        hand_over: Callable[[], None],
+        *,
+        connection: Connection,
+        folder: Path,
+    ) -> None:
+        self._sink = sink
+        self._hand_over = hand_over
+        super().__init__(
+            broker_address=ConnectionConfig.from_librdkafka_dict(librdkafka(settings), ignore_extras=True),
+            consumer_group=settings.group,
+            auto_offset_reset="earliest",
+            auto_create_topics=False,
+            commit_every=settings.window_size,
+            commit_interval=settings.window_seconds,
+            consumer_poll_timeout=POLL_TIMEOUT,
+            use_changelog_topics=False,
+            state_dir=folder,
+            loglevel=None,
+            on_consumer_error=self._take_unreadable,
+            broker_availability_timeout=settings.kafka_patience,
+            consumer_extra_config={**CONSUMER, **_limits(settings), "stats_cb": connection.note},
+        )
+        survive_failed_commits(self._processing_context)
+        on_kafka = TopicNames(settings.topic_prefix).on_kafka
+        for name in topics:
+            topic = self.topic(on_kafka(name), value_deserializer="bytes", key_deserializer="bytes")
+            self.dataframe(topic).sink(sink)
 
     def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's own
         """What Quix closes after a failure may hang like anything else: whoever ends the process hard is told first."""
@@ -62,7 +96,7 @@ class PipelineApplication(Application):
         try:
             super()._on_revoke(consumer, topic_partitions)
         finally:
-            self.hand_over()
+            self._hand_over()
 
     def _on_lost(self, consumer: object, topic_partitions: list[TopicPartition]) -> None:
         """What was not committed of them is not this process's to commit any more, nor what is not claimed to claim.
@@ -71,65 +105,18 @@ class PipelineApplication(Application):
         """
         super()._on_lost(consumer, topic_partitions)
         self._processing_context.init_checkpoint()
-        self.drop(topic_partitions)
-        self.hand_over()
+        self._sink.drop(topic_partitions)
+        self._hand_over()
 
-
-def make_application(
-    settings: Settings,
-    sink: DeliverySink,
-    topics: Iterable[str],
-    hand_over: Callable[[], None],
-    *,
-    connection: Connection,
-    folder: Path,
-) -> PipelineApplication:
-    """One dataframe per topic, all into the same sink; the window is the checkpoint.
-
-    `hand_over` is called when partitions are about to go to another process; the caller sets `on_failure`, which is
-    called when Quix begins to end by itself. A record that cannot even be read goes to the sink as well, to be a dead
-    letter: Quix would end, and end again at the same record.
-
-    The topics must exist. Quix makes a subfolder of `folder`, though nothing here keeps state in files.
-    Raises KafkaException when the broker does not answer.
-    """
-
-    def take_unreadable(
-        error: Exception, message: RawConfluentKafkaMessageProto | None, logger: logging.Logger
+    def _take_unreadable(
+        self, error: Exception, message: RawConfluentKafkaMessageProto | None, logger: logging.Logger
     ) -> bool:
         if message is None:
             return bool(default_on_consumer_error(error, message, logger))
         record = cast("SuccessfulConfluentKafkaMessageProto", message)
-        sink.add_unreadable(record, error)
-        application.pass_over(record)
+        self._sink.add_unreadable(record, error)
+        self._processing_context.store_offset(record.topic(), record.partition(), record.offset())
         return True
-
-    application = PipelineApplication(
-        broker_address=ConnectionConfig.from_librdkafka_dict(librdkafka(settings), ignore_extras=True),
-        consumer_group=settings.group,
-        auto_offset_reset="earliest",
-        auto_create_topics=False,
-        commit_every=settings.window_size,
-        commit_interval=settings.window_seconds,
-        consumer_poll_timeout=POLL_TIMEOUT,
-        use_changelog_topics=False,
-        state_dir=folder,
-        loglevel=None,
-        on_consumer_error=take_unreadable,
-        broker_availability_timeout=settings.kafka_patience,
-        consumer_extra_config={
-            **CONSUMER,
-            **_limits(settings),
-            "stats_cb": connection.note,
-        },
-    )
-    application.hand_over, application.drop = hand_over, sink.drop
-    survive_failed_commits(application._processing_context)  # noqa: SLF001 - Quix has no place for it
-    on_kafka = TopicNames(settings.topic_prefix).on_kafka
-    for name in topics:
-        topic = application.topic(on_kafka(name), value_deserializer="bytes", key_deserializer="bytes")
-        application.dataframe(topic).sink(sink)
-    return application
 
 
 def _limits(settings: Settings) -> dict[str, int]:

@@ -17,7 +17,6 @@ from herald.pipeline.consume.application import (
     QUIET,
     OncePerKind,
     PipelineApplication,
-    make_application,
     run_until,
 )
 from herald.pipeline.consume.commits import survive_failed_commits
@@ -116,7 +115,7 @@ def made(
     sink = DeliverySink(inbox, TopicNames("a."))
     settings = make_settings("postgresql://localhost/none", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     connection = Connection(1.0, lambda _error: True)
-    return make_application(settings, sink, (), hand_over, connection=connection, folder=folder), sink
+    return PipelineApplication(settings, sink, (), hand_over, connection=connection, folder=folder), sink
 
 
 def test_a_pipeline_that_fails_says_so_before_quix_closes_anything(tmp_path: Path) -> None:
