@@ -16,22 +16,15 @@ from herald.pipeline.consume.record import ElsewhereError, SourceError, Undecoda
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 from herald.pipeline.topics import generic_topic, notifications
-from tests.pipeline.records import LATEST, NOTIFICATION, NOW, SOURCE, arrival, new_id, own, own_headers
+from tests.pipeline import parts
+from tests.pipeline.records import LATEST, NOTIFICATION, NOW, arrival, new_id, own, own_headers
 
 TOPICS = {"notifications": notifications.topic, "generic_topic": generic_topic.topic}
 EVENT = [("ce_id", b"e-1"), ("ce_source", b"/shop"), ("ce_time", b"2026-11-01T12:00:00Z")]
 
 
 def make_decoder(topics: Mapping[str, Topic] = TOPICS, **others: Any) -> Decoder:
-    settings: dict[str, Any] = {
-        "source": SOURCE,
-        "max_bytes": 10_000,
-        "topic_ids": TopicIds(dict),
-        "read_latest_date": lambda: LATEST,
-        "is_known": lambda _message: False,
-        "clock": lambda: 2**45 / 1000,
-    }
-    return Decoder(topics, **(settings | others))
+    return parts.make_decoder(topics, **({"max_bytes": 10_000, "clock": lambda: 2**45 / 1000} | others))
 
 
 def test_heralds_own_record_names_its_message_and_request() -> None:

@@ -9,34 +9,20 @@ import pytest
 
 from herald.outbox.message.notification import Notification
 from herald.outbox.moves.record import Outcome
-from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.retry import OUT_OF_TIME
 from herald.pipeline.deliver.threads import LEAST_OPEN, MOST_OPEN, Deliveries
 from tests.pipeline.fakes import Collected, FakeChannel, sent
-from tests.pipeline.parts import make_deliverer, make_router
-from tests.pipeline.records import arrival, new_id
+from tests.pipeline.parts import make_deliverer, make_request, make_router
 
 FAR = float("inf")  # a deadline
 POLICY = make_router().policy
 
 
 def attempt(key: str | None, *, content: str = "hello", deadline: float = FAR, defect: str | None = None) -> Attempt:
-    record = arrival()
     data = Notification(user_id=key or "nobody", event="e", content=content)
-    request = Request(
-        id=new_id(),
-        request=1,
-        version=1,
-        topic="notifications",
-        key=key,
-        data=data,
-        raw=record.value,
-        source="/herald",
-        arrival=record,
-        defect=defect,
-    )
+    request = make_request(key=key, data=data, defect=defect)
     return Attempt(request, 1, deadline)
 
 

@@ -14,20 +14,15 @@ from herald.outbox.moves.breakers import BreakerPolicy
 from herald.outbox.moves.claim import Claim, Record
 from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.driver import Connection, OperationalError
-from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.identity import EARLIEST
 from herald.pipeline.consume.record import Arrival, Request
-from herald.pipeline.consume.topic_ids import TopicIds
-from herald.pipeline.topics import notifications
 from herald.pipeline.work.ledger import Ledger, OutageError
 from herald.pipeline.work.transaction import Transaction
 from tests.outbox.connections import compared, execute_and_commit
-from tests.pipeline.parts import make_ledger
+from tests.pipeline.parts import make_decoder, make_ledger
 from tests.pipeline.records import (
-    LATEST,
     NOTIFICATION,
     NOW,
-    SOURCE,
     accept,
     arrival,
     new_id,
@@ -57,14 +52,7 @@ def record_of(request: Request) -> Record:
 
 
 def decoded(*arrivals: Arrival) -> list[Request]:
-    decoder = Decoder(
-        {"notifications": notifications.topic},
-        source=SOURCE,
-        max_bytes=10**6,
-        topic_ids=TopicIds(dict),
-        read_latest_date=lambda: LATEST,
-        is_known=lambda _message: False,
-    )
+    decoder = make_decoder()
     return [decoder.decode(one) for one in arrivals]
 
 
@@ -174,7 +162,7 @@ def too_long_for_its_index() -> Request:
     """Passes every check of JSON; its key fits no index of PostgreSQL."""
     noise = "".join(chr(0x4E00 + (number * 7919) % 20000) for number in range(4000))
     (request,) = decoded(arrival())
-    return Request(**{name: getattr(request, name) for name in request.__struct_fields__} | {"key": noise})
+    return msgspec.structs.replace(request, key=noise)
 
 
 def test_outcomes_are_recorded_beside_a_record_that_postgresql_refuses(database: str, ledger: Ledger) -> None:

@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 from herald.outbox.destination.policies import Policy
-from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import SourceError
@@ -14,8 +13,8 @@ from herald.pipeline.topic import Topic
 from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.taking import LONGEST_REST, PATIENCE, Taking
 from tests.pipeline.fakes import sent
-from tests.pipeline.parts import make_router, settings
-from tests.pipeline.records import LATEST, SOURCE, arrival
+from tests.pipeline.parts import make_decoder, make_router, settings
+from tests.pipeline.records import arrival
 
 
 class Scene:
@@ -24,15 +23,9 @@ class Scene:
     def __init__(self) -> None:
         self.now, self.is_away = 0.0, True
         self.inbox = Inbox(Doorbell())
-        decoder = Decoder(
-            {"orders": Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None)},
-            source=SOURCE,
-            max_bytes=1000,
-            topic_ids=TopicIds(self._tell),
-            read_latest_date=lambda: LATEST,
-            is_known=lambda _message: False,
-        )
-        router = make_router(topics={"orders": Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None)})
+        topics = {"orders": Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None)}
+        decoder = make_decoder(topics, topic_ids=TopicIds(self._tell))
+        router = make_router(topics=topics)
         deliveries = Deliveries(sent, lambda _outcome: None, self._policy, concurrency=1)
         claiming = Claiming(settings(), router, deliveries)
         self.taking = Taking(self.inbox, Intake(decoder), claiming, clock=lambda: self.now)
