@@ -29,7 +29,7 @@ from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import UnreadableLogError, wait_for_database, wait_until
 from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
 from herald.pipeline.consume.application import PipelineApplication, quieten_quix, run_until
-from herald.pipeline.consume.connection import Connection, SilentKafkaError
+from herald.pipeline.consume.connection import BrokerWatch, SilentKafkaError
 from herald.pipeline.consume.dead_letters import DeadLetters
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.sink import DeliverySink
@@ -160,7 +160,7 @@ def consume(
             sink,
             topics,
             worker.hand_over,
-            connection=Connection(settings.kafka_patience, give_up),
+            connection=BrokerWatch(settings.kafka_patience, give_up),
             folder=Path(folder),
         )
         application.on_failure = on_error

@@ -18,7 +18,7 @@ from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
 from herald.pipeline.consume.commits import survive_failed_commits
-from herald.pipeline.consume.connection import STATISTICS, Connection
+from herald.pipeline.consume.connection import STATISTICS, BrokerWatch
 from herald.pipeline.consume.sink import DeliverySink
 from herald.pipeline.sparing import OncePer
 
@@ -56,7 +56,7 @@ class PipelineApplication(Application):
         topics: Iterable[str],
         hand_over: Callable[[], None],
         *,
-        connection: Connection,
+        connection: BrokerWatch,
         folder: Path,
     ) -> None:
         self._sink = sink

@@ -93,10 +93,12 @@ class Decoder:
                 return self._own(arrival, headers, found)
             if headers.get(INSTANCE) == self._instance is not None:
                 raise UndecodableError(f"its header `{INSTANCE}` is this Herald's, and it names no message")
-        for claimed in messages_named(arrival):
-            if self._knows(claimed):
-                return self._claimed(arrival, headers, claimed, found)
-        return self._foreign(arrival, headers)
+        known = next(filter(self._knows, messages_named(arrival)), None)
+        if known is None:
+            return self._foreign(arrival, headers)
+        if found is None or found.id != known:
+            raise UndecodableError(f"it names the message {known}, which is Herald's own, and no request of it")
+        return self._own(arrival, headers, found)  # the claim looks whether its request still fits
 
     def _is_own(self, headers: HeadersByName) -> bool:
         """Whether it says that this Herald wrote it. Raises ElsewhereError when another one did."""
@@ -111,12 +113,6 @@ class Decoder:
 
     def _knows(self, message: UUID) -> bool:
         return self._is_possible(milliseconds_of(message)) and self._ask(lambda: self._is_known(message))
-
-    def _claimed(self, arrival: Arrival, headers: HeadersByName, message: UUID, found: Named | None) -> Request:
-        """As Herald's own: the claim looks whether its request still fits."""
-        if found is None or found.id != message:
-            raise UndecodableError(f"it names the message {message}, which is Herald's own, and no request of it")
-        return self._own(arrival, headers, found)
 
     def _own(self, arrival: Arrival, headers: HeadersByName, found: Named) -> Request:
         raw, data, defect, failure = None, None, None, None

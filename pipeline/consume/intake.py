@@ -54,11 +54,7 @@ class Intake:
     """Used by one thread; `probe` decodes what is known to be good, `clock` gives seconds."""
 
     def __init__(
-        self,
-        decoder: Decoder,
-        *,
-        probe: Callable[[], None] = decode_known_good,
-        clock: Callable[[], float] = monotonic,
+        self, decoder: Decoder, *, probe: Callable[[], None] = decode_known_good, clock: Callable[[], float] = monotonic
     ) -> None:
         self._decoder = decoder
         self._probe = probe

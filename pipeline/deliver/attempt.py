@@ -29,10 +29,6 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
         return COPIES * self.request.arrival.size
 
     @property
-    def lane(self) -> tuple[str, str] | None:
-        return self.request.lane
-
-    @property
     def counted(self) -> str | None:
         """The destination whose breaker counts this attempt; None where nothing is outside."""
         return self.destination if self.destination is not None and ":" in self.destination else None

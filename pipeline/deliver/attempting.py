@@ -7,7 +7,7 @@ from herald.outbox.crash_points import reach
 from herald.outbox.moves.record import Outcome
 from herald.pipeline.channel import Delivery
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.blame import Blame, is_foreseen
+from herald.pipeline.deliver.blame import FORESEEN, Blame
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lack import Lacks, lack_in
 from herald.pipeline.deliver.retry import FAILING, OUT_OF_TIME, RetryPolicy, dead, postponed, reason_of
@@ -70,7 +70,7 @@ class Deliverer:
             if outcome.outcome == "postponed" and (lack := lack_in(error)):
                 self._lacks.note(lack)
                 return outcome
-            if is_foreseen(error):
+            if isinstance(error, FORESEEN):
                 return outcome
             if self._blame.is_the_messages(error, attempt) and (
                 outcome.outcome != "dead" or self._blame.may_end(error)

@@ -76,11 +76,6 @@ class Blame:
             _log.error("nothing_succeeds", topic=topic, channel=channel, exc_info=error, **said)
 
 
-def is_foreseen(error: BaseException) -> bool:
-    """Whether it says that a delivery failed, not that a program did."""
-    return isinstance(error, FORESEEN)
-
-
 def _kind(attempt: Attempt) -> Kind:
     """What failed before there was a channel is the topic's own code."""
     request = attempt.request

@@ -11,6 +11,7 @@ Once anything went out and no answer came, nobody knows.
 
 import re
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,21 +23,10 @@ from standardwebhooks import Webhook
 from herald.outbox.destination.urls import Url, parse_url
 from herald.outbox.message.notification import AddressError
 from herald.outbox.settings import Settings, SettingsError
-from herald.pipeline.channel import (
-    Delivery,
-    Letter,
-    NotSetUpError,
-    PermanentError,
-    TemporaryError,
-    UnknownOutcomeError,
-)
+from herald.pipeline.channel import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError, UnknownOutcomeError
 from herald.pipeline.channels.webhook.answers import drain, is_taken, refusal
 from herald.pipeline.channels.webhook.network import BROKEN, Call, GuardedBackend, current
-from herald.pipeline.channels.webhook.public_addresses import (
-    AddressGuard,
-    ForbiddenAddressError,
-    parse_networks,
-)
+from herald.pipeline.channels.webhook.public_addresses import ForbiddenAddressError, Network, parse_networks
 from herald.pipeline.channels.webhook.secrets import parse_secrets
 from herald.pipeline.consume.identity import milliseconds_of
 from herald.pipeline.deliver.deadline import Deadline
@@ -52,7 +42,7 @@ class WebhookChannel:
 
     name = "webhook"
 
-    def __init__(self, secrets: dict[str, list[Webhook]], guard: AddressGuard, trusted: ssl.SSLContext) -> None:
+    def __init__(self, secrets: dict[str, list[Webhook]], networks: Sequence[Network], trusted: ssl.SSLContext) -> None:
         self._secrets = secrets
         self._agent = f"Herald/{version('herald')}".encode()
         self._pool = httpcore2.ConnectionPool(
@@ -60,7 +50,7 @@ class WebhookChannel:
             max_connections=CONNECTIONS,
             max_keepalive_connections=CONNECTIONS // 10,
             keepalive_expiry=IDLE,
-            network_backend=GuardedBackend(guard),
+            network_backend=GuardedBackend(networks),
         )
 
     def host(self, address: str) -> str:
@@ -124,8 +114,8 @@ class WebhookChannel:
 
 def make_channel(settings: Settings) -> WebhookChannel:
     """The channel as the settings want it. Raises SettingsError for a secret, network or file that is none."""
-    guard = AddressGuard(parse_networks(settings.webhook_networks))
-    return WebhookChannel(parse_secrets(settings.webhook_secrets), guard, _trusted(settings.webhook_ca_location))
+    networks = parse_networks(settings.webhook_networks)
+    return WebhookChannel(parse_secrets(settings.webhook_secrets), networks, _trusted(settings.webhook_ca_location))
 
 
 def _trusted(authorities: Path | None) -> ssl.SSLContext:

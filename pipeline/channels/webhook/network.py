@@ -9,7 +9,7 @@ nothing open; the timeouts that httpcore2 asks for are never shorter, and left u
 import select
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import httpcore2
 from httpcore2 import NetworkBackend, NetworkStream
 
-from herald.pipeline.channels.webhook.public_addresses import AddressGuard
+from herald.pipeline.channels.webhook.public_addresses import Network, check_address
 from herald.pipeline.deliver.deadline import Deadline, within
 from herald.pipeline.deliver.dialling import connect, resolve
 
@@ -35,10 +35,10 @@ current: ContextVar[Call] = ContextVar("current")  # of this thread: connections
 
 
 class GuardedBackend(NetworkBackend):
-    """Opens connections; `guard` says where to."""
+    """Opens connections to public addresses, and to those in `allowed` networks."""
 
-    def __init__(self, guard: AddressGuard) -> None:
-        self._guard = guard
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self._allowed = allowed
 
     def connect_tcp(self, host: str, port: int, *_args: object, **_more: object) -> NetworkStream:
         """Connect to the first address that answers, when all of them may be connected to.
@@ -49,11 +49,11 @@ class GuardedBackend(NetworkBackend):
         with _connecting("the resolver did not answer in time", lambda _: "the host name cannot be resolved"):
             places = resolve(host, port, deadline)
         for _, place in places:
-            self._guard.check(_plain(place))
+            check_address(_plain(place), allowed=self._allowed)
         with _connecting("no connection in time", lambda error: f"no connection: {error.strerror or error}"):
             connection = connect(places, deadline)
         try:
-            self._guard.check(_plain(connection.getpeername()))
+            check_address(_plain(connection.getpeername()), allowed=self._allowed)
         except BaseException:
             connection.close()
             raise
@@ -133,7 +133,7 @@ def _tls_failure(error: OSError) -> str:
 
 
 def _plain(place: tuple[Any, ...]) -> str:
-    """The address of a socket; with its zone, which a guard refuses."""
+    """The address of a socket; with its zone, which is refused."""
     address, _port, *more = place
     return f"{address}%{more[1]}" if more and more[1] and "%" not in address else str(address)
 

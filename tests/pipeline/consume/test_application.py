@@ -20,7 +20,7 @@ from herald.pipeline.consume.application import (
     run_until,
 )
 from herald.pipeline.consume.commits import survive_failed_commits
-from herald.pipeline.consume.connection import Connection
+from herald.pipeline.consume.connection import BrokerWatch
 from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.sink import DeliverySink
 from tests.outbox.connections import make_settings
@@ -74,7 +74,7 @@ def test_a_stop_that_quix_forgets_is_repeated() -> None:
 def test_a_dead_broker_is_reported_once_in_ten_seconds() -> None:
     now = 0.0
     once = OncePerKind(clock=lambda: now)
-    text = 'Kafka consumer error: "Connection refused" code="%s"'
+    text = 'Kafka consumer error: "BrokerWatch refused" code="%s"'
 
     assert once.filter(line(text, 1))
     assert not once.filter(line(text, 2))
@@ -114,7 +114,7 @@ def made(
 ) -> tuple[PipelineApplication, DeliverySink]:
     sink = DeliverySink(inbox, TopicNames("a."))
     settings = make_settings("postgresql://localhost/none", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
-    connection = Connection(1.0, lambda _error: True)
+    connection = BrokerWatch(1.0, lambda _error: True)
     return PipelineApplication(settings, sink, (), hand_over, connection=connection, folder=folder), sink
 
 

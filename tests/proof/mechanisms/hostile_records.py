@@ -152,7 +152,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/deliver/attempting.py",
-                "            if is_foreseen(error):\n                return outcome\n",
+                "            if isinstance(error, FORESEEN):\n                return outcome\n",
                 "            return outcome\n",
             ),
         ),
