@@ -73,6 +73,6 @@ def _undecodable(*errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        field = getattr(error, "field", "")
+        field = str(getattr(error, "field", None) or "")
         path = field if field.startswith("$") else f"$.{field}"
         raise UndecodableError(f"{error} - at `{path}`" if field else str(error)) from None

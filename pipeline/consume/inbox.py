@@ -8,7 +8,7 @@ from time import monotonic
 
 from herald.pipeline.consume.record import Arrival
 
-ROOM_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
+CLAIM_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
 
 
 class WorkerError(Exception):
@@ -69,13 +69,13 @@ class Inbox:
         with self._changed:
             self._raise_error()
             if not self._has_room(arrival):
-                self._wait(lambda: self._has_room(arrival), ROOM_TIMEOUT)
+                self._wait(lambda: self._has_room(arrival), CLAIM_TIMEOUT)
             self._added += 1
             self._bytes += arrival.size
             self._arrivals.append(arrival)
         self._doorbell.ring()
 
-    def flush(self, timeout: float) -> int:
+    def flush(self, timeout: float = CLAIM_TIMEOUT) -> int:
         """Wait until everything added so far is settled; returns how many there are since the start.
 
         Raises WorkerError when the worker has ended, or did not get there within `timeout` seconds.

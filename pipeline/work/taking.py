@@ -17,10 +17,7 @@ from herald.pipeline.consume.inbox import Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import Arrival, Request, UndecodableError
 from herald.pipeline.work.claiming import Claiming
-
-PATIENCE = 60.0  # seconds in which no record could be read, until the process ends and its supervisor takes over
-FIRST_REST = 0.1  # seconds; doubled up to LONGEST_REST
-LONGEST_REST = 5.0  # seconds
+from herald.pipeline.work.ledger import FIRST_WAIT, LONGEST_WAIT, PATIENCE
 
 _log = structlog.get_logger()
 
@@ -51,7 +48,7 @@ class Taking:
         self._patience = patience
         self._clock = clock
         self._failing_since: float | None = None
-        self._rest = FIRST_REST
+        self._rest = FIRST_WAIT
         self._rests_until = float("-inf")
 
     @property
@@ -78,7 +75,7 @@ class Taking:
             if not is_taken:
                 self._inbox.put_back(arrivals[index:])
                 return taken._replace(arrivals=index)
-            self._failing_since, self._rest = None, FIRST_REST
+            self._failing_since, self._rest = None, FIRST_WAIT
         return taken._replace(arrivals=len(arrivals))
 
     def _read(self, arrival: Arrival, taken: Taken) -> bool:
@@ -103,4 +100,4 @@ class Taking:
             raise error
         _log.warning("records_cannot_be_read", reason=str(error) or type(error).__name__, next_try_seconds=self._rest)
         self._rests_until = now + self._rest
-        self._rest = min(2 * self._rest, LONGEST_REST)
+        self._rest = min(2 * self._rest, LONGEST_WAIT)

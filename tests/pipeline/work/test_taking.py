@@ -11,7 +11,8 @@ from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.deliver.threads import Deliveries
 from herald.pipeline.topic import Topic
 from herald.pipeline.work.claiming import Claiming
-from herald.pipeline.work.taking import LONGEST_REST, PATIENCE, Taking
+from herald.pipeline.work.ledger import LONGEST_WAIT, PATIENCE
+from herald.pipeline.work.taking import Taking
 from tests.pipeline.fakes import sent
 from tests.pipeline.parts import make_decoder, make_router, settings
 from tests.pipeline.records import arrival
@@ -54,7 +55,7 @@ def test_what_cannot_be_read_is_read_after_a_rest_that_grows() -> None:
     scene.is_away = False
 
     assert rests == sorted(rests)
-    assert rests[-1] == LONGEST_REST
+    assert rests[-1] == LONGEST_WAIT
     assert scene.take() == 1
 
 
