@@ -9,9 +9,8 @@ import msgspec
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt to deliver one message.
 
-    `attempt` counts from 1; `timeout` is the seconds this call may take: threads cannot be
-    stopped from outside, so a channel hands it to its own client. `id` stays the same over all
-    attempts: it is the idempotency key.
+    `attempt` counts from 1; `timeout` is the seconds this call may take: threads cannot be stopped from outside, so a
+    channel hands it to its own client. `id` stays the same over all attempts: it is the idempotency key.
     """
 
     id: UUID
@@ -77,14 +76,14 @@ class Channel(Protocol):
 
     name: str
 
-    def host(self, address: str) -> str:
+    def host(self, address: str, /) -> str:
         """The destination's host, for its breaker and its limit; "" where there is only one destination.
 
         Raises PermanentError for an address that cannot be one, and NotSetUpError where this process has no settings
         for the channel, or for this address.
         """
 
-    def deliver(self, letter: Letter, delivery: Delivery) -> None:
+    def deliver(self, letter: Letter, delivery: Delivery, /) -> None:
         """Return when the provider has taken it, within `delivery.timeout` seconds.
 
         Raises PermanentError, TemporaryError, UnknownOutcomeError, NotSetUpError or OSError, which counts as

@@ -1,6 +1,10 @@
 """What is registered, loaded: the names in `herald.outbox.registry` become topics and channels."""
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from uuid import UUID
+
+from confluent_kafka.admin import AdminClient
 
 from herald.outbox import registry
 from herald.outbox.kafka.clients import make_admin
@@ -29,14 +33,31 @@ def load_channels(settings: Settings) -> dict[str, Channel]:
 
 def make_decoder(settings: Settings, connection: Connection) -> Decoder:
     """The decoder of those who look at what the pipeline has read; `connection`, in autocommit, is its own."""
-    admin = make_admin(settings)
-    return Decoder(
+    return decoder_for(
+        settings,
         load_topics(),
+        make_admin(settings),
+        read_latest_date=lambda: read_reach(connection),
+        knows=lambda message: is_known(connection, message),
+    )
+
+
+def decoder_for(
+    settings: Settings,
+    topics: Mapping[str, Topic],
+    admin: AdminClient,
+    *,
+    read_latest_date: Callable[[], int],
+    knows: Callable[[UUID], bool],
+) -> Decoder:
+    """As the settings want it; `admin` is asked for the ids of the topics, the database for the rest."""
+    return Decoder(
+        topics,
         source=settings.source,
+        instance=settings.instance or None,
         max_bytes=settings.max_body,
         topic_ids=TopicIds(lambda: read_topic_ids(admin)),
-        read_reach=lambda: read_reach(connection),
-        is_known=lambda message: is_known(connection, message),
-        instance=settings.instance or None,
+        read_latest_date=read_latest_date,
+        is_known=knows,
         max_ahead=settings.max_ahead,
     )

@@ -13,7 +13,6 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from herald.outbox.destination.descriptors import affordable
 from herald.outbox.kafka.asking import Asking
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
 from herald.outbox.kafka.owner import OwnedElsewhereError, refuse_others
@@ -29,24 +28,19 @@ from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import UnreadableLogError, wait_for_database, wait_until
 from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
-from herald.pipeline.consume.application import make_application, quieten_quix, run_until
-from herald.pipeline.consume.connection import Connection, SilentKafkaError
+from herald.pipeline.consume.application import PipelineApplication, quieten_quix, run_until
+from herald.pipeline.consume.connection import BrokerWatch, SilentKafkaError
 from herald.pipeline.consume.dead_letters import DeadLetters
-from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.sink import DeliverySink
-from herald.pipeline.consume.topic_ids import TopicIds
-from herald.pipeline.consume.topic_watch import TopicWatch
-from herald.pipeline.deliver.attempting import Deliverer
-from herald.pipeline.deliver.failing import Health
+from herald.pipeline.consume.topic_ids import TopicWatch
 from herald.pipeline.deliver.routing import Router
-from herald.pipeline.load import load_channels, load_topics
+from herald.pipeline.load import decoder_for, load_channels, load_topics
 from herald.pipeline.topic import Topic
 from herald.pipeline.work.ledger import Ledger
 from herald.pipeline.work.worker import Worker
 
 CLOSE_MARGIN = 2.0  # seconds to record the outcome of a delivery that took all its time
-PATIENCE = 10.0  # seconds a checkpoint may wait for memory; Kafka waits 300 (max.poll.interval.ms)
 
 _log = structlog.get_logger()
 
@@ -87,16 +81,8 @@ def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], N
         click.echo(str(error), err=True)
         return 2
     try:
-        wait_for_database(settings, stop)
-        settings = _identify(settings, stop)
-    except (UnfitError, UnreadableLogError) as error:
-        _log.error("pipeline_cannot_start", reason=str(error))
-        return 1
-    wait_for_kafka(settings, stop)
-    wait_for_topics(settings, stop)
-    try:
-        check_owner(settings, stop)
-    except OwnedElsewhereError as error:
+        settings = wait_for_servers(settings, stop)
+    except (UnfitError, UnreadableLogError, OwnedElsewhereError) as error:
         _log.error("pipeline_cannot_start", reason=str(error))
         return 1
     if stop.is_set():
@@ -113,22 +99,36 @@ def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], N
         consume(settings, topics, router, stop, on_error=fail)
     except Exception as error:  # noqa: BLE001 - Quix ends on any error by design: the supervisor starts it anew
         is_told = stop.is_set() and not failed.is_set()
-        _log.log(
-            logging.INFO if is_told else logging.ERROR, "pipeline_ended", reason=f"{type(error).__name__}: {error}"
-        )
+        level = logging.INFO if is_told else logging.ERROR
+        _log.log(level, "pipeline_ended", reason=f"{type(error).__name__}: {error}")
         return 0 if is_told else 1
     return 1 if failed.is_set() else 0
 
 
-def _identify(settings: Settings, stop: threading.Event) -> Settings:
-    """Raises UnfitError."""
+def wait_for_servers(settings: Settings, stop: threading.Event) -> Settings:
+    """Return once all are there and Herald's own, or once `stop` is set; the settings with this Herald's instance.
+
+    Raises UnfitError, UnreadableLogError, OwnedElsewhereError.
+    """
     known = [settings]
 
-    def look() -> None:
+    def identify() -> None:
         with contextlib.closing(connect_watched(settings, "herald-startup")) as connection:
             known.append(identified(settings, connection))
 
-    wait_until(look, what="the database", on=OperationalError, stop=stop)
+    def find_topics() -> None:
+        found = ask_anew(settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT))
+        if missing := sorted(set(names()) - set(found.topics)):
+            raise MissingTopicsError(f"missing: {', '.join(missing)}; the relay makes them when it starts")
+
+    def look_for_others() -> None:
+        ask_anew(known[-1], lambda admin: refuse_others(known[-1], admin, stop=stop))
+
+    wait_for_database(settings, stop)
+    wait_until(identify, what="the database", on=OperationalError, stop=stop)
+    wait_for_kafka(settings, stop)
+    wait_until(find_topics, what="the topics", on=(MissingTopicsError, KafkaException), stop=stop)
+    wait_until(look_for_others, what="the owner of the topics", on=KafkaException, stop=stop)
     return known[-1]
 
 
@@ -155,12 +155,12 @@ def consume(
         TopicWatch(lambda: asking.ask(read_topic_ids), worker.fail),
     ):
         sink = DeliverySink(worker.inbox, TopicNames(settings.topic_prefix))
-        application = make_application(
+        application = PipelineApplication(
             settings,
             sink,
             topics,
             worker.hand_over,
-            connection=Connection(settings.kafka_patience, give_up),
+            connection=BrokerWatch(settings.kafka_patience, give_up),
             folder=Path(folder),
         )
         application.on_failure = on_error
@@ -183,62 +183,17 @@ def make_worker(
     stop: threading.Event,
     on_error: Callable[[], None],
 ) -> Worker:
-    """The worker with all it needs, not started."""
     ledger = Ledger(
         lambda: connect_watched(settings, "herald-pipeline", is_steady=True),
         policy_of(settings),
         lease=settings.lease,
         stop=stop,
     )
-    decoder = Decoder(
-        topics,
-        source=settings.source,
-        instance=settings.instance or None,
-        max_bytes=settings.max_body,
-        topic_ids=TopicIds(lambda: read_topic_ids(admin)),
-        read_reach=ledger.read_reach,
-        is_known=ledger.is_known,
-        max_ahead=settings.max_ahead,
-    )
-    health = Health(settings.breaker_failures)
-    return Worker(
-        Intake(decoder),
-        router,
-        ledger,
-        Deliverer(router, health),
-        DeadLetters(librdkafka(settings), TopicNames(settings.topic_prefix).on_kafka(DEAD_LETTERS)).bury,
-        health,
-        concurrency=affordable(settings.concurrency),
-        lease=settings.lease,
-        patience=PATIENCE,
-        on_error=on_error,
-        strict_topics=settings.strict_topics,
-        memory=settings.memory,
-    )
+    decoder = decoder_for(settings, topics, admin, read_latest_date=ledger.read_latest_date, knows=ledger.is_known)
+    letters = DeadLetters(librdkafka(settings), TopicNames(settings.topic_prefix).on_kafka(DEAD_LETTERS))
+    return Worker(settings, Intake(decoder), router, ledger, letters.send, on_error)
 
 
 def longest_delivery(settings: Settings) -> float:
     """Seconds that the slowest channel allows one delivery."""
     return max(settings.delivery_timeout, *(own.timeout or 0.0 for own in settings.channels.values()), 0.0)
-
-
-def check_owner(settings: Settings, stop: threading.Event) -> None:
-    """Return unless the topics are another Herald's, or once `stop` is set. Raises OwnedElsewhereError."""
-
-    def look() -> None:
-        ask_anew(settings, lambda admin: refuse_others(settings, admin, stop=stop))
-
-    wait_until(look, what="the owner of the topics", on=KafkaException, stop=stop)
-
-
-def wait_for_topics(settings: Settings, stop: threading.Event) -> None:
-    """Return once all of them exist, or once `stop` is set."""
-
-    def look() -> None:
-        found = ask_anew(settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT))
-        missing = sorted(set(names()) - set(found.topics))
-        if missing:
-            message = f"missing: {', '.join(missing)}; the relay makes them when it starts"
-            raise MissingTopicsError(message)
-
-    wait_until(look, what="the topics", on=(MissingTopicsError, KafkaException), stop=stop)

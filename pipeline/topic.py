@@ -8,6 +8,8 @@ import msgspec
 from herald.outbox.message.dates import ANY_TIME, Dates
 from herald.pipeline.channel import Delivery
 
+Handle = Callable[[Any, Delivery], None]
+
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a message says for a channel; channel and address are None where the settings decide."""
@@ -31,7 +33,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     data: Any
-    handle: Callable[[Any, Delivery], None] | None = None
+    handle: Handle | None = None
     draft: Callable[[Any], Draft] | None = None
     key: Callable[[Any], str | None] = lambda _data: None
     dates: Callable[[Any], Dates] = lambda _data: ANY_TIME

@@ -6,6 +6,8 @@ whose answer was lost from none, so every failure is tried again: a receiver may
 
 import errno
 import logging
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,8 +41,7 @@ class AppriseChannel:
         except AddressError as error:
             raise PermanentError(str(error)) from None
         if address not in self._urls:
-            message = f"{URLS} has no destination {address}"
-            raise NotSetUpError(message, channel=self.name)
+            raise NotSetUpError(f"{URLS} has no destination {address}", channel=self.name)
         return address
 
     def deliver(self, letter: Letter, delivery: Delivery) -> None:
@@ -52,8 +53,7 @@ class AppriseChannel:
         except TimeoutError:
             raise TemporaryError("Apprise did not deliver it in time") from None
         if status != "success":
-            message = f"Apprise did not deliver it: {status}"
-            raise TemporaryError(message) from _swallowed()
+            raise TemporaryError(f"Apprise did not deliver it: {status}") from _swallowed()
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -79,55 +79,53 @@ def _check(name: str, url: str, schemes: set[str]) -> None:
     try:
         check_destination(name)
     except AddressError as error:
-        message = f"{URLS}: {error}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"{URLS}: {error}") from None
     scheme, separator, _ = url.partition("://")
     if not separator:
-        message = f"{URLS}: the URL of {name} does not begin with a scheme and ://"
-        raise SettingsError(message)
+        raise SettingsError(f"{URLS}: the URL of {name} does not begin with a scheme and ://")
     if scheme.lower() not in schemes:
-        message = f"{URLS}: the scheme {scheme} of {name} is not in HERALD_APPRISE_SCHEMES"
-        raise SettingsError(message)
+        raise SettingsError(f"{URLS}: the scheme {scheme} of {name} is not in HERALD_APPRISE_SCHEMES")
 
 
 def _load(urls: dict[str, SecretStr]) -> None:
     """Let Apprise read each URL once, so that a wrong one is known at the start."""
     try:
-        from apprise.logger import logger  # noqa: PLC0415 - the extra may be missing
+        _library()
     except ImportError:
-        message = f"{URLS} needs the extra: pip install 'herald[apprise]'"
-        raise SettingsError(message) from None
+        raise SettingsError(f"{URLS} needs the extra: pip install 'herald[apprise]'") from None
+    logger = logging.getLogger("apprise")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)  # it would print the URL
     try:
         for name, url in urls.items():
             if _service(url.get_secret_value(), timeout=1.0) is None:
-                message = f"{URLS}: Apprise does not understand the URL of {name}"
-                raise SettingsError(message)
+                raise SettingsError(f"{URLS}: Apprise does not understand the URL of {name}")
     finally:
         logger.setLevel(level)
 
 
 def _notify(url: str, letter: Letter, timeout: float) -> str:
     """Send it and return the outcome: `success`, `failure`, `partial`, `timeout` or `nomatch`."""
-    from apprise import Apprise, NotifyFormat  # noqa: PLC0415 - takes up to 3 s
-
     service = _service(url, timeout)
     if service is None:
         return "nomatch"
-    sender = Apprise()  # a new one each time: one that is used again waits 5.5 s between two mails
+    sender = _library().Apprise()  # a new one each time: one that is used again waits 5.5 s between two mails
     sender.add(service)
     title = letter.subject or letter.event
-    return sender.notify(letter.content, title=title, body_format=NotifyFormat.TEXT).status.name.lower()
+    sent = sender.notify(letter.content, title=title, body_format=_library().NotifyFormat.TEXT)
+    return str(sent.status.name).lower()
 
 
 def _service(url: str, timeout: float) -> "NotifyBase | None":
     """What sends to one URL; its own `cto` and `rto`, the seconds to connect and to read, count if they are shorter."""
-    from apprise import Apprise  # noqa: PLC0415 - see above
-
-    service = Apprise.instantiate(url)
+    service: NotifyBase | None = _library().Apprise.instantiate(url)
     if service is not None:
         own = parse_qs(urlsplit(url).query)
         service.socket_connect_timeout = min(timeout, service.socket_connect_timeout if "cto" in own else timeout)
         service.socket_read_timeout = min(timeout, service.socket_read_timeout if "rto" in own else timeout)
     return service
+
+
+def _library() -> ModuleType:
+    """It takes up to 3 s to import, and is an extra that may be missing."""
+    return import_module("apprise")

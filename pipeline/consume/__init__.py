@@ -1,4 +1,4 @@
 """From Kafka to requests: Quix hands records over, they are read, and decoded one by one.
 
-Begin with `application`, `inbox` and `decoding`; `topic_watch` and `connection` may wait.
+Begin with `application`, `inbox` and `decoding`; `topic_ids` and `connection` may wait.
 """

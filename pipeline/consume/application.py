@@ -7,24 +7,24 @@ from pathlib import Path
 from time import monotonic
 from typing import cast
 
-import structlog
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import TopicPartition
 from quixstreams import Application
-from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError
 from quixstreams.error_callbacks import default_on_consumer_error
 from quixstreams.kafka import ConnectionConfig
 from quixstreams.models import RawConfluentKafkaMessageProto, SuccessfulConfluentKafkaMessageProto
-from quixstreams.processing import ProcessingContext
 
-from herald.outbox.kafka.clients import librdkafka, own_code
+from herald.outbox.kafka.clients import librdkafka
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
-from herald.pipeline.consume.connection import STATISTICS, Connection
+from herald.pipeline.consume.commits import survive_failed_commits
+from herald.pipeline.consume.connection import STATISTICS, BrokerWatch
 from herald.pipeline.consume.sink import DeliverySink
+from herald.pipeline.sparing import OncePer
 
 POLL_TIMEOUT = 0.2  # seconds; a record ends the wait at once, the window's end comes this much late at most
 STOP_AGAIN = 0.1  # seconds between two calls of stop()
+QUIX = "quixstreams"  # the logger of all its modules
 QUIET = 10.0  # seconds in which one kind of Quix's warnings is shown once
 QUEUE_SHARE, FETCH_SHARE = 4, 8  # parts of HERALD_MEMORY: what is fetched ahead, and one answer to a fetch
 LEAST_FETCH = 1_000_000  # bytes; librdkafka takes no less than its own message.max.bytes
@@ -33,34 +33,54 @@ CONSUMER = {
     "topic.metadata.refresh.interval.ms": 10_000,  # new partitions would be seen after 5 minutes
     "reconnect.backoff.max.ms": 1_000,
     "socket.timeout.ms": 10_000,  # an answer that the network has swallowed would be waited for a minute
+    "statistics.interval.ms": STATISTICS,
 }
-# What a commit is answered once the partitions have gone to whoever the group gives them to now.
-NO_MEMBER = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
-# That the group has no broker to say anything now: one died, and another takes over.
-NO_COORDINATOR = frozenset(
-    {
-        own_code("WAIT_COORD"),
-        own_code("TIMED_OUT"),
-        own_code("TRANSPORT"),
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.REQUEST_TIMED_OUT,
-    }
-)
-_log = structlog.get_logger()
 
 
 class PipelineApplication(Application):
-    """Leaves signals to the process, which may be told to stop before Quix runs, and hands partitions over."""
+    """One dataframe per topic, which must exist, all into the same sink; the window is the checkpoint.
 
-    hand_over: Callable[[], None]
-    drop: Callable[[Iterable[TopicPartition]], None]
+    It leaves signals to the process, which may be told to stop before Quix runs, and hands partitions over. A record
+    that cannot even be read goes to the sink as well, to be a dead letter: Quix would end, and end again at the same
+    record. `hand_over` is called when partitions are about to go to another process; the caller sets `on_failure`,
+    which is called when Quix begins to end by itself. Quix makes a subfolder of `folder`, though nothing here keeps
+    state in files. Raises KafkaException when the broker does not answer.
+    """
+
     on_failure: Callable[[], None]
 
-    def pass_over(self, message: SuccessfulConfluentKafkaMessageProto) -> None:
-        """Let the next checkpoint commit a record that Quix could not read."""
-        self._processing_context.store_offset(message.topic(), message.partition(), message.offset())
+    def __init__(
+        self,
+        settings: Settings,
+        sink: DeliverySink,
+        topics: Iterable[str],
+        hand_over: Callable[[], None],
+        *,
+        connection: BrokerWatch,
+        folder: Path,
+    ) -> None:
+        self._sink = sink
+        self._hand_over = hand_over
+        super().__init__(
+            broker_address=ConnectionConfig.from_librdkafka_dict(librdkafka(settings), ignore_extras=True),
+            consumer_group=settings.group,
+            auto_offset_reset="earliest",
+            auto_create_topics=False,
+            commit_every=settings.window_size,
+            commit_interval=settings.window_seconds,
+            consumer_poll_timeout=POLL_TIMEOUT,
+            use_changelog_topics=False,
+            state_dir=folder,
+            loglevel=None,
+            on_consumer_error=self._take_unreadable,
+            broker_availability_timeout=settings.kafka_patience,
+            consumer_extra_config={**CONSUMER, **_limits(settings), "stats_cb": connection.note},
+        )
+        survive_failed_commits(self._processing_context)
+        on_kafka = TopicNames(settings.topic_prefix).on_kafka
+        for name in topics:
+            topic = self.topic(on_kafka(name), value_deserializer="bytes", key_deserializer="bytes")
+            self.dataframe(topic).sink(sink)
 
     def stop(self, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's own
         """What Quix closes after a failure may hang like anything else: whoever ends the process hard is told first."""
@@ -76,7 +96,7 @@ class PipelineApplication(Application):
         try:
             super()._on_revoke(consumer, topic_partitions)
         finally:
-            self.hand_over()
+            self._hand_over()
 
     def _on_lost(self, consumer: object, topic_partitions: list[TopicPartition]) -> None:
         """What was not committed of them is not this process's to commit any more, nor what is not claimed to claim.
@@ -84,90 +104,19 @@ class PipelineApplication(Application):
         Another may have begun already. Where they come back to this one, what it has claimed goes first.
         """
         super()._on_lost(consumer, topic_partitions)
-        self._processing_context.init_checkpoint()  # type: ignore[no-untyped-call]
-        self.drop(topic_partitions)
-        self.hand_over()
+        self._processing_context.init_checkpoint()
+        self._sink.drop(topic_partitions)
+        self._hand_over()
 
-
-def make_application(
-    settings: Settings,
-    sink: DeliverySink,
-    topics: Iterable[str],
-    hand_over: Callable[[], None],
-    *,
-    connection: Connection,
-    folder: Path,
-) -> PipelineApplication:
-    """One dataframe per topic, all into the same sink; the window is the checkpoint.
-
-    `connection` watches whether the consumer has a broker. `hand_over` is called when partitions are about to go to
-    another process; the caller sets `on_failure`, which is called when Quix begins to end by itself. A record that
-    cannot even be read goes to the sink as well, to be a dead letter: Quix would end, and end again at the same record.
-
-    The topics must exist. Quix makes a subfolder of `folder`, though nothing here keeps state in files.
-    Raises KafkaException when the broker does not answer.
-    """
-
-    def take_unreadable(
-        error: Exception, message: RawConfluentKafkaMessageProto | None, logger: logging.Logger
+    def _take_unreadable(
+        self, error: Exception, message: RawConfluentKafkaMessageProto | None, logger: logging.Logger
     ) -> bool:
         if message is None:
             return bool(default_on_consumer_error(error, message, logger))
         record = cast("SuccessfulConfluentKafkaMessageProto", message)
-        sink.add_unreadable(record, error)
-        application.pass_over(record)
+        self._sink.add_unreadable(record, error)
+        self._processing_context.store_offset(record.topic(), record.partition(), record.offset())
         return True
-
-    application = PipelineApplication(
-        broker_address=ConnectionConfig.from_librdkafka_dict(librdkafka(settings), ignore_extras=True),
-        consumer_group=settings.group,
-        auto_offset_reset="earliest",
-        auto_create_topics=False,
-        commit_every=settings.window_size,
-        commit_interval=settings.window_seconds,
-        consumer_poll_timeout=POLL_TIMEOUT,
-        use_changelog_topics=False,
-        state_dir=folder,
-        loglevel=None,
-        on_consumer_error=take_unreadable,
-        broker_availability_timeout=settings.kafka_patience,
-        consumer_extra_config={
-            **CONSUMER,
-            **_limits(settings),
-            "statistics.interval.ms": STATISTICS,
-            "stats_cb": connection.note,
-        },
-    )
-    application.hand_over = hand_over
-    application.drop = sink.drop
-    survive_failed_commits(application._processing_context)  # noqa: SLF001 - Quix has no place for it
-    on_kafka = TopicNames(settings.topic_prefix).on_kafka
-    for name in topics:
-        topic = application.topic(on_kafka(name), value_deserializer="bytes", key_deserializer="bytes")
-        application.dataframe(topic).sink(sink)
-    return application
-
-
-def survive_failed_commits(context: ProcessingContext) -> None:
-    """Let a commit fail as it does when the broker that coordinates the group dies; Quix would end the process.
-
-    Without a coordinator it is tried again at the next turn. Where the group has taken the partitions away the
-    checkpoint is dropped: what was handled is recorded, whoever has them next reads it again, and the claims drop it.
-    """
-    commit = context.commit_checkpoint
-
-    def commit_or_go_on(force: bool = False, revoking: bool = False) -> None:  # noqa: FBT001, FBT002 - Quix's own
-        try:
-            commit(force=force, revoking=revoking)
-        except CheckpointConsumerCommitError as error:
-            if error.code not in NO_MEMBER | NO_COORDINATOR:
-                raise
-            is_dropped = revoking or error.code in NO_MEMBER
-            _log.warning("offsets_not_committed", reason=str(error.description), is_dropped=is_dropped)
-            if is_dropped:
-                context.init_checkpoint()  # type: ignore[no-untyped-call]
-
-    context.commit_checkpoint = commit_or_go_on  # type: ignore[method-assign]
 
 
 def _limits(settings: Settings) -> dict[str, int]:
@@ -185,55 +134,37 @@ def _limits(settings: Settings) -> dict[str, int]:
 def run_until(application: Application, stop: threading.Event) -> None:
     """Run it; returns after `stop` was set, and raises what Quix raises."""
     ended = threading.Event()
-    watcher = Thread(_stop_it, "stop", args=(application, stop, ended))
-    watcher.start()
+
+    def stop_it() -> None:
+        stop.wait()
+        while not ended.wait(STOP_AGAIN):  # Quix forgets a stop that comes before its loop has begun
+            application.stop()
+
+    Thread(stop_it, "stop").start()
     try:
         application.run()
     finally:
         ended.set()
 
 
-def _stop_it(application: Application, stop: threading.Event, ended: threading.Event) -> None:
-    """Again and again: Quix forgets a stop that comes before its loop has begun."""
-    stop.wait()
-    while not ended.wait(STOP_AGAIN):
-        application.stop()
-
-
 class OncePerKind(logging.Filter):
-    """Lets a kind of line pass once per `QUIET` seconds: a dead broker makes dozens a second.
+    """Lets a kind of Quix's lines pass once per `QUIET` seconds: a dead broker makes dozens a second.
 
-    A kind is its level and its first words: the rest holds addresses and times.
+    A kind is its level and its first words: the rest holds addresses and times. It belongs on handlers: on a logger it
+    would not see the lines of that one's children.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        super().__init__()
-        self._clock = clock
-        self._shown: dict[tuple[int, str], float] = {}
+        super().__init__(QUIX)
+        self._once = OncePer(QUIET, clock)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to show it."""
-        kind = (record.levelno, record.getMessage()[:40])
-        now = self._clock()
-        if now - self._shown.get(kind, -QUIET) < QUIET:
-            return False
-        self._shown[kind] = now
-        return True
+        is_of_quix = super().filter(record)
+        return not is_of_quix or self._once.allows((record.levelno, record.getMessage()[:40]))
 
 
 def quieten_quix() -> None:
     """Show warnings and errors only, each kind once in 10 s; call it after the handlers are there."""
-    logging.getLogger("quixstreams").setLevel(logging.WARNING)
+    logging.getLogger(QUIX).setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_OnlyQuix(OncePerKind()))
-
-
-class _OnlyQuix(logging.Filter):
-    """A filter on a logger does not see its children's lines, one on a handler sees everybody's."""
-
-    def __init__(self, inner: logging.Filter) -> None:
-        super().__init__("quixstreams")
-        self._inner = inner
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not super().filter(record) or bool(self._inner.filter(record))
+        handler.addFilter(OncePerKind())

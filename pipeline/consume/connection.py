@@ -24,7 +24,7 @@ class _Statistics(msgspec.Struct):
     brokers: dict[str, _Broker] = {}
 
 
-class Connection:
+class BrokerWatch:
     """`note` gets each of the client's statistics; after `patience` seconds without a broker `on_silence` is called."""
 
     def __init__(

@@ -5,7 +5,6 @@ whole batches; then cut; then bare, with nothing but its origin and the beginnin
 is in the process's log, and holds up no other.
 """
 
-import threading
 from binascii import crc32
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -38,7 +37,7 @@ REFUSALS = frozenset(
 )
 
 Letter = tuple[Arrival, str]
-Bury = Callable[[Sequence[Letter]], None]
+SendLetters = Callable[[Sequence[Letter]], None]
 
 _log = structlog.get_logger()
 
@@ -59,7 +58,7 @@ class DeadLetterError(Exception):
 
 
 class DeadLetters:
-    """Sends records away for good, to `topic` as Kafka calls it; `config` is librdkafka's.
+    """Sends records away for good, to `topic` as Kafka calls it; `config` is librdkafka's. Used by one thread.
 
     `timeout` in seconds for Kafka's answer.
     """
@@ -73,23 +72,21 @@ class DeadLetters:
         )
         self._topic = topic
         self._timeout = timeout
-        self._lock = threading.Lock()
         self._led: list[int] = []  # to choose from, where it matters
         self.count = 0
 
-    def bury(self, letters: Sequence[Letter]) -> None:
+    def send(self, letters: Sequence[Letter]) -> None:
         """Send these, each with its reason; returns when Kafka acknowledged all that it does not refuse.
 
         Raises DeadLetterError when it did not in time.
         """
-        with self._lock:
-            self._led = self._find_led()
-            for form in FORMS:
-                letters = self._send_all(letters, form)
-                if not letters:
-                    return
-            for arrival, reason in letters:
-                _log.error("dead_letter_refused", reason=storable(reason), **_place(arrival))
+        self._led = self._find_led()
+        for form in FORMS:
+            letters = self._send_all(letters, form)
+            if not letters:
+                return
+        for arrival, reason in letters:
+            _log.error("dead_letter_refused", reason=storable(reason), **arrival.place)
 
     def _find_led(self) -> list[int]:
         """The partitions that have a leader, where others have none; nothing where each has one, or nobody answers."""
@@ -106,8 +103,8 @@ class DeadLetters:
         errors: list[str] = []
         size = 0
         for letter in letters:
-            self._send(letter, form, refused, errors)
-            size += len(letter[0].value or b"")
+            self._produce(letter, form, refused, errors)
+            size += letter[0].size
             if form.is_alone or size > FLUSH_BYTES:
                 self._await(errors)
                 size = 0
@@ -117,53 +114,40 @@ class DeadLetters:
     def _await(self, errors: Sequence[str]) -> None:
         left = self._producer.flush(self._timeout)
         if left or errors:
-            message = f"{left} not acknowledged; {'; '.join(errors[:3])}"
-            raise DeadLetterError(message)
+            raise DeadLetterError(f"{left} not acknowledged; {'; '.join(errors[:3])}")
 
     def _choose(self, key: bytes | None) -> int:
         """One that is led, the same for a key as long as the same are led; the producer's choice where all are."""
         return self._led[crc32(key or b"") % len(self._led)] if self._led else ANYWHERE
 
-    def _send(self, letter: Letter, form: Form, refused: list[Letter], errors: list[str]) -> None:
+    def _produce(self, letter: Letter, form: Form, refused: list[Letter], errors: list[str]) -> None:
         arrival, reason = letter
 
-        def failed(error: KafkaError) -> None:
-            if error.code() in REFUSALS:
+        def answered(error: KafkaError | None, _message: Message | None = None) -> None:
+            if error is None:
+                self.count += 1
+                _log.warning("dead_lettered", reason=storable(reason), **arrival.place)
+            elif error.code() in REFUSALS:
                 refused.append(letter)
             else:
                 errors.append(str(error))
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                failed(error)
-                return
-            self.count += 1
-            _log.warning("dead_lettered", reason=storable(reason), **_place(arrival))
-
-        value = arrival.value if arrival.value is None else arrival.value[: form.most]
-        key = _path(arrival) if form.is_bare else arrival.key  # a compacted topic takes none without
+        value = None if arrival.value is None else arrival.value[: form.most]
+        key = arrival.path.encode() if form.is_bare else arrival.key  # a compacted topic takes none without
         try:
             headers, partition = _headers(arrival, reason, form), self._choose(key)
-            self._producer.produce(self._topic, value, key, partition, headers=headers, on_delivery=delivered)
+            self._producer.produce(self._topic, value, key, partition, headers=headers, on_delivery=answered)
         except KafkaException as error:
-            failed(cast("KafkaError", error.args[0]))
+            answered(cast("KafkaError", error.args[0]))
         except BufferError as error:
             errors.append(str(error))
         except (TypeError, ValueError, OverflowError):
             refused.append(letter)
 
 
-def _place(arrival: Arrival) -> dict[str, Any]:
-    return {"topic": arrival.topic, "partition": arrival.partition, "offset": arrival.offset}
-
-
-def _path(arrival: Arrival) -> bytes:
-    return f"{arrival.topic}/{arrival.partition}/{arrival.offset}".encode()
-
-
 def _headers(arrival: Arrival, reason: str, form: Form) -> list[tuple[str, str | bytes]]:
     """The origin, and what the record had; not those by which it could forge an origin."""
-    origin = {"reason": storable(reason), **_place(arrival), "timestamp": arrival.timestamp}
+    origin = {"reason": storable(reason), **arrival.place, "timestamp": arrival.timestamp}
     if form.most is not None:
         origin["cut_to"] = form.most
     if form.is_bare:

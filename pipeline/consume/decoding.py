@@ -29,7 +29,7 @@ from herald.pipeline.consume.headers import (
     traceparent,
 )
 from herald.pipeline.consume.identity import EARLIEST, adoption_id, milliseconds_of
-from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, Undecodable
+from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, UndecodableError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 
@@ -45,8 +45,8 @@ class Decoder:
     `instance` is this Herald's, as its records carry it; None where it is not known. `topic_ids` tells which topic a
     record stands on: offsets repeat after one was re-created, its id does not. `max_ahead` bounds the dates of what
     others wrote, in seconds; `clock` gives seconds since 1970. `is_known` tells whether the database has a message, or
-    had it and let it go. `read_reach` tells up to which date an id finds a partition, in milliseconds since 1970. It
-    asks the database: by the date of a machine that is days behind, Herald's own records would seem forged, and be
+    had it and let it go. `read_latest_date` tells up to which date an id finds a partition, in milliseconds since 1970.
+    It asks the database: by the date of a machine that is days behind, Herald's own records would seem forged, and be
     adopted and delivered once more.
     """
 
@@ -57,7 +57,7 @@ class Decoder:
         source: str,
         max_bytes: int,
         topic_ids: TopicIds,
-        read_reach: Callable[[], int],
+        read_latest_date: Callable[[], int],
         is_known: Callable[[UUID], bool],
         instance: str | None = None,
         max_ahead: float = YEAR,
@@ -67,36 +67,38 @@ class Decoder:
         self._source = source.encode()
         self._instance = None if instance is None else instance.encode()
         self._topic_ids = topic_ids
-        self._read_reach = read_reach
+        self._read_latest_date = read_latest_date
         self._is_known = is_known
-        self._reach = 0
+        self._latest_date = 0
 
     def decode(self, arrival: Arrival) -> Request:
         """What the record asks for.
 
-        Raises Undecodable for what can be neither claimed nor adopted, ElsewhereError for what another Herald wrote,
-        and SourceError when what it asks does not answer. Anything else is what nobody foresaw.
+        Raises UndecodableError for what can be neither claimed nor adopted, ElsewhereError for what another Herald
+        wrote, and SourceError when what it asks does not answer. Anything else is what nobody foresaw.
         """
         self._topic_ids.note(arrival)
         if arrival.defect is not None:
-            raise Undecodable(arrival.defect)
+            raise UndecodableError(arrival.defect)
         if arrival.topic not in self._contents.topics:
-            raise Undecodable(NO_HANDLER)
+            raise UndecodableError(NO_HANDLER)
         headers = by_name(arrival)
-        found = self._within_reach(named(headers))
+        found = named(headers)
+        if found is not None and not self._is_possible(milliseconds_of(found.id)):
+            found = None  # Herald cannot have made this id
         if self._is_own(headers):
             if missing := nulls(arrival):
-                message = f"a record of Herald's source whose header `{missing[0]}` has no value"
-                raise Undecodable(message)
+                raise UndecodableError(f"a record of Herald's source whose header `{missing[0]}` has no value")
             if found is not None:
                 return self._own(arrival, headers, found)
             if headers.get(INSTANCE) == self._instance is not None:
-                reason = f"its header `{INSTANCE}` is this Herald's, and it names no message"
-                raise Undecodable(reason)
-        for claimed in messages_named(arrival):
-            if self._reaches(milliseconds_of(claimed)) and self._knows(claimed):
-                return self._claimed(arrival, headers, claimed, found)
-        return self._foreign(arrival, headers)
+                raise UndecodableError(f"its header `{INSTANCE}` is this Herald's, and it names no message")
+        known = next(filter(self._knows, messages_named(arrival)), None)
+        if known is None:
+            return self._foreign(arrival, headers)
+        if found is None or found.id != known:
+            raise UndecodableError(f"it names the message {known}, which is Herald's own, and no request of it")
+        return self._own(arrival, headers, found)  # the claim looks whether its request still fits
 
     def _is_own(self, headers: HeadersByName) -> bool:
         """Whether it says that this Herald wrote it. Raises ElsewhereError when another one did."""
@@ -106,23 +108,11 @@ class Decoder:
         if instance == self._instance:
             return True
         if named(headers) is None:
-            message = f"its header `{INSTANCE}` is another Herald's, and it names no message"
-            raise Undecodable(message)
+            raise UndecodableError(f"its header `{INSTANCE}` is another Herald's, and it names no message")
         raise ElsewhereError
 
-    def _within_reach(self, found: Named | None) -> Named | None:
-        """None for an id that Herald cannot have made."""
-        return found if found is not None and self._reaches(milliseconds_of(found.id)) else None
-
     def _knows(self, message: UUID) -> bool:
-        return self._ask(lambda: self._is_known(message))
-
-    def _claimed(self, arrival: Arrival, headers: HeadersByName, message: UUID, found: Named | None) -> Request:
-        """As Herald's own: the claim looks whether its request still fits."""
-        if found is None or found.id != message:
-            reason = f"it names the message {message}, which is Herald's own, and no request of it"
-            raise Undecodable(reason)
-        return self._own(arrival, headers, found)
+        return self._is_possible(milliseconds_of(message)) and self._ask(lambda: self._is_known(message))
 
     def _own(self, arrival: Arrival, headers: HeadersByName, found: Named) -> Request:
         raw, data, defect, failure = None, None, None, None
@@ -131,7 +121,7 @@ class Decoder:
             raw = self._contents.checked(arrival)
             data = self._contents.typed(arrival.topic, raw)
             dates = self._contents.topics[arrival.topic].dates(data)
-        except Undecodable as verdict:
+        except UndecodableError as verdict:
             defect = str(verdict)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the topic's own code raises, its attempt fails of it
             failure = error
@@ -162,7 +152,7 @@ class Decoder:
             key=self._contents.key(arrival, data),
             data=data,
             raw=bytes(data) if isinstance(data, msgspec.Raw) else msgspec.json.encode(data),
-            source=text(headers.get("ce_source"), most=MAX_SOURCE) or f"kafka:{_place(arrival)}",
+            source=text(headers.get("ce_source"), most=MAX_SOURCE) or f"kafka:{arrival.path}",
             arrival=arrival,
             traceparent=traceparent(headers),
             dates=self._contents.dates(arrival.topic, data),
@@ -179,22 +169,17 @@ class Decoder:
 
     def _known(self, timestamp: int) -> int:
         """0 for a date that its producer's broken clock has made up: the first partition takes any age."""
-        return timestamp if timestamp >= EARLIEST and self._reaches(timestamp) else 0
+        return timestamp if timestamp >= EARLIEST and self._is_possible(timestamp) else 0
 
-    def _reaches(self, date: int) -> bool:
-        """Asks again only for what lies beyond the last answer: the reach only grows."""
-        if date > self._reach:
-            self._reach = self._ask(self._read_reach)
-        return 0 <= date <= self._reach
+    def _is_possible(self, date: int) -> bool:
+        """Whether an id may have this date. Asks again only for what lies beyond the last answer: that only grows."""
+        if date > self._latest_date:
+            self._latest_date = self._ask(self._read_latest_date)
+        return 0 <= date <= self._latest_date
 
     @staticmethod
     def _ask(source: Callable[[], T]) -> T:
         try:
             return source()
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
-            raise SourceError(message) from error
-
-
-def _place(arrival: Arrival) -> str:
-    return f"{arrival.topic}/{arrival.partition}/{arrival.offset}"
+            raise SourceError(f"{type(error).__name__}: {error}") from error

@@ -1,19 +1,39 @@
 """Records between Quix and the worker: added one by one, taken in batches, waited for in `flush`."""
 
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic
 
-from herald.pipeline.consume.doorbell import Doorbell
 from herald.pipeline.consume.record import Arrival
 
-MOST_BYTES = 1 << 62  # no limit
-ROOM_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
+CLAIM_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
 
 
 class WorkerError(Exception):
     """The pipeline ends, or its worker hangs: what was added may not be claimed, and no offset may be committed."""
+
+
+class Doorbell:
+    """Wakes one sleeping thread from any other, cheaply: ringing while it is awake costs a look at a flag."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._asleep = False
+
+    def ring(self) -> None:
+        """Call it after the work was put where the sleeper looks."""
+        if self._asleep:
+            self._event.set()
+
+    def sleep(self, has_work: Callable[[], bool], timeout: float | None) -> bool:
+        """Return at a ring, or at once when there is work already; False after `timeout` seconds of neither."""
+        self._event.clear()
+        self._asleep = True  # from here on every ring counts; what came before, has_work sees
+        rung = has_work() or self._event.wait(timeout)
+        self._asleep = False
+        return rung
 
 
 class Inbox:
@@ -25,7 +45,7 @@ class Inbox:
     own when partitions are revoked: it only waits, so nothing depends on it.
     """
 
-    def __init__(self, doorbell: Doorbell, *, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, doorbell: Doorbell, *, most_bytes: int = sys.maxsize) -> None:
         self._doorbell = doorbell
         self._most_bytes = most_bytes
         self._bytes = 0
@@ -46,16 +66,16 @@ class Inbox:
 
     def add(self, arrival: Arrival) -> None:
         """Hand over a record. Raises WorkerError when the worker has ended, or makes no room for it."""
-        self._raise_error()
         with self._changed:
-            if self._bytes and self._bytes + size_of(arrival) > self._most_bytes:
-                self._wait(lambda: not self._bytes or self._bytes + size_of(arrival) <= self._most_bytes, ROOM_TIMEOUT)
+            self._raise_error()
+            if not self._has_room(arrival):
+                self._wait(lambda: self._has_room(arrival), CLAIM_TIMEOUT)
             self._added += 1
-            self._bytes += size_of(arrival)
+            self._bytes += arrival.size
             self._arrivals.append(arrival)
         self._doorbell.ring()
 
-    def flush(self, timeout: float) -> int:
+    def flush(self, timeout: float = CLAIM_TIMEOUT) -> int:
         """Wait until everything added so far is settled; returns how many there are since the start.
 
         Raises WorkerError when the worker has ended, or did not get there within `timeout` seconds.
@@ -65,24 +85,23 @@ class Inbox:
             self._wait(lambda: self._settled >= target, timeout)
         return target
 
-    def take(self, most: int, *, most_bytes: int = MOST_BYTES) -> list[Arrival]:
+    def take(self, most: int, *, most_bytes: int = sys.maxsize) -> list[Arrival]:
         """The oldest records, `most` of them, of so many bytes together; one at least."""
         taken: list[Arrival] = []
         size = 0
         with self._changed:
             while self._arrivals and len(taken) < most:
-                size += size_of(self._arrivals[0])
+                size += self._arrivals[0].size
                 if taken and size > most_bytes:
                     break
                 taken.append(self._arrivals.popleft())
-            self._changed_by(-sum(map(size_of, taken)))
+            self._grow(-_size(taken))
         return taken
 
     def put_back(self, arrivals: Sequence[Arrival]) -> None:
-        """Back to the front, in their order."""
         with self._changed:
             self._arrivals.extendleft(reversed(arrivals))
-            self._changed_by(sum(map(size_of, arrivals)))
+            self._grow(_size(arrivals))
 
     def drop(self, partitions: Collection[tuple[str, int]]) -> None:
         """Forget the records of these, by topic and number, that are not taken: whoever has them next reads them.
@@ -90,10 +109,9 @@ class Inbox:
         Claimed here as well, the next of a key could begin in two processes at once.
         """
         with self._changed:
-            kept = [one for one in self._arrivals if (one.topic, one.partition) not in partitions]
-            dropped = len(self._arrivals) - len(kept)
-            self._arrivals = deque(kept)
-            self._bytes = sum(map(size_of, kept))
+            kept = deque(one for one in self._arrivals if (one.topic, one.partition) not in partitions)
+            dropped, self._arrivals = len(self._arrivals) - len(kept), kept
+            self._bytes = _size(kept)
             self.settle(dropped)
 
     def settle(self, count: int) -> None:
@@ -120,21 +138,20 @@ class Inbox:
             del self._flushes[waiter]
         self._raise_error()
         if not done:
-            message = f"{self._added - self._settled} records are not claimed after {timeout:g} s"
-            raise WorkerError(message)
+            raise WorkerError(f"{self._added - self._settled} records are not claimed after {timeout:g} s")
 
-    def _changed_by(self, size: int) -> None:
-        with self._changed:
-            self._bytes += size
-            if self._flushes:
-                self._changed.notify_all()
+    def _has_room(self, arrival: Arrival) -> bool:
+        return not self._bytes or self._bytes + arrival.size <= self._most_bytes
+
+    def _grow(self, size: int) -> None:
+        self._bytes += size
+        if self._flushes:
+            self._changed.notify_all()
 
     def _raise_error(self) -> None:
         if self._error is not None:
-            message = f"the pipeline takes nothing more: {self._error}"
-            raise WorkerError(message) from self._error
+            raise WorkerError(f"the pipeline takes nothing more: {self._error}") from self._error
 
 
-def size_of(arrival: Arrival) -> int:
-    """Bytes of its value."""
-    return len(arrival.value or b"")
+def _size(arrivals: Iterable[Arrival]) -> int:
+    return sum(one.size for one in arrivals)

@@ -12,14 +12,14 @@ import structlog
 
 from herald.outbox.postgres.conviction import Convictions, text_of
 from herald.pipeline.consume.decoding import Decoder
-from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, Undecodable
+from herald.pipeline.consume.record import Arrival, ElsewhereError, Request, SourceError, UndecodableError
 from herald.pipeline.consume.topic_ids import TopicIds
+from herald.pipeline.sparing import OncePer
 from herald.pipeline.topic import Topic
 
 TELL_AGAIN = 60.0  # seconds between two lines about another Herald's records
 _TOPIC = "probe"
 _SUBJECT = "01890a5d-ac96-774b-bcce-b302099a8057"
-_REACH = 2**47  # milliseconds since 1970: any date
 _GOOD = (
     Arrival(b'{"good": true}', b"key", 1_790_000_000_000, None, _TOPIC, 0, 0),
     Arrival(
@@ -43,7 +43,7 @@ def decode_known_good() -> None:
         source="/probe",
         max_bytes=1024,
         topic_ids=TopicIds(dict),
-        read_reach=lambda: _REACH,
+        read_latest_date=lambda: 2**47,
         is_known=lambda _message: False,
     )
     for arrival in _GOOD:
@@ -54,40 +54,34 @@ class Intake:
     """Used by one thread; `probe` decodes what is known to be good, `clock` gives seconds."""
 
     def __init__(
-        self,
-        decoder: Decoder,
-        *,
-        probe: Callable[[], None] = decode_known_good,
-        clock: Callable[[], float] = monotonic,
+        self, decoder: Decoder, *, probe: Callable[[], None] = decode_known_good, clock: Callable[[], float] = monotonic
     ) -> None:
         self._decoder = decoder
         self._probe = probe
-        self._clock = clock
+        self._once = OncePer(TELL_AGAIN, clock)
         self._convictions = Convictions()
-        self._told_at = -TELL_AGAIN
         self.skipped = 0
 
     def read(self, arrival: Arrival) -> Request | None:
         """What the record asks for; None for another Herald's.
 
-        Raises Undecodable for what belongs on `dead_letters`. Whatever else it raises is an outage.
+        Raises UndecodableError for what belongs on `dead_letters`. Whatever else it raises is an outage.
         """
         try:
             return self._decoder.decode(arrival)
         except ElsewhereError:
             self._skip(arrival)
             return None
-        except (Undecodable, SourceError, MemoryError):
+        except (UndecodableError, SourceError, MemoryError):
             raise
         except (Exception, SystemExit) as error:  # a topic's own code may leave by any way
             self._probe()
             self._tell(arrival, error)
-            raise Undecodable(text_of(error)) from error
+            raise UndecodableError(text_of(error)) from error
 
     def _skip(self, arrival: Arrival) -> None:
         self.skipped += 1
-        if self._clock() - self._told_at >= TELL_AGAIN:
-            self._told_at = self._clock()
+        if self._once.allows():
             _log.warning(
                 "records_of_another_herald_skipped",
                 records=self.skipped,
@@ -98,5 +92,4 @@ class Intake:
     def _tell(self, arrival: Arrival, error: BaseException) -> None:
         """A traceback for the first of a kind in a minute; the dead letter's own line says where each stood."""
         if self._convictions.allows(error):
-            place = {"topic": arrival.topic, "partition": arrival.partition, "offset": arrival.offset}
-            _log.error("record_convicted", reason=text_of(error), exc_info=error, **place)
+            _log.error("record_convicted", reason=text_of(error), exc_info=error, **arrival.place)

@@ -28,6 +28,21 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     offset: int
     defect: str | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of its value."""
+        return len(self.value or b"")
+
+    @property
+    def path(self) -> str:
+        """`topic/partition/offset`."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @property
+    def place(self) -> dict[str, str | int]:
+        """Where it stands, as the fields of a log line."""
+        return {"topic": self.topic, "partition": self.partition, "offset": self.offset}
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record that asks for a delivery, decoded.
@@ -54,8 +69,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     dates: Dates = ANY_TIME
     destination: str | None = None
 
+    @property
+    def lane(self) -> tuple[str, str] | None:
+        """What it must keep its order in: its topic and key."""
+        return None if self.key is None else (self.topic, self.key)
 
-class Undecodable(Exception):  # noqa: N818 - a verdict on a record, not a failure of the program
+
+class UndecodableError(Exception):
     """The record asks for nothing that can be delivered; the text is the reason for the dead-letter topic."""
 
 

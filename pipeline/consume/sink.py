@@ -14,8 +14,6 @@ from herald.outbox.kafka.topic_names import TopicNames
 from herald.pipeline.consume.inbox import Inbox
 from herald.pipeline.consume.record import UNREADABLE, Arrival, Headers
 
-FLUSH_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
-
 _log = structlog.get_logger()
 
 
@@ -65,7 +63,7 @@ class DeliverySink(BaseSink):
         Raises WorkerError; the offsets then stay where they were.
         """
         started = monotonic()
-        settled = self._inbox.flush(FLUSH_TIMEOUT)
+        settled = self._inbox.flush()
         reach("pipeline.flushed")
         messages, self._flushed = settled - self._flushed, settled
         _log.debug("window_committed", messages=messages, waited_seconds=round(monotonic() - started, 4))

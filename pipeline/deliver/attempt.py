@@ -26,13 +26,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """Bytes that it holds, about: the value as it came, as its topic reads it, and as it is sent."""
-        return COPIES * len(self.request.arrival.value or b"")
-
-    @property
-    def lane(self) -> tuple[str, str] | None:
-        """What it must keep its order in: its topic and key."""
-        request = self.request
-        return None if request.key is None else (request.topic, request.key)
+        return COPIES * self.request.arrival.size
 
     @property
     def counted(self) -> str | None:

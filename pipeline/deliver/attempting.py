@@ -7,15 +7,13 @@ from herald.outbox.crash_points import reach
 from herald.outbox.moves.record import Outcome
 from herald.pipeline.channel import Delivery
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.blame import Blame, is_foreseen
+from herald.pipeline.deliver.blame import FORESEEN, Blame
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lack import Lacks, lack_in
-from herald.pipeline.deliver.retry import RetryPolicy, dead, postponed, reason_of
+from herald.pipeline.deliver.retry import FAILING, OUT_OF_TIME, RetryPolicy, dead, postponed, reason_of
 from herald.pipeline.deliver.routing import Router
 
-OUT_OF_TIME = "not tried: it waited for the one before it, or for its turn, until its lease was nearly over"
 LONGEST_WAIT = 60.0  # seconds between two tries while nothing of its kind succeeds
-FAILING = "its destination fails"
 
 
 class Deliverer:
@@ -72,7 +70,7 @@ class Deliverer:
             if outcome.outcome == "postponed" and (lack := lack_in(error)):
                 self._lacks.note(lack)
                 return outcome
-            if is_foreseen(error):
+            if isinstance(error, FORESEEN):
                 return outcome
             if self._blame.is_the_messages(error, attempt) and (
                 outcome.outcome != "dead" or self._blame.may_end(error)

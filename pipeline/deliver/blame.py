@@ -17,6 +17,7 @@ from herald.outbox.postgres.conviction import Convictions
 from herald.pipeline.channel import PermanentError, TemporaryError, UnknownOutcomeError
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.retry import reason_of
+from herald.pipeline.sparing import OncePer
 
 LATELY = 60.0  # seconds since a success, within which it speaks for its kind
 TELL_AGAIN = 60.0  # seconds between two lines about a kind of which nothing succeeds
@@ -37,7 +38,7 @@ class Blame:
         self._delivered: dict[Kind, float] = {}
         self._failed: dict[Kind, float] = {}
         self._noted: dict[UUID, float] = {}
-        self._told: dict[Kind, float] = {}
+        self._once = OncePer(TELL_AGAIN, clock)
         self._ended = Convictions()
 
     def delivered(self, attempt: Attempt) -> None:
@@ -69,19 +70,10 @@ class Blame:
             return self._ended.allows(error)
 
     def _tell(self, kind: Kind, error: BaseException) -> None:
-        now = self._clock()
-        if now - self._told.get(kind, float("-inf")) >= TELL_AGAIN:
-            self._told[kind] = now
+        if self._once.allows(kind):
             topic, channel = kind
-            next_ = "its messages wait, and no attempt counts"
-            _log.error(
-                "nothing_succeeds", topic=topic, channel=channel, reason=reason_of(error), next=next_, exc_info=error
-            )
-
-
-def is_foreseen(error: BaseException) -> bool:
-    """Whether it says that a delivery failed, not that a program did."""
-    return isinstance(error, FORESEEN)
+            said = {"reason": reason_of(error), "next": "its messages wait, and no attempt counts"}
+            _log.error("nothing_succeeds", topic=topic, channel=channel, exc_info=error, **said)
 
 
 def _kind(attempt: Attempt) -> Kind:

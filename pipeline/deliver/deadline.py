@@ -22,7 +22,6 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left."""
         return monotonic() >= self._end
 
     def left(self) -> float:

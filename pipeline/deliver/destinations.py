@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from herald.outbox.destination.policies import Policy, channel_of
 from herald.pipeline.deliver.attempt import Attempt
@@ -10,23 +11,24 @@ WEIGHT = 0.1  # of the newest delivery in the average
 SHORTEST_WAIT = 1.0  # seconds a message of a busy destination is put off, at least
 
 
+@dataclass(slots=True)
 class _Channel:
-    __slots__ = ("active", "limit")
-
-    def __init__(self, limit: int) -> None:
-        self.active, self.limit = 0, limit
+    limit: int
+    active: int = 0
 
 
+@dataclass(slots=True)
 class _Queue:
-    __slots__ = ("active", "channel", "in_turn", "is_measured", "limit", "open", "pace", "ready")
+    """`pace`: seconds a delivery takes on average; `open`: attempts that wait or run, `active`: those that run."""
 
-    def __init__(self, channel: _Channel, limit: int, pace: float) -> None:
-        self.ready: deque[Attempt] = deque()
-        self.channel = channel
-        self.limit = limit
-        self.pace = pace  # seconds a delivery takes on average
-        self.is_measured = self.in_turn = False
-        self.active = self.open = 0
+    channel: _Channel
+    limit: int
+    pace: float
+    is_measured: bool = False
+    is_in_turn: bool = False
+    active: int = 0
+    open: int = 0
+    ready: deque[Attempt] = field(default_factory=deque)
 
     @property
     def has_room(self) -> bool:
@@ -48,7 +50,6 @@ class Destinations:
 
     @property
     def has_ready(self) -> bool:
-        """Whether `take` would find something."""
         return any(queue.has_room for queue in self._turns)
 
     @property
@@ -70,7 +71,7 @@ class Destinations:
         """The next that may begin, in turn over the destinations, and how long one takes there."""
         for _ in range(len(self._turns)):
             queue = self._turns.popleft()
-            queue.in_turn = False
+            queue.is_in_turn = False
             if not queue.has_room:
                 self._line_up(queue)
                 continue
@@ -82,7 +83,6 @@ class Destinations:
         return None
 
     def done(self, attempt: Attempt, seconds: float) -> None:
-        """It ended after so long."""
         queue = self._queue(attempt.destination)
         queue.active -= 1
         queue.open -= 1
@@ -108,11 +108,10 @@ class Destinations:
         return None if expected <= within else max(within, SHORTEST_WAIT)
 
     def abandon(self) -> list[Attempt]:
-        """Everything that did not begin goes back."""
         left = [attempt for queue in self._queues.values() for attempt in queue.ready]
         for queue in self._queues.values():
             queue.ready.clear()
-            queue.in_turn = False
+            queue.is_in_turn = False
         self._turns.clear()
         return left
 
@@ -129,6 +128,6 @@ class Destinations:
         return found
 
     def _line_up(self, queue: _Queue) -> None:
-        if queue.ready and not queue.in_turn and queue.active < queue.limit:
-            queue.in_turn = True
+        if queue.ready and not queue.is_in_turn and queue.active < queue.limit:
+            queue.is_in_turn = True
             self._turns.append(queue)

@@ -24,16 +24,13 @@ class Health:
         destination = outcome.destination
         if destination is None or outcome.outcome == "postponed":
             return
-        if not outcome.is_fault:
-            if destination in self._failures:
-                with self._lock:
-                    self._failures.pop(destination, None)
-            return
         with self._lock:
+            if not outcome.is_fault:
+                self._failures.pop(destination, None)
+                return
             self._failures[destination] = self._failures.get(destination, 0) + 1
             if self._failures[destination] >= self._threshold:
                 self._barred[destination] = self.generation
 
     def is_barred(self, destination: str | None, generation: int) -> bool:
-        """Whether an attempt claimed in that generation should be given back."""
-        return bool(self._barred) and destination is not None and generation <= self._barred.get(destination, -1)
+        return destination is not None and generation <= self._barred.get(destination, -1)

@@ -5,7 +5,7 @@ is such a one is judged here for every channel and for the handlers of topics, b
 those it was raised from.
 """
 
-import encodings.idna  # noqa: F401 - a codec whose file could not be opened once is unknown from then on
+import codecs
 import errno
 import os
 import resource
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import structlog
 
 from herald.pipeline.channel import NotSetUpError
+from herald.pipeline.sparing import OncePer
 
 DESCRIPTORS, MEMORY, THREADS, PORTS, BUFFERS = "descriptors", "memory", "threads", "ports", "buffers"
 SETTINGS = "settings"  # that a channel needs: another pipeline may have them, or this one when it starts again
@@ -40,6 +41,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 64.0  # seconds
 _WITHOUT_SETTINGS = 300.0  # seconds, at most: settings come back with a person, not by themselves
 _SILENCE = 30.0  # seconds between two log lines about the same lack
 _log = structlog.get_logger()
+
+codecs.lookup("idna")  # for names of hosts; a codec whose file could not be opened once is unknown from then on
 
 
 class Lack(NamedTuple):
@@ -65,19 +68,17 @@ class Lacks:
     """
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
+        self._once = OncePer(_SILENCE, clock)
         self._lock = threading.Lock()
         self._given_back: Counter[tuple[str, str | None]] = Counter()
-        self._silent_until: dict[tuple[str, str | None], float] = {}
 
     def note(self, lack: Lack) -> None:
         """Count an attempt that was given back for it."""
         kind = lack.kind, lack.channel
         with self._lock:
             self._given_back[kind] += 1
-            if self._clock() < self._silent_until.get(kind, 0.0):
+            if not self._once.allows(kind):
                 return
-            self._silent_until[kind] = self._clock() + _SILENCE
             count = self._given_back.pop(kind)
         if lack.kind == SETTINGS:
             _log.warning("not_set_up", channel=lack.channel, reason=lack.reason, attempts_given_back=count)

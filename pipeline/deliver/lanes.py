@@ -7,6 +7,7 @@ outcomes. From then on the claim knows that it has to wait.
 
 from collections import deque
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from herald.outbox.moves.record import Outcome
@@ -15,14 +16,12 @@ from herald.pipeline.deliver.attempt import Attempt
 Key = tuple[str, str]  # topic and key
 
 
+@dataclass(slots=True)
 class _Lane:
-    __slots__ = ("is_broken", "is_busy", "unrecorded", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: deque[Attempt] = deque()
-        self.is_busy = False
-        self.is_broken = False
-        self.unrecorded = 0
+    is_busy: bool = False
+    is_broken: bool = False
+    unrecorded: int = 0
+    waiting: deque[Attempt] = field(default_factory=deque)
 
 
 class Lanes:
@@ -34,7 +33,6 @@ class Lanes:
         self._unrecorded: dict[tuple[UUID, int], Key] = {}  # by message and attempt: a hung one may be claimed again
 
     def length(self, key: Key) -> int:
-        """How many wait in it."""
         lane = self._lanes.get(key)
         return len(lane.waiting) if lane else 0
 
@@ -45,11 +43,12 @@ class Lanes:
 
     def enter(self, attempt: Attempt) -> bool | None:
         """True: it may begin; False: it waits for those before it; None: its lane is broken, it goes back."""
-        if attempt.lane is None:
+        key = attempt.request.lane
+        if key is None:
             return True
-        lane = self._lanes.setdefault(attempt.lane, _Lane())
-        if lane.is_broken or attempt.lane[0] in self._strict_topics:
-            self._await_record(lane, attempt)
+        lane = self._lanes.setdefault(key, _Lane())
+        if lane.is_broken or key[0] in self._strict_topics:
+            self._await_record(key, attempt)
         if lane.is_broken:
             return None
         if lane.is_busy:
@@ -60,13 +59,13 @@ class Lanes:
 
     def leave(self, attempt: Attempt, outcome: Outcome) -> tuple[Attempt | None, list[Attempt]]:
         """The next one that may begin, and those that go back."""
-        key = attempt.lane
+        key = attempt.request.lane
         if key is None:
             return None, []
         lane = self._lanes[key]
         is_strict = key[0] in self._strict_topics
         if outcome.outcome == "postponed" or (is_strict and outcome.outcome not in {"sent", "dead"}):
-            return None, self._break(lane, attempt)
+            return None, self._break(key, attempt)
         if lane.waiting:
             return lane.waiting.popleft(), []
         lane.is_busy = False
@@ -86,27 +85,26 @@ class Lanes:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether anything waits for the one before it."""
         return any(lane.waiting for lane in self._lanes.values())
 
     def abandon(self) -> list[Attempt]:
-        """Everything that waits goes back."""
         left = [attempt for lane in self._lanes.values() for attempt in lane.waiting]
         for lane in self._lanes.values():
             lane.waiting.clear()
         return left
 
-    def _break(self, lane: _Lane, attempt: Attempt) -> list[Attempt]:
+    def _break(self, key: Key, attempt: Attempt) -> list[Attempt]:
         """Those that go back with it."""
+        lane = self._lanes[key]
         back = list(lane.waiting)
         lane.waiting.clear()
         lane.is_broken, lane.is_busy = True, False
         for one in (attempt, *back):
-            self._await_record(lane, one)
+            self._await_record(key, one)
         return back
 
-    def _await_record(self, lane: _Lane, attempt: Attempt) -> None:
+    def _await_record(self, key: Key, attempt: Attempt) -> None:
         one = attempt.request.id, attempt.number
-        if attempt.lane is not None and one not in self._unrecorded:
-            lane.unrecorded += 1
-            self._unrecorded[one] = attempt.lane
+        if one not in self._unrecorded:
+            self._lanes[key].unrecorded += 1
+            self._unrecorded[one] = key

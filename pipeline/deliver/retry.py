@@ -11,6 +11,12 @@ from herald.pipeline.channel import PermanentError, TemporaryError, UnknownOutco
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.lack import BELIEVED, DOUBTFUL, SETTINGS, Lack, lack_in, longest_wait
 
+# Why an attempt is given back untried; a claim says the first two as well (outbox/moves/claim.py).
+BEHIND = "waits for the one before it"
+FAILING = "its destination fails"
+OUT_OF_TIME = "not tried: it waited for the one before it, or for its turn, until its lease was nearly over"
+STOPPED = "not tried: the pipeline stopped"
+
 Uniform = Callable[[float, float], float]
 
 

@@ -10,7 +10,7 @@ from herald.outbox.destination.routes import Target, choose
 from herald.outbox.settings import Settings
 from herald.pipeline.channel import Channel, Delivery, Letter, NotSetUpError
 from herald.pipeline.consume.record import Request
-from herald.pipeline.topic import Draft, Topic
+from herald.pipeline.topic import Draft, Handle, Topic
 
 
 class Router:
@@ -33,10 +33,9 @@ class Router:
         Raises NotSetUpError where this process has no such channel or no settings for it, PermanentError when the
         address is none of it.
         """
-        draft = self._draft(request)
-        if draft is None:
+        if self._handler(request.topic) is not None:
             return None
-        target = self._target(request, draft)
+        target = self._target(request, self._draft(request))
         host = self._channel(target.channel).host(target.address)
         return f"{target.channel}:{host}" if host else target.channel
 
@@ -44,10 +43,11 @@ class Router:
         """Call the handler or the channel; raises what they raise, or what the topic's own code raised before."""
         if request.error is not None:
             raise request.error
-        draft = self._draft(request)
-        if draft is None:
-            self._topics[request.topic].handle(request.data, delivery)  # type: ignore[misc]  # has no draft: has a handler
+        handle = self._handler(request.topic)
+        if handle is not None:
+            handle(request.data, delivery)
             return
+        draft = self._draft(request)
         target = self._target(request, draft)
         letter = Letter(
             address=target.address,
@@ -60,17 +60,20 @@ class Router:
         self._channel(target.channel).deliver(letter, delivery)
 
     def close(self) -> None:
-        """Close every channel."""
         for channel in self._channels.values():
             channel.close()
 
-    def _draft(self, request: Request) -> Draft | None:
-        topic = self._topics[request.topic]
-        if topic.draft is not None:
-            return topic.draft(request.data)
-        if topic.handle is None or request.topic in self._routed:
-            return Draft(event=request.topic, content=_text(request))
-        return None
+    def _handler(self, topic: str) -> Handle | None:
+        """The topic's own; None where its messages go over a channel."""
+        found = self._topics[topic]
+        return None if found.draft is not None or topic in self._routed else found.handle
+
+    def _draft(self, request: Request) -> Draft:
+        draft = self._topics[request.topic].draft
+        if draft is not None:
+            return draft(request.data)
+        content = msgspec.json.format(request.raw or b"null", indent=2).decode()
+        return Draft(event=request.topic, content=content)
 
     def _target(self, request: Request, draft: Draft) -> Target:
         return choose(
@@ -80,10 +83,5 @@ class Router:
     def _channel(self, name: str) -> Channel:
         found = self._channels.get(name)
         if found is None:
-            message = f"no channel is named {name!r}; there are: {', '.join(self._channels)}"
-            raise NotSetUpError(message)
+            raise NotSetUpError(f"no channel is named {name!r}; there are: {', '.join(self._channels)}")
         return found
-
-
-def _text(request: Request) -> str:
-    return msgspec.json.format(request.raw or b"null", indent=2).decode()

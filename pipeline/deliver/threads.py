@@ -2,14 +2,14 @@
 
 What is claimed is delivered by a pool of threads that pull their work. One thread is woken when work
 comes; it wakes the next only when deliveries are slow enough to be worth it, because for fast ones
-a change of threads costs more than the delivery. `spur` catches the first slow one after fast ones.
+a change of threads costs more than the delivery. `wake_one_more` catches the first slow one after fast ones.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 from queue import SimpleQueue
 from time import monotonic
-from typing import NoReturn
 from uuid import UUID
 
 import structlog
@@ -20,19 +20,15 @@ from herald.outbox.threads import Thread
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.destinations import Destinations
 from herald.pipeline.deliver.lanes import Lanes
-from herald.pipeline.deliver.retry import postponed
+from herald.pipeline.deliver.retry import BEHIND, postponed
 
-MOST_BYTES = 1 << 62  # no limit
 SLOW = 0.0005  # seconds a delivery takes on average from which on another thread is worth waking
 ASSUMED = 0.05  # seconds a delivery takes until one was measured
 MOST_OPEN = 20_000  # attempts claimed and not finished, so that memory stays bounded
 LEAST_OPEN = 2_000  # of them while all threads are busy: enough that many destinations get their turn
 AHEAD = 5.0  # seconds of work that is claimed ahead while all threads are busy
 WEIGHT = 0.01  # of the newest delivery in the average
-BEHIND_FAILED = "waits for the one before it"
 LOOK_AGAIN = 1.0  # seconds
-
-Perform = Callable[[Attempt], Outcome]
 
 _log = structlog.get_logger()
 
@@ -48,12 +44,12 @@ class Deliveries:
 
     def __init__(  # noqa: PLR0913 - called by one composition root
         self,
-        perform: Perform,
+        perform: Callable[[Attempt], Outcome],
         finished: Callable[[Outcome], None],
         policy: Callable[[str | None], Policy],
         *,
         concurrency: int,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = sys.maxsize,
         on_error: Callable[[BaseException], None] = lambda _error: None,
         strict_topics: Collection[str] = (),
         assumed: float = ASSUMED,
@@ -83,7 +79,7 @@ class Deliveries:
         most = MOST_OPEN
         if self._are_all_busy:
             most = min(most, max(LEAST_OPEN, int(AHEAD * self._concurrency / max(self._pace, SLOW))))
-        return most - self.open
+        return most - self.open if self.room_bytes > 0 else 0
 
     @property
     def room_bytes(self) -> int:
@@ -116,18 +112,18 @@ class Deliveries:
     def submit(self, attempts: Sequence[Attempt]) -> None:
         """Deliver these, in their order where they share a key. Raises RuntimeError where no thread can be started."""
         self.open += len(attempts)
-        for attempt in attempts:
-            self._sizes[attempt.request.id, attempt.number] = attempt.size
-            self._size += attempt.size
         back: list[Attempt] = []
         with self._lock:
             for attempt in attempts:
-                self._destinations.opened(attempt.destination)
+                self._sizes[attempt.request.id, attempt.number] = attempt.size
+                self._size += attempt.size
                 may_begin = self._lanes.enter(attempt)
-                if may_begin:
-                    self._destinations.put(attempt)
                 if may_begin is None:
                     back.append(attempt)
+                    continue
+                self._destinations.opened(attempt.destination)
+                if may_begin:
+                    self._destinations.put(attempt)
         self._give_back(back)
         with self._lock:
             self._wake()
@@ -140,7 +136,7 @@ class Deliveries:
         with self._lock:
             self._lanes.recorded(outcomes)
 
-    def spur(self) -> None:
+    def wake_one_more(self) -> None:
         """Wake one more thread when nothing was finished since the last call: what runs is slower than expected."""
         with self._lock:
             if self._done == self._seen:
@@ -154,16 +150,12 @@ class Deliveries:
             return self._destinations.has_queued or self._lanes.has_waiting
 
     def abandon(self) -> list[Attempt]:
-        """Take back whatever was not begun."""
         with self._lock:
             return [*self._destinations.abandon(), *self._lanes.abandon()]
 
     def _give_back(self, attempts: Sequence[Attempt]) -> None:
-        with self._lock:
-            for attempt in attempts:
-                self._destinations.given_back(attempt)
         for attempt in attempts:
-            self._finished(postponed(attempt, BEHIND_FAILED, wait=LOOK_AGAIN))
+            self._finished(postponed(attempt, BEHIND, wait=LOOK_AGAIN))
 
     def _wake(self) -> None:
         if not self._destinations.has_ready:
@@ -175,10 +167,8 @@ class Deliveries:
             self._begin_thread()
 
     def _begin_thread(self) -> None:
-        # a daemon: a destination that hangs must not keep a stopped process alive
-        thread = Thread(self._serve, f"delivery-{self._threads + 1}")
-        try:
-            thread.start()
+        try:  # a daemon: a destination that hangs must not keep a stopped process alive
+            Thread(self._serve, f"delivery-{self._threads + 1}").start()
         except RuntimeError:  # the machine has no more of them; those that there are go on
             if not self._threads:
                 raise
@@ -187,22 +177,20 @@ class Deliveries:
 
     def _serve(self) -> None:
         try:
-            self._serve_all()
+            while True:
+                self._deliver(self._next())
         except BaseException as error:  # noqa: BLE001 - told to whoever can end the process
             _log.error("delivery_thread_ended", reason=str(error), exc_info=error)
             self._on_error(error)
 
-    def _serve_all(self) -> NoReturn:
-        while True:
-            attempt = self._next()
-            started = monotonic()
-            outcome = self._perform(attempt)
-            try:
-                back = self._complete(attempt, outcome, monotonic() - started)
-            finally:  # whatever becomes of this thread, the call was made
-                self._finished(outcome)
-            if back:
-                self._give_back(back)
+    def _deliver(self, attempt: Attempt) -> None:
+        started = monotonic()
+        outcome = self._perform(attempt)
+        try:
+            back = self._complete(attempt, outcome, monotonic() - started)
+        finally:  # whatever becomes of this thread, the call was made
+            self._finished(outcome)
+        self._give_back(back)
 
     def _next(self) -> Attempt:
         """The next attempt; parks the thread until there is one."""
@@ -226,4 +214,6 @@ class Deliveries:
             following, back = self._lanes.leave(attempt, outcome)
             if following is not None:
                 self._destinations.put(following)
+            for one in back:
+                self._destinations.given_back(one)
         return back

@@ -18,7 +18,7 @@ from herald.outbox.postgres.statements import fetch, fetch_column, fetch_named
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings
 from herald.pipeline.consume.decoding import Decoder
-from herald.pipeline.consume.record import Arrival, Undecodable
+from herald.pipeline.consume.record import Arrival, UndecodableError
 from herald.pipeline.load import make_decoder
 from herald.pipeline.testing.journal import Journal
 from herald.pipeline.testing.records import Place, Records, reading
@@ -108,7 +108,7 @@ class Evidence:
     def _asks_for(self, arrival: Arrival) -> UUID | None:
         try:
             return self._decoder.decode(arrival).id
-        except Undecodable:
+        except UndecodableError:
             return None
 
 

@@ -11,7 +11,6 @@ _log = structlog.get_logger()
 
 
 def handle(data: msgspec.Raw, delivery: Delivery) -> None:
-    """Log the event as it came."""
     _log.info(
         "generic_event_received",
         id=str(delivery.id),

@@ -1,12 +1,13 @@
 """What a claim has to know of a request, and what becomes of those that were won."""
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
 
 from herald.outbox.moves.claim import Claim, Record
+from herald.outbox.settings import Settings
 from herald.pipeline.channel import NotSetUpError, PermanentError
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
@@ -18,13 +19,12 @@ NO_MEMORY_WAIT = 5.0  # seconds
 
 
 class Claiming:
-    """Knows where requests go and how busy it is there; `lease` in seconds, as the ledger claims by it."""
+    """Knows where requests go and how busy it is there."""
 
-    def __init__(self, router: Router, deliveries: Deliveries, *, lease: float, strict_topics: Collection[str]) -> None:
+    def __init__(self, settings: Settings, router: Router, deliveries: Deliveries) -> None:
+        self._settings = settings
         self._router = router
         self._deliveries = deliveries
-        self._lease = lease
-        self._strict_topics = strict_topics
 
     def routed(self, request: Request) -> Request:
         """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it.
@@ -48,17 +48,16 @@ class Claiming:
             return msgspec.structs.replace(request, error=error)
         return msgspec.structs.replace(request, destination=destination) if destination is not None else request
 
-    def terms(self, request: Request) -> Record:
+    def record_of(self, request: Request) -> Record:
         """Asked just before the claim: whether it could begin in time, and whether its key's order is kept here."""
-        lane = None if request.key is None else (request.topic, request.key)
-        is_strict = request.topic in self._strict_topics
+        is_strict = request.topic in self._settings.strict_topics
         return Record(
             request.id,
             request.request,
             destination=request.destination,
-            wait=self._wait(request, lane),
+            wait=self._wait(request),
             is_strict=is_strict,
-            is_here=is_strict and self._deliveries.is_here(lane),
+            is_here=is_strict and self._deliveries.is_here(request.lane),
         )
 
     def attempts(
@@ -82,15 +81,15 @@ class Claiming:
             for one in _lined_up(requests, won)
         ]
 
-    def _wait(self, request: Request, lane: tuple[str, str] | None) -> float | None:
+    def _wait(self, request: Request) -> float | None:
         """What finds no memory is put off like what finds its destination busy."""
         if self._deliveries.room_bytes <= 0:
             return NO_MEMORY_WAIT
-        return self._deliveries.wait(request.destination, lane, within=self._hold(request) / 2)
+        return self._deliveries.wait(request.destination, request.lane, within=self._hold(request) / 2)
 
     def _hold(self, request: Request) -> float:
         """Seconds after its claim within which an attempt may begin: the lease less one delivery."""
-        return self._lease - self._router.policy(request.destination).timeout
+        return self._settings.lease - self._router.policy(request.destination).timeout
 
 
 def _lined_up(requests: Sequence[Request], won: Mapping[UUID, Claim]) -> list[Request]:
@@ -103,4 +102,4 @@ def _lined_up(requests: Sequence[Request], won: Mapping[UUID, Claim]) -> list[Re
 
 
 def _line(request: Request) -> Hashable:
-    return request.id if request.key is None else (request.topic, request.key, request.dates.priority)
+    return request.id if request.lane is None else (request.lane, request.dates.priority)

@@ -8,6 +8,7 @@ not as Herald left it is repeated, on a new connection, for a while: an outage i
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 from uuid import UUID
@@ -24,7 +25,7 @@ from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.conviction import Convictions, convicts_nobody, insist, narrow, text_of
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.pipeline.consume.record import Request
-from herald.pipeline.work.transaction import Refused, Terms, Transaction
+from herald.pipeline.work.transaction import RecordOf, Refused, Transaction
 
 PATIENCE = 60.0  # seconds an outage may last before the process ends and its supervisor takes over
 FIRST_WAIT = 0.1  # seconds until the first repetition; doubled up to LONGEST_WAIT
@@ -43,41 +44,29 @@ class OutageError(Exception):
 
 
 class Written(msgspec.Struct):
-    """`won`: attempts by message id; `refused`: what cannot be stored, and why.
+    """What was written, and what is still to be: an outage in between must cost nobody its attempt.
 
-    `replaced`: requests that were claimed only to end with the reason they now have. `unrecorded`: outcomes that are
-    still to be recorded.
+    `won`: attempts by message id; `refused`: what cannot be stored, and why. `replaced`: requests that were claimed
+    only to end with the reason they now have.
     """
 
     won: dict[UUID, Claim] = {}
     refused: Refused = []
     replaced: dict[UUID, Request] = {}
     unrecorded: list[Outcome] = []
-
-
-class _Batch:
-    """What is to be written, and what of it is: an outage in between must cost nobody its attempt."""
-
-    def __init__(self, outcomes: Sequence[Outcome], requests: Sequence[Request], written: Written) -> None:
-        self.requests = list(requests)
-        self.written = written
-        written.unrecorded = list(outcomes)
-
-    @property
-    def outcomes(self) -> list[Outcome]:
-        return self.written.unrecorded
+    unclaimed: list[Request] = []
 
     def done(self, items: Sequence[Item]) -> None:
+        """These are written, or will not be."""
         over = {id(item) for item in items}
-        self.written.unrecorded = [one for one in self.written.unrecorded if id(one) not in over]
-        self.requests = [one for one in self.requests if id(one) not in over]
+        self.unrecorded = [one for one in self.unrecorded if id(one) not in over]
+        self.unclaimed = [one for one in self.unclaimed if id(one) not in over]
 
 
 class Ledger:
     """One connection, opened when it is needed, used by one thread.
 
-    `lease` in seconds; an outage may last `patience` seconds, or until `stop` is set. `terms` says of a
-    request, just before its claim, what a claim has to know.
+    `lease` in seconds; an outage may last `patience` seconds, or until `stop` is set.
     """
 
     def __init__(
@@ -97,23 +86,29 @@ class Ledger:
         self._patience = patience
 
     def write(
-        self, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms, written: Written | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        requests: Sequence[Request],
+        record_of: RecordOf,
+        written: Written | None = None,
     ) -> Written:
-        """Record the outcomes, claim the requests by their terms; at most one of either per message.
+        """Record the outcomes, claim the requests; at most one of either per message.
 
-        Raises OutageError when the database stays away, and what fails for all and is no error of the database; what
-        was done by then is in `written`, if the caller has one.
+        `record_of` says of a request, just before its claim, what that has to know. Raises OutageError when the
+        database stays away, and what fails for all and is no error of the database; what was done by then is in
+        `written`, if the caller has one.
         """
-        batch = _Batch(outcomes, requests, Written() if written is None else written)
-        self._patiently(lambda connection: self._write(connection, batch, terms))
-        return batch.written
+        written = Written() if written is None else written
+        written.unrecorded, written.unclaimed = list(outcomes), list(requests)
+        self._patiently(lambda connection: self._write(connection, written, record_of))
+        return written
 
-    def read_reach(self) -> int:
-        """As herald.outbox.moves.adopt has it. Raises OutageError when the database stays away."""
+    def read_latest_date(self) -> int:
+        """Up to which date an id finds a partition, in milliseconds since 1970. Raises OutageError."""
         return self._patiently(read_reach)
 
     def is_known(self, message: UUID) -> bool:
-        """As herald.outbox.moves.adopt has it. Raises OutageError when the database stays away."""
+        """Whether the database has this message. Raises OutageError."""
         return self._patiently(lambda connection: is_known(connection, message))
 
     def close(self) -> None:
@@ -139,30 +134,30 @@ class Ledger:
             self._stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _write(self, connection: Connection, batch: _Batch, terms: Terms) -> None:
+    def _write(self, connection: Connection, written: Written, record_of: RecordOf) -> None:
         """Together where that works, else the outcomes and the requests each for themselves, narrowed down."""
+        act = partial(self._act, connection, written, record_of)
         try:
-            self._act(connection, batch, [*batch.outcomes, *batch.requests], terms)
+            act([*written.unrecorded, *written.unclaimed])
         except Exception as error:
             if _passes(error):
                 raise
-            self._narrow(connection, batch, batch.outcomes, terms)
-            self._narrow(connection, batch, batch.requests, terms)
+            self._narrow(connection, written, written.unrecorded, act)
+            self._narrow(connection, written, written.unclaimed, act)
 
-    def _act(self, connection: Connection, batch: _Batch, items: Sequence[Item], terms: Terms) -> None:
+    def _act(self, connection: Connection, written: Written, record_of: RecordOf, items: Sequence[Item]) -> None:
         outcomes = [item for item in items if isinstance(item, Outcome)]
         requests = [item for item in items if isinstance(item, Request)]
-        won, refused = self._transaction.write(connection, outcomes, requests, terms)
-        batch.written.won |= won
-        batch.written.refused += refused
-        batch.done(items)
+        won, refused = self._transaction.write(connection, outcomes, requests, record_of)
+        written.won |= won
+        written.refused += refused
+        written.done(items)
 
-    def _narrow(self, connection: Connection, batch: _Batch, items: Sequence[Item], terms: Terms) -> None:
+    def _narrow(
+        self, connection: Connection, written: Written, items: Sequence[Item], act: Callable[[Sequence[Item]], None]
+    ) -> None:
         if not items:
             return
-
-        def act(some: Sequence[Item]) -> None:
-            self._act(connection, batch, some, terms)
 
         def probe() -> None:
             self._transaction.probe(connection)
@@ -170,29 +165,24 @@ class Ledger:
         found = insist(narrow(items, act, probe), act, probe, self._stop.wait)
         for suspect in found.convicted:
             if isinstance(suspect.item, Outcome):
-                self._record_plainly(connection, batch, suspect.item, suspect.error)
+                self._record_plainly(connection, written, suspect.item, suspect.error)
             else:
-                self._refuse(connection, batch, suspect.item, suspect.error)
-            batch.done([suspect.item])
+                self._refuse(connection, written, suspect.item, suspect.error)
+            written.done([suspect.item])
 
-    def _record_plainly(self, connection: Connection, batch: _Batch, outcome: Outcome, error: Exception) -> None:
+    def _record_plainly(self, connection: Connection, written: Written, outcome: Outcome, error: Exception) -> None:
         """What became of the attempt, without the words; if not even that, the end of its lease brings it back."""
         self._tell("outcome_refused", outcome.id, error)
-        plain = Outcome(
-            id=outcome.id,
-            attempt=outcome.attempt,
-            outcome=outcome.outcome,
-            reason="its reason could not be stored",
-            retry_in=outcome.retry_in,
-        )
-        self._try(connection, batch, plain, lambda request: Record(request.id, request.request))
+        reason = "its reason could not be stored"
+        plain = msgspec.structs.replace(outcome, reason=reason, destination=None, is_fault=False)
+        self._try(connection, written, plain)
 
-    def _refuse(self, connection: Connection, batch: _Batch, request: Request, error: Exception) -> None:
+    def _refuse(self, connection: Connection, written: Written, request: Request, error: Exception) -> None:
         """A dead letter, or the end of Herald's own message, which stays pending where an error ends too many."""
         reason = storable(text_of(error))
         self._tell("request_refused", request.id, error)
         if request.version is None:
-            batch.written.refused.append((request, reason))
+            written.refused.append((request, reason))
             return
         if convicts_nobody(error) or not self._convictions.allows(error):
             _log.error("request_left", id=str(request.id), next="it is requested again")
@@ -200,19 +190,19 @@ class Ledger:
         ended = msgspec.structs.replace(
             request, defect=reason, raw=None, data=None, error=None, destination=None, dates=ANY_TIME
         )
-        if self._try(connection, batch, ended, lambda one: Record(one.id, one.request)):
-            batch.written.replaced[request.id] = ended
+        if self._try(connection, written, ended):
+            written.replaced[request.id] = ended
         else:
-            batch.written.refused.append((request, reason))
+            written.refused.append((request, reason))
 
     def _tell(self, event: str, message: UUID, error: Exception) -> None:
         """With a traceback, for the first of a kind in a minute."""
         traceback = error if self._tracebacks.allows(error) else None
         _log.error(event, id=str(message), reason=text_of(error), exc_info=traceback)
 
-    def _try(self, connection: Connection, batch: _Batch, item: Item, terms: Terms) -> bool:
+    def _try(self, connection: Connection, written: Written, item: Item) -> bool:
         try:
-            self._act(connection, batch, [item], terms)
+            self._act(connection, written, lambda one: Record(one.id, one.request), [item])
         except Exception as error:
             if _passes(error):
                 raise

@@ -12,26 +12,22 @@ from uuid import UUID
 
 import structlog
 
+from herald.pipeline.consume.dead_letters import Letter
 from herald.pipeline.consume.inbox import Inbox
 from herald.pipeline.consume.intake import Intake
-from herald.pipeline.consume.record import Arrival, Request, Undecodable
+from herald.pipeline.consume.record import Arrival, Request, UndecodableError
 from herald.pipeline.work.claiming import Claiming
-
-PATIENCE = 60.0  # seconds in which no record could be read, until the process ends and its supervisor takes over
-FIRST_REST = 0.1  # seconds; doubled up to LONGEST_REST
-LONGEST_REST = 5.0  # seconds
-
-Letters = list[tuple[Arrival, str]]
+from herald.pipeline.work.ledger import FIRST_WAIT, LONGEST_WAIT, PATIENCE
 
 _log = structlog.get_logger()
 
 
 class Taken(NamedTuple):
-    """`arrivals`: how many records; `requests`: what they ask for, once per message; `letters`: what asks for none."""
+    """`arrivals`: how many records; `requests`: what they ask for, by message; `letters`: what asks for none."""
 
     arrivals: int
-    requests: list[Request]
-    letters: Letters
+    requests: dict[UUID, Request]
+    letters: list[Letter]
 
 
 class Taking:
@@ -52,7 +48,7 @@ class Taking:
         self._patience = patience
         self._clock = clock
         self._failing_since: float | None = None
-        self._rest = FIRST_REST
+        self._rest = FIRST_WAIT
         self._rests_until = float("-inf")
 
     @property
@@ -65,30 +61,36 @@ class Taking:
 
         Raises what has kept records from being read for as long as the patience lasts: then none is taken.
         """
-        taken = Taken(0, [], [])
+        taken = Taken(0, {}, [])
         if not len(self._inbox) or self.rest:
             return taken
         arrivals = self._inbox.take(most, most_bytes=most_bytes)
-        known: set[UUID] = set()
         for index, arrival in enumerate(arrivals):
             try:
-                request = self._intake.read(arrival)
-                is_again = request is not None and request.id in known
-                if request is not None and not is_again:
-                    taken.requests.append(self._claiming.routed(request))
-                    known.add(request.id)
-            except Undecodable as verdict:
-                taken.letters.append((arrival, str(verdict)))
+                is_taken = self._read(arrival, taken)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the intake says: an outage
                 self._inbox.put_back(arrivals[index:])
                 self._fail(error, has_read=index > 0)
                 return taken._replace(arrivals=index)
-            else:
-                if is_again:
-                    self._inbox.put_back(arrivals[index:])
-                    return taken._replace(arrivals=index)
-            self._failing_since, self._rest = None, FIRST_REST
+            if not is_taken:
+                self._inbox.put_back(arrivals[index:])
+                return taken._replace(arrivals=index)
+            self._failing_since, self._rest = None, FIRST_WAIT
         return taken._replace(arrivals=len(arrivals))
+
+    def _read(self, arrival: Arrival, taken: Taken) -> bool:
+        """Whether it is among the taken; not a message that is there already."""
+        try:
+            request = self._intake.read(arrival)
+        except UndecodableError as verdict:
+            taken.letters.append((arrival, str(verdict)))
+            return True
+        if request is None:
+            return True
+        if request.id in taken.requests:
+            return False
+        taken.requests[request.id] = self._claiming.routed(request)
+        return True
 
     def _fail(self, error: BaseException, *, has_read: bool) -> None:
         now = self._clock()
@@ -98,4 +100,4 @@ class Taking:
             raise error
         _log.warning("records_cannot_be_read", reason=str(error) or type(error).__name__, next_try_seconds=self._rest)
         self._rests_until = now + self._rest
-        self._rest = min(2 * self._rest, LONGEST_REST)
+        self._rest = min(2 * self._rest, LONGEST_WAIT)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -18,7 +19,7 @@ from herald.outbox.registry import DEAD_LETTERS
 from herald.pipeline.consume.identity import adoption_id
 from herald.pipeline.consume.record import Request
 
-Terms = Callable[[Request], Record]
+RecordOf = Callable[[Request], Record]  # what a claim has to know of a request
 Won = dict[UUID, Claim]
 Refused = list[tuple[Request, str]]
 
@@ -34,7 +35,7 @@ class Transaction:
         self._lease = lease
 
     def write(
-        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms
+        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], record_of: RecordOf
     ) -> tuple[Won, Refused]:
         """All of it, committed, or nothing: then the connection is usable, if it lives.
 
@@ -42,7 +43,7 @@ class Transaction:
         stored. Raises whatever fails.
         """
         try:
-            written = self._transact(connection, outcomes, requests, terms)
+            written = self._transact(connection, outcomes, requests, record_of)
             reach("pipeline.written")
             connection.commit()
         except BaseException:
@@ -68,7 +69,7 @@ class Transaction:
             _undo(connection)
 
     def _transact(
-        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms
+        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], record_of: RecordOf
     ) -> tuple[Won, Refused]:
         if outcomes:
             record_outcomes(connection, outcomes, dead_letters=DEAD_LETTERS)
@@ -77,16 +78,16 @@ class Transaction:
             return {}, []
         if foreign := [_foreign(request) for request in requests if request.version is None]:
             adopt(connection, foreign)
-        won = self._claim(connection, requests, terms)
+        won = self._claim(connection, requests, record_of)
         lost, refused = self._lost(connection, [one for one in requests if one.version and one.id not in won])
         if lost:
             recover(connection, [_lost(request) for request in lost])
-            won.update(self._claim(connection, lost, terms))
+            won.update(self._claim(connection, lost, record_of))
             _log.warning("requests_recovered", messages=len(lost))
         return won, refused
 
-    def _claim(self, connection: Connection, requests: Sequence[Request], terms: Terms) -> Won:
-        return claim(connection, [terms(one) for one in requests], lease=self._lease)
+    def _claim(self, connection: Connection, requests: Sequence[Request], record_of: RecordOf) -> Won:
+        return claim(connection, [record_of(one) for one in requests], lease=self._lease)
 
     def _lost(self, connection: Connection, losers: list[Request]) -> tuple[list[Request], Refused]:
         """Of Herald's own records that won nothing: those whose message the database lost.
@@ -110,28 +111,20 @@ def _undo(connection: Connection) -> None:
 
 
 def _foreign(request: Request) -> Foreign:
-    return Foreign(
-        id=request.id,
-        topic=request.topic,
-        key=request.key,
-        data=msgspec.Raw(request.raw or b"null"),
-        source=request.source,
-        traceparent=request.traceparent,
-        deliver_at=request.dates.deliver_at,
-        deliver_by=request.dates.deliver_by,
-        priority=request.dates.priority,
-    )
+    return Foreign(**_common(request), source=request.source, deliver_at=request.dates.deliver_at)
 
 
 def _lost(request: Request) -> Lost:
-    return Lost(
-        id=request.id,
-        version=request.version or 1,
-        topic=request.topic,
-        key=request.key,
-        data=msgspec.Raw(request.raw or b"null"),
-        request=request.request,
-        traceparent=request.traceparent,
-        deliver_by=request.dates.deliver_by,
-        priority=request.dates.priority,
-    )
+    return Lost(**_common(request), version=request.version or 1, request=request.request)
+
+
+def _common(request: Request) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "topic": request.topic,
+        "key": request.key,
+        "data": msgspec.Raw(request.raw or b"null"),
+        "traceparent": request.traceparent,
+        "deliver_by": request.dates.deliver_by,
+        "priority": request.dates.priority,
+    }

@@ -1,9 +1,8 @@
 """The one thread of the pipeline that touches the database.
 
-It takes whatever is at hand, new records and finished deliveries alike, and writes one transaction:
-outcomes recorded, the next requests claimed. The winners go to the delivery threads, and their
-outcomes come back here. Who adds records waits in `flush` only until they are claimed: from then on
-the database holds them, and a slow destination holds up nobody.
+It takes whatever is at hand, new records and finished deliveries alike, and writes one transaction: outcomes recorded,
+the next requests claimed. The winners go to the delivery threads, and their outcomes come back here. Who adds records
+waits in `flush` only until they are claimed: then the database holds them, and a slow destination holds up nobody.
 
 A message whose key has an attempt under way is claimed all the same and held here: its lease runs
 meanwhile, so no call begins when less than a delivery's time is left of it (`Attempt.deadline`).
@@ -12,37 +11,36 @@ Where it could not begin in time anyway, because its destination is busy, the cl
 """
 
 import threading
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from uuid import UUID
 
 import structlog
 
 from herald.outbox.crash_points import reach
+from herald.outbox.destination.descriptors import affordable
 from herald.outbox.moves.record import Outcome
+from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
-from herald.pipeline.consume.dead_letters import Bury
-from herald.pipeline.consume.doorbell import Doorbell
-from herald.pipeline.consume.inbox import Inbox
+from herald.pipeline.consume.dead_letters import SendLetters
+from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
-from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import COPIES, Attempt
+from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.failing import Health
-from herald.pipeline.deliver.retry import postponed
+from herald.pipeline.deliver.retry import STOPPED, postponed
 from herald.pipeline.deliver.routing import Router
-from herald.pipeline.deliver.threads import Deliveries, Perform
+from herald.pipeline.deliver.threads import Deliveries
 from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.ledger import Ledger, Written
+from herald.pipeline.work.outcomes import OUTCOME_BATCH, RETURNED, Outcomes
 from herald.pipeline.work.taking import Taken, Taking
 
 OPEN_SHARE, INBOX_SHARE, PASS_SHARE = 2, 8, 16  # parts of HERALD_MEMORY; the consumer's queue has a quarter
-BATCH = 1000  # records, and outcomes, in one transaction at most
-RETURNED = 50  # attempts given back, in one transaction at most: a failing destination returns hundreds, none urgent
-SPUR = 0.002  # seconds without progress until one more delivery thread is woken
+CLAIM_BATCH = 1000  # records in one transaction at most
+NO_PROGRESS = 0.002  # seconds after which one more delivery thread is woken
+PATIENCE = 10.0  # seconds a flush may wait for memory; then all is claimed, and put off where there is still none
 HAND_OVER = 1.0  # seconds that a partition waits for what was claimed of it; a session may last as little as 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds until outcomes that could not be recorded at the end are tried again
-STOPPED = "not tried: the pipeline stopped"
 
 _never = threading.Event()
 _log = structlog.get_logger()
@@ -51,63 +49,47 @@ _log = structlog.get_logger()
 class Worker:
     """Claims what is added to the inbox, has it delivered, records what became of it.
 
-    `lease` in seconds, as the ledger claims by it. `patience` is how many seconds a flush may wait for
-    memory to become free; after it everything is claimed, and put off where there is still none. `memory` in bytes is
-    for what has arrived and what is claimed. `on_error` is called when the thread ends by an
-    error, from there, and by `fail`.
+    `on_error` is called when it has to end: from its thread, by an error there, and by `fail`.
     """
 
-    def __init__(  # noqa: PLR0913 - called by one composition root
+    def __init__(
         self,
+        settings: Settings,
         intake: Intake,
         router: Router,
         ledger: Ledger,
-        perform: Perform,
-        bury: Bury,
-        health: Health,
-        *,
-        concurrency: int,
-        lease: float,
-        patience: float,
+        send_letters: SendLetters,
         on_error: Callable[[], None],
-        memory: int,
-        strict_topics: Collection[str] = (),
     ) -> None:
         self._ledger = ledger
-        self._bury = bury
-        self._health = health
-        self._patience = patience
+        self._send_letters = send_letters
         self._on_error = on_error
+        self._lease = settings.lease
+        self._health = Health(settings.breaker_failures)
         self._doorbell = Doorbell()
-        self.inbox = Inbox(self._doorbell, most_bytes=memory // INBOX_SHARE)
-        self._pass_bytes = memory // PASS_SHARE
-        self._outcomes: deque[Outcome] = deque()
-        self._returned: deque[Outcome] = deque()
+        self.inbox = Inbox(self._doorbell, most_bytes=settings.memory // INBOX_SHARE)
+        self._pass_bytes = settings.memory // PASS_SHARE
+        self._outcomes = Outcomes()
         self._deliveries = Deliveries(
-            perform,
+            Deliverer(router, self._health),
             self._finish,
             router.policy,
-            concurrency=concurrency,
-            most_bytes=memory // OPEN_SHARE,
+            concurrency=affordable(settings.concurrency),
+            most_bytes=settings.memory // OPEN_SHARE,
             on_error=self.fail,
-            strict_topics=strict_topics,
+            strict_topics=settings.strict_topics,
         )
-        self._claiming = Claiming(router, self._deliveries, lease=lease, strict_topics=strict_topics)
+        self._claiming = Claiming(settings, router, self._deliveries)
         self._taking = Taking(self.inbox, intake, self._claiming)
         self._closing = False
-        self._lease = lease
         self._ends_at = float("inf")
         self._thread = Thread(self._run, "worker")
 
     def start(self) -> None:
-        """Begin to claim."""
         self._thread.start()
 
     def close(self, timeout: float) -> None:
-        """Claim nothing more, wait for deliveries under way and record their outcomes.
-
-        What takes longer than `timeout` seconds is left to its lease.
-        """
+        """Claim nothing more; record what ends within so many seconds, and leave the rest to its lease."""
         self._ends_at = min(self._ends_at, monotonic() + timeout)
         self._closing = True
         self._doorbell.ring()
@@ -133,7 +115,7 @@ class Worker:
         """
         deadline = monotonic() + HAND_OVER
         while self._deliveries.has_unbegun and monotonic() < deadline:
-            _never.wait(SPUR)
+            _never.wait(NO_PROGRESS)
 
     def work(self) -> int:
         """One pass; returns how many records and outcomes it settled.
@@ -142,7 +124,7 @@ class Worker:
         back or under way, and the records count as not settled.
         """
         taken = self._taking.take(self._room(), most_bytes=self._room_bytes())
-        outcomes = self._take_outcomes()
+        outcomes = self._outcomes.take(returned=OUTCOME_BATCH if self._closing else RETURNED)
         if not taken.arrivals and not outcomes:
             return 0
         if taken.arrivals:
@@ -155,11 +137,10 @@ class Worker:
         self._health.generation += 1
         asked_at, written = monotonic(), Written()
         try:
-            self._ledger.write(outcomes, taken.requests, self._claiming.terms, written)
+            self._ledger.write(outcomes, list(taken.requests.values()), self._claiming.record_of, written)
         except BaseException:
-            self._outcomes.extendleft(reversed(written.unrecorded))
-            for attempt in self._attempts(taken.requests, written, asked_at):
-                self._returned.append(postponed(attempt, STOPPED, wait=0.0))
+            self._outcomes.put_back(written.unrecorded)
+            self._give_back(self._attempts(taken, written, asked_at))
             raise
         finally:
             left = set(map(id, written.unrecorded))
@@ -168,14 +149,14 @@ class Worker:
             reach("pipeline.recorded")
         if written.won:
             reach("pipeline.claimed")
-        if attempts := self._attempts(taken.requests, written, asked_at):
+        if attempts := self._attempts(taken, written, asked_at):
             self._deliveries.submit(attempts)
         letters = [*taken.letters, *((request.arrival, reason) for request, reason in written.refused)]
         if letters:
-            self._bury(letters)
+            self._send_letters(letters)
 
-    def _attempts(self, requests: Sequence[Request], written: Written, asked_at: float) -> list[Attempt]:
-        claimed = [written.replaced.get(one.id, one) for one in requests]
+    def _attempts(self, taken: Taken, written: Written, asked_at: float) -> list[Attempt]:
+        claimed = list((taken.requests | written.replaced).values())
         return self._claiming.attempts(claimed, written.won, asked_at=asked_at, generation=self._health.generation)
 
     def _run(self) -> None:
@@ -196,11 +177,11 @@ class Worker:
         """Give back what has not begun, and record what becomes of the rest, as long as a lease lasts at most."""
         self._ends_at = min(self._ends_at, monotonic() + self._lease)
         pause = FIRST_PAUSE
-        self._give_back()
-        while (self._deliveries.open or self._has_outcomes()) and (left := self._ends_at - monotonic()) > 0:
+        self._give_back(self._deliveries.abandon())
+        while (self._deliveries.open or self._outcomes) and (left := self._ends_at - monotonic()) > 0:
             try:
                 if not self.work():
-                    self._doorbell.sleep(self._has_outcomes, timeout=left)
+                    self._doorbell.sleep(lambda: bool(self._outcomes), timeout=left)
             except Exception as error:  # noqa: BLE001 - whatever it is, it may pass before the leases do
                 _log.warning("outcomes_not_recorded", reason=str(error), next_try_seconds=pause)
                 _never.wait(min(pause, left))
@@ -208,55 +189,32 @@ class Worker:
 
     def _sleep(self) -> None:
         if self._deliveries.waiting:
-            if not self._doorbell.sleep(self._has_work, SPUR):
-                self._deliveries.spur()
+            if not self._doorbell.sleep(self._has_work, NO_PROGRESS):
+                self._deliveries.wake_one_more()
             return
-        is_full = len(self.inbox) > 0
-        timeout = max(self._patience - self.inbox.flushing_for, SPUR) if is_full else None
+        timeout = max(PATIENCE - self.inbox.flushing_for, NO_PROGRESS) if len(self.inbox) else None
         self._doorbell.sleep(self._has_work, self._taking.rest or timeout)
-
-    def _has_outcomes(self) -> bool:
-        return bool(self._outcomes or self._returned)
 
     def _has_work(self) -> bool:
         may_take = len(self.inbox) > 0 and not self._taking.rest and self._room() > 0
-        return self._has_outcomes() or self._closing or may_take
+        return bool(self._outcomes) or self._closing or may_take
 
     def _room(self) -> int:
         if self._closing:
             return 0
-        if self.inbox.flushing_for > self._patience:
-            return BATCH
-        if self._deliveries.room_bytes <= 0:
-            return 0
-        return min(self._deliveries.room, BATCH)
+        if self.inbox.flushing_for > PATIENCE:
+            return CLAIM_BATCH
+        return min(self._deliveries.room, CLAIM_BATCH)
 
     def _room_bytes(self) -> int:
         """Of one pass: several copies of it are made on its way to the database."""
         room = self._deliveries.room_bytes // COPIES
         return min(room, self._pass_bytes) if room > 0 else self._pass_bytes
 
-    def _take_outcomes(self) -> list[Outcome]:
-        """At most one per message: a statement sees only one."""
-        taken: dict[UUID, Outcome] = {}
-        _take(self._outcomes, BATCH, taken)
-        _take(self._returned, BATCH if self._closing else RETURNED, taken)
-        return list(taken.values())
-
-    def _give_back(self) -> None:
-        for attempt in self._deliveries.abandon():
-            self._returned.append(postponed(attempt, STOPPED, wait=0.0))
+    def _give_back(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in attempts:
+            self._outcomes.add(postponed(attempt, STOPPED, wait=0.0))
 
     def _finish(self, outcome: Outcome) -> None:
-        """Hand an outcome over, from a delivery thread."""
-        (self._returned if outcome.outcome == "postponed" else self._outcomes).append(outcome)
+        self._outcomes.add(outcome)
         self._doorbell.ring()
-
-
-def _take(outcomes: deque[Outcome], most: int, taken: dict[UUID, Outcome]) -> None:
-    """The oldest `most`; ends before one whose message is among the taken already."""
-    for _ in range(most):
-        if not outcomes or outcomes[0].id in taken:
-            return
-        outcome = outcomes.popleft()
-        taken[outcome.id] = outcome

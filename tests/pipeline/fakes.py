@@ -42,14 +42,14 @@ class FakeChannel:
 
 
 class FakeDeadLetters:
-    """Keeps what it buries; a test that clears `is_there` lets it wait."""
+    """Keeps what it is sent; a test that clears `is_there` lets it wait."""
 
     def __init__(self) -> None:
         self.letters: list[tuple[Arrival, str]] = []
         self.is_there = threading.Event()
         self.is_there.set()
 
-    def bury(self, letters: Sequence[tuple[Arrival, str]]) -> None:
+    def send(self, letters: Sequence[tuple[Arrival, str]]) -> None:
         self.is_there.wait(10.0)
         self.letters.extend(letters)
 

@@ -8,9 +8,10 @@ from herald.outbox.moves.breakers import policy_of
 from herald.outbox.postgres.connections import connect
 from herald.outbox.settings import Settings
 from herald.pipeline.channel import Channel
-from herald.pipeline.consume.dead_letters import Bury
+from herald.pipeline.consume.dead_letters import SendLetters
 from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.intake import Intake
+from herald.pipeline.consume.record import Request
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.failing import Health
@@ -19,13 +20,42 @@ from herald.pipeline.topic import Topic
 from herald.pipeline.topics import notifications
 from herald.pipeline.work.ledger import Ledger
 from herald.pipeline.work.worker import Worker
-from tests.pipeline.records import REACH, SOURCE, settings_for
+from tests.pipeline.records import LATEST, SOURCE, arrival, new_id, settings_for
 
 TOPICS = {"notifications": notifications.topic}
 
 
 def settings(database: str = "postgresql://nowhere/herald", **others: Any) -> Settings:
     return settings_for(database, **{"delivery_timeout": 30.0, "lease": 60.0, "max_attempts": 2, **others})
+
+
+def make_decoder(topics: Mapping[str, Topic] = TOPICS, **others: Any) -> Decoder:
+    """One that knows no message, and takes any date for possible."""
+    said: dict[str, Any] = {
+        "source": SOURCE,
+        "max_bytes": 10**6,
+        "topic_ids": TopicIds(dict),
+        "read_latest_date": lambda: LATEST,
+        "is_known": lambda _message: False,
+    }
+    return Decoder(topics, **(said | others))
+
+
+def make_request(**fields: Any) -> Request:
+    """What a record of Herald's own asks for, already decoded."""
+    record = arrival()
+    said: dict[str, Any] = {
+        "id": new_id(),
+        "request": 1,
+        "version": 1,
+        "topic": "notifications",
+        "key": None,
+        "data": None,
+        "raw": record.value,
+        "source": SOURCE,
+        "arrival": record,
+    }
+    return Request(**(said | fields))
 
 
 def make_router(
@@ -45,36 +75,15 @@ def make_ledger(found: Settings, *, patience: float = 0.0) -> Ledger:
     return Ledger(lambda: connect(found, "tests"), policy_of(found), lease=found.lease, stop=stop, patience=patience)
 
 
-def make_worker(  # noqa: PLR0913 - a test replaces one of them
+def make_worker(
     found: Settings,
     router: Router,
-    bury: Bury,
+    send_letters: SendLetters,
     *,
     topics: Mapping[str, Topic] = TOPICS,
-    patience: float = 30.0,
     on_error: Callable[[], None] = lambda: None,
     read_topic_ids: Callable[[], Mapping[str, str]] = dict,
 ) -> Worker:
-    health, ledger = Health(found.breaker_failures), make_ledger(found)
-    decoder = Decoder(
-        topics,
-        source=SOURCE,
-        max_bytes=10**6,
-        topic_ids=TopicIds(read_topic_ids),
-        read_reach=lambda: REACH,
-        is_known=ledger.is_known,
-    )
-    return Worker(
-        Intake(decoder),
-        router,
-        ledger,
-        Deliverer(router, health),
-        bury,
-        health,
-        concurrency=found.concurrency,
-        lease=found.lease,
-        patience=patience,
-        on_error=on_error,
-        memory=found.memory,
-        strict_topics=found.strict_topics,
-    )
+    ledger = make_ledger(found)
+    decoder = make_decoder(topics, topic_ids=TopicIds(read_topic_ids), is_known=ledger.is_known)
+    return Worker(found, Intake(decoder), router, ledger, send_letters, on_error)

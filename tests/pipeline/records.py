@@ -19,7 +19,7 @@ from tests.servers.postgres import connect_to_tables
 SOURCE = "/herald"
 NOTIFICATION = {"user_id": "7", "event": "welcome", "content": "hello"}
 NOW = 1_790_000_000_000  # ms
-REACH = 2**45  # ms: all dates until the year 3084
+LATEST = 2**45  # ms: all dates until the year 3084
 
 
 def new_id() -> UUID:

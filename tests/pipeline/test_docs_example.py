@@ -39,7 +39,7 @@ def worker(database: str, orders: str, dead_letters: FakeDeadLetters) -> Iterato
     topics = load_topics()
     assert orders in topics
     found = settings(database)
-    worker = make_worker(found, make_router(topics=topics, found=found), dead_letters.bury, topics=topics)
+    worker = make_worker(found, make_router(topics=topics, found=found), dead_letters.send, topics=topics)
     worker.start()
     yield worker
     worker.close(10)

@@ -37,7 +37,6 @@ class EmailChannel:
         return self._host
 
     def deliver(self, letter: Letter, delivery: Delivery) -> None:
-        """Return when the SMTP server has taken the mail."""
         deadline = Deadline(delivery.timeout)
         mail = compose(letter, delivery.id, sender=self._sender, recipient=_recipient(letter.address))
         self._pool.send(mail, deadline)
@@ -52,12 +51,10 @@ class UnsetEmailChannel:
 
     name = "email"
 
-    def host(self, address: str) -> str:  # noqa: ARG002 - a Channel
-        """Raise NotSetUpError."""
+    def host(self, _address: str) -> str:
         raise NotSetUpError("HERALD_SMTP_HOST and HERALD_EMAIL_FROM are not set", channel=self.name)
 
-    def deliver(self, letter: Letter, delivery: Delivery) -> None:  # noqa: ARG002 - a Channel
-        """Raise NotSetUpError."""
+    def deliver(self, letter: Letter, _delivery: Delivery) -> None:
         self.host(letter.address)
 
     def close(self) -> None:
@@ -95,16 +92,14 @@ def _sender(text: str) -> Mailbox:
     try:
         return parse_mailbox(text)
     except AddressError as error:
-        message = f"HERALD_EMAIL_FROM: {error}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"HERALD_EMAIL_FROM: {error}") from None
 
 
 def _certificates(settings: Settings) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=settings.smtp_ca_location)
     except OSError as error:  # also what OpenSSL says about a file without certificates
-        message = f"HERALD_SMTP_CA_LOCATION: {error.strerror or error}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"HERALD_SMTP_CA_LOCATION: {error.strerror or error}") from None
 
 
 def _login(settings: Settings) -> Login | None:
@@ -117,7 +112,7 @@ def _login(settings: Settings) -> Login | None:
         raise SettingsError("HERALD_SMTP_PASSWORD is not sent in the clear: HERALD_SMTP_SECURITY must not be none")
     if not (username + password.get_secret_value()).isascii():
         raise SettingsError("HERALD_SMTP_USERNAME and HERALD_SMTP_PASSWORD must be ASCII")
-    return Login(username, password.get_secret_value())
+    return Login(username, password)
 
 
 def _local_name(sender: Mailbox) -> str:

@@ -91,11 +91,9 @@ def _decoded(value: str) -> str:
 def _subject(letter: Letter) -> str:
     subject = letter.subject or letter.event
     if len(subject) > MAX_SUBJECT:
-        message = f"a subject has at most {MAX_SUBJECT} characters, not {len(subject)}"
-        raise PermanentError(message)
+        raise PermanentError(f"a subject has at most {MAX_SUBJECT} characters, not {len(subject)}")
     if control := hidden_control(subject):
-        message = f"a subject contains no control characters, here {control}"
-        raise PermanentError(message)
+        raise PermanentError(f"a subject contains no control characters, here {control}")
     return subject
 
 
@@ -112,22 +110,22 @@ def _body(content: str) -> bytes:
 def _mailbox(mailbox: Mailbox, header: str) -> str:
     if not mailbox.name:
         return mailbox.address
-    if _ATOMS.fullmatch(mailbox.name) and "=?" not in mailbox.name and _fits(mailbox.name, header):
+    if not _is_plain(mailbox.name, header):
+        return f"{_encoded(mailbox.name, header)}\r\n <{mailbox.address}>"
+    if _ATOMS.fullmatch(mailbox.name):
         return f"{mailbox.name} <{mailbox.address}>"
-    if _ASCII.fullmatch(mailbox.name) and "=?" not in mailbox.name and _fits(mailbox.name, header):
-        quoted = re.sub(r'(["\\])', r"\\\1", mailbox.name)
-        return f'"{quoted}" <{mailbox.address}>'
-    return f"{_encoded(mailbox.name, header)}\r\n <{mailbox.address}>"
+    quoted = re.sub(r'(["\\])', r"\\\1", mailbox.name)
+    return f'"{quoted}" <{mailbox.address}>'
 
 
 def _text(text: str, header: str) -> str:
-    if _ASCII.fullmatch(text) and "=?" not in text and _fits(text, header):
-        return text
-    return _encoded(text, header)
+    return text if _is_plain(text, header) else _encoded(text, header)
 
 
-def _fits(text: str, header: str) -> bool:
-    return len(header) + len(": ") + len(text) <= LINE
+def _is_plain(text: str, header: str) -> bool:
+    """Whether it can stand in a header as it is: ASCII that fits its line, and nothing that looks encoded."""
+    fits = len(header) + len(": ") + len(text) <= LINE
+    return fits and "=?" not in text and _ASCII.fullmatch(text) is not None
 
 
 def _encoded(text: str, header: str) -> str:

@@ -5,6 +5,8 @@ import re
 from herald.pipeline.channel import PermanentError, TemporaryError
 
 SHOWN = 100  # characters of the server's text
+PERMANENT, TRANSIENT = 5, 4  # the first digit of a refusal, RFC 5321 section 4.2.1
+DONE = 250
 CLOSING = 421  # the server ends the connection, whatever was asked
 _OPERATORS = {530, 534, 535, 538}  # refused for want of a login or of encryption: no message's fault
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
@@ -18,9 +20,9 @@ def refusal(code: int, text: bytes, *, is_destination_fault: bool) -> PermanentE
     reason = describe(code, text)
     if code == CLOSING or code in _OPERATORS:
         return TemporaryError(reason)
-    if code // 100 == 5:  # noqa: PLR2004 - 5yz, RFC 5321: permanent
+    if code // 100 == PERMANENT:
         return PermanentError(reason)
-    return TemporaryError(reason, is_destination_fault=is_destination_fault or code // 100 != 4)  # noqa: PLR2004 - 4yz
+    return TemporaryError(reason, is_destination_fault=is_destination_fault or code // 100 != TRANSIENT)
 
 
 def describe(code: int, text: bytes) -> str:

@@ -5,27 +5,25 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
+from pydantic import SecretStr
 
 from herald.pipeline.channel import TemporaryError
 from herald.pipeline.channels.email.client import Client
-from herald.pipeline.channels.email.dialling import dial
 from herald.pipeline.channels.email.replies import describe
 from herald.pipeline.deliver.deadline import Deadline
+from herald.pipeline.deliver.dialling import connect, resolve
 
 GREETING = 220
 
 
-class Login(msgspec.Struct, frozen=True):
-    """The password stays out of logs."""
+class Login(NamedTuple):
+    """Who Herald is to the server."""
 
     username: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"Login({self.username!r})"
+    password: SecretStr
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +52,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
             return client
 
     def _dial(self, deadline: Deadline) -> socket.socket:
-        connection = dial(self.host, self.port, deadline)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = connect(resolve(self.host, self.port, deadline), deadline)
         return self._encrypted(connection, deadline) if self.security == "tls" else connection
 
     def _encrypted(self, connection: socket.socket, deadline: Deadline) -> ssl.SSLSocket:
@@ -74,7 +71,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         if self.security == "starttls":
             self._start_tls(client)
         if self.login:
-            client.login(self.login.username, self.login.password)
+            client.login(self.login.username, self.login.password.get_secret_value())
 
     def _start_tls(self, client: Client) -> None:
         if not client.has_extn("starttls"):
@@ -96,10 +93,8 @@ def _as_temporary(deadline: Deadline) -> Iterator[None]:
         text = error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode()
         raise TemporaryError(describe(error.smtp_code, text)) from None
     except ssl.SSLCertVerificationError as error:
-        message = f"the SMTP server's certificate is not trusted: {error.verify_message}"
-        raise TemporaryError(message) from None
+        raise TemporaryError(f"the SMTP server's certificate is not trusted: {error.verify_message}") from None
     except OSError as error:  # every error of smtplib is one as well
         if deadline.is_over:
             raise TemporaryError("the SMTP server did not answer in time") from None
-        message = f"the SMTP server cannot be used: {error.strerror or error}"
-        raise TemporaryError(message) from None
+        raise TemporaryError(f"the SMTP server cannot be used: {error.strerror or error}") from None

@@ -5,6 +5,7 @@ again without blaming the host: 401, 403, 404 and 405 (the endpoint may be set u
 the host may not), 409 and 423 (this message, for now). For good: every other 4xx, and 3xx, never followed.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -12,7 +13,7 @@ from http import HTTPStatus
 import httpcore2
 
 from herald.pipeline.channel import PermanentError, TemporaryError
-from herald.pipeline.channels.webhook.network import Call
+from herald.pipeline.channels.webhook.network import BROKEN, Call
 
 MOST_OF_ANSWER = 65_536  # bytes of an answer that are read
 DRAIN = 1.0  # seconds to read the rest of a good answer, so that its connection can be used again
@@ -29,10 +30,8 @@ def is_taken(answer: httpcore2.Response) -> bool:
 def drain(answer: httpcore2.Response, call: Call) -> None:
     """It was taken, whatever its answer does now: read a little, so that the connection can be used again."""
     call.deadline.shorten(DRAIN)
-    try:
+    with suppress(*BROKEN):
         _read(answer)
-    except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError):
-        return
 
 
 def _read(answer: httpcore2.Response) -> bytes:
@@ -71,7 +70,7 @@ def _quoted(answer: httpcore2.Response, headers: dict[bytes, bytes]) -> str:
         return ""
     try:
         text = " ".join(_read(answer).decode(errors="replace").split())
-    except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError):
+    except BROKEN:
         return ""
     return f": {text[:QUOTED]}" if text.isprintable() and text else ""
 

@@ -11,6 +11,7 @@ Once anything went out and no answer came, nobody knows.
 
 import re
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,21 +23,10 @@ from standardwebhooks import Webhook
 from herald.outbox.destination.urls import Url, parse_url
 from herald.outbox.message.notification import AddressError
 from herald.outbox.settings import Settings, SettingsError
-from herald.pipeline.channel import (
-    Delivery,
-    Letter,
-    NotSetUpError,
-    PermanentError,
-    TemporaryError,
-    UnknownOutcomeError,
-)
+from herald.pipeline.channel import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError, UnknownOutcomeError
 from herald.pipeline.channels.webhook.answers import drain, is_taken, refusal
-from herald.pipeline.channels.webhook.network import Call, GuardedBackend, current
-from herald.pipeline.channels.webhook.public_addresses import (
-    AddressGuard,
-    ForbiddenAddressError,
-    parse_networks,
-)
+from herald.pipeline.channels.webhook.network import BROKEN, Call, GuardedBackend, current
+from herald.pipeline.channels.webhook.public_addresses import ForbiddenAddressError, Network, parse_networks
 from herald.pipeline.channels.webhook.secrets import parse_secrets
 from herald.pipeline.consume.identity import milliseconds_of
 from herald.pipeline.deliver.deadline import Deadline
@@ -52,7 +42,7 @@ class WebhookChannel:
 
     name = "webhook"
 
-    def __init__(self, secrets: dict[str, list[Webhook]], guard: AddressGuard, trusted: ssl.SSLContext) -> None:
+    def __init__(self, secrets: dict[str, list[Webhook]], networks: Sequence[Network], trusted: ssl.SSLContext) -> None:
         self._secrets = secrets
         self._agent = f"Herald/{version('herald')}".encode()
         self._pool = httpcore2.ConnectionPool(
@@ -60,7 +50,7 @@ class WebhookChannel:
             max_connections=CONNECTIONS,
             max_keepalive_connections=CONNECTIONS // 10,
             keepalive_expiry=IDLE,
-            network_backend=GuardedBackend(guard),
+            network_backend=GuardedBackend(networks),
         )
 
     def host(self, address: str) -> str:
@@ -70,7 +60,6 @@ class WebhookChannel:
         return url.authority
 
     def deliver(self, letter: Letter, delivery: Delivery) -> None:
-        """Post it once."""
         url = _parsed(letter.address)
         body = _body(letter, delivery)
         call = Call(Deadline(delivery.timeout))
@@ -81,13 +70,12 @@ class WebhookChannel:
             raise _forbidden(url, error) from None
         except httpcore2.TimeoutException as error:
             raise _unanswered(call, f"no answer within {delivery.timeout:g} s", error) from error
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
+        except BROKEN as error:
             raise _unanswered(call, "the connection broke before an answer", error) from error
         finally:
             current.reset(token)
 
     def close(self) -> None:
-        """Close what is idle and what is not."""
         self._pool.close()
 
     def _post(self, url: Url, body: bytes, headers: list[tuple[bytes, bytes]], call: Call) -> None:
@@ -121,14 +109,13 @@ class WebhookChannel:
         for name in (url.authority, url.host, "*"):
             if name in self._secrets:
                 return self._secrets[name]
-        message = f"HERALD_WEBHOOK_SECRETS has no secret for {url.authority}"
-        raise NotSetUpError(message, channel=self.name)
+        raise NotSetUpError(f"HERALD_WEBHOOK_SECRETS has no secret for {url.authority}", channel=self.name)
 
 
 def make_channel(settings: Settings) -> WebhookChannel:
     """The channel as the settings want it. Raises SettingsError for a secret, network or file that is none."""
-    guard = AddressGuard(parse_networks(settings.webhook_networks))
-    return WebhookChannel(parse_secrets(settings.webhook_secrets), guard, _trusted(settings.webhook_ca_location))
+    networks = parse_networks(settings.webhook_networks)
+    return WebhookChannel(parse_secrets(settings.webhook_secrets), networks, _trusted(settings.webhook_ca_location))
 
 
 def _trusted(authorities: Path | None) -> ssl.SSLContext:
@@ -136,16 +123,14 @@ def _trusted(authorities: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=authorities)
     except OSError as error:
         reason = error.strerror if isinstance(error, FileNotFoundError) else "has no certificate"
-        message = f"HERALD_WEBHOOK_CA_LOCATION: {authorities}: {reason}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"HERALD_WEBHOOK_CA_LOCATION: {authorities}: {reason}") from None
 
 
 def _parsed(address: str) -> Url:
     try:
         return parse_url(address)
     except AddressError as error:
-        message = f"the address {error}"
-        raise PermanentError(message) from None
+        raise PermanentError(f"the address {error}") from None
 
 
 def _body(letter: Letter, delivery: Delivery) -> bytes:

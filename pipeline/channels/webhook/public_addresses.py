@@ -51,26 +51,18 @@ class ForbiddenAddressError(Exception):
     """Nothing may be sent there; the text names the address."""
 
 
-class AddressGuard:
-    """Lets public addresses pass, and those in `allowed` networks."""
-
-    def __init__(self, allowed: Iterable[Network] = ()) -> None:
-        self._allowed = tuple(allowed)
-
-    def check(self, address: str) -> None:
-        """Raise ForbiddenAddressError for an address that is not public, or has a zone."""
-        try:
-            found = ipaddress.ip_address(address)
-        except ValueError:
-            found = None
-        if found is None or (isinstance(found, ipaddress.IPv6Address) and found.scope_id):
-            message = f"{address} is no plain IP address"
-            raise ForbiddenAddressError(message)
-        if any(found in network for network in self._allowed):
-            return
-        if any(found in network for network in NOT_PUBLIC):
-            message = f"{address} is not public; HERALD_WEBHOOK_NETWORKS does not allow it"
-            raise ForbiddenAddressError(message)
+def check_address(address: str, *, allowed: Iterable[Network]) -> None:
+    """Raise ForbiddenAddressError for an address with a zone, or one that is neither public nor allowed."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        found = None
+    if found is None or (isinstance(found, ipaddress.IPv6Address) and found.scope_id):
+        raise ForbiddenAddressError(f"{address} is no plain IP address")
+    if any(found in network for network in allowed):
+        return
+    if any(found in network for network in NOT_PUBLIC):
+        raise ForbiddenAddressError(f"{address} is not public; HERALD_WEBHOOK_NETWORKS does not allow it")
 
 
 def parse_networks(texts: Iterable[str]) -> list[Network]:
@@ -78,5 +70,4 @@ def parse_networks(texts: Iterable[str]) -> list[Network]:
     try:
         return [ipaddress.ip_network(text) for text in texts]
     except ValueError as error:
-        message = f"HERALD_WEBHOOK_NETWORKS: {error}"
-        raise SettingsError(message) from None
+        raise SettingsError(f"HERALD_WEBHOOK_NETWORKS: {error}") from None

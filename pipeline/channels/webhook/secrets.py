@@ -47,8 +47,7 @@ def _is_host(name: str) -> bool:
 
 def _signers(name: str, secrets: Sequence[SecretStr]) -> list[Webhook]:
     if not secrets:
-        message = f"HERALD_WEBHOOK_SECRETS: {name} has no secret"
-        raise SettingsError(message)
+        raise SettingsError(f"HERALD_WEBHOOK_SECRETS: {name} has no secret")
     return [Webhook(_key(name, secret.get_secret_value())) for secret in secrets]
 
 
@@ -59,6 +58,5 @@ def _key(name: str, secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if text == secret or not key:
-        message = f"HERALD_WEBHOOK_SECRETS: a secret of {name} is not {PREFIX} and base64"
-        raise SettingsError(message)
+        raise SettingsError(f"HERALD_WEBHOOK_SECRETS: a secret of {name} is not {PREFIX} and base64")
     return key

@@ -17,13 +17,11 @@ from herald.pipeline.consume.application import (
     QUIET,
     OncePerKind,
     PipelineApplication,
-    make_application,
     run_until,
-    survive_failed_commits,
 )
-from herald.pipeline.consume.connection import Connection
-from herald.pipeline.consume.doorbell import Doorbell
-from herald.pipeline.consume.inbox import Inbox
+from herald.pipeline.consume.commits import survive_failed_commits
+from herald.pipeline.consume.connection import BrokerWatch
+from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.sink import DeliverySink
 from tests.outbox.connections import make_settings
 
@@ -76,7 +74,7 @@ def test_a_stop_that_quix_forgets_is_repeated() -> None:
 def test_a_dead_broker_is_reported_once_in_ten_seconds() -> None:
     now = 0.0
     once = OncePerKind(clock=lambda: now)
-    text = 'Kafka consumer error: "Connection refused" code="%s"'
+    text = 'Kafka consumer error: "BrokerWatch refused" code="%s"'
 
     assert once.filter(line(text, 1))
     assert not once.filter(line(text, 2))
@@ -116,8 +114,8 @@ def made(
 ) -> tuple[PipelineApplication, DeliverySink]:
     sink = DeliverySink(inbox, TopicNames("a."))
     settings = make_settings("postgresql://localhost/none", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
-    connection = Connection(1.0, lambda _error: True)
-    return make_application(settings, sink, (), hand_over, connection=connection, folder=folder), sink
+    connection = BrokerWatch(1.0, lambda _error: True)
+    return PipelineApplication(settings, sink, (), hand_over, connection=connection, folder=folder), sink
 
 
 def test_a_pipeline_that_fails_says_so_before_quix_closes_anything(tmp_path: Path) -> None:

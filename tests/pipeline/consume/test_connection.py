@@ -2,7 +2,7 @@
 
 import json
 
-from herald.pipeline.consume.connection import Connection, SilentKafkaError
+from herald.pipeline.consume.connection import BrokerWatch, SilentKafkaError
 
 
 def statistics(*states: str) -> str:
@@ -16,7 +16,7 @@ class Patient:
     def __init__(self) -> None:
         self.now = 0.0
         self.errors: list[SilentKafkaError] = []
-        self.connection = Connection(30.0, self.errors.append, clock=lambda: self.now)
+        self.connection = BrokerWatch(30.0, self.errors.append, clock=lambda: self.now)
 
     def at(self, now: float, *states: str) -> None:
         self.now = now

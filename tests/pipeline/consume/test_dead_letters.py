@@ -21,14 +21,14 @@ def make_dead_letters(broker: str, **config: str) -> None:
     admin.create_topics([topic])["dead_letters"].result(10)
 
 
-def bury(broker: str, value: bytes) -> None:
-    DeadLetters({"bootstrap.servers": broker}).bury([(arrival(value, headers=HEADERS, offset=9), "not valid JSON")])
+def send(broker: str, value: bytes) -> None:
+    DeadLetters({"bootstrap.servers": broker}).send([(arrival(value, headers=HEADERS, offset=9), "not valid JSON")])
 
 
 def test_a_dead_letter_keeps_its_bytes_and_says_where_it_came_from_and_why(each_broker: str) -> None:
     make_topics(each_broker)
 
-    bury(each_broker, b"\xffjunk")
+    send(each_broker, b"\xffjunk")
 
     letter = first_record(each_broker, "dead_letters")
     assert (letter.value(), letter.key()) == (b"\xffjunk", b"7")
@@ -46,7 +46,7 @@ def test_a_dead_letter_keeps_its_bytes_and_says_where_it_came_from_and_why(each_
 def test_a_dead_letter_that_its_origin_makes_too_large_is_cut(kafka: str) -> None:
     make_dead_letters(kafka, **{"max.message.bytes": "300000"})
 
-    bury(kafka, b"x" * 400_000)
+    send(kafka, b"x" * 400_000)
 
     letter = first_record(kafka, "dead_letters")
     assert letter.value() == b"x" * 262_144
@@ -57,7 +57,7 @@ def test_a_dead_letter_keeps_null_headers_and_forges_no_origin(broker: str) -> N
     make_topics(broker)
     hostile = arrival(b"junk", key=None, headers=[("ce_id", None), ("", b"\0\xff"), ("herald_topic", b"forged")])
 
-    DeadLetters({"bootstrap.servers": broker}).bury([(hostile, "why\0\udcff")])
+    DeadLetters({"bootstrap.servers": broker}).send([(hostile, "why\0\udcff")])
 
     headers = first_record(broker, "dead_letters").headers() or []
     assert [value for name, value in headers if name == "herald_topic"] == [b"notifications"]
@@ -69,7 +69,7 @@ def test_a_dead_letter_whose_headers_are_too_large_has_its_origin_alone(kafka: s
     make_dead_letters(kafka, **{"max.message.bytes": "300000"})
     hostile = arrival(b"x" * 400_000, key=b"k" * 400_000, headers=[("h", b"y" * 400_000)], offset=9)
 
-    DeadLetters({"bootstrap.servers": kafka}).bury([(hostile, "why")])
+    DeadLetters({"bootstrap.servers": kafka}).send([(hostile, "why")])
 
     letter = first_record(kafka, "dead_letters")
     assert letter.value() == b"x" * 16_384
@@ -84,7 +84,7 @@ def test_a_dead_letter_that_kafka_refuses_in_every_form_stops_no_other(
     make_dead_letters(kafka, **{"max.message.bytes": "9000"})
     hostile, good = arrival(b"x" * 400_000, offset=8), arrival(b"junk", offset=9)
 
-    DeadLetters({"bootstrap.servers": kafka}).bury([(hostile, "too large"), (good, "not valid JSON")])
+    DeadLetters({"bootstrap.servers": kafka}).send([(hostile, "too large"), (good, "not valid JSON")])
 
     assert first_record(kafka, "dead_letters").value() == b"junk"
     assert "dead_letter_refused" in capsys.readouterr().out
@@ -98,7 +98,7 @@ def test_a_dead_letter_that_nobody_acknowledges_is_an_error() -> None:
     nowhere = DeadLetters({"bootstrap.servers": f"127.0.0.1:{free_port()}", "log_level": 0}, timeout=0.1)
 
     with pytest.raises(DeadLetterError, match="1 not acknowledged"):
-        nowhere.bury([(arrival(b"junk"), "not valid JSON")])
+        nowhere.send([(arrival(b"junk"), "not valid JSON")])
 
 
 def test_a_dead_letter_goes_to_a_partition_that_has_a_leader(tmp_path: Path) -> None:
@@ -109,6 +109,6 @@ def test_a_dead_letter_goes_to_a_partition_that_has_a_leader(tmp_path: Path) -> 
         troubled.phase = "fenced"
         letters = DeadLetters({"bootstrap.servers": troubled.bootstrap_servers}, timeout=5.0)
 
-        letters.bury([(arrival(b"junk", key=b"%d" % number), "why") for number in range(10)])
+        letters.send([(arrival(b"junk", key=b"%d" % number), "why") for number in range(10)])
 
     assert letters.count == 10

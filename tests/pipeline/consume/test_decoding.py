@@ -12,26 +12,19 @@ import pytest
 from herald.outbox.message.dates import Dates
 from herald.pipeline.consume.decoding import NO_HANDLER, Decoder
 from herald.pipeline.consume.identity import EARLIEST, milliseconds_of
-from herald.pipeline.consume.record import ElsewhereError, SourceError, Undecodable
+from herald.pipeline.consume.record import ElsewhereError, SourceError, UndecodableError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.topic import Topic
 from herald.pipeline.topics import generic_topic, notifications
-from tests.pipeline.records import NOTIFICATION, NOW, REACH, SOURCE, arrival, new_id, own, own_headers
+from tests.pipeline import parts
+from tests.pipeline.records import LATEST, NOTIFICATION, NOW, arrival, new_id, own, own_headers
 
 TOPICS = {"notifications": notifications.topic, "generic_topic": generic_topic.topic}
 EVENT = [("ce_id", b"e-1"), ("ce_source", b"/shop"), ("ce_time", b"2026-11-01T12:00:00Z")]
 
 
 def make_decoder(topics: Mapping[str, Topic] = TOPICS, **others: Any) -> Decoder:
-    settings: dict[str, Any] = {
-        "source": SOURCE,
-        "max_bytes": 10_000,
-        "topic_ids": TopicIds(dict),
-        "read_reach": lambda: REACH,
-        "is_known": lambda _message: False,
-        "clock": lambda: 2**45 / 1000,
-    }
-    return Decoder(topics, **(settings | others))
+    return parts.make_decoder(topics, **({"max_bytes": 10_000, "clock": lambda: 2**45 / 1000} | others))
 
 
 def test_heralds_own_record_names_its_message_and_request() -> None:
@@ -75,7 +68,7 @@ def test_a_record_that_only_claims_to_be_heralds_is_foreign(spoiled: tuple[str, 
 def test_a_record_of_heralds_source_with_a_null_header_is_undecodable(name: str) -> None:
     headers = [(one, None if one == name else value) for one, value in own_headers(new_id())]
 
-    with pytest.raises(Undecodable, match=f"`{name}` has no value"):
+    with pytest.raises(UndecodableError, match=f"`{name}` has no value"):
         make_decoder().decode(arrival(headers=headers))
 
 
@@ -96,7 +89,7 @@ def test_a_record_that_names_a_known_message_is_heralds_own_whatever_its_source(
 def test_a_record_that_names_a_known_message_and_no_request_is_never_adopted() -> None:
     known = new_id()
 
-    with pytest.raises(Undecodable, match="Herald's own"):
+    with pytest.raises(UndecodableError, match="Herald's own"):
         make_decoder(is_known=known.__eq__).decode(arrival(headers=[("ce_subject", str(known).encode())]))
 
 
@@ -107,7 +100,7 @@ def test_a_record_that_names_a_known_message_in_any_header_is_never_adopted(dama
     known = new_id()
     headers = [(name, value) for name, value in own_headers(known) if name != "ce_subject"]
 
-    with pytest.raises(Undecodable, match="Herald's own"):
+    with pytest.raises(UndecodableError, match="Herald's own"):
         make_decoder(is_known=known.__eq__).decode(arrival(headers=[*headers, *damaged]))
 
 
@@ -127,7 +120,7 @@ def test_a_record_of_another_instance_is_not_adopted() -> None:
 
 @pytest.mark.parametrize("forged", [b"\xff", b"one"])
 def test_what_forges_an_instance_and_names_no_message_is_undecodable(forged: bytes) -> None:
-    with pytest.raises(Undecodable, match="names no message"):
+    with pytest.raises(UndecodableError, match="names no message"):
         make_decoder(instance="one").decode(arrival(headers=[("ce_heraldinstance", forged)]))
 
 
@@ -142,7 +135,7 @@ def test_what_the_decoder_asks_and_gets_no_answer_to_is_no_records_fault() -> No
         raise ConnectionError
 
     with pytest.raises(SourceError):
-        make_decoder(read_reach=is_away).decode(own(new_id()))
+        make_decoder(read_latest_date=is_away).decode(own(new_id()))
 
 
 def test_an_own_record_whose_topics_code_fails_is_claimed_with_the_error() -> None:
@@ -163,23 +156,23 @@ def test_an_own_id_from_the_far_future_is_foreign_because_no_partition_takes_it(
     message = new_id()
     date = milliseconds_of(message)
 
-    assert make_decoder(read_reach=lambda: date - 1).decode(own(message)).version is None
-    assert make_decoder(read_reach=lambda: date).decode(own(message)).version == 1
+    assert make_decoder(read_latest_date=lambda: date - 1).decode(own(message)).version is None
+    assert make_decoder(read_latest_date=lambda: date).decode(own(message)).version == 1
 
 
 def test_a_machine_that_is_years_behind_knows_heralds_own_records() -> None:
     assert make_decoder(clock=lambda: 0.0).decode(own(new_id())).version == 1
 
 
-def test_the_reach_is_asked_for_again_only_by_what_lies_beyond_the_last_answer() -> None:
+def test_the_latest_date_is_asked_for_again_only_by_what_lies_beyond_the_last_answer() -> None:
     first, second, third = sorted(new_id() for _ in range(3))
     asked = iter([milliseconds_of(second), milliseconds_of(third)])
-    decoder = make_decoder(read_reach=lambda: next(asked))
+    decoder = make_decoder(read_latest_date=lambda: next(asked))
 
     assert [decoder.decode(own(one)).version for one in (second, first, third, first)] == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("timestamp", [-1, 0, EARLIEST - 1, REACH + 1, 2**63])
+@pytest.mark.parametrize("timestamp", [-1, 0, EARLIEST - 1, LATEST + 1, 2**63])
 def test_an_impossible_date_leads_to_the_first_partition(timestamp: int) -> None:
     assert milliseconds_of(make_decoder().decode(arrival(timestamp=timestamp)).id) == 0
 
@@ -196,7 +189,9 @@ def test_a_foreign_notification_is_adopted_with_its_user_as_key() -> None:
 
 def test_a_foreign_notification_with_a_subject_that_no_mail_can_have_is_not_adopted() -> None:
     for subject, control in (("Order\t42", "U+0009"), ("=?UTF-8?Q?=0A?=Bcc: x@example.com", "U+000A")):
-        with pytest.raises(Undecodable, match=rf"control characters, here {re.escape(control)} - at `\$\.subject`"):
+        with pytest.raises(
+            UndecodableError, match=rf"control characters, here {re.escape(control)} - at `\$\.subject`"
+        ):
             make_decoder().decode(arrival({**NOTIFICATION, "subject": subject}))
 
 
@@ -248,18 +243,18 @@ def test_a_cloudevent_without_a_time_is_still_adopted_once() -> None:
     ],
 )
 def test_what_cannot_be_a_notification_says_why(value: bytes | None, reason: str) -> None:
-    with pytest.raises(Undecodable, match=reason):
+    with pytest.raises(UndecodableError, match=reason):
         make_decoder().decode(arrival(value))
 
 
 def test_a_topic_without_a_handler_is_a_reason_of_its_own() -> None:
-    with pytest.raises(Undecodable, match=NO_HANDLER):
+    with pytest.raises(UndecodableError, match=NO_HANDLER):
         make_decoder().decode(arrival(topic="unheard_of"))
 
 
 @pytest.mark.parametrize("key", [b"\xff", b"a\0b", b"x" * 256])
 def test_a_foreign_key_that_cannot_be_stored_is_refused(key: bytes) -> None:
-    with pytest.raises(Undecodable, match="the record's key"):
+    with pytest.raises(UndecodableError, match="the record's key"):
         make_decoder().decode(arrival(b"{}", key=key, topic="generic_topic"))
 
 
@@ -280,10 +275,10 @@ def test_the_dates_of_what_another_producer_wrote_are_kept() -> None:
 
 @pytest.mark.parametrize("date", ["0250-05-04T14:44:08.5772-23:35", "0001-01-01T00:00:00+01:00"])
 def test_a_date_that_postgresql_refuses_is_undecodable_with_its_field(date: str) -> None:
-    with pytest.raises(Undecodable, match=r"UTC.*- at `\$\.deliver_at`"):
+    with pytest.raises(UndecodableError, match=r"UTC.*- at `\$\.deliver_at`"):
         make_decoder().decode(arrival({**NOTIFICATION, "deliver_at": date}))
 
 
 def test_a_date_that_lies_too_far_ahead_is_refused_from_other_producers_as_well() -> None:
-    with pytest.raises(Undecodable, match=r"more than 366 days ahead.*- at `\$\.deliver_at`"):
+    with pytest.raises(UndecodableError, match=r"more than 366 days ahead.*- at `\$\.deliver_at`"):
         make_decoder(clock=lambda: NOW / 1000).decode(arrival({**NOTIFICATION, "deliver_at": "2100-01-01T00:00:00Z"}))

@@ -4,8 +4,7 @@ import threading
 
 import pytest
 
-from herald.pipeline.consume.doorbell import Doorbell
-from herald.pipeline.consume.inbox import Inbox, WorkerError
+from herald.pipeline.consume.inbox import Doorbell, Inbox, WorkerError
 from tests.pipeline.records import arrival
 from tests.servers.eventually import eventually
 

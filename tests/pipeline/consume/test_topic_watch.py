@@ -4,7 +4,7 @@ from threading import Event
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from herald.pipeline.consume.topic_watch import TopicMadeAnewError, TopicWatch
+from herald.pipeline.consume.topic_ids import TopicMadeAnewError, TopicWatch
 
 ANSWERED = 10.0  # seconds
 FIRST = {"notifications": "a", "generic_topic": "b"}

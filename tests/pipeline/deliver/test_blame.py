@@ -6,14 +6,13 @@ import msgspec
 import pytest
 
 from herald.outbox.moves.record import Outcome
-from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.attempting import LONGEST_WAIT, Deliverer
 from herald.pipeline.deliver.blame import LATELY, Blame
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.topic import Topic
-from tests.pipeline.parts import make_router, settings
-from tests.pipeline.records import arrival, new_id
+from tests.pipeline.parts import make_request, make_router, settings
+from tests.pipeline.records import new_id
 
 FAR = float("inf")  # a deadline
 BROKEN = TypeError("the handler takes no such argument")
@@ -31,17 +30,7 @@ class Clock:
 def attempt(
     topic: str, *, message: UUID | None = None, number: int = 1, uncounted: int = 0, says: bytes = b"{}"
 ) -> Attempt:
-    request = Request(
-        id=message or new_id(),
-        request=1,
-        version=1,
-        topic=topic,
-        key=None,
-        data=msgspec.Raw(says),
-        raw=says,
-        source="/herald",
-        arrival=arrival(says, topic=topic),
-    )
+    request = make_request(id=message or new_id(), topic=topic, data=msgspec.Raw(says), raw=says)
     return Attempt(request, number, FAR, uncounted=uncounted)
 
 

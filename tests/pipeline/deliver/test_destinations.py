@@ -7,33 +7,20 @@ import pytest
 
 from herald.outbox.moves.record import Outcome
 from herald.outbox.settings import ChannelPolicy
-from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.attempting import FAILING
 from herald.pipeline.deliver.destinations import Destinations
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lanes import Lanes
+from herald.pipeline.deliver.retry import FAILING
 from tests.pipeline.fakes import FakeChannel
-from tests.pipeline.parts import make_deliverer, make_router, settings
-from tests.pipeline.records import arrival, new_id
+from tests.pipeline.parts import make_deliverer, make_request, make_router, settings
 
 SLOW, LIVE = "webhook:slow", "webhook:live"
 FAR = float("inf")
 
 
 def attempt(destination: str | None = LIVE, *, key: str | None = None, number: int = 1, **fields: Any) -> Attempt:
-    record = arrival()
-    request = Request(
-        id=new_id(),
-        request=1,
-        version=1,
-        topic="orders",
-        key=key,
-        data=None,
-        raw=record.value,
-        source="/herald",
-        arrival=record,
-    )
+    request = make_request(topic="orders", key=key)
     return Attempt(request, number, FAR, destination=destination, **fields)
 
 

@@ -8,11 +8,9 @@ from herald.outbox.destination.policies import policy
 from herald.outbox.message.payload import MAX_REASON
 from herald.outbox.settings import ChannelPolicy
 from herald.pipeline.channel import PermanentError, TemporaryError, UnknownOutcomeError
-from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.retry import RetryPolicy, Uniform, postponed
-from tests.pipeline.parts import settings
-from tests.pipeline.records import arrival, new_id
+from tests.pipeline.parts import make_request, settings
 
 
 def make_policy(*, uniform: Uniform = lambda _low, high: high, **own: Any) -> RetryPolicy:
@@ -23,11 +21,7 @@ def make_policy(*, uniform: Uniform = lambda _low, high: high, **own: Any) -> Re
 
 def attempt(number: int, *, uncounted: int = 0, unknowns: int = 0) -> Attempt:
     """The attempt of that number, to a destination that is counted."""
-    record = arrival()
-    request = Request(
-        id=new_id(), request=1, version=1, topic="t", key=None, data=None, raw=b"{}", source="/herald", arrival=record
-    )
-    return Attempt(request, number, 0.0, destination="webhook:host", uncounted=uncounted, unknowns=unknowns)
+    return Attempt(make_request(), number, 0.0, destination="webhook:host", uncounted=uncounted, unknowns=unknowns)
 
 
 @pytest.mark.parametrize(

@@ -9,33 +9,20 @@ import pytest
 
 from herald.outbox.message.notification import Notification
 from herald.outbox.moves.record import Outcome
-from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.attempting import OUT_OF_TIME, Deliverer
+from herald.pipeline.deliver.attempting import Deliverer
+from herald.pipeline.deliver.retry import OUT_OF_TIME
 from herald.pipeline.deliver.threads import LEAST_OPEN, MOST_OPEN, Deliveries
 from tests.pipeline.fakes import Collected, FakeChannel, sent
-from tests.pipeline.parts import make_deliverer, make_router
-from tests.pipeline.records import arrival, new_id
+from tests.pipeline.parts import make_deliverer, make_request, make_router
 
 FAR = float("inf")  # a deadline
 POLICY = make_router().policy
 
 
 def attempt(key: str | None, *, content: str = "hello", deadline: float = FAR, defect: str | None = None) -> Attempt:
-    record = arrival()
     data = Notification(user_id=key or "nobody", event="e", content=content)
-    request = Request(
-        id=new_id(),
-        request=1,
-        version=1,
-        topic="notifications",
-        key=key,
-        data=data,
-        raw=record.value,
-        source="/herald",
-        arrival=record,
-        defect=defect,
-    )
+    request = make_request(key=key, data=data, defect=defect)
     return Attempt(request, 1, deadline)
 
 
@@ -144,14 +131,14 @@ def test_one_thread_is_enough_while_deliveries_are_fast() -> None:
     assert len(threads) == 1
 
 
-def test_a_spur_helps_what_waits_behind_a_delivery_that_is_unexpectedly_slow(channel: FakeChannel) -> None:
+def test_one_more_thread_helps_what_waits_behind_a_delivery_that_is_unexpectedly_slow(channel: FakeChannel) -> None:
     channel.hold()
     deliveries = Deliveries(deliverer_of(channel), Collected(), POLICY, concurrency=2, assumed=0.0)
     deliveries.submit([attempt("7"), attempt("8")])
     assert channel.entered.acquire(timeout=10)
     assert deliveries.waiting
 
-    deliveries.spur()
+    deliveries.wake_one_more()
 
     assert channel.entered.acquire(timeout=10)
 

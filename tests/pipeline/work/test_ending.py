@@ -10,7 +10,7 @@ from herald.pipeline.consume.dead_letters import DeadLetterError, Letter
 from herald.pipeline.consume.inbox import WorkerError
 from herald.pipeline.consume.record import Request
 from herald.pipeline.work.ledger import Written
-from herald.pipeline.work.transaction import Terms
+from herald.pipeline.work.transaction import RecordOf
 from herald.pipeline.work.worker import Worker
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel
@@ -79,12 +79,12 @@ def test_outcomes_and_claims_in_hand_survive_an_error_that_nobody_foresaw(
     ledger, write = scene.worker._ledger, scene.worker._ledger.write  # noqa: SLF001 - the seam at which it fails
 
     def fails_once(
-        outcomes: Sequence[Outcome], requests: Sequence[Request], terms: Terms, written: Written | None = None
+        outcomes: Sequence[Outcome], requests: Sequence[Request], record_of: RecordOf, written: Written | None = None
     ) -> Written:
         """It claims the requests, and fails before the outcomes."""
         assert written is not None
         monkeypatch.setattr(ledger, "write", write)
-        write([], requests, terms, written)
+        write([], requests, record_of, written)
         written.unrecorded = list(outcomes)
         raise KeyError("nobody foresaw it")
 

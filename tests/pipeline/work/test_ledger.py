@@ -14,20 +14,15 @@ from herald.outbox.moves.breakers import BreakerPolicy
 from herald.outbox.moves.claim import Claim, Record
 from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.driver import Connection, OperationalError
-from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.identity import EARLIEST
 from herald.pipeline.consume.record import Arrival, Request
-from herald.pipeline.consume.topic_ids import TopicIds
-from herald.pipeline.topics import notifications
 from herald.pipeline.work.ledger import Ledger, OutageError
 from herald.pipeline.work.transaction import Transaction
 from tests.outbox.connections import compared, execute_and_commit
-from tests.pipeline.parts import make_ledger
+from tests.pipeline.parts import make_decoder, make_ledger
 from tests.pipeline.records import (
     NOTIFICATION,
     NOW,
-    REACH,
-    SOURCE,
     accept,
     arrival,
     new_id,
@@ -52,19 +47,12 @@ FIRST = Claim(1, 0, is_probe=False)
 BREAKERS = BreakerPolicy(5, 5.0, 300.0)
 
 
-def terms(request: Request) -> Record:
+def record_of(request: Request) -> Record:
     return Record(request.id, request.request)
 
 
 def decoded(*arrivals: Arrival) -> list[Request]:
-    decoder = Decoder(
-        {"notifications": notifications.topic},
-        source=SOURCE,
-        max_bytes=10**6,
-        topic_ids=TopicIds(dict),
-        read_reach=lambda: REACH,
-        is_known=lambda _message: False,
-    )
+    decoder = make_decoder()
     return [decoder.decode(one) for one in arrivals]
 
 
@@ -76,16 +64,16 @@ def test_a_request_is_claimed_once(database: str, ledger: Ledger) -> None:
     message = new_id()
     accept(database, message)
 
-    assert ledger.write([], decoded(own(message)), terms).won == {message: FIRST}
-    assert ledger.write([], decoded(own(message)), terms).won == {}
+    assert ledger.write([], decoded(own(message)), record_of).won == {message: FIRST}
+    assert ledger.write([], decoded(own(message)), record_of).won == {}
 
 
 def test_outcomes_share_the_transaction_of_the_next_claim(database: str, ledger: Ledger) -> None:
     first, second = new_id(), new_id()
     accept(database, first, second)
-    ledger.write([], decoded(own(first)), terms)
+    ledger.write([], decoded(own(first)), record_of)
 
-    ledger.write([sent(first)], decoded(own(second)), terms)
+    ledger.write([sent(first)], decoded(own(second)), record_of)
 
     assert statuses(database) == {first: "sent", second: "sending"}
     writers = rows(database, "SELECT DISTINCT transaction_id FROM outbox WHERE version = 2 OR type = 'message.sent'")
@@ -95,8 +83,8 @@ def test_outcomes_share_the_transaction_of_the_next_claim(database: str, ledger:
 def test_a_foreign_record_is_adopted_and_claimed_at_once(database: str, ledger: Ledger) -> None:
     (request,) = decoded(arrival())
 
-    assert ledger.write([], [request], terms).won == {request.id: FIRST}
-    assert ledger.write([], [request], terms).won == {}
+    assert ledger.write([], [request], record_of).won == {request.id: FIRST}
+    assert ledger.write([], [request], record_of).won == {}
     assert rows(database, "SELECT type FROM outbox ORDER BY version") == [("message.adopted",), ("message.started",)]
 
 
@@ -104,7 +92,7 @@ def test_a_foreign_record_with_a_later_date_is_adopted_and_scheduled(database: s
     (request,) = decoded(arrival())
     later = msgspec.structs.replace(request, dates=Dates(deliver_at=datetime.now(UTC) + timedelta(days=1), priority=9))
 
-    assert ledger.write([], [later], terms).won == {}
+    assert ledger.write([], [later], record_of).won == {}
 
     found = rows(database, "SELECT status, request, priority, due_at > clock_timestamp() FROM messages")
     assert found == [("scheduled", 0, 9, True)]
@@ -116,7 +104,7 @@ def test_a_record_whose_message_the_database_lost_is_recovered_and_claimed(datab
     message = new_id()
     record = arrival(headers=own_headers(message, request=2, version=5))
 
-    assert ledger.write([], decoded(record), terms).won == {message: FIRST}
+    assert ledger.write([], decoded(record), record_of).won == {message: FIRST}
     assert rows(database, "SELECT version, type FROM outbox ORDER BY version") == [
         (5, "message.recovered"),
         (6, "message.started"),
@@ -130,7 +118,7 @@ def test_a_copy_of_a_message_that_ended_and_left_is_dropped(
     with compared(database) as connection:
         execute_and_commit(connection, "UPDATE closing SET horizon = %s", str(lost))
 
-    written = ledger.write([], decoded(own(left), own(left, b"not json"), own(lost)), terms)
+    written = ledger.write([], decoded(own(left), own(left, b"not json"), own(lost)), record_of)
 
     assert (written.won, written.refused) == ({lost: FIRST}, [])
     assert statuses(database) == {lost: "sending"}
@@ -145,13 +133,13 @@ def test_what_another_producer_wrote_is_adopted_however_old_it_is(
         execute_and_commit(connection, "UPDATE closing SET horizon = %s", str(new_id()))
     (request,) = decoded(arrival(timestamp=timestamp))
 
-    assert ledger.write([], [request], terms).won == {request.id: FIRST}
+    assert ledger.write([], [request], record_of).won == {request.id: FIRST}
 
 
 def test_a_lost_record_that_is_not_json_is_refused_with_its_reason(ledger: Ledger) -> None:
     (request,) = decoded(own(new_id(), b"not json"))
 
-    written = ledger.write([], [request], terms)
+    written = ledger.write([], [request], record_of)
 
     assert written.won == {}
     assert written.refused == [(request, request.defect)]
@@ -162,7 +150,7 @@ def test_one_record_that_postgresql_refuses_stands_alone_in_the_end(database: st
     accept(database, *accepted)
     good, bad = decoded(*map(own, accepted)), too_long_for_its_index()
 
-    written = ledger.write([], [*good[:3], bad, *good[3:]], terms)
+    written = ledger.write([], [*good[:3], bad, *good[3:]], record_of)
 
     assert set(written.won) == set(accepted)
     ((refused, reason),) = written.refused
@@ -174,15 +162,15 @@ def too_long_for_its_index() -> Request:
     """Passes every check of JSON; its key fits no index of PostgreSQL."""
     noise = "".join(chr(0x4E00 + (number * 7919) % 20000) for number in range(4000))
     (request,) = decoded(arrival())
-    return Request(**{name: getattr(request, name) for name in request.__struct_fields__} | {"key": noise})
+    return msgspec.structs.replace(request, key=noise)
 
 
 def test_outcomes_are_recorded_beside_a_record_that_postgresql_refuses(database: str, ledger: Ledger) -> None:
     message = new_id()
     accept(database, message)
-    ledger.write([], decoded(own(message)), terms)
+    ledger.write([], decoded(own(message)), record_of)
 
-    written = ledger.write([sent(message)], [too_long_for_its_index()], terms)
+    written = ledger.write([sent(message)], [too_long_for_its_index()], record_of)
 
     assert len(written.refused) == 1
     assert statuses(database) == {message: "sent"}
@@ -191,11 +179,11 @@ def test_outcomes_are_recorded_beside_a_record_that_postgresql_refuses(database:
 def test_a_cut_connection_is_replaced(database: str, ledger: Ledger, server: PostgresServer) -> None:
     message = new_id()
     accept(database, message)
-    ledger.write([], [], terms)
+    ledger.write([], [], record_of)
 
     server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tests'")
 
-    assert ledger.write([], decoded(own(message)), terms).won == {message: FIRST}
+    assert ledger.write([], decoded(own(message)), record_of).won == {message: FIRST}
 
 
 def test_an_outage_refuses_no_record(database: str) -> None:
@@ -204,7 +192,7 @@ def test_an_outage_refuses_no_record(database: str) -> None:
     attempts = away_at_first(database)
     ledger = Ledger(attempts, BREAKERS, lease=60.0, stop=threading.Event(), patience=5.0)
 
-    written = ledger.write([], decoded(own(message)), terms)
+    written = ledger.write([], decoded(own(message)), record_of)
 
     assert written.won == {message: FIRST}
     assert written.refused == []
@@ -215,7 +203,7 @@ def test_an_outage_ends_the_worker_when_it_lasts() -> None:
     ledger = Ledger(never_there, BREAKERS, lease=60.0, stop=threading.Event(), patience=0.0)
 
     with pytest.raises(OutageError, match="refused"):
-        ledger.write([], decoded(own(new_id())), terms)
+        ledger.write([], decoded(own(new_id())), record_of)
 
 
 def test_nobody_waits_for_the_database_when_told_to_stop() -> None:
@@ -223,7 +211,7 @@ def test_nobody_waits_for_the_database_when_told_to_stop() -> None:
     stop.set()
 
     with pytest.raises(OutageError):
-        Ledger(never_there, BREAKERS, lease=60.0, stop=stop).write([], decoded(own(new_id())), terms)
+        Ledger(never_there, BREAKERS, lease=60.0, stop=stop).write([], decoded(own(new_id())), record_of)
 
 
 def never_there() -> Connection:
@@ -266,7 +254,7 @@ def test_an_error_of_postgresql_that_nobody_foresaw_is_the_foreign_records_that_
     (bad,) = decoded(arrival({**NOTIFICATION, "content": "poison"}))
     refuse("poison")
 
-    written = ledger.write([], [*decoded(*map(own, accepted)), bad], terms)
+    written = ledger.write([], [*decoded(*map(own, accepted)), bad], record_of)
 
     assert set(written.won) == set(accepted)
     assert written.refused == [(bad, "PostgreSQL refuses it: nobody foresaw it")]
@@ -282,7 +270,7 @@ def test_an_error_of_python_that_nobody_foresaw_ends_heralds_own_message_with_it
     def fails(request: Request) -> Record:
         if request.id == bad:
             raise KeyError("nobody foresaw it")
-        return terms(request)
+        return record_of(request)
 
     written = ledger.write([], decoded(own(good), own(bad)), fails)
 
@@ -316,7 +304,7 @@ def test_what_fails_three_times_alone_while_others_succeed_is_set_aside_whatever
     (foreign,) = decoded(arrival({**NOTIFICATION, "content": "poison"}))
     refuse(f"poison|{bad}", state)
 
-    written = ledger.write([], [*decoded(own(good), own(bad)), foreign], terms)
+    written = ledger.write([], [*decoded(own(good), own(bad)), foreign], record_of)
 
     assert (set(written.won), [one for one, _ in written.refused]) == ({good}, [foreign])
     assert statuses(database) == {good: "sending", bad: "pending"}
@@ -332,7 +320,7 @@ def test_a_changed_schema_refuses_no_record(database: str, ledger: Ledger, chang
         execute_and_commit(connection, f"ALTER TABLE messages {change}")
 
     with pytest.raises(OutageError):
-        impatient.write([], requests, terms)
+        impatient.write([], requests, record_of)
     with opened(database) as connection:
         execute_and_commit(
             connection,
@@ -341,7 +329,7 @@ def test_a_changed_schema_refuses_no_record(database: str, ledger: Ledger, chang
             else "ALTER TABLE messages RENAME COLUMN due TO due_at",
         )
 
-    written = ledger.write([], requests, terms)
+    written = ledger.write([], requests, record_of)
     assert (len(written.won), written.refused) == (2, [])
     impatient.close()
 
@@ -351,10 +339,10 @@ def test_an_outcome_whose_words_are_refused_is_recorded_without_them(
 ) -> None:
     good, bad = new_id(), new_id()
     accept(database, good, bad)
-    ledger.write([], decoded(own(good), own(bad)), terms)
+    ledger.write([], decoded(own(good), own(bad)), record_of)
     refuse("poison")
 
-    ledger.write([sent(good), Outcome(id=bad, attempt=1, outcome="dead", reason="poison")], [], terms)
+    ledger.write([sent(good), Outcome(id=bad, attempt=1, outcome="dead", reason="poison")], [], record_of)
 
     assert statuses(database) == {good: "sent", bad: "dead"}
 
@@ -379,7 +367,7 @@ def test_what_was_claimed_before_an_outage_is_not_forgotten(database: str, ledge
         if request.id == second and cuts and statuses(database)[first] == "sending":
             cuts.clear()
             raise OperationalError("the connection is gone")
-        return terms(request)
+        return record_of(request)
 
     written = ledger.write([], decoded(own(first), own(second), own(bad)), cuts_once)
 

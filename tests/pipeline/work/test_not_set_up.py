@@ -42,7 +42,7 @@ def test_what_one_pipeline_is_not_set_up_for_is_no_attempt_and_another_delivers_
     accept(database, message)
     found, channel = settings(database, max_attempts=1), FakeChannel()
     for router in (make_router(without, found=found), make_router(channel, found=found)):
-        workers.append(parts.make_worker(found, router, FakeDeadLetters().bury))
+        workers.append(parts.make_worker(found, router, FakeDeadLetters().send))
         workers[-1].start()
     lacking, able = workers
 
@@ -60,7 +60,7 @@ def test_a_channel_that_only_another_producer_names_is_waited_for_by_nobody(
     database: str, workers: list[Worker]
 ) -> None:
     found = settings(database)
-    workers.append(parts.make_worker(found, make_router(FakeChannel(), found=found), FakeDeadLetters().bury))
+    workers.append(parts.make_worker(found, make_router(FakeChannel(), found=found), FakeDeadLetters().send))
     workers[0].start()
 
     workers[0].inbox.add(arrival(json.dumps({**NOTIFICATION, "channel": "pigeon"}).encode()))

@@ -4,19 +4,18 @@ import msgspec
 import pytest
 
 from herald.outbox.destination.policies import Policy
-from herald.pipeline.consume.decoding import Decoder
-from herald.pipeline.consume.doorbell import Doorbell
-from herald.pipeline.consume.inbox import Inbox
+from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import SourceError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.deliver.threads import Deliveries
 from herald.pipeline.topic import Topic
 from herald.pipeline.work.claiming import Claiming
-from herald.pipeline.work.taking import LONGEST_REST, PATIENCE, Taking
+from herald.pipeline.work.ledger import LONGEST_WAIT, PATIENCE
+from herald.pipeline.work.taking import Taking
 from tests.pipeline.fakes import sent
-from tests.pipeline.parts import make_router
-from tests.pipeline.records import REACH, SOURCE, arrival
+from tests.pipeline.parts import make_decoder, make_router, settings
+from tests.pipeline.records import arrival
 
 
 class Scene:
@@ -25,17 +24,11 @@ class Scene:
     def __init__(self) -> None:
         self.now, self.is_away = 0.0, True
         self.inbox = Inbox(Doorbell())
-        decoder = Decoder(
-            {"orders": Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None)},
-            source=SOURCE,
-            max_bytes=1000,
-            topic_ids=TopicIds(self._tell),
-            read_reach=lambda: REACH,
-            is_known=lambda _message: False,
-        )
-        router = make_router(topics={"orders": Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None)})
+        topics = {"orders": Topic(data=msgspec.Raw, handle=lambda _data, _delivery: None)}
+        decoder = make_decoder(topics, topic_ids=TopicIds(self._tell))
+        router = make_router(topics=topics)
         deliveries = Deliveries(sent, lambda _outcome: None, self._policy, concurrency=1)
-        claiming = Claiming(router, deliveries, lease=60.0, strict_topics=())
+        claiming = Claiming(settings(), router, deliveries)
         self.taking = Taking(self.inbox, Intake(decoder), claiming, clock=lambda: self.now)
 
     def take(self) -> int:
@@ -62,7 +55,7 @@ def test_what_cannot_be_read_is_read_after_a_rest_that_grows() -> None:
     scene.is_away = False
 
     assert rests == sorted(rests)
-    assert rests[-1] == LONGEST_REST
+    assert rests[-1] == LONGEST_WAIT
     assert scene.take() == 1
 
 

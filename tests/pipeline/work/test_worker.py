@@ -14,9 +14,11 @@ from herald.pipeline.channel import PermanentError, TemporaryError
 from herald.pipeline.consume.decoding import NO_HANDLER
 from herald.pipeline.consume.inbox import WorkerError
 from herald.pipeline.consume.sink import DeliverySink
+from herald.pipeline.deliver.retry import STOPPED
 from herald.pipeline.topic import Draft
 from herald.pipeline.topics import notifications
-from herald.pipeline.work.worker import RETURNED, STOPPED, Worker
+from herald.pipeline.work.outcomes import RETURNED
+from herald.pipeline.work.worker import Worker
 from tests.pipeline import parts
 from tests.pipeline.fakes import FakeChannel, FakeDeadLetters
 from tests.pipeline.parts import make_router, settings
@@ -59,10 +61,10 @@ def make_worker(
 ) -> Iterator[MakeWorker]:
     made: list[Worker] = []
 
-    def make(*, concurrency: int = 4, patience: float = 30.0, url: str = database, **others: Any) -> Worker:
+    def make(*, concurrency: int = 4, url: str = database, **others: Any) -> Worker:
         found = settings(url, concurrency=concurrency, **others)
         router = make_router(channel, found=found)
-        worker = parts.make_worker(found, router, dead_letters.bury, patience=patience, on_error=failed.set)
+        worker = parts.make_worker(found, router, dead_letters.send, on_error=failed.set)
         made.append(worker)
         return worker
 
@@ -189,7 +191,7 @@ def test_a_notification_of_another_producer_is_delivered_once(
     assert len(channel.delivered) == 1
 
 
-def test_what_does_not_decode_is_buried_before_the_flush_returns(
+def test_what_does_not_decode_is_dead_lettered_before_the_flush_returns(
     database: str, worker: Worker, dead_letters: FakeDeadLetters
 ) -> None:
     dead_letters.is_there.clear()
@@ -230,7 +232,7 @@ def test_a_record_that_nobody_can_decode_ends_alone(
     topics = {"notifications": msgspec.structs.replace(notifications.topic, key=find_key)}
     found = settings(database)
     worker = parts.make_worker(
-        found, make_router(channel, topics=topics, found=found), dead_letters.bury, topics=topics
+        found, make_router(channel, topics=topics, found=found), dead_letters.send, topics=topics
     )
     worker.start()
 
@@ -244,12 +246,13 @@ def test_a_record_that_nobody_can_decode_ends_alone(
 
 
 def test_what_finds_no_memory_is_put_off_once_a_flush_has_waited_and_holds_up_nobody(
-    database: str, make_worker: MakeWorker, channel: FakeChannel
+    database: str, make_worker: MakeWorker, channel: FakeChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("herald.pipeline.work.worker.PATIENCE", 0.1)
     messages = [new_id() for _ in range(3)]
     accept(database, *messages)
     channel.hold()
-    worker = make_worker(patience=0.1, memory=8_388_608)
+    worker = make_worker(memory=8_388_608)
     large = {**NOTIFICATION, "content": "x" * 900_000}
     worker.start()
 
@@ -277,7 +280,7 @@ def test_a_draft_that_fails_for_everything_convicts_nobody_and_all_is_sent_once_
     topics = {"notifications": msgspec.structs.replace(notifications.topic, draft=draft)}
     found = settings(database, max_attempts=1)
     router = make_router(channel, topics=topics, found=found)
-    worker = parts.make_worker(found, router, dead_letters.bury, topics=topics)
+    worker = parts.make_worker(found, router, dead_letters.send, topics=topics)
     worker.start()
     messages = [new_id() for _ in range(5)]
     accept(database, *messages)
@@ -472,7 +475,7 @@ def test_what_a_failing_destination_gives_back_does_not_hold_up_the_outcomes_of_
     worker = make_worker(concurrency=1)
     messages = claim_many(database, worker, channel, 3 * RETURNED)
     assert channel.entered.acquire(timeout=10)
-    worker._give_back()  # noqa: SLF001 - as when its destination fails
+    worker._give_back(worker._deliveries.abandon())  # noqa: SLF001 - as when its destination fails
     channel.release()
     eventually(lambda: len(channel.delivered) == 1)
 

@@ -11,7 +11,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/channels/webhook/network.py",
-                "        for _, place in places:\n            self._guard.check(_plain(place))\n",
+                "        for _, place in places:\n            check_address(_plain(place), allowed=self._allowed)\n",
                 "",
             ),
         ),

@@ -26,7 +26,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/work/worker.py",
-                "            self._outcomes.extendleft(reversed(written.unrecorded))\n",
+                "            self._outcomes.put_back(written.unrecorded)\n",
                 "",
             ),
         ),

@@ -80,7 +80,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/work/ledger.py",
-                "                self._record_plainly(connection, batch, suspect.item, suspect.error)\n",
+                "                self._record_plainly(connection, written, suspect.item, suspect.error)\n",
                 "                pass\n",
             ),
         ),
@@ -110,12 +110,12 @@ REMOVALS = (
     ),
     Removal(
         "what was won before an outage is kept",
-        (Edit("pipeline/work/ledger.py", "        batch.written.won |= won\n", "        batch.written.won = won\n"),),
+        (Edit("pipeline/work/ledger.py", "        written.won |= won\n", "        written.won = won\n"),),
         (f"{LEDGER}::test_what_was_claimed_before_an_outage_is_not_forgotten",),
     ),
     Removal(
         "the database is asked whether it knows the message that a record names",
-        (Edit("pipeline/consume/decoding.py", "return self._ask(lambda: self._is_known(message))", "return False"),),
+        (Edit("pipeline/consume/decoding.py", "self._ask(lambda: self._is_known(message))", "False"),),
         (
             f"{DECODING}::test_a_record_that_names_a_known_message_is_heralds_own_whatever_its_source",
             f"{DECODING}::test_a_record_that_names_a_known_message_and_no_request_is_never_adopted",
@@ -152,7 +152,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/deliver/attempting.py",
-                "            if is_foreseen(error):\n                return outcome\n",
+                "            if isinstance(error, FORESEEN):\n                return outcome\n",
                 "            return outcome\n",
             ),
         ),
@@ -179,7 +179,7 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/consume/inbox.py",
-                "            if self._bytes and self._bytes + size_of(arrival) > self._most_bytes:\n",
+                "            if not self._has_room(arrival):\n",
                 "            if False:\n",
             ),
         ),
@@ -187,7 +187,7 @@ REMOVALS = (
     ),
     Removal(
         "attempts under way are bounded by bytes, and the rest is put off",
-        (Edit("pipeline/deliver/threads.py", "            self._size += attempt.size\n", ""),),
+        (Edit("pipeline/deliver/threads.py", "                self._size += attempt.size\n", ""),),
         (
             "tests/pipeline/deliver/test_threads.py::test_room_is_bounded_by_bytes_and_one_that_is_larger_passes_alone",
             "tests/pipeline/work/test_worker.py::test_what_finds_no_memory_is_put_off_once_a_flush_has_waited_and_holds_up_nobody",

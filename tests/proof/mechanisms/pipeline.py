@@ -26,12 +26,13 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/work/worker.py",
-                "        if letters:\n            self._bury(letters)\n",
-                "        self.inbox.settle(taken.arrivals)\n        if letters:\n            self._bury(letters)\n",
+                "        if letters:\n            self._send_letters(letters)\n",
+                "        self.inbox.settle(taken.arrivals)\n"
+                "        if letters:\n            self._send_letters(letters)\n",
             ),
             Edit("pipeline/work/worker.py", "taken)\n        self.inbox.settle(taken.arrivals)\n", "taken)\n"),
         ),
-        (f"{WORKER}::test_what_does_not_decode_is_buried_before_the_flush_returns",),
+        (f"{WORKER}::test_what_does_not_decode_is_dead_lettered_before_the_flush_returns",),
     ),
     Removal(
         "an attempt has a deadline",
@@ -75,8 +76,8 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/consume/decoding.py",
-                "            self._reach = self._ask(self._read_reach)\n",
-                "            self._reach = int(1000 * self._contents._clock()) + 86_400_000\n",
+                "            self._latest_date = self._ask(self._read_latest_date)\n",
+                "            self._latest_date = int(1000 * self._contents._clock()) + 86_400_000\n",
             ),
         ),
         (
@@ -138,8 +139,8 @@ REMOVALS = (
             ),
             Edit(
                 "pipeline/deliver/destinations.py",
-                "if queue.ready and not queue.in_turn and queue.active < queue.limit:",
-                "if queue.ready and not queue.in_turn:",
+                "if queue.ready and not queue.is_in_turn and queue.active < queue.limit:",
+                "if queue.ready and not queue.is_in_turn:",
             ),
         ),
         (f"{DESTINATIONS}::test_a_destination_has_its_limit_and_the_others_their_turn",),

@@ -68,8 +68,8 @@ REMOVALS = (
             ),
             Edit(
                 "pipeline/consume/application.py",
-                "        broker_availability_timeout=settings.kafka_patience,\n",
-                "        broker_availability_timeout=0,\n",
+                "            broker_availability_timeout=settings.kafka_patience,\n",
+                "            broker_availability_timeout=0,\n",
             ),
         ),
         ("tests/pipeline/test_process.py::test_a_pipeline_that_kafka_leaves_without_an_answer_ends_to_begin_anew",),
@@ -113,7 +113,7 @@ REMOVALS = (
         "a pipeline outlives the broker that coordinates its group",
         (
             Edit(
-                "pipeline/consume/application.py",
+                "pipeline/consume/commits.py",
                 "            if error.code not in NO_MEMBER | NO_COORDINATOR:\n",
                 "            if True:\n",
             ),
@@ -125,7 +125,7 @@ REMOVALS = (
     ),
     Removal(
         "what is not claimed of a lost partition is not claimed any more",
-        (Edit("pipeline/consume/application.py", "        self.drop(topic_partitions)\n", ""),),
+        (Edit("pipeline/consume/application.py", "        self._sink.drop(topic_partitions)\n", ""),),
         (f"{APPLICATION}::test_what_is_not_claimed_of_a_lost_partition_is_left_to_whoever_has_it_next",),
     ),
     Removal(

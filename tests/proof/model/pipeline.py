@@ -16,9 +16,8 @@ from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.record import Arrival, Request, SourceError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.attempting import OUT_OF_TIME
 from herald.pipeline.deliver.lanes import Lanes
-from herald.pipeline.deliver.retry import RetryPolicy, postponed
+from herald.pipeline.deliver.retry import BEHIND, OUT_OF_TIME, RetryPolicy, postponed
 from herald.pipeline.topic import Topic
 from tests.proof.model import statements
 from tests.proof.model.api import commit
@@ -84,7 +83,7 @@ class Process:
             source=SOURCE,
             max_bytes=10_000,
             topic_ids=TopicIds(world.kafka.topic_ids if world.has("topic id") else dict, clock=lambda: world.clock),
-            read_reach=lambda: int(1000 * (BEGINNING.timestamp() + world.clock + DAY)),
+            read_latest_date=lambda: int(1000 * (BEGINNING.timestamp() + world.clock + DAY)),
             is_known=lambda _message: False,
             clock=lambda: BEGINNING.timestamp() + world.clock,
         )
@@ -358,5 +357,4 @@ def _perform(world: World, attempt: Attempt) -> Generator[float, None, Outcome]:
     return Outcome(id=attempt.request.id, attempt=attempt.number, outcome="sent", destination=attempt.counted)
 
 
-BEHIND = "waits for the one before it"
 _ERRORS: tuple[Callable[[str], Exception], ...] = (TemporaryError, TemporaryError, PermanentError, UnknownOutcomeError)

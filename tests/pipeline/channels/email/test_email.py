@@ -9,7 +9,7 @@ import pytest
 
 from herald.pipeline.channel import PermanentError
 from herald.pipeline.channels.email.channel import EmailChannel
-from herald.pipeline.channels.email.session import MAX_MAILS
+from herald.pipeline.channels.email.pool import MAX_MAILS
 from tests.pipeline.channels.mail import ACCEPTED, MESSAGE_ID, SENDER, channel_to, delivery, letter
 from tests.servers.eventually import eventually
 from tests.servers.smtp_server import SmtpServer
@@ -112,7 +112,6 @@ def test_an_idle_connection_is_closed(
     server: SmtpServer, channel: EmailChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("herald.pipeline.channels.email.pool.MAX_IDLE", 0.05)
-    monkeypatch.setattr("herald.pipeline.channels.email.session.MAX_IDLE", 0.05)
 
     channel.deliver(letter(ADA), delivery())
 
