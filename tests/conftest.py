@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +20,16 @@ ROOT = Path(__file__).parent.parent
 TEMPLATE = "herald_template"
 
 FAILED = pytest.StashKey[bool]()
+KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
+# where the broker matters
+on_both_brokers = pytest.mark.parametrize("each_broker", ["tansu", KAFKA], indirect=True)
+on_apache_kafka = pytest.mark.parametrize("each_broker", [KAFKA], indirect=True)
 StartHerald = Callable[..., HeraldProcess]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole systems first: what takes minutes must not begin when everything else is done."""
+    items.sort(key=lambda item: not item.path.is_relative_to(ROOT / "tests" / "proof"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,9 +41,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[PostgresServer]:
+def migrated_cluster() -> Iterator[Path]:
+    """The data of a server that does not run; the database `postgres` was migrated by the command of operators.
+
+    A copy takes a tenth of a second; a new cluster with a migration takes four.
+    """
+    with tempfile.TemporaryDirectory(prefix="herald-cluster-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # for PostgreSQL's account
+        with PostgresServer(kept=folder / "cluster") as server:
+            migrate(server.url())
+        yield folder / "cluster"
+
+
+@pytest.fixture(scope="session")
+def server(migrated_cluster: Path) -> Iterator[PostgresServer]:
     """PostgreSQL shared by the whole run: never stop it, take `own_server` for that."""
-    with PostgresServer() as server:
+    with PostgresServer(like=migrated_cluster) as server:
         yield server
 
 
@@ -44,22 +69,30 @@ def own_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
+def migrated_server(migrated_cluster: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL that the test may stop, start, pause and kill; its database `postgres` is migrated."""
+    with PostgresServer(like=migrated_cluster) as server:
+        yield server
+
+
+@pytest.fixture
 def empty_database(server: PostgresServer) -> Iterator[str]:
     """The URL of a database without tables."""
-    yield from _database(server, "template1")
+    with made_database(server, "template1") as url:
+        yield url
 
 
 @pytest.fixture
 def database(server: PostgresServer, migrated_template: str) -> Iterator[str]:
     """The URL of a freshly migrated database; dropped with whoever is still connected."""
-    yield from _database(server, migrated_template)
+    with made_database(server, migrated_template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def migrated_template(server: PostgresServer) -> str:
-    """Migrated once by the command that operators run; a copy takes 50 ms, a migration two seconds."""
-    server.execute(f"CREATE DATABASE {TEMPLATE}")
-    migrate(server.url(TEMPLATE))
+    """A database nobody connects to, so that it can be copied at any time, in 50 ms."""
+    server.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE postgres")
     server.execute(f"ALTER DATABASE {TEMPLATE} WITH ALLOW_CONNECTIONS false")
     return TEMPLATE
 
@@ -81,7 +114,7 @@ def own_broker(tmp_path: Path) -> Iterator[Tansu]:
 @pytest.fixture(scope="session")
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
     """Apache Kafka shared by the whole run."""
-    _require_java()
+    require_java()
     with ApacheKafka(tmp_path_factory.mktemp("kafka")) as kafka:
         yield kafka
 
@@ -97,14 +130,14 @@ def kafka(apache_kafka: ApacheKafka) -> Iterator[str]:
 @pytest.fixture
 def own_kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
     """An Apache Kafka that the test may stop, kill and start on the same data."""
-    _require_java()
+    require_java()
     with ApacheKafka(tmp_path) as kafka:
         yield kafka
 
 
-@pytest.fixture(params=["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["tansu", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.proof])])
 def each_broker(request: pytest.FixtureRequest) -> str:
-    """Bootstrap servers; the test runs on the embedded broker and again on Apache Kafka."""
+    """Bootstrap servers; the test runs on the embedded broker, and again on Apache Kafka in `make proof`."""
     return str(request.getfixturevalue("broker" if request.param == "tansu" else "kafka"))
 
 
@@ -122,8 +155,14 @@ def start_herald(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sta
     yield start
     for process in started:
         process.kill()
-        if request.node.stash[FAILED]:
-            print(f"--- end of the log of herald {process.role}\n{process.tail()}")  # noqa: T201 - pytest shows it on failure
+    if request.node.stash[FAILED]:
+        show_logs(started)
+
+
+def show_logs(processes: Iterable[HeraldProcess]) -> None:
+    """The end of each."""
+    for process in processes:
+        print(f"--- end of the log of herald {process.role}\n{process.tail()}")  # noqa: T201 - pytest shows it on failure
 
 
 def migrate(url: str, **settings: str) -> None:
@@ -134,7 +173,7 @@ def migrate(url: str, **settings: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _require_java() -> None:
+def require_java() -> None:
     """Where CI says that Apache Kafka must run, its absence is a failure, not a skip."""
     missing = missing_programs()
     if missing and os.environ.get("CI"):
@@ -143,7 +182,9 @@ def _require_java() -> None:
         pytest.skip(f"Apache Kafka is not run; not installed: {', '.join(missing)}")
 
 
-def _database(server: PostgresServer, template: str) -> Iterator[str]:
+@contextmanager
+def made_database(server: PostgresServer, template: str) -> Iterator[str]:
+    """Its URL; it is a copy of the template, and dropped at the end."""
     name = f"test_{uuid4().hex}"
     server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     if template == TEMPLATE:

@@ -12,6 +12,7 @@ import pytest
 from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.settings import load_settings
 from tests.compose.compose_file import environment, ours, services
+from tests.conftest import require_java
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.herald import herald_environment
 from tests.servers.ports import free_port
@@ -108,16 +109,16 @@ def test_postgresql_is_well_only_when_it_answers() -> None:
 
 
 @pytest.mark.kafka
-def test_kafka_starts_with_the_settings_of_its_service_and_lists_its_topics(own_kafka: ApacheKafka) -> None:
+def test_kafka_starts_with_the_settings_of_its_service_and_lists_its_topics(tmp_path: Path) -> None:
     """Its check runs a script of the image; on the broker itself that is a listing of the topics."""
     service = services()["kafka"]
     assert service["healthcheck"]["test"][2:] == ["--bootstrap-server", "localhost:19092", "--list"]
 
-    own_kafka.stop()
-    own_kafka.reformat(_properties(environment(service), own_kafka))
-    own_kafka.start()
-
-    assert own_kafka.topics() == set()
+    require_java()
+    kafka = ApacheKafka(tmp_path)
+    kafka.reformat(_properties(environment(service), kafka))
+    with kafka:
+        assert kafka.topics() == set()
 
 
 def _properties(environment: dict[str, str], kafka: ApacheKafka) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Self
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
 
-PATIENCE = 30.0  # seconds for one block
+PATIENCE = 60.0  # seconds for one line: a command of Herald begins within one, and within 15 on a crowded machine
 DONE = "=== done "
 
 
@@ -18,7 +18,6 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "shell.log"
-        self._seen = 0
         self._blocks = 0
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -40,17 +39,16 @@ class Shell:
         self._process.communicate()
 
     def run(self, block: str) -> str:
-        """What the block printed; raises AssertionError when a command of it failed or took 30 s."""
+        """What the block printed; raises AssertionError when a command of it failed or took too long."""
+        before, mark = f"{DONE}{self._blocks}\n", f"{DONE}{self._blocks + 1}\n"
         self._blocks += 1
-        mark = f"{DONE}{self._blocks}\n"
         assert self._process.stdin
         os.write(self._process.stdin.fileno(), f"{block}\necho; echo -n '{mark}'\n".encode())
-        eventually(lambda: mark in self._printed() or self._process.poll() is not None, PATIENCE, what=block)
-        printed = self._printed()
-        assert mark in printed, f"{block}\nfailed with {self._process.poll()}:\n{printed[self._seen :]}"
-        found = printed[self._seen :].removesuffix(mark)
-        self._seen = len(printed)
-        return found.strip()
+        patience = PATIENCE * len(block.splitlines())
+        eventually(lambda: mark in self._printed() or self._process.poll() is not None, patience, what=block)
+        printed = self._printed().rpartition(before)[2]  # not what an earlier block printed too late
+        assert mark in printed, f"{block}\nfailed with {self._process.poll()}:\n{printed}"
+        return printed.removesuffix(mark).strip()
 
     def _printed(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")

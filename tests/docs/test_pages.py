@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-import sys
 import tomllib
 from functools import cache
 from itertools import chain
@@ -11,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from alembic.config import CommandLine
+from click.testing import CliRunner
 from pydantic_core import PydanticUndefined
 
+from herald.outbox.cli import main as herald
 from herald.outbox.logs import LogSettings
 from herald.outbox.settings import Settings, variable
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, prose, rows, section
@@ -76,6 +77,7 @@ def test_every_guarantee_names_tests_that_exist() -> None:
             assert test in functions(ROOT / path), f"{promise}: {path} has no {test}"
 
 
+@cache  # of one file, many are named
 def functions(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -125,18 +127,12 @@ def test_a_command_that_is_not_run_at_least_exists(command: str) -> None:
         names = [argument for argument in arguments if not argument.startswith("-")]
         subcommand = names[:2] if names[0] in {"dead-letters", "set-aside"} else names[:1]
         options = [argument for argument in arguments if argument.startswith("-")]
-        shown = [str(ROOT / ".venv/bin/herald"), *subcommand, "--help"]
-        done = subprocess.run(shown, capture_output=True, text=True, check=True)
-        assert [option for option in options if option not in done.stdout] == []
+        shown = CliRunner().invoke(herald, [*subcommand, "--help"])
+        assert (shown.exit_code, [option for option in options if option not in shown.output]) == (0, [])
     elif program == "alembic":
         assert CommandLine().parser.parse_args(arguments).cmd
     else:
         assert program in {"docker", "export", ".venv/bin/python"}, "say how to check it"
-
-
-def help_of(subcommand: str) -> str:
-    command = [sys.executable, "-m", "herald.outbox.cli", subcommand, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @cache  # it looks for a Python each time

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from herald.outbox.postgres.statements import execute
 from herald.pipeline.consume.record import UNREADABLE
-from tests.conftest import StartHerald, migrate
+from tests.conftest import StartHerald
 from tests.pipeline.records import accept, arrival, new_id, opened, own, own_headers, rows, statuses
 from tests.pipeline.topics import committed, first_record, make_topics, publish
 from tests.proof.end_to_end.topic import ANSWER, delete_topics
@@ -23,12 +23,13 @@ from tests.servers.troubled_broker import TroubledBroker
 
 StartPipeline = Callable[[str], HeraldProcess]
 STARTED = "pipeline_started"
-JOINED = 30.0  # seconds; the embedded broker lets the first member in after half a session
+JOINED = 30.0  # seconds
+SESSION = {"HERALD_SESSION_TIMEOUT": "2"}  # the embedded broker lets the first member in after half of it
 
 
 @pytest.fixture
 def start_pipeline(database: str, start_herald: StartHerald) -> StartPipeline:
-    return lambda broker: start_herald("pipeline", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=broker)
+    return lambda broker: start_herald("pipeline", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=broker, **SESSION)
 
 
 def test_what_is_on_the_topics_is_delivered_and_committed_before_the_end(
@@ -49,7 +50,9 @@ def test_what_is_on_the_topics_is_delivered_and_committed_before_the_end(
     assert "generic_event_received" in process.output()
 
 
-@pytest.mark.parametrize("name", ["ce_subject", "ce_id", "ce_request"])
+@pytest.mark.parametrize(
+    "name", ["ce_subject", *(pytest.param(one, marks=pytest.mark.proof) for one in ("ce_id", "ce_request"))]
+)
 def test_a_record_with_a_null_header_is_a_dead_letter_and_the_next_is_handled(
     name: str, database: str, broker: str, start_pipeline: StartPipeline
 ) -> None:
@@ -120,21 +123,20 @@ def test_a_killed_pipelines_records_are_claimed_once(
 
 
 def test_an_outage_of_the_database_costs_no_message(
-    own_server: PostgresServer, broker: str, start_herald: StartHerald
+    migrated_server: PostgresServer, broker: str, start_herald: StartHerald
 ) -> None:
-    migrate(own_server.url())
     messages = [new_id() for _ in range(30)]
-    accept(own_server.url(), *messages)
+    accept(migrated_server.url(), *messages)
     make_topics(broker)
-    process = start_herald("pipeline", DATABASE_URL=own_server.url(), KAFKA_BOOTSTRAP_SERVERS=broker)
+    process = start_herald("pipeline", DATABASE_URL=migrated_server.url(), KAFKA_BOOTSTRAP_SERVERS=broker)
     process.wait_for(STARTED, JOINED)
 
-    own_server.stop()
+    migrated_server.stop()
     publish(broker, *map(own, messages))
     process.wait_for("database_away", JOINED)
-    own_server.start()
+    migrated_server.start()
 
-    eventually(lambda: statuses(own_server.url()) == dict.fromkeys(messages, "sent"), JOINED)
+    eventually(lambda: statuses(migrated_server.url()) == dict.fromkeys(messages, "sent"), JOINED)
     assert "dead_lettered" not in process.output()
     assert process.stop() == 0
 
@@ -189,6 +191,7 @@ def test_it_ends_with_an_error_when_its_worker_does(database: str, broker: str, 
 
 
 @pytest.mark.kafka
+@pytest.mark.proof
 def test_it_does_not_wait_for_ever_at_a_broker_that_was_wiped_behind_its_back(
     database: str, own_kafka: ApacheKafka, start_pipeline: StartPipeline
 ) -> None:

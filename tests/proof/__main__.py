@@ -17,6 +17,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parent.parent.parent
 MINUTE = 60.0  # seconds
+FAULTS = "tests/proof/faults"
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ def mechanisms(part: str) -> Step:
     return Step(("tests.proof.mechanisms", "--part", part))
 
 
-def tests(*paths: str) -> Step:
+def tests(*arguments: str) -> Step:
     """The tests there that `make test` leaves out."""
-    return Step(("pytest", "-m", "proof", "-n", "3", "--dist", "loadfile", *paths))
+    return Step(("pytest", "-m", "proof", "-n", "3", "--dist", "loadfile", *arguments))
 
 
 PARTS: tuple[tuple[Step, ...], ...] = (
@@ -56,16 +57,21 @@ PARTS: tuple[tuple[Step, ...], ...] = (
     (fault("outage", "--seconds", "600"), fault("rows", "--rows", "2000")),
     (fault("transaction", "--seconds", "3600"),),
     (fault("convictions", "--seconds", "60"),),
-    (fault("requests", "--requests", "100000"), fault("fenced"), fault("two-heralds")),
+    (
+        fault("requests", "--requests", "100000"),
+        fault("fenced"),
+        fault("two-heralds"),
+        tests("tests", "--ignore", FAULTS),
+    ),
     (fault("leaderless", "--rate", "10"), fault("leaderless", "--rate", "1000")),
     (
         fault("large"),
         fault("poolers", "--posts", "1000"),
-        Step(("pytest", "-rP", "tests/proof/end_to_end/test_killed_calls.py"), {"CALL_KILLS": "100"}),
+        Step(("pytest", "-rP", "-m", "proof", "tests/proof/end_to_end/test_killed_calls.py"), {"CALL_KILLS": "100"}),
     ),
     (
         fault("table", FROZEN="90", GONE="180", REBALANCES="50"),
-        tests("tests"),
+        tests(FAULTS),
         Step(
             ("pytest", "-rP", "tests/proof/model/test_model.py", "-k", "whatever"),
             {"SEED_BASE": "random", "SEEDS": "100000"},

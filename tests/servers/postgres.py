@@ -34,7 +34,7 @@ class PostgresServer:
     `options` are server settings: FAST forgets on power loss (tests), DURABLE does not (benchmarks).
     `copy_of` is a running server whose cluster this one copies, its system identifier too. With `disk`
     its folder is a file system of its own of so many bytes. `kept` is a folder whose cluster outlives the server: made
-    by the first, used by the next.
+    by the first, used by the next. `like` is such a folder that no server uses now: this one begins with a copy of it.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class PostgresServer:
         copy_of: "PostgresServer | None" = None,
         disk: int | None = None,
         kept: Path | None = None,
+        like: Path | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="herald-pg-"))  # not pytest's folder: that one is private to root
         self.disk = Disk(self.folder, disk) if disk else None
@@ -56,6 +57,8 @@ class PostgresServer:
         if copy_of:
             copied = ("-d", copy_of.url(), "-D", self._cluster.data, "--no-sync", "--checkpoint=fast")
             self._cluster.run("pg_basebackup", *copied)
+        elif like:
+            subprocess.run(["cp", "-a", like, self._cluster.data], check=True)  # -a: it stays its account's
         elif not self._cluster.data.exists():
             self._cluster.data.parent.mkdir(parents=True, exist_ok=True)
             self._cluster.initialise("--no-sync")

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from herald.outbox.postgres.driver import PostgresError, connect_plainly
 from herald.outbox.postgres.statements import execute, fetch_value
+from tests.conftest import on_both_brokers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
@@ -110,6 +111,7 @@ def makers_of_shared_memory() -> set[int]:
     return {int(segment.split()[4]) for segment in segments}
 
 
+@on_both_brokers
 def test_each_broker_hands_back_what_it_took(each_broker: str) -> None:
     _create_topic(each_broker)
 
@@ -120,6 +122,7 @@ def test_each_broker_hands_back_what_it_took(each_broker: str) -> None:
     assert _first_record(each_broker) == b"hello"
 
 
+@on_both_brokers
 def test_each_broker_starts_without_topics(each_broker: str) -> None:
     topics = AdminClient({"bootstrap.servers": each_broker}).list_topics(timeout=10).topics
 
@@ -138,6 +141,7 @@ def test_the_embedded_broker_forgets_everything_at_its_end(own_broker: Tansu) ->
 
 
 @pytest.mark.kafka
+@pytest.mark.proof
 def test_a_killed_apache_kafka_keeps_its_topics(own_kafka: ApacheKafka) -> None:
     _create_topic(own_kafka.bootstrap_servers)
 

@@ -16,7 +16,6 @@ from herald.api.http.resources import STATE, Resources
 from herald.outbox.postgres.statements import execute
 from tests.api.conftest import Client, make_client
 from tests.api.fakes import FakeCommitter
-from tests.conftest import migrate
 from tests.outbox.connections import connected, execute_and_commit
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer, connect_to_tables
@@ -76,10 +75,9 @@ def test_it_is_ready_though_every_connection_of_the_pool_is_in_use(database: str
     assert (response.status_code, response.json()) == (200, {"status": "ready"})
 
 
-def test_it_names_what_the_database_says_when_it_refuses(own_server: PostgresServer) -> None:
-    migrate(own_server.url())
-    own_server.execute("CREATE ROLE nobody LOGIN CONNECTION LIMIT 0")
-    with make_client(own_server.url().replace("postgres@", "nobody@", 1)) as client:
+def test_it_names_what_the_database_says_when_it_refuses(migrated_server: PostgresServer) -> None:
+    migrated_server.execute("CREATE ROLE nobody LOGIN CONNECTION LIMIT 0")
+    with make_client(migrated_server.url().replace("postgres@", "nobody@", 1)) as client:
         response = client.get("/health/ready")
 
     assert response.status_code == 503
@@ -157,16 +155,15 @@ def test_it_is_not_ready_before_the_migration(empty_database: str) -> None:
     assert "herald migrate" in response.json()["detail"]
 
 
-def test_an_outage_is_answered_with_try_again_and_survived(own_server: PostgresServer) -> None:
-    migrate(own_server.url())
-    with make_client(own_server.url()) as client:
+def test_an_outage_is_answered_with_try_again_and_survived(migrated_server: PostgresServer) -> None:
+    with make_client(migrated_server.url()) as client:
         notification_id = client.post("/notifications", json=GOOD).json()["id"]
         path = f"/notifications/{notification_id}"
         assert client.get(path).status_code == 200
 
-        own_server.stop()
+        migrated_server.stop()
         answers = [client.post("/notifications", json=GOOD), client.get(path), client.get("/health/ready")]
-        own_server.start()
+        migrated_server.start()
 
         assert [answer.status_code for answer in answers] == [503, 503, 503]
         assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)

@@ -18,7 +18,6 @@ from herald.outbox.postgres.driver import Connection, OperationalError, Postgres
 from herald.outbox.postgres.notify import listen
 from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.relay.session import wait_for_news
-from tests.conftest import migrate
 from tests.outbox.connections import connected, execute_and_commit, make_settings, notification
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
@@ -119,22 +118,21 @@ def test_an_error_that_everything_meets_convicts_nobody(database: str, monkeypat
     "statement",
     ["REVOKE INSERT ON outbox FROM writer", "REVOKE SELECT ON idempotency_keys_even FROM writer"],
 )
-def test_missing_rights_convict_nobody(own_server: PostgresServer, statement: str) -> None:
-    migrate(own_server.url())
-    own_server.execute("CREATE ROLE writer LOGIN")
-    own_server.execute("GRANT USAGE ON SCHEMA herald TO writer")
-    own_server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA herald TO writer")
-    own_server.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA herald TO writer")
+def test_missing_rights_convict_nobody(migrated_server: PostgresServer, statement: str) -> None:
+    migrated_server.execute("CREATE ROLE writer LOGIN")
+    migrated_server.execute("GRANT USAGE ON SCHEMA herald TO writer")
+    migrated_server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA herald TO writer")
+    migrated_server.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA herald TO writer")
     request_key = RequestKey(uuid4(), uuid4())
 
     async def submit(committer: Committer) -> Receipt:
         return await committer.submit([notification()], request_key)
 
-    with running(own_server.url().replace("postgres@", "writer@", 1)) as committer:
-        own_server.execute(statement)
+    with running(migrated_server.url().replace("postgres@", "writer@", 1)) as committer:
+        migrated_server.execute(statement)
         with pytest.raises(UnavailableError, match="permission denied"):
             asyncio.run(submit(committer))
-        own_server.execute(statement.replace("REVOKE", "GRANT").replace("FROM", "TO"))
+        migrated_server.execute(statement.replace("REVOKE", "GRANT").replace("FROM", "TO"))
 
         assert asyncio.run(submit(committer)).ids
 
@@ -223,17 +221,14 @@ def run(connection: Connection, statement: str) -> None:
     execute(connection, statement)
 
 
-def test_a_database_that_is_away_is_unavailable_and_found_again_when_it_returns(own_server: PostgresServer) -> None:
-    from tests.conftest import migrate  # noqa: PLC0415 - conftest imports the servers
-
-    own_server.execute("CREATE DATABASE herald")
-    url = own_server.url("herald")
-    migrate(url)
-    with running(url) as committer:
+def test_a_database_that_is_away_is_unavailable_and_found_again_when_it_returns(
+    migrated_server: PostgresServer,
+) -> None:
+    with running(migrated_server.url()) as committer:
         assert submitted(committer, [[notification()]]) == [None]
-        own_server.stop()
+        migrated_server.stop()
         (refused,) = submitted(committer, [[notification()]])
-        own_server.start()
+        migrated_server.start()
 
         assert isinstance(refused, UnavailableError)
         assert submitted(committer, [[notification()]]) == [None]
@@ -291,28 +286,26 @@ def test_the_truth_of_an_unanswered_commit_comes_from_the_database(database: str
 
 
 def test_an_unanswered_commit_that_the_standby_does_not_confirm_is_not_taken_for_stored(
-    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    migrated_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdict, "PATIENCE", 0.2)
-    migrate(own_server.url())
-    settings = make_settings(own_server.url(), statement_timeout=0.2)
+    settings = make_settings(migrated_server.url(), statement_timeout=0.2)
     acceptance = notification()
-    with connected(own_server.url()) as connection:
+    with connected(migrated_server.url()) as connection:
         unanswered = CommitUnknownError(accept(connection, [acceptance]).transaction_id, "gone")
         connection.commit()
 
-    own_server.set("synchronous_standby_names", "nobody")
-    eventually(lambda: own_server.ask("SHOW synchronous_standby_names") == "nobody")
+    migrated_server.set("synchronous_standby_names", "nobody")
+    eventually(lambda: migrated_server.ask("SHOW synchronous_standby_names") == "nobody")
 
     assert committed_after_all(lambda: connect_watched(settings, "test"), unanswered, acceptance.id) is False
 
 
-def test_a_commit_that_waits_for_a_standby_that_is_gone_ends_in_time(own_server: PostgresServer) -> None:
-    migrate(own_server.url())
-    own_server.set("synchronous_standby_names", "nobody")
-    eventually(lambda: own_server.ask("SHOW synchronous_standby_names") == "nobody")
+def test_a_commit_that_waits_for_a_standby_that_is_gone_ends_in_time(migrated_server: PostgresServer) -> None:
+    migrated_server.set("synchronous_standby_names", "nobody")
+    eventually(lambda: migrated_server.ask("SHOW synchronous_standby_names") == "nobody")
 
-    with contextlib.closing(connect_watched(make_settings(own_server.url()), "test")) as connection:
+    with contextlib.closing(connect_watched(make_settings(migrated_server.url()), "test")) as connection:
         connection.limit = 0.2
         transaction_id, _ = accept(connection, [notification()])
         with pytest.raises(NotReplicatedError):

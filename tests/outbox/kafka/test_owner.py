@@ -20,7 +20,7 @@ from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import OWNER_TOPIC
 from herald.outbox.relay.command import command as relay_command
 from herald.outbox.settings import Settings
-from tests.conftest import StartHerald
+from tests.conftest import StartHerald, on_both_brokers
 from tests.outbox.connections import connected, make_settings
 from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
@@ -66,6 +66,7 @@ def refuse_to_create(admin: AdminClient, monkeypatch: pytest.MonkeyPatch, *codes
     return left
 
 
+@on_both_brokers
 def test_the_first_owns_the_topics_and_another_is_refused_by_name(each_broker: str) -> None:
     first, second = a_herald(each_broker), a_herald(each_broker)
     admin = make_admin(first)
@@ -79,6 +80,7 @@ def test_the_first_owns_the_topics_and_another_is_refused_by_name(each_broker: s
             refused(second, admin)
 
 
+@on_both_brokers
 def test_of_heralds_that_come_at_once_exactly_one_wins(each_broker: str) -> None:
     heralds = [a_herald(each_broker) for _ in range(6)]
 
@@ -131,6 +133,7 @@ def test_what_a_wiped_broker_forgot_is_claimed_again(own_broker: Tansu) -> None:
     assert find_owner(herald, make_admin(herald)) == herald.instance
 
 
+@on_both_brokers
 def test_a_herald_that_is_gone_is_replaced_by_name_only(each_broker: str) -> None:
     gone, new = a_herald(each_broker), a_herald(each_broker)
     admin = make_admin(new)

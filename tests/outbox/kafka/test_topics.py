@@ -13,6 +13,7 @@ from confluent_kafka.admin import NewTopic
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics, names, read_topic_ids
 from herald.outbox.settings import Settings
+from tests.conftest import on_both_brokers
 
 DAYS = 3 * 86_400_000  # ms
 TIMEOUT = 20.0  # seconds
@@ -42,6 +43,7 @@ def publish_from_the_future(broker: str, *topics: str) -> dict[str, int]:
     return codes
 
 
+@on_both_brokers
 def test_a_relay_whose_clock_is_days_ahead_can_publish(each_broker: str) -> None:
     settings = settings_of(each_broker)
     make_topics(make_admin(settings), settings)

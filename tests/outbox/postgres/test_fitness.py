@@ -115,7 +115,9 @@ def test_a_pool_in_session_mode_is_accepted(database: str) -> None:
         assert not connection.closed
 
 
-@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize(
+    "process", ["relay", "migrate", *(pytest.param(one, marks=pytest.mark.proof) for one in ("api", "pipeline"))]
+)
 def test_a_database_that_cannot_hold_every_text_is_refused(
     process: str, latin_database: str, start_herald: StartHerald
 ) -> None:

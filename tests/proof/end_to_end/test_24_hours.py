@@ -133,6 +133,7 @@ def each_broker(broker: str) -> str:
     return broker
 
 
+@pytest.mark.proof
 def test_a_day_of_traffic_leaves_the_tables_flat_and_loses_nothing_that_was_not_over(
     database: str, make_herald: MakeHerald
 ) -> None:

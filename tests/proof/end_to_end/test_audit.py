@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from herald.outbox.postgres.driver import Connection
 from tests.proof.end_to_end.destinations import WEBHOOKS
 from tests.proof.end_to_end.system import Herald, MakeHerald, await_all_sent, show
@@ -21,6 +23,7 @@ PATIENCE = 120.0  # seconds for one audit on a busy machine
 FOREIGN = {"user_id": "ada", "event": "greeting", "content": "from elsewhere"}
 
 
+@pytest.mark.proof
 def test_ten_audits_of_a_system_under_load_find_nothing(
     make_herald: MakeHerald, connection: Connection, tmp_path: Path
 ) -> None:

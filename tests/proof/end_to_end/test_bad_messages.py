@@ -15,7 +15,7 @@ from tests.servers.eventually import eventually
 POISON = '{"poison": 1}'
 NO_POISON = "ALTER TABLE outbox ADD CONSTRAINT no_poison CHECK (data IS NULL OR NOT data::jsonb ? 'poison')"
 TOO_LARGE = {"text": "x" * 1_200_000}  # characters; a record holds 1,000,000 bytes
-GOOD = 998
+GOOD = 198
 CALLERS = 16
 
 

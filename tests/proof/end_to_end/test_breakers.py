@@ -1,5 +1,7 @@
 """A dead destination is left alone, holds up no other, and gets what waited when it is back."""
 
+import pytest
+
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS, letter
@@ -39,6 +41,7 @@ def test_a_dead_destination_burns_no_attempts_and_gets_everything_once_it_is_bac
     herald.assert_projection_equals_log()
 
 
+@pytest.mark.proof
 def test_a_killed_prober_does_not_wedge_the_breaker(make_herald: MakeHerald, connection: Connection) -> None:
     short = {"HERALD_LEASE": "3", "HERALD_DELIVERY_TIMEOUT": "2", "HERALD_BREAKER_BASE": "1"}
     herald = make_herald(**WEBHOOKS, **short, HERALD_BREAKER_FAILURES="1")

@@ -5,6 +5,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, show, statuses
@@ -35,6 +37,7 @@ def test_a_message_for_later_is_delivered_within_a_second_of_its_date(herald: He
     herald.assert_projection_equals_log()
 
 
+@pytest.mark.proof
 def test_of_a_thousand_cancels_at_the_due_second_each_message_is_sent_or_cancelled(
     herald: Herald, connection: Connection
 ) -> None:

@@ -3,6 +3,8 @@
 import resource
 from pathlib import Path
 
+import pytest
+
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from tests.proof.end_to_end.destinations import WEBHOOKS, letter
@@ -37,6 +39,7 @@ def post(herald: Herald, server: HttpServer) -> None:
     assert herald.client.post("/notifications/bulk", json={"items": items}).status_code == 202
 
 
+@pytest.mark.proof
 def test_without_a_descriptor_left_no_attempt_is_burned_and_all_is_sent_once_there_are_some(
     make_herald: MakeHerald, connection: Connection
 ) -> None:
@@ -60,6 +63,7 @@ def test_without_a_descriptor_left_no_attempt_is_burned_and_all_is_sent_once_the
     herald.assert_projection_equals_log()
 
 
+@pytest.mark.proof
 def test_a_pipeline_that_starts_with_64_descriptors_delivers_everything(
     make_herald: MakeHerald, connection: Connection
 ) -> None:

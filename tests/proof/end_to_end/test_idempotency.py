@@ -61,7 +61,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.proof), 2])
 def test_of_200_callers_with_one_key_exactly_one_is_first(
     start_apis: StartApis, connection: Connection, stack: ExitStack, processes: int
 ) -> None:
@@ -96,6 +96,7 @@ def outcomes(answers: Sequence[Answer]) -> dict[str, int]:
     )
 
 
+@pytest.mark.proof
 def test_others_are_answered_during_storms(start_apis: StartApis, stack: ExitStack) -> None:
     """And their p99 is shown; `python -m benchmarks idempotency` holds it against its target."""
     (port,) = start_apis(1)

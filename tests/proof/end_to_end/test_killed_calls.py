@@ -1,6 +1,6 @@
 """Kill -9 between claim and outcome: nothing is lost, and what was repeated is what is reported as unknown.
 
-`CALL_KILLS=100 pytest -rP tests/proof/end_to_end/test_killed_calls.py` kills a hundred times.
+`CALL_KILLS=100 pytest -rP -m proof tests/proof/end_to_end/test_killed_calls.py` kills a hundred times.
 """
 
 import os
@@ -42,6 +42,7 @@ def hook() -> Iterator[HttpServer]:
 
 
 @pytest.mark.parametrize("unknown", ["retry", "hold"])
+@pytest.mark.proof
 def test_what_a_killed_pipeline_had_in_hand_is_repeated_or_held_and_reported_as_unknown(
     make_herald: MakeHerald, connection: Connection, mail: SmtpServer, hook: HttpServer, unknown: str
 ) -> None:

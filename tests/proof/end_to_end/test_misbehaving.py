@@ -56,6 +56,7 @@ def herald(make_herald: MakeHerald, mail: SmtpServer) -> Herald:
     return make_herald(**WEBHOOKS, **mail_to(mail), **channels, HERALD_BREAKER_FAILURES="50")
 
 
+@pytest.mark.proof
 def test_every_message_ends_in_the_right_state_and_the_other_24_in_their_own_time(
     herald: Herald, connection: Connection, mail: SmtpServer, tmp_path: Path
 ) -> None:

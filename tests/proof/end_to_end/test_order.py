@@ -11,6 +11,7 @@ from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.notify import notify
 from herald.outbox.postgres.statements import execute
+from tests.conftest import on_both_brokers
 from tests.outbox.connections import connected, notification
 from tests.proof.end_to_end.system import STARTED, Herald
 from tests.proof.end_to_end.topic import Reader, headers, reading
@@ -69,6 +70,7 @@ def reader(herald: Herald) -> Iterator[Reader]:
         yield reader
 
 
+@on_both_brokers
 def test_writers_that_overtake_each_other_are_published_at_once_and_in_order(
     herald: Herald, reader: Reader, database: str
 ) -> None:

@@ -1,15 +1,15 @@
 """Topics that were deleted: what they held is delivered all the same."""
 
-import pytest
-
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
+from tests.conftest import on_apache_kafka, on_both_brokers
 from tests.proof.end_to_end.system import Herald, await_all_sent, requests_per_message, show
 from tests.proof.end_to_end.topic import delete_topics
 from tests.servers.eventually import eventually
 
 
+@on_both_brokers
 def test_what_deleted_topics_held_is_delivered_all_the_same(herald: Herald, connection: Connection) -> None:
     """More was committed of the old topics than the new ones hold at first: no offset may be taken over."""
     herald.start_and_deliver()
@@ -30,12 +30,7 @@ def test_what_deleted_topics_held_is_delivered_all_the_same(herald: Herald, conn
 
 
 # The embedded broker goes on taking records for a topic that was deleted, and gives offsets twice when it is made anew.
-only_on_apache_kafka = pytest.mark.parametrize(
-    "each_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True
-)
-
-
-@only_on_apache_kafka
+@on_apache_kafka
 def test_topics_deleted_while_the_relay_publishes_lose_nothing(herald: Herald, connection: Connection) -> None:
     herald.start_and_deliver()
     assert herald.stop("pipeline") == 0

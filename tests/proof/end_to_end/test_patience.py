@@ -66,9 +66,9 @@ def mail(server: SmtpServer) -> dict[str, Any]:
     ("reply", "seconds"),
     [
         (GREY, 300),
-        ("450 4.2.1 mailbox busy", 4 * 3600),
-        ("452 4.2.2 mailbox full", 8 * 3600),
-        ("421 4.3.2 later", 3600),
+        pytest.param("450 4.2.1 mailbox busy", 4 * 3600, marks=pytest.mark.proof),
+        pytest.param("452 4.2.2 mailbox full", 8 * 3600, marks=pytest.mark.proof),
+        pytest.param("421 4.3.2 later", 3600, marks=pytest.mark.proof),
     ],
 )
 def test_a_mail_that_is_refused_for_now_is_sent_once_it_is_taken(
@@ -99,6 +99,7 @@ def test_a_mail_that_is_refused_for_now_is_sent_once_it_is_taken(
         show(f"{reply} for {seconds} s: sent after {took.total_seconds():.0f} s, at attempt {found.attempts}")
 
 
+@pytest.mark.proof
 def test_an_hours_outage_of_a_host_ends_without_a_dead_letter(
     run: Run, herald_clock: VirtualClock, connection: Connection
 ) -> None:

@@ -13,13 +13,14 @@ from tests.proof.end_to_end.system import ROLES, SETTLED, STARTED, Herald, await
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
 
-MESSAGES = 200
+MESSAGES = 60
+OTHERS = [pytest.param(scope, marks=pytest.mark.proof) for scope in ("topic:notifications", "channel:log")]
 _DELIVERED = re.compile(
     r'"id": "([0-9a-f-]{36})"[^\n]*notification_delivered|notification_delivered[^\n]*"id": "([0-9a-f-]{36})"'
 )
 
 
-@pytest.mark.parametrize("scope", ["all", "topic:notifications", "channel:log"])
+@pytest.mark.parametrize("scope", ["all", *OTHERS])
 def test_what_is_paused_survives_restarts_and_is_sent_once_when_it_is_resumed(
     herald: Herald, connection: Connection, start_herald: StartHerald, scope: str, request: pytest.FixtureRequest
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
-from tests.conftest import StartHerald, migrate
+from tests.conftest import KAFKA, StartHerald, on_both_brokers
 from tests.proof.end_to_end.conftest import LEASE, QUICK
 from tests.proof.end_to_end.system import ROLES, STARTED, Herald, await_all_sent
 from tests.servers.apache_kafka import ApacheKafka
@@ -28,6 +28,7 @@ AGAIN = [
 ]
 
 
+@on_both_brokers
 def test_a_pipeline_killed_in_mid_delivery_is_followed_by_another_attempt_after_the_lease(
     herald: Herald, gated_pipeline: Child, in_mid_call: str, connection: Connection
 ) -> None:
@@ -52,6 +53,7 @@ def seconds_between_requests(connection: Connection) -> float:
     return float(found)
 
 
+@on_both_brokers
 def test_every_process_stops_when_asked_while_it_works(herald: Herald, connection: Connection) -> None:
     herald.start_and_deliver()
     posted = [herald.post_notification() for _ in range(20)]
@@ -81,7 +83,7 @@ def test_every_wrong_setting_is_named_at_the_start(role: str, tmp_path: Path) ->
     assert [name for name in wrong if name not in done.stderr] == []
 
 
-@pytest.fixture(params=["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["tansu", KAFKA])
 def absent_broker(request: pytest.FixtureRequest) -> Tansu | ApacheKafka:
     """A broker that is not running yet."""
     broker: Tansu | ApacheKafka = request.getfixturevalue("own_broker" if request.param == "tansu" else "own_kafka")
@@ -90,11 +92,10 @@ def absent_broker(request: pytest.FixtureRequest) -> Tansu | ApacheKafka:
 
 
 def test_herald_waits_for_its_servers_says_so_and_then_works(
-    own_server: PostgresServer, absent_broker: Tansu | ApacheKafka, start_herald: StartHerald
+    migrated_server: PostgresServer, absent_broker: Tansu | ApacheKafka, start_herald: StartHerald
 ) -> None:
-    migrate(own_server.url())
-    own_server.stop()
-    servers = {"DATABASE_URL": own_server.url(), "KAFKA_BOOTSTRAP_SERVERS": absent_broker.bootstrap_servers}
+    migrated_server.stop()
+    servers = {"DATABASE_URL": migrated_server.url(), "KAFKA_BOOTSTRAP_SERVERS": absent_broker.bootstrap_servers}
     herald = Herald(start_herald, {**QUICK, **servers})
 
     herald.start()
@@ -105,7 +106,7 @@ def test_herald_waits_for_its_servers_says_so_and_then_works(
     refused = herald.client.post("/notifications", json={"user_id": 1, "event": "e", "content": "c"})
     assert refused.status_code == 503
     assert refused.headers["retry-after"]
-    own_server.start()
+    migrated_server.start()
     for role in ("relay", "pipeline"):
         herald.processes[role].wait_for(f'"what": "Kafka at {absent_broker.bootstrap_servers}"', STARTED)
     absent_broker.start()

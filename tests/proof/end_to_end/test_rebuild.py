@@ -3,6 +3,8 @@
 import json
 import os
 
+import pytest
+
 from benchmarks.sent_messages import EVENT, fill
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
@@ -29,6 +31,7 @@ def spoil(connection: Connection) -> set[tuple[str, str, int]]:
     return {("different", "attempts", 3), ("missing", "", 3)}
 
 
+@pytest.mark.proof
 def test_a_rebuild_under_load_fails_no_request_and_equals_the_live_projection(
     make_herald: MakeHerald, connection: Connection, start_herald: StartHerald
 ) -> None:

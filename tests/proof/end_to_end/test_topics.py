@@ -5,66 +5,48 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka import TopicPartition
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
-from herald.outbox.kafka.offsets import read_ends_told, read_first_told
+from herald.outbox.kafka.offsets import read_ends_told
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import TOPICS
-from tests.conftest import ROOT, StartHerald
+from tests.conftest import ROOT, on_apache_kafka
 from tests.outbox.connections import make_settings
-from tests.proof.end_to_end.conftest import QUICK
 from tests.proof.end_to_end.system import SETTLED, STARTED, Herald, await_all_sent
 from tests.proof.end_to_end.test_outages import await_published
-from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
 
 TAKEN_OUT = "generic_topic"
-SWEEP = "20"  # seconds: longer than it takes to remove the records, so that none is requested into a topic that shrinks
 
 
-@pytest.mark.kafka
-def test_what_kafka_removed_unread_is_delivered_without_any_new_traffic(
-    database: str, connection: Connection, own_kafka: ApacheKafka, start_herald: StartHerald
-) -> None:
+@on_apache_kafka
+def test_what_kafka_removed_unread_is_delivered_without_any_new_traffic(herald: Herald, connection: Connection) -> None:
     """Every message once more: most partitions have never been committed, and nothing else happens anywhere."""
-    own_kafka.stop()
-    own_kafka.configure(log_retention_check_interval_ms="200", log_initial_task_delay_ms="0")
-    own_kafka.start()
-    servers = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": own_kafka.bootstrap_servers}
-    herald = Herald(start_herald, {**QUICK, **servers, "HERALD_SWEEP_SECONDS": SWEEP})
     herald.start("api", "relay")
     herald.await_api()
     messages = [herald.post_notification(f"user-{number}") for number in range(24)]
     await_published(connection, messages)
 
-    set_topic(own_kafka.bootstrap_servers, "notifications", "retention.ms", "1000")
-    eventually(lambda: is_removed(own_kafka.bootstrap_servers, 24), SETTLED, what="all are removed")
-    set_topic(own_kafka.bootstrap_servers, "notifications", "retention.ms", "600000")
+    assert remove_all(herald, "notifications") == 24
     herald.start("pipeline")
 
     await_all_sent(herald, connection, messages)
     assert fetch(connection, "SELECT DISTINCT request FROM messages") == [(2,)]
-    herald.client.close()
 
 
-def set_topic(kafka: str, topic: str, name: str, value: str) -> None:
-    admin = make_admin(make_settings("postgresql://nowhere/herald", KAFKA_BOOTSTRAP_SERVERS=kafka))
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    for changed in admin.incremental_alter_configs([resource]).values():
-        changed.result(ANSWER_TIMEOUT)
-
-
-def is_removed(kafka: str, count: int) -> bool:
-    """So many records were there, and none is any more."""
-    admin = make_admin(make_settings("postgresql://nowhere/herald", KAFKA_BOOTSTRAP_SERVERS=kafka))
-    metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
-    first, ends = (read(admin, metadata, ["notifications"]) for read in (read_first_told, read_ends_told))
-    return first == ends and sum(ends["notifications"].values()) == count
+def remove_all(herald: Herald, topic: str) -> int:
+    """As the retention does, up to the end of each partition; returns how many records there were."""
+    broker = herald.settings["KAFKA_BOOTSTRAP_SERVERS"]
+    admin = make_admin(make_settings(herald.settings["DATABASE_URL"], KAFKA_BOOTSTRAP_SERVERS=broker))
+    ends = read_ends_told(admin, admin.list_topics(timeout=ANSWER_TIMEOUT), [topic])[topic]
+    places = [TopicPartition(topic, int(number), end) for number, end in ends.items()]
+    for removed in admin.delete_records(places).values():
+        removed.result(ANSWER_TIMEOUT)
+    return sum(ends.values())
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A fleet on each broker, and a world for every fault: kept while all goes well, made anew after a failure."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ EMBEDDED = {  # as `herald up` has it for its broker
     "HERALD_FETCH_WAIT": "0.01",
     "HERALD_SESSION_TIMEOUT": SESSION_TIMEOUT,
 }
+
+MakeWorld = Callable[[], AbstractContextManager[World]]
 
 
 @pytest.fixture
@@ -58,13 +60,14 @@ def scene(
 class Worlds:
     """At most one at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: MakeWorld) -> None:
         self._stack = ExitStack()
+        self._make = make
         self._world: World | None = None
 
     def get(self) -> World:
         if self._world is None:
-            self._world = self._stack.enter_context(made_world())
+            self._world = self._stack.enter_context(self._make())
         return self._world
 
     def end(self) -> None:
@@ -73,8 +76,14 @@ class Worlds:
 
 
 @pytest.fixture(scope="module")
-def worlds() -> Iterator[Worlds]:
-    worlds = Worlds()
+def make_world() -> MakeWorld:
+    """A module has its own where it needs other settings."""
+    return made_world
+
+
+@pytest.fixture(scope="module")
+def worlds(make_world: MakeWorld) -> Iterator[Worlds]:
+    worlds = Worlds(make_world)
     yield worlds
     worlds.end()
 

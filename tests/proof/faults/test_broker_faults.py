@@ -19,7 +19,7 @@ from tests.proof.faults.provider import DELAY
 from tests.proof.faults.world import OUT_OF_ORDER, World
 from tests.servers.eventually import eventually
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.proof]
 
 FROZEN = float(os.environ.get("FROZEN", "6"))  # seconds; a session of the consumer lasts 3
 GONE = float(os.environ.get("GONE", "4"))  # seconds
@@ -131,7 +131,6 @@ def members(world: World) -> set[str]:
     return {member.member_id for member in described.members}
 
 
-@pytest.mark.proof
 def test_a_restart_loses_nothing(world: World) -> None:
     endure(world, "Kafka stopped and started", restarted)
 
@@ -140,23 +139,19 @@ def test_a_broker_that_is_gone_for_long_loses_nothing(world: World) -> None:
     endure(world, f"Kafka killed, gone for {GONE:g} s", gone, lasts=GONE)
 
 
-@pytest.mark.proof
 def test_a_frozen_broker_loses_nothing(world: World) -> None:
     endure(world, f"Kafka frozen for {FROZEN:g} s", frozen, lasts=FROZEN)
 
 
-@pytest.mark.proof
 def test_a_deleted_group_loses_nothing(world: World) -> None:
     endure(world, "consumer group deleted", without_its_group)
 
 
-@pytest.mark.proof
 def test_rebalances_with_a_slow_channel_lose_nothing(world: World) -> None:
     world.allowed |= {"out of order at the provider"}  # what waits in the worker that had the partition is overtaken
     endure(world, f"{REBALANCES} rebalances with a slow channel", rebalanced_again_and_again)
 
 
-@pytest.mark.proof
 def test_more_partitions_lose_nothing(world: World) -> None:
     """What goes to another partition than before may overtake what is still unread: Kafka's order ends there."""
     world.allowed |= OUT_OF_ORDER
@@ -170,7 +165,6 @@ def test_a_wiped_broker_loses_nothing(world: World) -> None:
     endure(world, "Kafka wiped", wiped)
 
 
-@pytest.mark.proof
 def test_a_broker_that_is_wiped_behind_a_frozen_pipeline_loses_nothing(world: World) -> None:
     """It knows a later epoch of each partition's leader than the new broker has, where that was restarted before."""
     world.allowed |= {"not on Kafka", *OUT_OF_ORDER}

@@ -13,7 +13,7 @@ from tests.proof.faults.course import endure
 from tests.proof.faults.world import DATABASE, World
 from tests.servers.eventually import eventually
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.proof]
 
 ANSWER = 10.0  # seconds
 STARTED = 60.0  # seconds
@@ -71,7 +71,6 @@ def write(world: World, like: Message, changed: dict[str, bytes]) -> None:
     assert producer.flush(ANSWER) == 0
 
 
-@pytest.mark.proof
 def test_broken_records_and_bodies_stop_nothing(world: World) -> None:
     world.allowed |= STRANGERS
 

@@ -4,11 +4,11 @@
 """
 
 import os
-import random
 
 import pytest
 
 from herald.outbox.crash_points import POINTS
+from tests.conftest import on_apache_kafka
 from tests.proof.end_to_end.system import show
 from tests.proof.faults.kills import kill_at_random
 from tests.proof.faults.oracle import Verdict
@@ -17,13 +17,10 @@ from tests.proof.faults.scene import SETTLED, Scene
 
 KILLS = 8
 RATE = 40.0  # requests per second
-only_on_apache_kafka = pytest.mark.parametrize(
-    "each_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True
-)
 
 
 def test_whatever_is_killed_nothing_is_lost_overtaken_or_repeated_without_a_word(scene: Scene) -> None:
-    seed = int(os.environ.get("SEED", random.SystemRandom().randrange(10**6)))
+    seed = int(os.environ.get("SEED", "20261128"))
     show(f"SEED={seed}")
 
     done, ledger, verdict = kill_at_random(scene, kills=KILLS, seed=seed, rate=RATE, deadline=SETTLED)
@@ -34,7 +31,8 @@ def test_whatever_is_killed_nothing_is_lost_overtaken_or_repeated_without_a_word
     verdict.assert_clean()
 
 
-@only_on_apache_kafka
+@on_apache_kafka
+@pytest.mark.proof
 def test_a_process_may_be_killed_at_every_crash_point(scene: Scene) -> None:
     with scene.load(RATE) as load:
         killed = Visits(scene.fleet).kill_at_each()
@@ -46,7 +44,8 @@ def test_a_process_may_be_killed_at_every_crash_point(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("point", ["relay.published", "pipeline.claimed"])
-@only_on_apache_kafka
+@on_apache_kafka
+@pytest.mark.proof
 def test_a_process_frozen_at_a_crash_point_wakes_after_its_successor_and_does_no_harm(scene: Scene, point: str) -> None:
     with scene.load(RATE) as load:
         stalled = Freezer(scene.fleet, load, scene.provider).freeze_at(point)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.proof.faults.large import LIMIT, large_scene, send_large
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.proof]
 
 
 def test_no_process_takes_much_memory_for_large_messages() -> None:

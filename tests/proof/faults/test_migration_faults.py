@@ -24,7 +24,7 @@ from tests.servers.herald import herald_environment
 from tests.servers.pooler import Pooler
 from tests.servers.ports import free_port
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.proof]
 
 STARTED = 90.0  # seconds
 REVISION = "SELECT version_num FROM alembic_version"
@@ -121,7 +121,6 @@ def upgraded(world: World) -> Iterator[None]:
         assert member.stop() == 0, member.tail()
 
 
-@pytest.mark.proof
 def test_a_pooler_in_transaction_mode_that_comes_before_api_and_pipeline_is_an_outage_and_loses_nothing(
     world: World,
 ) -> None:

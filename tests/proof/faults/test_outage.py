@@ -6,17 +6,17 @@
 import pytest
 
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
+from tests.conftest import on_apache_kafka
 from tests.proof.end_to_end.system import show
 from tests.proof.end_to_end.topic import delete_topics
 from tests.proof.faults.outage import go_without_pipeline
 from tests.proof.faults.scene import SETTLED, Scene
 from tests.servers.eventually import eventually
 
+pytestmark = pytest.mark.proof
+
 OUTAGE = 5.0  # seconds
 RATE = 40.0  # requests per second
-only_on_apache_kafka = pytest.mark.parametrize(
-    "each_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True
-)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_an_outage_of_the_pipeline_requests_next_to_nothing_twice(scene: Scene) 
     verdict.assert_clean()
 
 
-@only_on_apache_kafka
+@on_apache_kafka
 def test_topics_deleted_under_load_lose_nothing(scene: Scene) -> None:
     scene.keeps_records = False
 

@@ -11,7 +11,7 @@ from tests.proof.faults.course import endure
 from tests.proof.faults.world import DATABASE, World
 from tests.servers.postgres import standby_of
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.proof]
 
 HOURLY = "CREATE TABLE IF NOT EXISTS elsewhere (n int); INSERT INTO elsewhere VALUES (1)"
 CONFLICT = """
@@ -115,17 +115,14 @@ def cut(world: World) -> None:
         proxy.cut()
 
 
-@pytest.mark.proof
 def test_a_restart_loses_nothing(world: World) -> None:
     endure(world, "PostgreSQL stopped and started", restarted)
 
 
-@pytest.mark.proof
 def test_a_crash_loses_nothing(world: World) -> None:
     endure(world, "PostgreSQL killed, recovered", killed)
 
 
-@pytest.mark.proof
 def test_a_frozen_server_loses_nothing(world: World) -> None:
     endure(world, "PostgreSQL frozen for longer than a statement may take", frozen, lasts=8.0)
 
@@ -134,17 +131,14 @@ def test_commits_that_are_not_answered_lose_nothing(world: World) -> None:
     endure(world, "connections cut in COMMIT, the answer withheld", cut_in_commit, lasts=4.0)
 
 
-@pytest.mark.proof
 def test_conflicts_lose_nothing(world: World) -> None:
     endure(world, "serialization errors and deadlocks, in 30 % of statements", conflicting, lasts=4.0)
 
 
-@pytest.mark.proof
 def test_a_server_that_is_read_only_for_a_while_loses_nothing(world: World) -> None:
     endure(world, "read-only", read_only)
 
 
-@pytest.mark.proof
 def test_sessions_that_began_read_only_are_not_kept(world: World) -> None:
     endure(world, "read-only for sessions that began meanwhile", read_only_for_new_sessions)
 
@@ -153,13 +147,11 @@ def test_a_missing_synchronous_standby_loses_nothing(world: World) -> None:
     endure(world, "synchronous standby gone", without_its_synchronous_standby, lasts=6.0)
 
 
-@pytest.mark.proof
 def test_a_write_transaction_that_stays_open_holds_nothing_up(world: World) -> None:
     course = endure(world, "a write transaction open elsewhere in the cluster", behind_an_hour_long_transaction)
 
     assert course.unknown == 0
 
 
-@pytest.mark.proof
 def test_an_address_that_leads_to_a_standby_loses_nothing(world: World) -> None:
     endure(world, "the DSN leads to a standby", led_to_a_standby, lasts=4.0)

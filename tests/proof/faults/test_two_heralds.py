@@ -4,7 +4,7 @@ import pytest
 
 from tests.proof.faults.two_heralds import put_together, staged
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.proof]
 
 
 def test_two_heralds_keep_apart_on_one_kafka_and_a_copy_calls_nobody() -> None:

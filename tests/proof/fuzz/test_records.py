@@ -16,6 +16,7 @@ RECORDS = 500
 
 
 @pytest.mark.kafka
+@pytest.mark.proof
 def test_every_record_that_anybody_writes_is_accounted_for_and_stops_nothing(court: Court, seed: int) -> None:
     found = flood(court, records=RECORDS, seed=seed)
 

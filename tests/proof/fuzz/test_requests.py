@@ -3,12 +3,15 @@
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from tests.api.conftest import make_client
 from tests.proof.fuzz.requests import forge
 from tests.proof.fuzz.siege import attackers_of, besiege
 from tests.proof.fuzz.sketches import models_of
 
 
+@pytest.mark.proof
 def test_no_forged_request_meets_an_error_of_heralds_own_nor_harms_a_good_client(
     database: str, tmp_path: Path, seed: int
 ) -> None:

@@ -10,6 +10,7 @@ SECONDS = 10.0  # until a good message has passed
 
 
 @pytest.mark.kafka
+@pytest.mark.proof
 def test_the_relay_passes_whatever_stands_in_the_log_and_each_row_is_named(court: Court, seed: int) -> None:
     found = flood(court, rows=ROWS, seed=seed)
 

@@ -5,6 +5,9 @@ docs/proof.md says what is modelled. SEEDS sets how many runs; SEED_BASE the fir
 
 import os
 import secrets
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -15,7 +18,7 @@ from herald.pipeline.consume import decoding
 from herald.pipeline.consume.identity import adoption_id
 from herald.pipeline.deliver.lanes import Lanes
 from tests.proof.model.run import run
-from tests.proof.model.seeds import violations
+from tests.proof.model.seeds import make_processes, violations
 from tests.proof.model.world import MECHANISMS
 
 SEEDS = int(os.environ.get("SEEDS", "1000"))
@@ -28,17 +31,24 @@ def _seeds() -> range:
     return range(first, first + SEEDS)
 
 
-def test_whatever_fails_nothing_that_was_promised_is_broken() -> None:
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    with make_processes() as processes:
+        yield processes
+
+
+def test_whatever_fails_nothing_that_was_promised_is_broken(processes: ProcessPoolExecutor) -> None:
     seeds = _seeds()
     print(f"seeds {seeds.start} to {seeds.stop - 1}")  # noqa: T201 - pytest shows it on failure, and with -rP
 
-    for seed, violation in violations(seeds):
+    for seed, violation in violations(processes, seeds):
         pytest.fail(f"seed {seed}: {violation}\nreplay it: python -m tests.proof.model --seed {seed}")
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_without_a_mechanism_a_promise_is_broken(mechanism: str) -> None:
-    found = next(violations(range(BUDGET), without=mechanism), None)
+def test_without_a_mechanism_a_promise_is_broken(processes: ProcessPoolExecutor, mechanism: str) -> None:
+    with closing(violations(processes, range(BUDGET), without=mechanism)) as broken:
+        found = next(broken, None)
 
     assert found is not None, f"{BUDGET} seeds miss nothing without: {mechanism}"
     print(f"without {mechanism}: seed {found[0]}: {found[1]}")  # noqa: T201 - with -rP

@@ -1,11 +1,11 @@
 """A server that keeps what it takes, and may be put into bad states."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.conftest import migrate
 from tests.servers.postgres import PostgresServer
 
 OPTIONS = {"max_prepared_transactions": "5"}  # fsync is on, as it is by default
@@ -13,10 +13,9 @@ TEMPLATE = "herald_template"
 
 
 @pytest.fixture(scope="session")
-def safe_server() -> Iterator[PostgresServer]:
-    with PostgresServer(OPTIONS) as server:
-        server.execute(f"CREATE DATABASE {TEMPLATE}")
-        migrate(server.url(TEMPLATE))
+def safe_server(migrated_cluster: Path) -> Iterator[PostgresServer]:
+    with PostgresServer(OPTIONS, like=migrated_cluster) as server:
+        server.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE postgres")
         yield server
 
 

@@ -3,11 +3,12 @@
 import json
 from contextlib import closing
 
-from tests.conftest import StartHerald
+from tests.conftest import StartHerald, on_both_brokers
 from tests.proof.end_to_end.system import STARTED, Herald
 from tests.servers.eventually import eventually
 
 
+@on_both_brokers
 def test_a_system_at_work_has_no_warning(safe: str, each_broker: str, start_herald: StartHerald) -> None:
     herald = Herald(start_herald, {"DATABASE_URL": safe, "KAFKA_BOOTSTRAP_SERVERS": each_broker})
     with closing(herald.client):

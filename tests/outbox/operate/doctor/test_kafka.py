@@ -16,6 +16,7 @@ from herald.outbox.kafka.topics import make_topics, names
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import load
 from herald.outbox.settings import Settings
+from tests.conftest import require_java
 from tests.outbox.connections import connected, execute_and_commit, make_settings
 from tests.outbox.operate.doctor.findings import look_at_kafka
 from tests.servers.apache_kafka import ApacheKafka
@@ -278,26 +279,31 @@ def test_partitions_that_nobody_reads_are_a_warning(kafka: str) -> None:
     )
 
 
-@pytest.mark.kafka
-def test_a_broker_that_refuses_pipelines_or_forgets_them_is_found(own_kafka: ApacheKafka) -> None:
-    own_kafka.stop()
-    own_kafka.configure(
+@pytest.fixture
+def odd_kafka(tmp_path: Path) -> Iterator[str]:
+    """It lets no pipeline in, forgets soon, and makes topics that nobody asked for."""
+    require_java()
+    kafka = ApacheKafka(tmp_path)
+    kafka.configure(
         group_min_session_timeout_ms="20000", offsets_retention_minutes="60", auto_create_topics_enable="true"
     )
-    own_kafka.start()
-    kafka = own_kafka.bootstrap_servers
+    with kafka:
+        yield kafka.bootstrap_servers
 
-    assert troubles(kafka, "session timeout") == [
+
+@pytest.mark.kafka
+def test_a_broker_that_refuses_pipelines_or_forgets_them_is_found(odd_kafka: str) -> None:
+    assert troubles(odd_kafka, "session timeout") == [
         (
             "problem",
             "HERALD_SESSION_TIMEOUT is 6 s, the brokers allow 20 to 1800: no pipeline is let in",
             "Set HERALD_SESSION_TIMEOUT to at least 20",
         )
     ]
-    assert troubles(kafka, "session timeout", session_timeout=20) == []
-    ((level, text, _),) = troubles(kafka, "offsets")
+    assert troubles(odd_kafka, "session timeout", session_timeout=20) == []
+    ((level, text, _),) = troubles(odd_kafka, "offsets")
     assert (level, text[:40]) == ("warning", "the group's place is forgotten 60 min af")
-    ((level, text, _),) = troubles(kafka, "automatic topics")
+    ((level, text, _),) = troubles(odd_kafka, "automatic topics")
     assert (level, text[-19:]) == ("note", "with 1 partition(s)")
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from herald.outbox.operate.doctor.server import clock
 from herald.outbox.postgres.driver import connect_plainly
-from tests.conftest import migrate
 from tests.outbox.connections import connected, execute_and_commit
 from tests.outbox.operate.doctor.findings import follow, look, look_once, subject
 from tests.servers.eventually import eventually
@@ -71,16 +70,15 @@ def test_a_database_that_is_read_only_is_a_problem(safe: str) -> None:
     assert look_once(safe, "primary").level == "ok"
 
 
-def test_a_standby_is_a_problem_until_it_is_promoted(own_server: PostgresServer) -> None:
-    migrate(own_server.url())
-    own_server.stop()
-    _become_standby(own_server)
+def test_a_standby_is_a_problem_until_it_is_promoted(migrated_server: PostgresServer) -> None:
+    migrated_server.stop()
+    _become_standby(migrated_server)
 
-    found = look_once(own_server.url(), "primary")
-    follow(own_server.url(), found)
+    found = look_once(migrated_server.url(), "primary")
+    follow(migrated_server.url(), found)
 
     assert (found.level, "a standby in recovery" in found.text) == ("problem", True)
-    assert eventually(lambda: look_once(own_server.url(), "primary"), 30.0).level == "ok"
+    assert eventually(lambda: look_once(migrated_server.url(), "primary"), 30.0).level == "ok"
 
 
 def _become_standby(server: PostgresServer) -> None:
