@@ -28,12 +28,12 @@ ORDER = (
 class Commands(click.RichGroup):
     """Subcommands by entry point, so that `outbox` need not import `api` or `pipeline`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         """The names, in the order a newcomer needs them."""
         names = {entry.name for entry in entry_points(group=GROUP)}
         return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, or None."""
         found = entry_points(group=GROUP, name=cmd_name)
         return next(iter(found)).load() if found else None

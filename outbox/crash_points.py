@@ -39,6 +39,7 @@ POINTS = (
 )
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 
+FORM = "<point>:<times>:<signal>"
 Reach = Callable[[str], None]
 
 
@@ -66,8 +67,8 @@ def armed(setting: str | None) -> Reach:
 def _parse(setting: str) -> tuple[str, int, signal.Signals]:
     place, times, name = [*setting.split(":"), "", ""][:3]
     problem = None
-    if setting.count(":") != 2 or place not in POINTS:  # noqa: PLR2004 - point:times:signal
-        problem = f"{setting!r} is not <point>:<times>:<signal>; the points are {', '.join(POINTS)}"
+    if setting.count(":") != FORM.count(":") or place not in POINTS:
+        problem = f"{setting!r} is not {FORM}; the points are {', '.join(POINTS)}"
     elif not times.isdecimal() or not int(times):
         problem = f"{times!r} is not a number from 1 on"
     elif name not in SIGNALS:

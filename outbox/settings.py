@@ -33,8 +33,16 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _or_none(value: object) -> object:
+    return None if value in {"", "none"} else value
+
+
 # separated by commas in the environment
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _split(value))]  # noqa: PLW0108 - defined below
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class ChannelPolicy(BaseModel):
@@ -66,14 +74,6 @@ class Route(BaseModel):
 
 class SettingsError(Exception):
     """A setting is missing or wrong; the text names each one as it is spelled in the environment."""
-
-
-def _split(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _or_none(value: object) -> object:
-    return None if value in {"", "none"} else value
 
 
 def _named(variable: str) -> AliasChoices:
@@ -187,7 +187,7 @@ class Settings(SchemaSettings):
 
     max_ahead: float = Field(31_622_400.0, gt=0, le=315_360_000, description="seconds a date may lie ahead")
     idempotency_ttl: float = Field(86_400.0, ge=60, le=2_592_000, description="seconds an Idempotency-Key is kept")
-    retention: Annotated[float | None, BeforeValidator(lambda value: _or_none(value))] = Field(  # noqa: PLW0108 - defined below
+    retention: Annotated[float | None, BeforeValidator(_or_none)] = Field(
         None, ge=7200, le=315_360_000, description="seconds until what has ended leaves; kept for ever without it"
     )
     strict_topics: Names = Field((), description="topics whose messages wait for a failed predecessor of their key")

@@ -44,8 +44,7 @@ def _read_offsets(admin: AdminClient, partitions: Partitions, spec: OffsetSpec) 
     found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_TIMEOUT)
     offsets: Offsets = {}
     for place, future in found.items():
-        offset = answer_to(future).offset  # type: ignore[attr-defined]  # the stub lacks it
-        offsets.setdefault(place.topic, {})[str(place.partition)] = offset
+        offsets.setdefault(place.topic, {})[str(place.partition)] = _offset(answer_to(future))
     return offsets
 
 
@@ -74,12 +73,16 @@ def _read_told(admin: AdminClient, metadata: ClusterMetadata, names: Iterable[st
     offsets: Offsets = {}
     for place, future in asked:
         try:
-            offset = future.result(max(0.0, deadline - monotonic())).offset  # type: ignore[attr-defined]  # as above
+            offset = _offset(future.result(max(0.0, deadline - monotonic())))
         except (KafkaException, TimeoutError) as error:
             _log.debug("offset_not_told", topic=place.topic, partition=place.partition, reason=str(error))
         else:
             offsets.setdefault(place.topic, {})[str(place.partition)] = offset
     return offsets
+
+
+def _offset(told: object) -> int:
+    return int(told.offset)  # type: ignore[attr-defined]  # confluent_kafka's stub lacks the type
 
 
 def _places_by_leader(metadata: ClusterMetadata, names: Iterable[str]) -> dict[int, list[TopicPartition]]:

