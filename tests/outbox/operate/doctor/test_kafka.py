@@ -146,7 +146,8 @@ def test_topics_that_take_the_date_of_a_relays_machine_are_a_note(kafka: str) ->
 def test_the_topics_that_the_relay_makes_take_any_date(kafka: str) -> None:
     make_topics(make_admin(settings_of(kafka)), settings_of(kafka))
 
-    assert eventually(lambda: [one.level for one in look_at_kafka(kafka, "dates")]) == ["ok"] * len(names())
+    expected = ["ok"] * len(names())
+    eventually(lambda: [one.level for one in look_at_kafka(kafka, "dates")] == expected, what="all are there")
 
 
 @pytest.mark.kafka
