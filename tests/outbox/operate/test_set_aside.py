@@ -114,7 +114,7 @@ def test_a_row_without_a_message_is_published_as_it_is(
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker)
     settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=broker)
     make_topics(make_admin(settings), settings)
-    stream = write(connection, payload='{"a": 1}', key="ada")
+    stream = write(connection, data='{"a": 1}', key="ada")
     name = put_aside(connection, stream)
 
     done = run("publish", name)

@@ -172,7 +172,7 @@ def test_what_is_done_again_and_again_never_reads_a_whole_partition(
         _move(steady, session, settings)
 
         scans = dict([*_scans(steady), *_scans(session)])
-    assert len(scans) == 11
+    assert len(scans) == 10
     assert "Seq Scan" not in str(scans)
     by_id = {name: found for name, found in scans.items() if not name.startswith("herald_request")}
     assert [one for found in by_id.values() for one in found if "Cond:" not in one] == []

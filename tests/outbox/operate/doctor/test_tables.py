@@ -155,12 +155,12 @@ def test_an_index_that_was_not_finished_is_a_warning(database: str, connection: 
 def test_an_index_of_a_parent_without_those_of_its_partitions_is_a_warning(
     database: str, connection: Connection
 ) -> None:
-    execute_and_commit(connection, "CREATE INDEX unfinished ON ONLY messages (updated_at)")
+    execute_and_commit(connection, "CREATE INDEX half_made ON ONLY messages (updated_at)")
 
     found = look_once(database, "indexes")
     follow(database, found)
 
-    assert (found.level, found.text.startswith("unfinished on messages is invalid")) == ("warning", True)
+    assert (found.level, found.text.startswith("half_made on messages is invalid")) == ("warning", True)
     assert look_once(database, "indexes").level == "ok"
 
 
