@@ -3,11 +3,12 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from uuid import UUID
 
 import msgspec
 from litestar.types import BeforeRequestHookHandler
+from msgspec import structs
 
 from herald.api.http.bodies import explained
 from herald.api.http.problems import FieldError, HttpRequest, ProblemError, field_problem
@@ -45,10 +46,19 @@ def filters_of(request: HttpRequest, shape: type[T]) -> T:
     given: dict[str, Any] = dict(request.query_params)
     if _NUMBER.fullmatch(given.get("limit", "")):
         given["limit"] = int(given["limit"])
+    for name, known in _literals(shape).items():
+        if given.get(name, known[0]) not in known:
+            raise field_problem(name, f"no such {name}: {given[name][:MAX_NAME]}; there are: {', '.join(known)}")
     try:
         return msgspec.convert(given, shape)
     except msgspec.ValidationError as error:
         raise explained(error) from None
+
+
+def _literals(shape: type[Any]) -> dict[str, tuple[str, ...]]:
+    """What fields take that have a few values."""
+    kinds = [(one.name, kind) for one in structs.fields(shape) for kind in (one.type, *get_args(one.type))]
+    return {name: get_args(kind) for name, kind in kinds if get_origin(kind) is Literal}
 
 
 def only_query(*known: str) -> BeforeRequestHookHandler:

@@ -183,3 +183,12 @@ def test_a_bulk_is_stored_in_order(herald: Client) -> None:
 
 def test_ids_are_uuids_of_version_seven(herald: Client) -> None:
     assert UUID(_post(herald)).version == 7
+
+
+@pytest.mark.parametrize("path", ["/notifications", "/dead-letters"])
+def test_a_status_that_does_not_exist_is_answered_with_those_that_do(herald: Client, path: str) -> None:
+    response = herald.get(f"{path}?status=gone")
+
+    assert response.status_code == 400
+    assert "status: no such status: gone; there are: " in response.json()["detail"]
+    assert "unknown, dead" in response.json()["detail"] or "dead, unknown" in response.json()["detail"]
