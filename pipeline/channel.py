@@ -5,6 +5,8 @@ from uuid import UUID
 
 import msgspec
 
+from herald.outbox.message.events import Code
+
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt to deliver one message.
@@ -35,25 +37,46 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: bytes
 
 
-class PermanentError(Exception):
+class DeliveryError(Exception):
+    """What a channel foresaw: the text is the message's reason, `code` what programs may decide by."""
+
+    def __init__(self, reason: str, *, code: Code = "failed") -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class PermanentError(DeliveryError):
     """Trying again cannot help: the message is dead, and the text is its reason."""
 
+    def __init__(self, reason: str, *, code: Code = "refused") -> None:
+        super().__init__(reason, code=code)
 
-class TemporaryError(Exception):
+
+class TemporaryError(DeliveryError):
     """Trying again may help, after `retry_after` seconds at the earliest where the destination says so.
 
     `is_destination_fault` is False where the destination works and refuses only this message for now:
     such a failure does not open its breaker.
     """
 
-    def __init__(self, reason: str, *, retry_after: float | None = None, is_destination_fault: bool = True) -> None:
-        super().__init__(reason)
+    def __init__(
+        self,
+        reason: str,
+        *,
+        code: Code = "failed",
+        retry_after: float | None = None,
+        is_destination_fault: bool = True,
+    ) -> None:
+        super().__init__(reason, code=code)
         self.retry_after = retry_after
         self.is_destination_fault = is_destination_fault
 
 
-class UnknownOutcomeError(Exception):
+class UnknownOutcomeError(DeliveryError):
     """Whether the provider took it cannot be told: the channel's policy decides, retry or hold."""
+
+    def __init__(self, reason: str, *, code: Code = "no_answer") -> None:
+        super().__init__(reason, code=code)
 
 
 class NotSetUpError(Exception):

@@ -41,6 +41,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
     status: Status
     reason: str | None
+    reason_code: str | None
     error: str
     destination: str | None
     attempts: int
@@ -61,7 +62,7 @@ LIMIT {MOST_GROUPS}
 """
 
 _LIST = f"""
-SELECT m.id::text, m.topic, m.key, {DATA}::text AS data, u.status, m.reason, u.error, m.destination,
+SELECT m.id::text, m.topic, m.key, {DATA}::text AS data, u.status, m.reason, m.reason_code, u.error, m.destination,
        m.attempts, m.accepted_at, m.updated_at
 FROM {DESK}
 WHERE {_WHERE} AND (%(before)s::uuid IS NULL OR u.id < %(before)s::uuid)

@@ -11,6 +11,12 @@ from uuid import UUID
 import msgspec
 
 Cause = Literal["accepted", "scheduled", "retry", "postponed", "lost", "topic deleted", "requeued"]
+# Why a message waits, is tried again or has ended: programs decide by it, the reason beside it is for people.
+Code = Literal[
+    "paused", "busy", "breaker_open", "behind", "out_of_time", "stopped", "machine_lacks", "not_set_up",
+    "lease_ended", "no_answer", "timeout", "connection", "tls", "http_status", "smtp_reply", "refused", "failed",
+    "handler_error", "undeliverable", "unstorable_reason", "refused_by_kafka", "convicted", "discarded_by_person",
+]  # fmt: skip
 DEFAULT_PRIORITY = 5  # 0 to 9, 9 first
 
 
@@ -100,6 +106,7 @@ class Postponed(Event, frozen=True, kw_only=True):
 
     TYPE = "message.postponed"
     reason: str
+    code: str | None = None
     due_at: datetime
     attempt: int | None = None
     destination: str | None = None
@@ -118,6 +125,7 @@ class Failed(Event, frozen=True, kw_only=True):
     TYPE = "message.failed"
     attempt: int
     reason: str
+    code: str | None = None
     due_at: datetime
 
 
@@ -127,6 +135,7 @@ class OutcomeUnknown(Event, frozen=True, kw_only=True):
     TYPE = "message.unknown"
     attempt: int
     reason: str
+    code: str | None = None
     due_at: datetime | None = None
 
 
@@ -136,6 +145,7 @@ class DeadLettered(Event, frozen=True, kw_only=True):
     TYPE = "message.dead_lettered"
     attempt: int
     reason: str
+    code: str | None = None
 
 
 class Rejected(Event, frozen=True, kw_only=True):
@@ -143,6 +153,7 @@ class Rejected(Event, frozen=True, kw_only=True):
 
     TYPE = "message.rejected"
     reason: str
+    code: str | None = None
 
 
 class Late(Event, frozen=True, kw_only=True):
@@ -180,6 +191,7 @@ class Discarded(Event, frozen=True, kw_only=True):
 
     TYPE = "message.discarded"
     reason: str
+    code: str | None = None
 
 
 class Carried(Event, frozen=True, kw_only=True):
@@ -195,6 +207,7 @@ class Carried(Event, frozen=True, kw_only=True):
     request: int
     attempts: int
     reason: str | None
+    reason_code: str | None
     due_at: datetime | None
     requested_in: int
     accepted_at: datetime

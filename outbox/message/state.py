@@ -60,6 +60,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     request: int
     attempts: int
     reason: str | None
+    reason_code: str | None
     due_at: datetime | None
     requested_in: int
     accepted_at: datetime
@@ -120,6 +121,7 @@ def _opened(event: Opening, recorded: Recorded) -> Message:
         request=event.request if isinstance(event, Requested | Recovered) else int(due_at is None),
         attempts=0,
         reason=None,
+        reason_code=None,
         due_at=due_at,
         requested_in=recorded.transaction_id,
         accepted_at=recorded.recorded_at,
@@ -150,20 +152,31 @@ def _changes(  # noqa: C901, PLR0911, PLR0912 - a case for each event that may f
             begun = {"status": "sending", "attempts": event.attempt, "due_at": event.lease_until}
             return begun | {"destination": event.destination}
         case Postponed(attempt=None) as event:
-            waits = {"status": "scheduled", "reason": event.reason, "due_at": event.due_at}
+            waits = {"status": "scheduled", "reason": event.reason, "reason_code": event.code, "due_at": event.due_at}
             return waits | {"destination": event.destination}
         case Postponed() as event:  # an attempt that was given back
-            waits = {"status": "scheduled", "reason": event.reason, "due_at": event.due_at}
+            waits = {"status": "scheduled", "reason": event.reason, "reason_code": event.code, "due_at": event.due_at}
             return waits | {"uncounted": state.uncounted + 1}
         case Sent():
-            return {"status": "sent", "reason": None, "due_at": None, "sent_at": recorded.recorded_at}
+            return {
+                "status": "sent",
+                "reason": None,
+                "reason_code": None,
+                "due_at": None,
+                "sent_at": recorded.recorded_at,
+            }
         case Failed() as event:
-            return {"status": "failed", "reason": event.reason, "due_at": event.due_at}
+            return {"status": "failed", "reason": event.reason, "reason_code": event.code, "due_at": event.due_at}
         case OutcomeUnknown() as event:
-            known = {"reason": event.reason, "due_at": event.due_at, "unknowns": state.unknowns + 1}
+            known = {
+                "reason": event.reason,
+                "reason_code": event.code,
+                "due_at": event.due_at,
+                "unknowns": state.unknowns + 1,
+            }
             return known | {"status": "unknown" if event.due_at is None else "failed"}
         case DeadLettered() | Rejected() as event:
-            return {"status": "dead", "reason": event.reason, "due_at": None}
+            return {"status": "dead", "reason": event.reason, "reason_code": event.code, "due_at": None}
         case Cancelled():
             return {"status": "cancelled", "due_at": None}
         case Expired():
@@ -172,7 +185,7 @@ def _changes(  # noqa: C901, PLR0911, PLR0912 - a case for each event that may f
             named = {"data_version": recorded.version, "event": event_of(state.topic, event.data)}
             return {"data": event.data, "key": event.key} | named
         case Discarded() as event:
-            return {"status": "discarded", "reason": event.reason}
+            return {"status": "discarded", "reason": event.reason, "reason_code": event.code}
         case Late():
             return {}
         case event:

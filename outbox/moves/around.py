@@ -36,7 +36,8 @@ _log = structlog.get_logger()
 END = moving(
     """
 decided AS MATERIALIZED (
-    SELECT id, 'message.rejected' AS type, jsonb_build_object('reason', %(reason)s::text) AS payload,
+    SELECT id, 'message.rejected' AS type,
+           jsonb_build_object('reason', %(reason)s::text, 'code', 'convicted') AS payload,
            NULL AS publish_to, 0 AS place
     FROM messages WHERE id = %(id)s::uuid AND is_unfinished(status)
     FOR NO KEY UPDATE SKIP LOCKED

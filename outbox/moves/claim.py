@@ -24,6 +24,13 @@ from herald.outbox.postgres.statements import fetch
 
 BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date
 ELSEWHERE_WAIT = 1.0  # seconds until one is looked at again whose key another worker has under way
+REASONS = {
+    "paused": "paused",
+    "busy": "its destination is busy",
+    "breaker_open": "its destination fails",
+    "behind": "waits for the one before it",
+}
+_REASONS = " ".join(f"WHEN '{code}' THEN '{reason}'" for code, reason in REASONS.items())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -83,12 +90,12 @@ failing AS MATERIALIZED (
 hindered AS MATERIALIZED (
     SELECT f.*, behind.until, CASE
         WHEN {IS_PAUSED.format(message="f")} THEN 'paused'
-        WHEN f.wait IS NOT NULL THEN 'its destination is busy'
-        WHEN behind.found {{or_elsewhere}} THEN 'waits for the one before it'
+        WHEN f.wait IS NOT NULL THEN 'busy'
+        WHEN behind.found {{or_elsewhere}} THEN 'behind'
     END AS hindrance
     FROM fitting AS f CROSS JOIN clock
     LEFT JOIN LATERAL (
-        SELECT true AS found, CASE WHEN p.status = 'scheduled' AND p.priority >= f.priority
+        SELECT true AS found, CASE WHEN has_date(p.status) AND p.status <> 'failed' AND p.priority >= f.priority
             THEN greatest(p.due_at + interval '1 microsecond', clock.at)
             ELSE clock.at + make_interval(secs => {BEHIND_WAIT}) END AS until
         FROM waiting AS w JOIN messages AS p ON p.id = w.id
@@ -111,21 +118,21 @@ probe AS MATERIALIZED (
 ),
 judged AS MATERIALIZED (
     SELECT h.*, b.probe_at, probe.id IS NOT NULL AS is_probe, coalesce(h.hindrance,
-        CASE WHEN b.destination IS NOT NULL AND probe.id IS NULL THEN 'its destination fails' END) AS verdict
+        CASE WHEN b.destination IS NOT NULL AND probe.id IS NULL THEN 'breaker_open' END) AS verdict
     FROM hindered AS h LEFT JOIN failing AS b ON b.destination = h.destination LEFT JOIN probe ON probe.id = h.id
 ),
 dated AS MATERIALIZED (
     SELECT j.*, CASE verdict
         WHEN 'paused' THEN clock.at
-        WHEN 'its destination is busy' THEN clock.at + make_interval(secs => wait)
-        WHEN 'its destination fails' THEN greatest(probe_at, clock.at)
-        WHEN 'waits for the one before it' THEN coalesce(until, clock.at + make_interval(secs => {ELSEWHERE_WAIT}))
+        WHEN 'busy' THEN clock.at + make_interval(secs => wait)
+        WHEN 'breaker_open' THEN greatest(probe_at, clock.at)
+        WHEN 'behind' THEN coalesce(until, clock.at + make_interval(secs => {ELSEWHERE_WAIT}))
     END AS due_at
     FROM judged AS j, clock
 ),
 lined_up AS MATERIALIZED (
     SELECT d.id, d.attempts, d.destination, d.is_probe, coalesce(verdict, CASE WHEN key IS NOT NULL
-               AND bool_or(verdict IS NOT NULL) OVER before THEN 'waits for the one before it' END) AS obstacle,
+               AND bool_or(verdict IS NOT NULL) OVER before THEN 'behind' END) AS obstacle,
            coalesce(due_at, max(due_at) OVER before + interval '1 microsecond') AS due_at
     FROM dated AS d
     WINDOW before AS (PARTITION BY topic, key, CASE WHEN NOT is_strict THEN destination END
@@ -137,7 +144,8 @@ probing AS (
 ),
 decided AS MATERIALIZED (
     SELECT id, CASE WHEN obstacle IS NULL THEN 'message.started' ELSE 'message.postponed' END AS type,
-           jsonb_strip_nulls(jsonb_build_object('destination', destination, 'reason', obstacle, 'due_at', due_at,
+           jsonb_strip_nulls(jsonb_build_object('destination', destination, 'code', obstacle, 'due_at', due_at,
+               'reason', CASE obstacle {_REASONS} END,
                'attempt', CASE WHEN obstacle IS NULL THEN attempts + 1 END,
                'lease_until', CASE WHEN obstacle IS NULL THEN at + make_interval(secs => %(lease)s) END)) AS payload,
            NULL AS publish_to, 0 AS place

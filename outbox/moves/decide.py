@@ -29,6 +29,7 @@ locked AS MATERIALIZED (
     WHERE id = ANY (%(ids)s::uuid[]) AND status IN ('dead', 'unknown')
     ORDER BY id FOR NO KEY UPDATE
 )"""
+_WHY = "jsonb_build_object('reason', %(reason)s::text, 'code', 'discarded_by_person')"
 _ANSWER = "SELECT id::text FROM moved"
 
 EDIT = moving(
@@ -54,7 +55,7 @@ decided AS MATERIALIZED (
 DISCARD = moving(
     f"""{_LOCKED},
 decided AS MATERIALIZED (
-    SELECT id, 'message.discarded' AS type, jsonb_build_object('reason', %(reason)s::text) AS payload,
+    SELECT id, 'message.discarded' AS type, {_WHY} AS payload,
            NULL AS publish_to, 0 AS place
     FROM locked
 )""",
@@ -62,9 +63,9 @@ decided AS MATERIALIZED (
     answer=_ANSWER,
 )
 DISCARD_PENDING = moving(
-    """
+    f"""
 decided AS MATERIALIZED (
-    SELECT id, 'message.discarded' AS type, jsonb_build_object('reason', %(reason)s::text) AS payload,
+    SELECT id, 'message.discarded' AS type, {_WHY} AS payload,
            NULL AS publish_to, 0 AS place
     FROM messages WHERE id = %(id)s::uuid AND status = 'pending' AND version = %(version)s
     FOR NO KEY UPDATE

@@ -41,7 +41,7 @@ def _effect(event: type[Event], also: str | None = None, /, **columns: str) -> E
     return Effect(f"{when} AND {also}" if also else when, columns)
 
 
-_REASON = "d.payload ->> 'reason'"
+_WHY = {"reason": "d.payload ->> 'reason'", "reason_code": "d.payload ->> 'code'"}
 _DUE_AT = "(d.payload ->> 'due_at')::timestamptz"
 _ATTEMPT = "(d.payload ->> 'attempt')::integer"
 _DESTINATION = "d.payload ->> 'destination'"
@@ -67,7 +67,7 @@ POSTPONED = _effect(
     Postponed,
     "NOT d.payload ? 'attempt'",
     status="'scheduled'",
-    reason=_REASON,
+    **_WHY,
     due_at=_DUE_AT,
     destination=_DESTINATION,
 )
@@ -75,27 +75,27 @@ GIVEN_BACK = _effect(
     Postponed,
     "d.payload ? 'attempt'",
     status="'scheduled'",
-    reason=_REASON,
+    **_WHY,
     due_at=_DUE_AT,
     uncounted="m.uncounted + 1",
 )
-SENT = _effect(Sent, status="'sent'", reason="NULL", due_at="NULL", sent_at="clock.at")
-FAILED = _effect(Failed, status="'failed'", reason=_REASON, due_at=_DUE_AT)
+SENT = _effect(Sent, status="'sent'", reason="NULL", reason_code="NULL", due_at="NULL", sent_at="clock.at")
+FAILED = _effect(Failed, status="'failed'", **_WHY, due_at=_DUE_AT)
 UNKNOWN = _effect(
     OutcomeUnknown,
     status="CASE WHEN d.payload ->> 'due_at' IS NULL THEN 'unknown' ELSE 'failed' END",
-    reason=_REASON,
+    **_WHY,
     due_at=_DUE_AT,
     unknowns="m.unknowns + 1",
 )
-DEAD_LETTERED = _effect(DeadLettered, status="'dead'", reason=_REASON, due_at="NULL")
-REJECTED = _effect(Rejected, status="'dead'", reason=_REASON, due_at="NULL")
+DEAD_LETTERED = _effect(DeadLettered, status="'dead'", **_WHY, due_at="NULL")
+REJECTED = _effect(Rejected, status="'dead'", **_WHY, due_at="NULL")
 LATE = _effect(Late)
 EXPIRED = _effect(Expired, status="'expired'", due_at="NULL")
 EDITED = _effect(
     Edited, key="d.payload ->> 'key'", data_version="m.version + 1", event=_EVENT.format(topic="m.topic", data="d.data")
 )
-DISCARDED = _effect(Discarded, status="'discarded'", reason=_REASON)
+DISCARDED = _effect(Discarded, status="'discarded'", **_WHY)
 
 # After which a message may be over, and after which it may wait, or goes before later ones of its key.
 ENDS = frozenset({SENT, UNKNOWN, DEAD_LETTERED, REJECTED, EXPIRED, DISCARDED})

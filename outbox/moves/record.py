@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from herald.outbox.message.events import Code
 from herald.outbox.moves.door import DEAD_LETTERED, FAILED, GIVEN_BACK, LATE, SENT, UNKNOWN, moving
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.prepared import prepare
@@ -30,6 +31,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     attempt: int
     outcome: Kind
     reason: str | None = None
+    code: Code | None = None
     retry_in: float | None = None
     destination: str | None = None
     is_fault: bool = False
@@ -43,7 +45,7 @@ RECORD = prepare(
         """
 outcome AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb)
-        AS o(id uuid, attempt integer, outcome text, reason text, retry_in double precision)
+        AS o(id uuid, attempt integer, outcome text, reason text, code text, retry_in double precision)
 ),
 locked AS MATERIALIZED (
     SELECT id, topic, status, attempts FROM messages
@@ -63,6 +65,7 @@ decided AS MATERIALIZED (
            jsonb_strip_nulls(jsonb_build_object(
                'attempt', attempt,
                'reason', reason,
+               'code', CASE WHEN counts THEN code END,
                'due_at', CASE WHEN counts THEN clock.at + make_interval(secs => retry_in) END,
                'outcome', CASE WHEN NOT counts THEN outcome END,
                'id', CASE WHEN counts AND outcome = 'dead' THEN id END,

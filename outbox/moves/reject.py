@@ -24,8 +24,8 @@ refused AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(refused)s::jsonb) AS r(id uuid, version integer, request integer, reason text)
 ),
 decided AS MATERIALIZED (
-    SELECT m.id, 'message.rejected' AS type, jsonb_build_object('reason', r.reason) AS payload,
-           NULL AS publish_to, 0 AS place
+    SELECT m.id, 'message.rejected' AS type,
+           jsonb_build_object('reason', r.reason, 'code', 'refused_by_kafka') AS payload, NULL AS publish_to, 0 AS place
     FROM refused AS r JOIN messages AS m ON m.id = r.id
     WHERE m.status = 'pending' AND m.request = r.request AND r.version <= m.version
     ORDER BY m.id

@@ -54,7 +54,7 @@ settled AS MATERIALIZED (
 ),
 decided AS MATERIALIZED (
     SELECT id, CASE WHEN is_dead THEN 'message.dead_lettered' ELSE 'message.unknown' END AS type,
-           jsonb_build_object('attempt', attempts, 'reason', 'no outcome before the lease ended'
+           jsonb_build_object('attempt', attempts, 'code', 'lease_ended', 'reason', 'no outcome before the lease ended'
                || CASE WHEN is_dead THEN format(' (attempt %%s of %%s)', tries, max_attempts) ELSE '' END)
                || CASE WHEN is_dead THEN jsonb_build_object('id', id, 'topic', topic)
                        ELSE jsonb_build_object('due_at', CASE WHEN NOT is_held THEN at END) END AS payload,

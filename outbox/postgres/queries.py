@@ -33,6 +33,7 @@ class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     attempts: int
     reason: str | None
+    reason_code: str | None
     due_at: datetime | None
     deliver_by: datetime | None
     priority: int
@@ -53,6 +54,7 @@ class MessageState(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     request: int
     reason: str | None
+    reason_code: str | None
     due_at: datetime | None
     deliver_by: datetime | None
     priority: int
@@ -75,7 +77,7 @@ class EventState(msgspec.Struct, frozen=True):
 _NOTIFICATIONS = f"""
 SELECT id, data ->> 'user_id' AS user_id, event, data ->> 'content' AS content,
        coalesce(data ->> 'channel', split_part(destination, ':', 1), :default_channel) AS channel,
-       data ->> 'address' AS address, status, attempts, reason, due_at, deliver_by, priority, destination,
+       data ->> 'address' AS address, status, attempts, reason, reason_code, due_at, deliver_by, priority, destination,
        accepted_at AS created_at, updated_at, sent_at
 FROM (
     SELECT m.*, {DATA} AS data FROM messages AS m WHERE topic = :topic <conditions> ORDER BY id DESC LIMIT :limit
@@ -92,8 +94,8 @@ _FILTERS = {
 }
 
 _MESSAGE = text(f"""
-SELECT id, topic, key, {DATA}::text AS data, status, attempts, request, reason, due_at, deliver_by, priority,
-       destination, accepted_at, updated_at, sent_at
+SELECT id, topic, key, {DATA}::text AS data, status, attempts, request, reason, reason_code, due_at, deliver_by,
+       priority, destination, accepted_at, updated_at, sent_at
 FROM messages AS m
 WHERE id = :id
 """)

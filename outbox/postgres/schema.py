@@ -113,6 +113,7 @@ messages = Table(
     Column("priority", SmallInteger, nullable=False, server_default=text("5")),
     Column("destination", Text),
     Column("reason", Text),
+    Column("reason_code", Text),
     Column("due_at", _instant),
     Column("deliver_by", _instant),
     Column("requested_in", Xid8, nullable=False),

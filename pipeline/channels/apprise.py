@@ -51,7 +51,7 @@ class AppriseChannel:
             # not Apprise's own timeout: what that gives up on fills its few threads, and a process cannot end
             status = within(Deadline(delivery.timeout), lambda: _notify(url, letter, delivery.timeout))
         except TimeoutError:
-            raise TemporaryError("Apprise did not deliver it in time") from None
+            raise TemporaryError("Apprise did not deliver it in time", code="timeout") from None
         if status != "success":
             raise TemporaryError(f"Apprise did not deliver it: {status}") from _swallowed()
 

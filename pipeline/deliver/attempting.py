@@ -4,13 +4,14 @@ from collections.abc import Callable
 from time import monotonic
 
 from herald.outbox.crash_points import reach
+from herald.outbox.moves.claim import REASONS
 from herald.outbox.moves.record import Outcome
 from herald.pipeline.channel import Delivery
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.blame import FORESEEN, Blame
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lack import Lacks, lack_in
-from herald.pipeline.deliver.retry import FAILING, OUT_OF_TIME, RetryPolicy, dead, postponed, reason_of
+from herald.pipeline.deliver.retry import OUT_OF_TIME, RetryPolicy, dead, postponed, reason_of
 from herald.pipeline.deliver.routing import Router
 
 LONGEST_WAIT = 60.0  # seconds between two tries while nothing of its kind succeeds
@@ -37,11 +38,11 @@ class Deliverer:
     def _judged(self, attempt: Attempt) -> Outcome | None:
         request = attempt.request
         if request.defect is not None:
-            return dead(attempt, request.defect)
+            return dead(attempt, request.defect, "undeliverable")
         if self._clock() > attempt.deadline:
-            return postponed(attempt, OUT_OF_TIME, wait=1.0)
+            return postponed(attempt, OUT_OF_TIME, "out_of_time", wait=1.0)
         if not attempt.is_probe and self._health.is_barred(attempt.counted, attempt.generation):
-            return postponed(attempt, FAILING, wait=0.0)
+            return postponed(attempt, REASONS["breaker_open"], "breaker_open", wait=0.0)
         return None
 
     def _call(self, attempt: Attempt) -> Outcome:
@@ -78,4 +79,6 @@ class Deliverer:
                 return outcome
         except Exception as again:  # noqa: BLE001 - an error may carry anything, and a thread must not die of it
             error = again
-        return postponed(attempt, reason_of(error), wait=min(retries.wait(attempt.number), LONGEST_WAIT))
+        return postponed(
+            attempt, reason_of(error), "handler_error", wait=min(retries.wait(attempt.number), LONGEST_WAIT)
+        )

@@ -15,12 +15,13 @@ from uuid import UUID
 import structlog
 
 from herald.outbox.destination.policies import Policy
+from herald.outbox.moves.claim import REASONS
 from herald.outbox.moves.record import Outcome
 from herald.outbox.threads import Thread
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.destinations import Destinations
 from herald.pipeline.deliver.lanes import Lanes
-from herald.pipeline.deliver.retry import BEHIND, postponed
+from herald.pipeline.deliver.retry import postponed
 
 SLOW = 0.0005  # seconds a delivery takes on average from which on another thread is worth waking
 ASSUMED = 0.05  # seconds a delivery takes until one was measured
@@ -155,7 +156,7 @@ class Deliveries:
 
     def _give_back(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
-            self._finished(postponed(attempt, BEHIND, wait=LOOK_AGAIN))
+            self._finished(postponed(attempt, REASONS["behind"], "behind", wait=LOOK_AGAIN))
 
     def _wake(self) -> None:
         if not self._destinations.has_ready:

@@ -174,7 +174,9 @@ class Ledger:
         """What became of the attempt, without the words; if not even that, the end of its lease brings it back."""
         self._tell("outcome_refused", outcome.id, error)
         reason = "its reason could not be stored"
-        plain = msgspec.structs.replace(outcome, reason=reason, destination=None, is_fault=False)
+        plain = msgspec.structs.replace(
+            outcome, reason=reason, code="unstorable_reason", destination=None, is_fault=False
+        )
         self._try(connection, written, plain)
 
     def _refuse(self, connection: Connection, written: Written, request: Request, error: Exception) -> None:

@@ -213,7 +213,7 @@ class Worker:
 
     def _give_back(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:
-            self._outcomes.add(postponed(attempt, STOPPED, wait=0.0))
+            self._outcomes.add(postponed(attempt, STOPPED, "stopped", wait=0.0))
 
     def _finish(self, outcome: Outcome) -> None:
         self._outcomes.add(outcome)

@@ -1,14 +1,16 @@
-"""The example of how to change Herald fits the code as it is."""
+"""What the architecture says of lengths, and its example of a change, fit the code as it is."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/architecture.md"
+ROUNDED = 500  # lines by which what is said may be off
 MOST_FILES = 5  # of the product, beside one migration
 
 
 def diff() -> str:
-    (found,) = re.findall(r"```diff\n(.*?)```", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.DOTALL)
+    (found,) = re.findall(r"```diff\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     return str(found)
 
 
@@ -27,3 +29,14 @@ def test_it_touches_few_files_and_what_it_changes_is_there() -> None:
         for hunk in re.split(r"^@@.*\n", part, flags=re.MULTILINE)[1:]:
             before = "".join(line[1:] for line in hunk.splitlines(keepends=True) if line[0] in " -")
             assert before in code, f"{path}\n{before}"
+
+
+def test_the_length_of_the_main_path_is_told_truly() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    path = page[page.index("## 1. ") : page.index("## 6. ")]
+    files = {(PAGE.parent / one).resolve() for one in re.findall(r"\]\(([^)#]+\.(?:py|sql))\)", path)}
+
+    lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+
+    (said,) = re.findall(r"sections 1 to 5: ([\d,]+) lines", page)
+    assert abs(int(said.replace(",", "")) - lines) <= ROUNDED, lines

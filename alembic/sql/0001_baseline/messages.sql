@@ -17,6 +17,7 @@ CREATE TABLE messages (
     priority smallint NOT NULL DEFAULT 5,
     destination text,
     reason text,
+    reason_code text,
     due_at timestamptz,
     deliver_by timestamptz,
     requested_in xid8 NOT NULL,

@@ -88,7 +88,7 @@ BEGIN
         FOR NO KEY UPDATE;
     status := found.status;
     attempts := found.attempts;
-    IF found.status IN ('scheduled', 'pending')
+    IF is_unfinished(found.status) AND found.status NOT IN ('sending', 'failed')
         AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT may_have_arrived(message)) THEN
         status := 'cancelled';
         found.updated_at := clock_timestamp();

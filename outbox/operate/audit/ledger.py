@@ -28,7 +28,7 @@ SELECT asked.id::text,
         SELECT FROM outbox AS o WHERE o.stream_id = asked.id
         AND (o.type IN ('message.sent', 'message.unknown')
              OR o.type = 'message.late' AND o.payload ->> 'outcome' IN ('sent', 'unknown')
-             OR o.type = 'message.dead_lettered' AND o.payload ->> 'reason' LIKE 'no outcome before the lease ended%%')
+             OR o.type = 'message.dead_lettered' AND o.payload ->> 'code' = 'lease_ended')
     ) AS is_recorded
 FROM unnest(%(ids)s::uuid[]) AS asked(id)
 """

@@ -48,12 +48,13 @@ FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
 
 # Messages that pipelines took and gave back untried, more than once, by what the last one said.
 UNTRIED = """
-SELECT reason, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
+SELECT reason_code, (array_agg(reason ORDER BY id DESC))[1] AS reason, count(*) AS count,
+    extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
     (array_agg(id::text ORDER BY id))[1] AS oldest
 FROM messages WHERE id IN (SELECT w.id FROM waiting AS w) AND status = 'scheduled'
     AND attempts = uncounted AND uncounted > 1
     AND NOT may_have_arrived(id)
-GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 5
+GROUP BY reason_code ORDER BY count(*) DESC, reason_code LIMIT 5
 """
 
 # Messages that wait on topics for which this release has no consumer.

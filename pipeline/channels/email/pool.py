@@ -110,8 +110,8 @@ class Session:
             yield
         except smtplib.SMTPException as error:
             if self._client.deadline.is_over:
-                raise TemporaryError("the SMTP server did not answer in time") from error
-            raise kind("the connection to the SMTP server was lost") from error
+                raise TemporaryError("the SMTP server did not answer in time", code="timeout") from error
+            raise kind("the connection to the SMTP server was lost", code="connection") from error
 
 
 class Pool:

@@ -19,10 +19,11 @@ def refusal(code: int, text: bytes, *, is_destination_fault: bool) -> PermanentE
     """The error for a reply that is no consent."""
     reason = describe(code, text)
     if code == CLOSING or code in _OPERATORS:
-        return TemporaryError(reason)
+        return TemporaryError(reason, code="smtp_reply")
     if code // 100 == PERMANENT:
-        return PermanentError(reason)
-    return TemporaryError(reason, is_destination_fault=is_destination_fault or code // 100 != TRANSIENT)
+        return PermanentError(reason, code="smtp_reply")
+    is_fault = is_destination_fault or code // 100 != TRANSIENT
+    return TemporaryError(reason, code="smtp_reply", is_destination_fault=is_fault)
 
 
 def describe(code: int, text: bytes) -> str:

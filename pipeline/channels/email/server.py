@@ -91,10 +91,12 @@ def _as_temporary(deadline: Deadline) -> Iterator[None]:
         yield
     except smtplib.SMTPResponseException as error:
         text = error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode()
-        raise TemporaryError(describe(error.smtp_code, text)) from None
+        raise TemporaryError(describe(error.smtp_code, text), code="smtp_reply") from None
     except ssl.SSLCertVerificationError as error:
-        raise TemporaryError(f"the SMTP server's certificate is not trusted: {error.verify_message}") from None
+        what = f"the SMTP server's certificate is not trusted: {error.verify_message}"
+        raise TemporaryError(what, code="tls") from None
     except OSError as error:  # every error of smtplib is one as well
         if deadline.is_over:
-            raise TemporaryError("the SMTP server did not answer in time") from None
-        raise TemporaryError(f"the SMTP server cannot be used: {error.strerror or error}") from None
+            raise TemporaryError("the SMTP server did not answer in time", code="timeout") from None
+        what = f"the SMTP server cannot be used: {error.strerror or error}"
+        raise TemporaryError(what, code="connection") from None

@@ -50,11 +50,12 @@ def refusal(answer: httpcore2.Response) -> PermanentError | TemporaryError:
     headers = {name.lower(): value for name, value in answer.headers}
     reason = f"HTTP {status}{_phrase(status)}"
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return PermanentError(f"{reason}: redirects are not followed")
+        return PermanentError(f"{reason}: redirects are not followed", code="http_status")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in OF_THE_HOST | OF_THE_ENDPOINT:
         after = _retry_after(headers.get(b"retry-after"))
-        return TemporaryError(reason, retry_after=after, is_destination_fault=status not in OF_THE_ENDPOINT)
-    return PermanentError(f"{reason}{_quoted(answer, headers)}")
+        is_fault = status not in OF_THE_ENDPOINT
+        return TemporaryError(reason, code="http_status", retry_after=after, is_destination_fault=is_fault)
+    return PermanentError(f"{reason}{_quoted(answer, headers)}", code="http_status")
 
 
 def _phrase(status: int) -> str:

@@ -150,4 +150,4 @@ def _forbidden(url: Url, error: ForbiddenAddressError) -> Exception:
 def _unanswered(call: Call, what: str, error: Exception) -> Exception:
     if call.went_out:
         return UnknownOutcomeError(f"{what}: whether it was taken is not known")
-    return TemporaryError(str(error) or what)
+    return TemporaryError(str(error) or what, code="connection")

@@ -55,7 +55,7 @@ DIGESTS = {
     "message.expired.1": "aa527ce8f8e4f659",
     "message.edited.1": "510bcb7bfcae2e12",
     "message.discarded.1": "65265b5c3276b0ae",
-    "message.carried.1": "eb0ae0c627b8e575",
+    "message.carried.1": "8119c807f56c37a7",
 }
 
 
@@ -106,6 +106,7 @@ MEANINGS: dict[str, Event] = {
         request=2,
         attempts=3,
         reason="HTTP 503",
+        reason_code="http_status",
         due_at=WHEN,
         requested_in=712,
         accepted_at=datetime(2026, 1, 1, 11, tzinfo=UTC),

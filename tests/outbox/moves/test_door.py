@@ -100,7 +100,7 @@ class Chance:
 
     def _values(self, state: Message) -> dict[str, Any]:
         asked = {"topic": state.topic, "key": state.key, "traceparent": state.traceparent}
-        ended = {"attempt": state.attempts, "outcome": "failed", "reason": self.text()}
+        ended = {"attempt": state.attempts, "outcome": "failed", "reason": self.text(), "code": "timeout"}
         return {**asked, **ended, "due_at": self.date(), "deliver_by": self.date(), "lease_until": self.date()}
 
     def _own_values(self, state: Message) -> dict[type[Event], dict[str, Any]]:
@@ -192,8 +192,8 @@ def test_every_event_that_follows_another_has_an_effect() -> None:
 @pytest.mark.parametrize(
     ("statement", "columns"),
     [
-        (CLAIM.definition, {"status", "attempts", "reason", "due_at", "destination"}),
-        (RECORD.definition, {"status", "reason", "due_at", "sent_at", "uncounted", "unknowns"}),
+        (CLAIM.definition, {"status", "attempts", "reason", "reason_code", "due_at", "destination"}),
+        (RECORD.definition, {"status", "reason", "reason_code", "due_at", "sent_at", "uncounted", "unknowns"}),
     ],
 )
 def test_a_move_sets_only_what_its_events_change(statement: str, columns: set[str]) -> None:

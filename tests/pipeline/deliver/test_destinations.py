@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from herald.outbox.moves.claim import REASONS
 from herald.outbox.moves.record import Outcome
 from herald.outbox.settings import ChannelPolicy
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.destinations import Destinations
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lanes import Lanes
-from herald.pipeline.deliver.retry import FAILING
 from tests.pipeline.fakes import FakeChannel
 from tests.pipeline.parts import make_deliverer, make_request, make_router, settings
 
@@ -194,7 +194,11 @@ def test_what_was_claimed_before_a_destination_failed_is_given_back_untried() ->
     probe = attempt(SLOW, generation=7, is_probe=True)
     later = attempt(SLOW, generation=8)
 
-    assert (claimed_before.outcome, claimed_before.reason, claimed_before.retry_in) == ("postponed", FAILING, 0.0)
+    assert (claimed_before.outcome, claimed_before.reason, claimed_before.retry_in) == (
+        "postponed",
+        REASONS["breaker_open"],
+        0.0,
+    )
     assert not any(health.is_barred(one.counted, one.generation) and not one.is_probe for one in (probe, later))
 
 

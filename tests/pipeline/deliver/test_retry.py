@@ -60,7 +60,7 @@ def test_the_last_attempt_is_the_end() -> None:
 
 
 def test_what_was_never_tried_does_not_die_of_its_attempts() -> None:
-    assert postponed(attempt(9), "stopped", wait=0.0).outcome == "postponed"
+    assert postponed(attempt(9), "not tried", "stopped", wait=0.0).outcome == "postponed"
 
 
 def test_attempts_that_do_not_count_are_not_counted() -> None:

@@ -79,7 +79,7 @@ REMOVALS = (
     ),
     Removal(
         "a busy destination postpones",
-        (Edit("outbox/moves/claim.py", "        WHEN f.wait IS NOT NULL THEN 'its destination is busy'\n", ""),),
+        (Edit("outbox/moves/claim.py", "        WHEN f.wait IS NOT NULL THEN 'busy'\n", ""),),
         (f"{POSTPONING}::test_a_busy_destination_is_come_back_to",),
     ),
     Removal(
@@ -152,7 +152,7 @@ REMOVALS = (
         (
             Edit(
                 "alembic/sql/0001_baseline/moves.sql",
-                "IF found.status IN ('scheduled', 'pending')\n",
+                "IF is_unfinished(found.status) AND found.status NOT IN ('sending', 'failed')\n",
                 "IF found.status NOT IN ('cancelled', 'sent')\n",
             ),
             Edit("alembic/sql/0001_baseline/moves.sql", "AND (found.attempts = 0 OR", "AND (true OR"),

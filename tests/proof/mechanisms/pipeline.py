@@ -40,7 +40,7 @@ REMOVALS = (
             Edit(
                 "pipeline/deliver/attempting.py",
                 "        if self._clock() > attempt.deadline:\n"
-                "            return postponed(attempt, OUT_OF_TIME, wait=1.0)\n",
+                '            return postponed(attempt, OUT_OF_TIME, "out_of_time", wait=1.0)\n',
                 "",
             ),
         ),
@@ -151,7 +151,7 @@ REMOVALS = (
             Edit(
                 "pipeline/deliver/attempting.py",
                 "        if not attempt.is_probe and self._health.is_barred(attempt.counted, attempt.generation):\n"
-                "            return postponed(attempt, FAILING, wait=0.0)\n",
+                '            return postponed(attempt, REASONS["breaker_open"], "breaker_open", wait=0.0)\n',
                 "",
             ),
         ),
@@ -199,7 +199,8 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/deliver/retry.py",
-                "        if isinstance(error, PermanentError):\n            return dead(attempt, reason_of(error))\n",
+                "        if isinstance(error, PermanentError):\n"
+                "            return dead(attempt, reason_of(error), error.code)\n",
                 "",
             ),
         ),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 from uuid import UUID
 
-from herald.outbox.moves.claim import Claim, Record
+from herald.outbox.moves.claim import REASONS, Claim, Record
 from herald.outbox.moves.record import Outcome
 from herald.pipeline.channel import PermanentError, TemporaryError, UnknownOutcomeError
 from herald.pipeline.consume.decoding import Decoder
@@ -17,7 +17,7 @@ from herald.pipeline.consume.record import Arrival, Request, SourceError
 from herald.pipeline.consume.topic_ids import TopicIds
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.lanes import Lanes
-from herald.pipeline.deliver.retry import BEHIND, OUT_OF_TIME, RetryPolicy, postponed
+from herald.pipeline.deliver.retry import OUT_OF_TIME, RetryPolicy, postponed
 from herald.pipeline.topic import Topic
 from tests.proof.model import statements
 from tests.proof.model.api import commit
@@ -241,7 +241,7 @@ class Worker:
                 if may_begin:
                     process.begin("delivery", deliver(process, attempt))
                 if may_begin is None:
-                    process.outcomes.append(postponed(attempt, BEHIND, wait=1.0))
+                    process.outcomes.append(postponed(attempt, REASONS["behind"], "behind", wait=1.0))
         process.settled += arrivals
         yield 0.0
 
@@ -334,14 +334,14 @@ def deliver(process: Process, attempt: Attempt) -> Steps:
         outcome = yield from _perform(process.world, current)
         process.outcomes.append(outcome)
         following, back = process.lanes.leave(current, outcome)
-        process.outcomes += [postponed(one, BEHIND, wait=1.0) for one in back]
+        process.outcomes += [postponed(one, REASONS["behind"], "behind", wait=1.0) for one in back]
         process.ring()
         yield 0.0
 
 
 def _perform(world: World, attempt: Attempt) -> Generator[float, None, Outcome]:
     if world.clock > attempt.deadline:
-        return postponed(attempt, OUT_OF_TIME, wait=1.0)
+        return postponed(attempt, OUT_OF_TIME, "out_of_time", wait=1.0)
     call = world.judge.call_begins(attempt.request.id, attempt.number, attempt.request.data)
     world.say("{} is called: {} attempt {}", attempt.destination, attempt.request.id, attempt.number)
     try:

@@ -34,15 +34,14 @@ from herald.outbox.message.events import (
     Started,
 )
 from herald.outbox.message.state import Message, evolve
-from herald.outbox.moves.claim import BEHIND_WAIT, Claim, Record
+from herald.outbox.moves.claim import BEHIND_WAIT, REASONS, Claim, Record
 from herald.outbox.moves.record import Outcome
 from herald.outbox.registry import DEAD_LETTERS
 from tests.proof.model.postgres import Transaction
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-HELD_BACK = "waits for the one before it"
-NO_OUTCOME = "no outcome before the lease ended"
+NO_OUTCOME, LEASE_ENDED = "no outcome before the lease ended", "lease_ended"
 
 
 class Draft(NamedTuple):
@@ -131,7 +130,8 @@ def claim(
             if until:
                 held[lane] = max(until, held.get(lane, until))
             until = until or held[lane] + MICROSECOND
-            append(transaction, at, message.id, Postponed(reason=HELD_BACK, due_at=until, destination=destination))
+            waits = Postponed(reason=REASONS["behind"], code="behind", due_at=until, destination=destination)
+            append(transaction, at, message.id, waits)
             continue
         attempt = message.attempts + 1
         started = Started(attempt=attempt, lease_until=date(at + lease), destination=destination)
@@ -186,19 +186,19 @@ def _late(outcome: Outcome) -> Late:
 
 
 def _outcome(outcome: Outcome, at: float) -> Event:
-    attempt, reason = outcome.attempt, outcome.reason or ""
+    attempt, reason, code = outcome.attempt, outcome.reason or "", outcome.code
     due_at = None if outcome.retry_in is None else date(at + outcome.retry_in)
     match outcome.outcome:
         case "sent":
             return Sent(attempt=attempt)
         case "dead":
-            return DeadLettered(attempt=attempt, reason=reason)
+            return DeadLettered(attempt=attempt, reason=reason, code=code)
         case "unknown":
-            return OutcomeUnknown(attempt=attempt, reason=reason, due_at=due_at)
+            return OutcomeUnknown(attempt=attempt, reason=reason, code=code, due_at=due_at)
         case "postponed":
-            return Postponed(reason=reason, due_at=due_at or date(at), attempt=attempt)
+            return Postponed(reason=reason, code=code, due_at=due_at or date(at), attempt=attempt)
         case "failed":
-            return Failed(attempt=attempt, reason=reason, due_at=due_at or date(at))
+            return Failed(attempt=attempt, reason=reason, code=code, due_at=due_at or date(at))
 
 
 def settle_leases(
@@ -212,13 +212,18 @@ def settle_leases(
         policy, tries = policies(message.destination), message.attempts - message.uncounted
         most = policy.retries.attempts
         if policy.is_held(unknowns=message.unknowns, tries=tries):
-            append(transaction, at, message.id, OutcomeUnknown(attempt=message.attempts, reason=NO_OUTCOME))
+            append(
+                transaction,
+                at,
+                message.id,
+                OutcomeUnknown(attempt=message.attempts, reason=NO_OUTCOME, code=LEASE_ENDED),
+            )
         elif tries >= most:
             reason = f"{NO_OUTCOME} (attempt {tries} of {most})"
-            dead = DeadLettered(attempt=message.attempts, reason=reason)
+            dead = DeadLettered(attempt=message.attempts, reason=reason, code=LEASE_ENDED)
             append(transaction, at, message.id, dead, DEAD_LETTERS)
         else:
-            unknown = OutcomeUnknown(attempt=message.attempts, reason=NO_OUTCOME, due_at=date(at))
+            unknown = OutcomeUnknown(attempt=message.attempts, reason=NO_OUTCOME, code=LEASE_ENDED, due_at=date(at))
             append(transaction, at, message.id, unknown)
     return len(ended)
 
@@ -312,7 +317,7 @@ def discard(transaction: Transaction, at: float, stream: UUID, *, reason: str) -
     if found is None or found.status not in {"dead", "unknown"}:
         return False
     transaction.lock(stream)
-    append(transaction, at, stream, Discarded(reason=reason))
+    append(transaction, at, stream, Discarded(reason=reason, code="discarded_by_person"))
     return True
 
 
