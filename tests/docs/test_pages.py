@@ -7,6 +7,7 @@ import tomllib
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from alembic.config import CommandLine
@@ -15,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from herald.outbox.cli import main as herald
 from herald.outbox.logs import LogSettings
+from herald.outbox.message.events import Code
 from herald.outbox.settings import Settings, variable
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, prose, rows, section
 
@@ -99,6 +101,12 @@ def test_every_log_event_that_is_explained_is_written() -> None:
     explained = [event for row in rows(table) for event in _EVENT.findall(row[0])]
 
     assert [event for event in explained if f'"{event}"' not in code] == []
+
+
+def test_every_code_of_a_reason_is_explained() -> None:
+    table = section(ROOT / "docs/api.md", "Reasons")
+
+    assert [code.strip("`") for code, _ in rows(table)] == list(get_args(Code))
 
 
 def test_the_license_is_the_apache_license_whole() -> None:

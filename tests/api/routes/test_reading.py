@@ -42,6 +42,7 @@ def test_an_accepted_notification_is_pending(herald: Client) -> None:
         "status": "pending",
         "attempts": 0,
         "reason": None,
+        "reason_code": None,
         "due_at": None,
         "deliver_by": None,
         "priority": 5,

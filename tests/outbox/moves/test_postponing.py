@@ -61,10 +61,8 @@ def test_what_is_paused_is_postponed_and_stays_due(connection: Connection, scope
 
     assert claim(connection, [Record(message, 1, destination="log")], lease=60) == {}
 
-    ((status, attempts, is_due),) = fetch(
-        connection, "SELECT status, attempts, due_at <= clock_timestamp() FROM messages"
-    )
-    assert (status, attempts, is_due) == ("scheduled", 0, True)
+    rows = fetch(connection, "SELECT status, attempts, reason_code, due_at <= clock_timestamp() FROM messages")
+    assert rows == [("scheduled", 0, "paused", True)]
     assert types_of(connection, message) == ["requested", "postponed"]
 
 

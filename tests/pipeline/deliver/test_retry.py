@@ -1,5 +1,6 @@
 """What becomes of a delivery that failed."""
 
+from errno import EMFILE
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from herald.outbox.destination.policies import policy
 from herald.outbox.message.payload import MAX_REASON
 from herald.outbox.settings import ChannelPolicy
-from herald.pipeline.channel import PermanentError, TemporaryError, UnknownOutcomeError
+from herald.pipeline.channel import NotSetUpError, PermanentError, TemporaryError, UnknownOutcomeError
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.retry import RetryPolicy, Uniform, postponed
 from tests.pipeline.parts import make_request, settings
@@ -45,6 +46,22 @@ def test_an_error_nobody_foresaw_is_tried_again() -> None:
     outcome = make_policy().after(ZeroDivisionError("by zero"), attempt(1))
 
     assert (outcome.outcome, outcome.reason) == ("failed", "ZeroDivisionError: by zero")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TemporaryError("full"), "failed"),
+        (TemporaryError("HTTP 503", code="http_status"), "http_status"),
+        (PermanentError("gone"), "refused"),
+        (UnknownOutcomeError("cut off"), "no_answer"),
+        (ZeroDivisionError("by zero"), "handler_error"),
+        (NotSetUpError("no such channel here"), "not_set_up"),
+        (OSError(EMFILE, "too many open files"), "machine_lacks"),
+    ],
+)
+def test_a_program_can_tell_failures_apart(error: Exception, code: str) -> None:
+    assert make_policy().after(error, attempt(1)).code == code
 
 
 def test_a_permanent_error_is_the_end() -> None:
