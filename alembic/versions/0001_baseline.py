@@ -17,11 +17,11 @@ FOLDER = Path(__file__).parent.parent / "sql" / "0001_baseline"
 SUBJECTS = (
     "log",
     "messages",
-    "queues",
-    "moves",
     "partitions",
     "relay",
     "closing",
+    "queues",
+    "moves",
     "breakers_and_pauses",
     "idempotency_keys",
     "requeues",

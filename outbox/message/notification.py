@@ -80,5 +80,7 @@ def event_of(topic: str, data: msgspec.Raw) -> str | None:
     if topic != TOPIC or not bytes(data).lstrip().startswith(b"{"):
         return None
     found = bytes(_decode_event(data).event)
+    if found == b"null":
+        return None
     text = msgspec.json.decode(found, type=str) if found.startswith(b'"') else found.decode()
-    return None if text == "null" and found == b"null" else text[:MAX_NAME]
+    return text[:MAX_NAME]

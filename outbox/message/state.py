@@ -152,42 +152,32 @@ def _changes(  # noqa: C901, PLR0911, PLR0912 - a case for each event that may f
             begun = {"status": "sending", "attempts": event.attempt, "due_at": event.lease_until}
             return begun | {"destination": event.destination}
         case Postponed(attempt=None) as event:
-            waits = {"status": "scheduled", "reason": event.reason, "reason_code": event.code, "due_at": event.due_at}
-            return waits | {"destination": event.destination}
+            return _why(event) | {"status": "scheduled", "due_at": event.due_at, "destination": event.destination}
         case Postponed() as event:  # an attempt that was given back
-            waits = {"status": "scheduled", "reason": event.reason, "reason_code": event.code, "due_at": event.due_at}
-            return waits | {"uncounted": state.uncounted + 1}
+            return _why(event) | {"status": "scheduled", "due_at": event.due_at, "uncounted": state.uncounted + 1}
         case Sent():
-            return {
-                "status": "sent",
-                "reason": None,
-                "reason_code": None,
-                "due_at": None,
-                "sent_at": recorded.recorded_at,
-            }
+            ended = {"status": "sent", "due_at": None, "sent_at": recorded.recorded_at}
+            return ended | {"reason": None, "reason_code": None}
         case Failed() as event:
-            return {"status": "failed", "reason": event.reason, "reason_code": event.code, "due_at": event.due_at}
+            return _why(event) | {"status": "failed", "due_at": event.due_at}
         case OutcomeUnknown() as event:
-            known = {
-                "reason": event.reason,
-                "reason_code": event.code,
-                "due_at": event.due_at,
-                "unknowns": state.unknowns + 1,
-            }
-            return known | {"status": "unknown" if event.due_at is None else "failed"}
+            status = "unknown" if event.due_at is None else "failed"
+            return _why(event) | {"status": status, "due_at": event.due_at, "unknowns": state.unknowns + 1}
         case DeadLettered() | Rejected() as event:
-            return {"status": "dead", "reason": event.reason, "reason_code": event.code, "due_at": None}
-        case Cancelled():
-            return {"status": "cancelled", "due_at": None}
-        case Expired():
-            return {"status": "expired", "due_at": None}
+            return _why(event) | {"status": "dead", "due_at": None}
+        case Cancelled() | Expired() as event:
+            return {"status": "cancelled" if isinstance(event, Cancelled) else "expired", "due_at": None}
         case Edited() as event:
             named = {"data_version": recorded.version, "event": event_of(state.topic, event.data)}
             return {"data": event.data, "key": event.key} | named
         case Discarded() as event:
-            return {"status": "discarded", "reason": event.reason, "reason_code": event.code}
+            return _why(event) | {"status": "discarded"}
         case Late():
             return {}
         case event:
             message = f"{event.TYPE} cannot follow another event"
             raise ValueError(message)
+
+
+def _why(event: Postponed | Failed | OutcomeUnknown | DeadLettered | Rejected | Discarded) -> dict[str, Any]:
+    return {"reason": event.reason, "reason_code": event.code}

@@ -80,14 +80,15 @@ BEGIN
     state := closing_table('messages', under_way.bound);
     SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO names
     FROM pg_attribute WHERE attrelid = 'messages'::regclass AND attnum > 0 AND NOT attisdropped;
-    expressions := regexp_replace(regexp_replace(names, '\mversion\M', 'version + 1'), 'data_version', 'version + 1');
+    expressions := regexp_replace(names, '\m(data_)?version\M', 'version + 1', 'g');
     EXECUTE format('DELETE FROM %I WHERE stream_id = ANY ($1)', log) USING ids;
     EXECUTE format('DELETE FROM %I WHERE id = ANY ($1)', state) USING ids;
     EXECUTE format('INSERT INTO %I (%s) SELECT %s FROM messages'
         ' WHERE id = ANY ($1) AND closing_keeps(status, updated_at, $2)', state, names, expressions)
         USING ids, under_way.kept_since;
     EXECUTE format('INSERT INTO %I (stream_id, version, type, data, size, payload)'
-        ' SELECT m.id, m.version, ''message.carried'', o.data, octet_length(o.data::text), to_jsonb(m) - ARRAY[''id'', ''version'', ''data_version'']'
+        ' SELECT m.id, m.version, ''message.carried'', o.data, octet_length(o.data::text),'
+        ' to_jsonb(m) - ARRAY[''id'', ''version'', ''data_version'']'
         ' || jsonb_build_object(''requested_in'', m.requested_in::text::bigint)'
         ' FROM %I AS m JOIN messages AS was ON was.id = m.id'
         ' LEFT JOIN outbox AS o ON o.stream_id = was.id AND o.version = was.data_version'

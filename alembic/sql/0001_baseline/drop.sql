@@ -2,7 +2,7 @@
 -- else.
 
 SELECT closing_abandon();
-DROP VIEW notifications, partitions, queue_differences, due_in_unfinished, due_in_waiting, due_in_unsent, due_in_leases;
+DROP VIEW notifications, queue_differences, due_in_unfinished, due_in_waiting, due_in_unsent, due_in_leases, partitions;
 DROP TABLE instance, closing_changes, closing, requeues, idempotency_keys_odd, idempotency_keys_even, pauses, breakers,
     set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,
     event_types;
@@ -17,5 +17,6 @@ DROP FUNCTION instance_takes_place(boolean), instance_here(),
     outbox_add_partition(text, uuid, uuid), outbox_next_bound(timestamptz, interval), outbox_time_of(uuid),
     outbox_first_id(timestamptz),
     cancel(uuid, text), may_have_arrived(uuid), adopt(json, text), accept(json, text),
-    queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text), is_waiting(text, integer), is_unfinished(text), has_date(text),
+    queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text),
+    is_waiting(text, integer), is_unfinished(text), has_date(text),
     outbox_allow_event(text, integer, text), outbox_note_size(), outbox_refuse_change();

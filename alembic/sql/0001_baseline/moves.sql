@@ -49,14 +49,16 @@ BEGIN
 END $$;
 
 -- What another producer wrote, or the database lost; what is known already is left out. Whoever adopts the same at the
--- same time is waited for: then it is known.
+-- same time is waited for: then it is known. Whatever else is there twice is an error: tried again, it would be for ever.
 CREATE FUNCTION adopt(asked json, kind text) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     unknown json;
+    tried integer := json_array_length(asked) + 1;
 BEGIN
     LOOP
         SELECT json_agg(one) INTO unknown FROM json_array_elements(asked) AS one
-        WHERE NOT EXISTS (SELECT FROM messages WHERE id = (one ->> 'id')::uuid);
+        WHERE NOT EXISTS (SELECT FROM messages WHERE id = (one ->> 'id')::uuid)
+            AND NOT EXISTS (SELECT FROM outbox WHERE stream_id = (one ->> 'id')::uuid);
         IF unknown IS NULL THEN
             RETURN;
         END IF;
@@ -64,7 +66,10 @@ BEGIN
             PERFORM accept(unknown, kind);
             RETURN;
         EXCEPTION WHEN unique_violation THEN
-            CONTINUE;
+            IF json_array_length(unknown) >= tried THEN
+                RAISE;
+            END IF;
+            tried := json_array_length(unknown);
         END;
     END LOOP;
 END $$;
@@ -98,6 +103,7 @@ BEGIN
         INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
             VALUES (message, found.version + 1, 'message.cancelled', '{}', found.updated_at);
         PERFORM leave_queues(ARRAY[message], ARRAY[message], NULL);
-        INSERT INTO unsent (id, status) VALUES (message, 'cancelled');
+        INSERT INTO unsent (id, status) VALUES (message, 'cancelled')
+            ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error;
     END IF;
 END $$;

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import msgspec
@@ -10,10 +11,18 @@ from herald.outbox.moves.adopt import Foreign, Lost, adopt, recover, unknown
 from herald.outbox.moves.cancel import cancel
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
-from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
-from tests.outbox.connections import accepted, compared, connected, notification, status_of, types_of
+from tests.outbox.connections import (
+    accepted,
+    compared,
+    connected,
+    execute_and_commit,
+    notification,
+    status_of,
+    types_of,
+)
 from tests.servers.eventually import eventually
 
 
@@ -126,15 +135,56 @@ def test_an_outcome_after_the_end_is_late_and_changes_nothing(connection: Connec
 
 
 def test_adoption_happens_once(connection: Connection) -> None:
-    foreign = Foreign(
-        id=notification().id, topic="notifications", key="bob", data=msgspec.Raw(b'{"a": 1}'), source="kafka:x/0/7"
-    )
+    foreign = foreign_one()
 
     adopt(connection, [foreign])
     adopt(connection, [foreign])
 
     assert types_of(connection, foreign.id) == ["adopted"]
     assert claim(connection, [Record(foreign.id, 1)], lease=60) == {foreign.id: Claim(1, 0, is_probe=False)}
+
+
+def test_what_two_adopt_at_once_is_adopted_once(connection: Connection, database: str) -> None:
+    first, second = foreign_one(), foreign_one()
+    adopt(connection, [first])
+    with connected(database) as other, ThreadPoolExecutor(1) as pool:
+        other.autocommit = True
+        adopting = pool.submit(adopt, other, [first, second])
+        blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        eventually(lambda: fetch(connection, blocked) == [(1,)], 10)
+        connection.commit()
+        adopting.result()
+
+    assert [types_of(connection, one.id) for one in (first, second)] == [["adopted"], ["adopted"]]
+
+
+def test_what_is_there_twice_for_another_reason_is_an_error_and_not_tried_for_ever(connection: Connection) -> None:
+    twice, stale = foreign_one(), foreign_one()
+    execute_and_commit(connection, "SET statement_timeout = '5s'")
+    execute_and_commit(connection, "INSERT INTO unfinished (id) VALUES (%s)", str(stale.id))
+
+    for batch in ([twice, twice], [stale]):
+        with pytest.raises(errors.UniqueViolation):
+            adopt(connection, batch)
+        connection.rollback()
+    execute_and_commit(connection, "DELETE FROM unfinished")
+
+
+def test_what_the_log_has_is_known_though_its_row_is_gone(connection: Connection) -> None:
+    foreign = foreign_one()
+    adopt(connection, [foreign])
+    execute_and_commit(connection, "SET statement_timeout = '5s'")
+    execute_and_commit(connection, "CREATE TABLE taken_away AS SELECT * FROM messages; DELETE FROM messages")
+
+    adopt(connection, [foreign])
+
+    assert types_of(connection, foreign.id) == ["adopted"]
+    execute_and_commit(connection, "INSERT INTO messages SELECT * FROM taken_away")
+
+
+def foreign_one() -> Foreign:
+    data = msgspec.Raw(b'{"a": 1}')
+    return Foreign(id=notification().id, topic="notifications", key="bob", data=data, source="kafka:x/0/7")
 
 
 def test_what_the_database_lost_comes_back_under_its_own_ids(connection: Connection) -> None:

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute
+from herald.outbox.scheduler.partitions import make_partitions
+from tests.outbox.connections import assert_projection_equals_log, connected
 
 _INSTALL = """
 CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
@@ -26,6 +29,22 @@ def simulated_clock(connection: Connection) -> Iterator[None]:
     execute(connection, _INSTALL)
     yield
     execute(connection, "DROP FUNCTION clock_timestamp()")
+
+
+@contextmanager
+def long_ago(database: str, then: timedelta, *, retention: float) -> Iterator[Connection]:
+    """A connection in autocommit, at that time, with the partitions that a `retention` in seconds gives.
+
+    At the end every message is compared with the fold of its events.
+    """
+    with connected(database) as connection:
+        connection.autocommit = True
+        with simulated_clock(connection):
+            shift(connection, then)
+            make_partitions(connection, retention=retention, at=read_clock(connection))
+            yield connection
+        connection.autocommit = False
+        assert_projection_equals_log(connection)
 
 
 def shift(connection: Connection, by: timedelta) -> None:

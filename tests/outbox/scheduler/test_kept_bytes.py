@@ -24,10 +24,9 @@ from herald.outbox.postgres.statements import fetch, fetch_value
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.reader import Limits, Row, read_page
 from herald.outbox.scheduler.due import request_due
-from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.retention import close_books
-from tests.outbox.connections import accepted, assert_projection_equals_log, change, connected, make_settings
-from tests.outbox.scheduler.simulated_clock import id_at, shift, simulated_clock
+from tests.outbox.connections import accepted, change, make_settings
+from tests.outbox.scheduler.simulated_clock import id_at, long_ago, shift
 from tests.outbox.scheduler.test_retention import RETENTION, THEN, WIDE, publish, settle
 from tests.servers.eventually import eventually
 
@@ -46,15 +45,8 @@ KINDS = ("pending", "scheduled", "dead", "edited")
 
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection]:
-    """In autocommit, fifteen hours ago; at the end every message is compared with the fold of its events."""
-    with connected(database) as connection:
-        connection.autocommit = True
-        with simulated_clock(connection):
-            shift(connection, THEN)
-            make_partitions(connection, retention=WIDE, at=read_clock(connection))
-            yield connection
-        connection.autocommit = False
-        assert_projection_equals_log(connection)
+    with long_ago(database, THEN, retention=WIDE) as connection:
+        yield connection
 
 
 def made(connection: Connection, data: bytes, kind: str) -> Acceptance:

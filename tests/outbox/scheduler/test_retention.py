@@ -24,14 +24,13 @@ from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.retention import LOCKED, STEP, Retention, close_books
 from tests.outbox.connections import (
     accepted,
-    assert_projection_equals_log,
     connected,
     execute_and_commit,
     notification,
     status_of,
     types_of,
 )
-from tests.outbox.scheduler.simulated_clock import id_at, shift, simulated_clock
+from tests.outbox.scheduler.simulated_clock import id_at, long_ago, shift
 
 RETENTION = 7200.0  # seconds
 WIDE = 86_400.0  # seconds of retention that give partitions of six hours: a few, quickly made
@@ -43,15 +42,8 @@ ENDED = ("sent", "cancelled")
 
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection]:
-    """In autocommit, fifteen hours ago; at the end every message is compared with the fold of its events."""
-    with connected(database) as connection:
-        connection.autocommit = True
-        with simulated_clock(connection):
-            shift(connection, THEN)
-            make_partitions(connection, retention=WIDE, at=read_clock(connection))
-            yield connection
-        connection.autocommit = False
-        assert_projection_equals_log(connection)
+    with long_ago(database, THEN, retention=WIDE) as connection:
+        yield connection
 
 
 def accept_then(connection: Connection, count: int = 1) -> list[UUID]:
