@@ -40,16 +40,17 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class DeliveryError(Exception):
     """What a channel foresaw: the text is the message's reason, `code` what programs may decide by."""
 
-    def __init__(self, reason: str, *, code: Code = "failed") -> None:
-        super().__init__(reason)
-        self.code = code
+    code: Code = "failed"
+
+    def __init__(self, *reason: object, code: Code | None = None) -> None:
+        super().__init__(*reason)
+        self.code = code or self.code
 
 
 class PermanentError(DeliveryError):
     """Trying again cannot help: the message is dead, and the text is its reason."""
 
-    def __init__(self, reason: str, *, code: Code = "refused") -> None:
-        super().__init__(reason, code=code)
+    code = "refused"
 
 
 class TemporaryError(DeliveryError):
@@ -59,15 +60,17 @@ class TemporaryError(DeliveryError):
     such a failure does not open its breaker.
     """
 
+    retry_after: float | None = None
+    is_destination_fault = True
+
     def __init__(
         self,
-        reason: str,
-        *,
-        code: Code = "failed",
+        *reason: object,
+        code: Code | None = None,
         retry_after: float | None = None,
         is_destination_fault: bool = True,
     ) -> None:
-        super().__init__(reason, code=code)
+        super().__init__(*reason, code=code)
         self.retry_after = retry_after
         self.is_destination_fault = is_destination_fault
 
@@ -75,8 +78,7 @@ class TemporaryError(DeliveryError):
 class UnknownOutcomeError(DeliveryError):
     """Whether the provider took it cannot be told: the channel's policy decides, retry or hold."""
 
-    def __init__(self, reason: str, *, code: Code = "no_answer") -> None:
-        super().__init__(reason, code=code)
+    code = "no_answer"
 
 
 class NotSetUpError(Exception):

@@ -16,8 +16,8 @@ LOG_COLUMNS = (
     " CASE WHEN recorded_at BETWEEN '0001-01-02 UTC' AND '9999-12-30 UTC' THEN recorded_at END AS recorded_at"
 )
 
-# What the message `m` carries.
-DATA = "(SELECT d.data FROM outbox AS d WHERE d.stream_id = m.id AND d.version = m.data_version)"
+# What the message `m` carries; null where that event is lost, which ends no list.
+DATA = "coalesce((SELECT d.data FROM outbox AS d WHERE d.stream_id = m.id AND d.version = m.data_version), 'null')"
 PIECE = 2_000  # rows of the log that are fetched at once
 
 

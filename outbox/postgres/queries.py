@@ -75,7 +75,8 @@ class EventState(msgspec.Struct, frozen=True):
 
 # The page first, and of each of its messages what it carries, from the log.
 _NOTIFICATIONS = f"""
-SELECT id, data ->> 'user_id' AS user_id, event, data ->> 'content' AS content,
+SELECT id, coalesce(data ->> 'user_id', key, '') AS user_id, coalesce(event, '') AS event,
+       coalesce(data ->> 'content', '') AS content,
        coalesce(data ->> 'channel', split_part(destination, ':', 1), :default_channel) AS channel,
        data ->> 'address' AS address, status, attempts, reason, reason_code, due_at, deliver_by, priority, destination,
        accepted_at AS created_at, updated_at, sent_at

@@ -193,3 +193,14 @@ def test_a_status_that_does_not_exist_is_answered_with_those_that_do(herald: Cli
     assert response.status_code == 400
     assert "status: no such status: gone; there are: " in response.json()["detail"]
     assert "unknown, dead" in response.json()["detail"] or "dead, unknown" in response.json()["detail"]
+
+
+def test_a_message_whose_data_the_log_has_lost_ends_no_list(herald: Client, database: str) -> None:
+    lost, other = _post(herald), _post(herald)
+    _execute(database, "UPDATE messages SET data_version = 99, status = 'dead', reason = 'no' WHERE id = %s", lost)
+
+    listed = herald.get("/notifications").json()["items"]
+
+    assert [(one["id"], one["content"]) for one in listed] == [(other, listed[0]["content"]), (lost, "")]
+    assert herald.get(f"/messages/{lost}").json()["data"] is None
+    assert [one["data"] for one in herald.get("/dead-letters").json()["items"]] == [None]

@@ -64,6 +64,16 @@ def test_a_program_can_tell_failures_apart(error: Exception, code: str) -> None:
     assert make_policy().after(error, attempt(1)).code == code
 
 
+def test_an_error_of_a_channels_own_that_tells_its_parents_nothing_has_their_code() -> None:
+    class NoSuchUserError(PermanentError):
+        def __init__(self, user: str) -> None:
+            Exception.__init__(self, f"no user {user}")
+
+    outcome = make_policy().after(NoSuchUserError("ada"), attempt(1))
+
+    assert (outcome.outcome, outcome.reason, outcome.code) == ("dead", "no user ada", "refused")
+
+
 def test_a_permanent_error_is_the_end() -> None:
     outcome = make_policy().after(PermanentError("no such user"), attempt(1))
 
