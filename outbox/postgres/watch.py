@@ -95,10 +95,11 @@ class WatchedConnection(Connection):
                 self._is_cancelled = True
         return silent_since
 
-    def end_if_unheard(self, since: float) -> None:
-        """Shut it if it rests and was not heard since then; only the thread that watches calls it."""
+    def end_if_unheard(self, since: float, *, looked_at: float) -> None:
+        """Shut it if it was not heard since then, and rested at that look; only the thread that watches calls it."""
         with _lock:
-            if self._busy_since is None and self.heard_at < since:
+            rested = self._busy_since is None or self._busy_since >= looked_at
+            if rested and self.heard_at < since:
                 self._shut()
 
     def _ask_to_cancel(self) -> None:
@@ -140,8 +141,9 @@ def _run() -> None:
 
 
 def _look() -> None:
+    looked_at = time.monotonic()  # who begins a call from here on would have been found at rest
     with _lock:
         found = list(_watched)
     silent = [since for one in found if (since := one.end_if_late()) is not None]
     for one in found if silent else ():
-        one.end_if_unheard(max(silent))
+        one.end_if_unheard(max(silent), looked_at=looked_at)

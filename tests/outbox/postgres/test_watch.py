@@ -150,3 +150,23 @@ def test_who_rests_between_two_statements_is_left_alone(settings: Settings) -> N
         connection.end_if_late()
 
         assert fetch(connection, "SELECT 1") == [(1,)]
+
+
+def test_who_begins_a_call_while_the_silent_are_ended_is_ended_with_those_who_rest(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that began before that look is left to its own limit."""
+    shut: list[WatchedConnection] = []
+
+    def note(connection: WatchedConnection) -> None:
+        shut.append(connection)
+
+    monkeypatch.setattr(WatchedConnection, "_shut", note)
+    with opened(settings) as begins, opened(settings) as works:
+        for connection, busy_since in ((begins, 11.0), (works, 9.0)):
+            connection.heard_at, connection.limit = 1.0, float("inf")
+            monkeypatch.setattr(connection, "_busy_since", busy_since)
+            connection.end_if_unheard(5.0, looked_at=10.0)
+            monkeypatch.setattr(connection, "_busy_since", None)
+
+        assert shut == [begins]
