@@ -6,6 +6,7 @@ from herald.outbox.kafka.clients import own_code
 from herald.outbox.relay.withheld import Part
 
 # What Kafka will refuse again at every try. Everything else is repeated: a right that is missing is no record's fault.
+# A broker refuses a whole batch for one record's sake: which one it was shows only when each is sent alone.
 REFUSED_FOR_GOOD = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -16,8 +17,6 @@ REFUSED_FOR_GOOD = frozenset(
         KafkaError.POLICY_VIOLATION,
     }
 )
-# A broker refuses a whole batch for one record's sake: which one it was shows only when each is sent alone.
-REFUSED_AS_BATCH = REFUSED_FOR_GOOD - {KafkaError.TOPIC_EXCEPTION}
 # What is said of a topic and may change: a later release makes it, a right is given. It convicts no record.
 NO_TOPIC_NOW = frozenset(
     {

@@ -9,15 +9,12 @@ from functools import partial
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import TopicMetadata
 
 from herald.outbox.kafka.clients import abandon, librdkafka, own_code
-from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.postgres.conviction import convicts_nobody
 from herald.outbox.relay.errors import (
     NO_TOPIC_NOW,
-    REFUSED_AS_BATCH,
     REFUSED_FOR_GOOD,
     BatchRefusedError,
     FatalProducerError,
@@ -25,6 +22,7 @@ from herald.outbox.relay.errors import (
     SilentKafkaError,
     WithheldError,
 )
+from herald.outbox.relay.hearing import Hearing
 from herald.outbox.relay.in_flight import NOTHING, InFlight
 from herald.outbox.relay.judging import Judge
 from herald.outbox.relay.reader import Page, Row
@@ -37,7 +35,6 @@ from herald.outbox.settings import Settings
 FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer
 STUCK = 2.0  # seconds in flight after which it is looked who leads
-MUTE = 10.0  # seconds without an acknowledgement after which a partition is withheld though it has a leader
 LOOK = 1.0  # seconds between two such looks, and for each
 MOST_ROWS = 20_000  # in flight beside a page that is stuck
 _log = structlog.get_logger()
@@ -48,7 +45,7 @@ PRODUCER = {
     "acks": "all",
     "message.timeout.ms": 0,
     "compression.type": "lz4",
-    "linger.ms": 0,
+    "linger.ms": 5,  # while pages follow each other; whoever waits for acknowledgements waits for none of it
     "partitioner": "murmur2_random",  # the same partition as Java clients and Quix choose for a key
     "allow.auto.create.topics": False,
     "topic.metadata.refresh.interval.ms": 10_000,
@@ -58,12 +55,6 @@ PRODUCER = {
     "socket.timeout.ms": 10_000,  # no timeout of a record: the same batch is sent again on a new connection
 }
 ALONE = {"batch.num.messages": 1}  # a careful producer's
-
-
-def _part_of(topic: str, key: str, topics: Mapping[str, TopicMetadata], known: Sequence[Part]) -> Part:
-    """Keys of a topic of which something is withheld are told apart as before."""
-    partitions = next((part.partitions for part in known if part.topic == topic), len(topics[topic].partitions))
-    return Part(topic, partition_of(key.encode(), partitions), partitions)
 
 
 class Publisher:
@@ -97,22 +88,18 @@ class Publisher:
         self._unavailable: dict[Part, str] = {}
         self._looked_at = -math.inf
         self._patience = settings.kafka_patience
-        self._heard_at = time.monotonic()
-        self._acknowledged_at = -math.inf
-        self._acknowledged: dict[tuple[str, int | None], float] = {}  # when, by topic and partition
-        self._is_heard = False
+        self._hearing = Hearing(self._topics)
         self._judge = judge
-        self._taking: set[str] = set()  # topics
 
     @property
     def silent_for(self) -> float:
         """Seconds for which something is in flight and nothing was acknowledged."""
-        return time.monotonic() - self._heard_at if self._pages else 0.0
+        return self._hearing.silence if self._pages else 0.0
 
     @property
     def is_heard_lately(self) -> bool:
         """Whether something was acknowledged within the patience."""
-        return time.monotonic() - self._acknowledged_at < self._patience
+        return self._hearing.is_within(self._patience)
 
     @property
     def in_flight(self) -> int:
@@ -134,7 +121,7 @@ class Publisher:
 
     def takes(self, topic: str) -> bool:
         """Whether something of the topic was acknowledged."""
-        return topic in self._taking
+        return topic in self._hearing.taking
 
     def publish(self, page: Page, *, partition: int = ANYWHERE) -> None:
         """Hand every row of a page to the producer. Raises PublishError, FatalProducerError, or what none survives."""
@@ -145,20 +132,21 @@ class Publisher:
             page, sent = replace(page, rows=[row for row, _ in sifted]), sifted
         flying = InFlight(page, kept)
         if not self._pages:
-            self._heard_at = time.monotonic()
+            self._hearing.begin()
         self._pages.append(flying)
         settle, produce, headers_of = self._settler(flying), self._producer.produce, self._headers
-        on_kafka = self._topics.on_kafka
+        on_kafka, judges_alone = self._topics.on_kafka, self._judges_alone
         for row, number in sent:
             topic = on_kafka(row[3])
             if why := why_unpublishable(row, topic):
                 flying.pass_by(row, why)
                 continue
+            answer = partial(settle, row=row) if judges_alone else settle
             try:
-                produce(topic, row[5], row[4], number, headers=headers_of(row), on_delivery=partial(settle, row))
+                produce(topic, row[5], row[4], number, headers=headers_of(row), on_delivery=answer)
                 self._has_produced = True
             except (BufferError, KafkaException) as error:
-                self._produce_hard(row, number, flying, settle, error)
+                self._produce_hard(row, number, flying, answer, error)
             except Exception as error:  # noqa: BLE001 - whatever it is: one row must not end the term for all
                 flying.pass_by(row, error)
         self._demand_witness(flying)
@@ -174,11 +162,12 @@ class Publisher:
 
         What Kafka refused is judged with nothing in hand: judging may raise. Raises PublishError, FatalProducerError.
         """
-        self._is_heard = False
-        self._producer.poll(timeout)
+        self._serve(timeout)
         if self._failure is not None:
             raise self._failure
-        self._check_patience()
+        if self.silent_for > self._patience:
+            message = f"Kafka acknowledged nothing for {self._patience:g} s"
+            raise SilentKafkaError(message)
         settled: list[InFlight] = []
         while self._pages and self._pages[0].open == 0:
             if settled and self._pages[0].accused:
@@ -194,7 +183,7 @@ class Publisher:
         for row, why in page.accused:
             topic, sentence = row[3], "ends"
             if self._judge is not None:
-                takes_others, is_alone = topic in self._taking, accused[topic] == 1
+                takes_others, is_alone = topic in self._hearing.taking, accused[topic] == 1
                 sentence = self._judge.sentence(topic, why, takes_others=takes_others, is_alone=is_alone)
             if sentence == "waits":
                 waiting[Part(topic, WHOLE, 0)] = why
@@ -220,24 +209,8 @@ class Publisher:
             return  # that is an outage of everything
         wanted = {row[3] for page in self._pages for row in page.sent}
         known = [one.part for one in self._withheld]
-        if found := find_unavailable(topics, wanted, known) or self._find_mute(topics, known):
+        if found := find_unavailable(topics, wanted, known) or self._hearing.find_mute(self._pages[0], topics, known):
             raise WithheldError(found)
-
-    def _find_mute(self, topics: Mapping[str, TopicMetadata], known: Sequence[Part]) -> dict[Part, str]:
-        """Partitions of the oldest page that acknowledge nothing while another one does (too few replicas in sync).
-
-        Records without a key tell of no partition.
-        """
-        since = time.monotonic() - MUTE
-        oldest = self._pages[0]
-        if oldest.began > since or self._acknowledged_at < since:
-            return {}
-        open_ = Counter(_part_of(row[3], row[4], topics, known) for row in oldest.sent if row[4] is not None)
-        return {
-            part: f"acknowledges nothing for {MUTE:g} s"
-            for part, count in open_.items()
-            if count > oldest.settled[part[:2]] and self._acknowledged.get(part[:2], -math.inf) < since
-        }
 
     def abandon(self) -> None:
         """Forget everything in flight; the stored cursor knows where to go on."""
@@ -245,49 +218,48 @@ class Publisher:
         self._producer.poll(0)
         abandon(self._producer)
 
-    def _check_patience(self) -> None:
-        if self._is_heard:
-            self._heard_at = self._acknowledged_at = time.monotonic()
-        elif self.silent_for > self._patience:
-            message = f"Kafka acknowledged nothing for {self._patience:g} s"
-            raise SilentKafkaError(message)
+    def _settler(self, page: InFlight) -> Callable[..., None]:
+        """It is given the row only where each is sent alone.
 
-    def _settler(self, page: InFlight) -> Callable[[Row, KafkaError | None, Message], None]:
-        """It is given the row, because a report does not say which of several equal records it speaks of."""
+        A report does not say of which of several equal records it speaks; to remember that costs a third of the speed.
+        """
+        heard = self._hearing.unnoted
 
-        def settle(row: Row, error: KafkaError | None, message: Message) -> None:
-            if error is not None and error.code() in REFUSED_AS_BATCH and not self._judges_alone:
-                self._failure = self._failure or BatchRefusedError(error.str())
-            elif error is not None:
-                self._note_error(error, row, page, page.accused)
+        def settle(error: KafkaError | None, message: Message, row: Row | None = None) -> None:
+            place = message.topic(), message.partition()
+            if error is None:
+                heard.add(place)
+            elif row is not None and error.code() in REFUSED_FOR_GOOD:
+                is_name = error.code() == KafkaError.TOPIC_EXCEPTION  # which no setting of the topic changes
+                (page.refused if is_name else page.accused).append((row, error.str()))
             else:
-                self._is_heard = True
-                if row[3] not in self._taking:
-                    self._note_taking(row[3])
-                self._acknowledged[row[3], message.partition()] = time.monotonic()
-            if row[4] is not None:
-                page.settled[row[3], message.partition()] += 1
+                self._note_error(error, self._topics.here(place[0] or ""))
+            if message.key() is not None:
+                page.settled[place] += 1
             page.open -= 1
 
         return settle
 
-    def _note_taking(self, topic: str) -> None:
-        self._taking.add(topic)
-        if self._judge is not None:
-            self._judge.note_taking(topic)
+    def _serve(self, timeout: float) -> None:
+        """Take acknowledgements, and note who has given some."""
+        # flush sends at once what lingers, and serves as poll does
+        self._producer.flush(timeout) if timeout else self._producer.poll(0)
+        for topic in self._hearing.note():
+            if self._judge is not None:
+                self._judge.note_taking(topic)
 
     def _produce_hard(
-        self, row: Row, number: int, page: InFlight, settle: Callable[..., None], error: Exception
+        self, row: Row, number: int, page: InFlight, answer: Callable[..., None], error: Exception
     ) -> None:
         deadline = time.monotonic() + FULL_QUEUE_TIMEOUT
         while isinstance(error, BufferError):
             if time.monotonic() > deadline:
                 message = "the producer's queue stays full"
                 raise PublishError(message)
-            self._producer.poll(FULL_QUEUE_WAIT)
+            self._serve(FULL_QUEUE_WAIT)
             self.check_leaders()  # what nobody takes fills the queue for those whom somebody would
             try:
-                answer, topic, headers = partial(settle, row), self._topics.on_kafka(row[3]), self._headers(row)
+                topic, headers = self._topics.on_kafka(row[3]), self._headers(row)
                 self._producer.produce(topic, row[5], row[4], number, headers=headers, on_delivery=answer)
             except (BufferError, KafkaException) as again:
                 error = again
@@ -297,20 +269,21 @@ class Publisher:
         if cause.code() == own_code("INVALID_ARG"):  # this record is none
             page.pass_by(row, error)
             return
-        self._note_error(cause, row, page, page.refused)  # the producer's own limits are no setting of a broker
+        if cause.code() in REFUSED_FOR_GOOD:  # the producer's own limits are no setting of a broker
+            page.refused.append((row, cause.str()))
+        else:
+            self._note_error(cause, row[3])
         page.settle_unsent(row)
 
-    def _note_error(self, error: KafkaError, row: Row, page: InFlight, refused: list[tuple[Row, str]]) -> None:
-        """Note a refusal for good; what is said of a topic withholds it; let anything else end the term."""
+    def _note_error(self, error: KafkaError, topic: str) -> None:
+        """What is said of a topic withholds it; what ends the term is raised when acknowledgements are served."""
         if error.code() in REFUSED_FOR_GOOD:
-            (refused if error.code() in REFUSED_AS_BATCH else page.refused).append((row, error.str()))
-            return
-        if error.code() in NO_TOPIC_NOW:
-            self._unavailable[Part(row[3], WHOLE, 0)] = error.str()
+            self._failure = self._failure or BatchRefusedError(error.str())
+        elif error.code() in NO_TOPIC_NOW:
+            self._unavailable[Part(topic, WHOLE, 0)] = error.str()
             self._failure = self._failure or WithheldError(self._unavailable)
-            return
-        if self._failure is None:
-            self._failure = FatalProducerError(error.str()) if error.fatal() else PublishError(error.str())
+        else:
+            self._failure = self._failure or (FatalProducerError if error.fatal() else PublishError)(error.str())
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():

@@ -18,6 +18,7 @@ from herald.outbox.relay.cursor import Cursor
 # stream_id, version, type, topic, key, value, recorded_at, request, traceparent, position
 Row = tuple[str, int, str, str, str | None, str | None, str, str | None, str | None, int]
 
+WIDTH = 10  # columns of a Row
 LARGEST = 2_000_000  # bytes of a row that is read: twice what a producer takes
 UNKNOWN_SIZE = 100_000  # bytes that a row counts for which is older than the column; looking would read it
 
@@ -57,21 +58,21 @@ _FRESH = f"""
 WITH fresh AS (
     SELECT position, stream_id, version, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL AND position > %(floor)s
-      AND transaction_id >= pg_snapshot_xmax(%(previous)s::pg_snapshot)
+      AND transaction_id >= pg_snapshot_xmax(%(previous)s)
       AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())
     UNION ALL
     SELECT position, stream_id, version, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL
-      AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot)))
+      AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s)))
       AND pg_visible_in_snapshot(transaction_id, pg_current_snapshot())
 ),
 page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position LIMIT %(size)s),
 bounded AS MATERIALIZED (SELECT * FROM (SELECT *, {_TOTALS} FROM page) AS totals {_FITS})
 """
 _FIRST_PAGE = f"""{_FRESH}
-SELECT pg_current_snapshot()::text, events.*
+SELECT events.*, (SELECT pg_current_snapshot()::text)
 FROM (SELECT) AS always LEFT JOIN (
-    SELECT found, bytes, event.* FROM bounded CROSS JOIN LATERAL (
+    SELECT bytes, event.*, found FROM bounded CROSS JOIN LATERAL (
         SELECT {_OUTLINE} FROM outbox AS o
         WHERE o.stream_id = bounded.stream_id AND o.version = bounded.version OFFSET 0
     ) AS event
@@ -79,7 +80,7 @@ FROM (SELECT) AS always LEFT JOIN (
 ORDER BY position
 """
 _FIRST_PLACES = f"""{_FRESH}
-SELECT pg_current_snapshot()::text, found, position, stream_id::text, version, bytes
+SELECT position, stream_id::text, version, bytes, found, (SELECT pg_current_snapshot()::text)
 FROM (SELECT) AS always LEFT JOIN bounded ON true
 ORDER BY position
 """
@@ -89,18 +90,18 @@ _FOLLOWING = f"""
 FROM (SELECT *, {_TOTALS} FROM (
     SELECT stream_id, version, type, topic, key, data, payload, recorded_at, position, {_BYTES} FROM outbox
     WHERE topic IS NOT NULL AND position > %(last)s
-      AND (position > %(floor)s OR transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot))))
-      AND NOT pg_visible_in_snapshot(transaction_id, %(previous)s::pg_snapshot)
-      AND pg_visible_in_snapshot(transaction_id, %(target)s::pg_snapshot)
+      AND (position > %(floor)s OR transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s))))
+      AND NOT pg_visible_in_snapshot(transaction_id, %(previous)s)
+      AND pg_visible_in_snapshot(transaction_id, %(target)s)
     ORDER BY position LIMIT %(size)s
 ) AS page) AS o {_FITS}
 ORDER BY position
 """
-_NEXT_PAGE = f"SELECT %(target)s, found, bytes, {_OUTLINE} {_FOLLOWING}"
-_NEXT_PLACES = f"SELECT %(target)s, found, position, stream_id::text, version, bytes {_FOLLOWING}"
+_NEXT_PAGE = f"SELECT bytes, {_OUTLINE}, found {_FOLLOWING}"
+_NEXT_PLACES = f"SELECT position, stream_id::text, version, bytes, found {_FOLLOWING}"
 
-_FIRST = {"previous": "text", "floor": "bigint", "size": "bigint", "max_bytes": "bigint"}
-_NEXT = {**_FIRST, "target": "text", "last": "bigint"}
+_FIRST = {"previous": "pg_snapshot", "floor": "bigint", "size": "bigint", "max_bytes": "bigint"}
+_NEXT = {**_FIRST, "target": "pg_snapshot", "last": "bigint"}
 PAGES = (prepare("first_page", _FIRST_PAGE, **_FIRST), prepare("next_page", _NEXT_PAGE, **_NEXT))
 PLACES = (prepare("first_places", _FIRST_PLACES, **_FIRST), prepare("next_places", _NEXT_PLACES, **_NEXT))
 
@@ -158,18 +159,17 @@ class Places(NamedTuple):
 
 def read_page(connection: Connection, cursor: Cursor, limits: Limits) -> Page:
     """What comes next, within the limits; an empty page means that nothing new is visible."""
-    target, found = _fetch(connection, cursor, PAGES, limits)
-    rows, large = split_large([row[1:] for row in found])
-    page = _bounded(cursor, [row[2:] for row in found], target, limits.rows, found)
-    return Page(rows, page.cursor, large)
+    sized, target, size = _fetch(connection, cursor, PAGES, limits)
+    rows, large = split_large(sized)
+    page = make_page(cursor, [row[: WIDTH + 1] for row in sized] if large else rows, target, size)
+    return replace(page, rows=rows, refused=large)
 
 
 def list_page(connection: Connection, cursor: Cursor, limits: Limits) -> Places:
     """The same page without what the rows carry."""
-    target, found = _fetch(connection, cursor, PLACES, limits)
-    places = [Place(*row[1:]) for row in found]
-    page = _bounded(cursor, [(place.position,) for place in places], target, limits.rows, found)
-    return Places(places, page.cursor)
+    found, target, size = _fetch(connection, cursor, PLACES, limits)
+    page = make_page(cursor, [row[:1] for row in found], target, size)
+    return Places([Place(*row[:4]) for row in found], page.cursor)
 
 
 def read_places(connection: Connection, places: Sequence[Place]) -> list[tuple[Any, ...]]:
@@ -184,8 +184,8 @@ def read_places(connection: Connection, places: Sequence[Place]) -> list[tuple[A
 
 def split_large(sized: Sequence[tuple[Any, ...]]) -> tuple[list[Row], list[tuple[Row, str]]]:
     """Rows without their sizes, apart from those that no record can hold, with the reason."""
-    rows: list[Row] = [row[1:] for row in sized if row[0] <= LARGEST]
-    large = [(row[1:], f"{row[0]:,} bytes, too large for a record") for row in sized if row[0] > LARGEST]
+    rows: list[Row] = [row[1 : WIDTH + 1] for row in sized if row[0] <= LARGEST]
+    large = [(row[1 : WIDTH + 1], f"{row[0]:,} bytes, too large for a record") for row in sized if row[0] > LARGEST]
     return rows, large
 
 
@@ -196,16 +196,10 @@ def make_page(cursor: Cursor, rows: list[Any], target: str, size: int) -> Page:
     return Page(rows, cursor.after_page(target=target, last_position=last_position, is_last=is_last))
 
 
-def _bounded(cursor: Cursor, rows: list[Any], target: str, size: int, found: list[tuple[Any, ...]]) -> Page:
-    """A page that its bytes have cut short is a full one."""
-    is_cut = bool(found) and found[0][0] > len(rows)
-    return make_page(cursor, rows, target, len(rows) if is_cut else size)
-
-
 def _fetch(
     connection: Connection, cursor: Cursor, statements: tuple[Prepared, Prepared], limits: Limits
-) -> tuple[str, list[tuple[Any, ...]]]:
-    """The snapshot that is read by, and the rows; each begins with how many there are within the limit of rows."""
+) -> tuple[list[tuple[Any, ...]], str, int]:
+    """Rows, the snapshot that is read by, and how many of them are a full page: one cut short by its bytes is one."""
     first, following = statements
     values = {
         "previous": cursor.previous,
@@ -215,9 +209,14 @@ def _fetch(
         "size": limits.rows,
         "max_bytes": limits.bytes,
     }
-    found = fetch(connection, first if cursor.target is None else following, values)
-    target = cursor.target or found[0][0]
-    return target, [row[1:] for row in found if row[1] is not None]
+    if cursor.target is None:
+        rows = fetch(connection, first, values)
+        target, found = rows[0][-1], rows[0][-2] or 0
+        rows = rows if found else []
+    else:
+        target, rows = cursor.target, fetch(connection, following, values)
+        found = rows[0][-1] if rows else 0
+    return rows, target, len(rows) if found > len(rows) else limits.rows
 
 
 def with_epoch(cursor: Cursor, epoch: int) -> Cursor:

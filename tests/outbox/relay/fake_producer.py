@@ -18,7 +18,17 @@ PARTITIONS = 4
 class Report:
     """What `on_delivery` is told of a record."""
 
+    name: str
+    to: str | None
     number: int
+
+    def topic(self) -> str:
+        """Of which topic it is."""
+        return self.name
+
+    def key(self) -> bytes | None:
+        """Its key, as bytes."""
+        return None if self.to is None else self.to.encode()
 
     def partition(self) -> int:
         """Where it was to be written."""
@@ -76,7 +86,7 @@ class FakeProducer:
         if number in self._brokers.mute:
             return
         error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if len(value) > self._brokers.most else None
-        self._reports.append(lambda: self._report(topic, error, on_delivery, Report(number)))
+        self._reports.append(lambda: self._report(topic, error, on_delivery, Report(topic, key, number)))
 
     def _report(
         self, topic: str, error: KafkaError | None, tell: Callable[[KafkaError | None, Report], None], report: Report
@@ -90,6 +100,11 @@ class FakeProducer:
         for report in reports:
             report()
         return len(reports)
+
+    def flush(self, timeout: float) -> int:
+        """Nothing lingers here."""
+        self.poll(timeout)
+        return 0
 
     def purge(self) -> None:
         """Forget what was not reported."""

@@ -11,9 +11,10 @@ from herald.outbox.relay import in_flight
 from herald.outbox.relay import publisher as publishing
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.errors import WithheldError
+from herald.outbox.relay.hearing import MUTE
 from herald.outbox.relay.in_flight import InFlight
 from herald.outbox.relay.judging import SCOUT, Judge
-from herald.outbox.relay.publisher import MUTE, Publisher
+from herald.outbox.relay.publisher import Publisher
 from herald.outbox.relay.reader import Page, Row
 from herald.outbox.relay.withheld import Part
 from tests.outbox.connections import make_settings

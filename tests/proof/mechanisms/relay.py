@@ -4,8 +4,8 @@ from tests.proof.mechanisms.removal import Edit, Removal
 
 READER = "tests/outbox/relay/test_reader.py"
 RELAY = "tests/outbox/relay/test_relay.py"
-IN_PROGRESS = "AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s::pg_snapshot)))"
-SINCE = "AND transaction_id >= pg_snapshot_xmax(%(previous)s::pg_snapshot)"
+IN_PROGRESS = "AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(%(previous)s)))"
+SINCE = "AND transaction_id >= pg_snapshot_xmax(%(previous)s)"
 
 REMOVALS = (
     Removal(
@@ -116,8 +116,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/relay/publisher.py",
-                "        if error.code() in REFUSED_FOR_GOOD:\n            (refused",
-                "        if False:\n            (refused",
+                "elif row is not None and error.code() in REFUSED_FOR_GOOD:",
+                "elif False:",
             ),
         ),
         (f"{RELAY}::test_a_record_too_large_for_kafka_ends_dead_and_holds_nobody_up",),

@@ -60,7 +60,7 @@ REMOVALS = (
     ),
     Removal(
         "a topic that takes nothing convicts no record",
-        (Edit("outbox/relay/publisher.py", "topic in self._taking, accused", "True, accused"),),
+        (Edit("outbox/relay/publisher.py", "topic in self._hearing.taking, accused", "True, accused"),),
         (
             f"{JUDGING}::test_a_topic_whose_limit_is_lowered_for_a_while_ends_no_message_and_holds_up_no_other",
             f"{JUDGING}::test_a_topic_that_takes_none_of_a_page_is_withheld",
@@ -107,8 +107,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/relay/publisher.py",
-                "self._note_error(error, row, page, page.accused)",
-                "self._note_error(error, page.rows[0], page, page.accused)",
+                "page.accused).append((row, error.str()))",
+                "page.accused).append((page.rows[0], error.str()))",
             ),
         ),
         (f"{JUDGING}::test_of_equal_records_the_one_that_was_refused_is_found",),
