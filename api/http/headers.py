@@ -21,7 +21,10 @@ _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0
 
 def header(request: HttpRequest, name: bytes) -> bytes | None:
     """A header's value without building Litestar's dictionary of all of them, which the hot path never needs."""
-    return next(iter(_values(request, name)), None)
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return value
+    return None
 
 
 def traceparent(request: HttpRequest) -> str | None:
