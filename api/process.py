@@ -1,9 +1,12 @@
-"""`herald api`: the HTTP server."""
+"""`herald api`: the HTTP server, in one process or under a supervisor of several."""
 
+import asyncio
 import os
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import FrameType
@@ -19,6 +22,9 @@ from herald.api.app import make_app
 from herald.api.http.door import BACKLOG, Door
 from herald.api.http.protocol import LimitedProtocol
 from herald.api.http.resources import Budget, Resources
+from herald.api.http.totals import Total
+from herald.api.seat import BEAT, Seat
+from herald.api.supervisor import supervise
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.logs import configure_logs
 from herald.outbox.postgres.connections import make_engine
@@ -40,7 +46,8 @@ def command(host: str | None, port: int | None) -> None:
 
     Starts even while the database is away, and is ready (GET /health/ready) once it answers. Ends with exit code 1
     where the log holds events that only another release can read, and where Herald cannot work in the database.
-    SIGTERM and Ctrl-C finish the open requests first. The documentation is at /docs.
+    SIGTERM and Ctrl-C finish the open requests first. With HERALD_API_PROCESSES above 1 a supervisor keeps so many
+    processes behind the port, and SIGHUP replaces them one by one. The documentation is at /docs.
     """
     try:
         settings = load_settings()
@@ -48,7 +55,10 @@ def command(host: str | None, port: int | None) -> None:
         click.echo(error, err=True)
         sys.exit(2)
     configure_logs("api")
-    serve(settings, host=host or settings.host, port=port or settings.port)
+    host, port = host or settings.host, port or settings.port
+    if settings.api_processes > 1:
+        sys.exit(supervise(host, port, settings.api_processes))
+    serve(settings, host=host, port=port)
 
 
 def make_executor(size: int) -> ThreadPoolExecutor:
@@ -59,8 +69,35 @@ def make_executor(size: int) -> ThreadPoolExecutor:
     return executor
 
 
-def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; exits with 3 when the address cannot be had, with 1 when the log is unreadable."""
+class Server(uvicorn.Server):
+    """uvicorn, which tells its door that it closes, and again and again that it listens."""
+
+    def __init__(self, config: uvicorn.Config, door: Door) -> None:
+        super().__init__(config)
+        self.on_alive: Callable[[], None] | None = None
+        self._door = door
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets=sockets)
+        self._say_alive()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is being asked, and end."""
+        self._door.is_closing = True
+        await super().shutdown(sockets=sockets)
+
+    def _say_alive(self) -> None:
+        if self.on_alive:
+            self.on_alive()
+            asyncio.get_running_loop().call_later(BEAT, self._say_alive)
+
+
+def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, with a seat where others serve the port as well.
+
+    Exits with 3 when the address cannot be had, with 1 when the log is unreadable.
+    """
     exit_code = 0
 
     def look() -> None:
@@ -81,20 +118,27 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     first_look.start()
     first_look.join(FIRST_LOOK)  # normally no request comes before it; a database that is away delays nobody
     set_asyncio_executor(make_executor(settings.pool_size))
-    budget = Budget(settings.memory // 2)  # the other half is for what becomes of the bodies: texts, statements
+    connections, body_bytes = (seat.totals.connections, seat.totals.body_bytes) if seat else (None, None)
+    budget = Budget(settings.memory // 2, body_bytes)  # the other half is for what becomes of the bodies: texts, SQL
     resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"), budget)
+    server = make_server(resources, host=host, port=port, connections=connections)
+    if seat:
+        server.on_alive = seat.say_alive
+        server.run([*seat.listeners])
+        return
     _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-    make_server(resources, host=host, port=port).run()
+    server.run()
 
 
-def make_server(resources: Resources, *, host: str, port: int) -> uvicorn.Server:
-    """A server that `run` runs until SIGTERM or SIGINT: uvicorn, with limits."""
+def make_server(resources: Resources, *, host: str, port: int, connections: Total | None = None) -> Server:
+    """A server that `run` runs until SIGTERM or SIGINT: uvicorn, with limits; it counts its connections of the port."""
+    door = Door(resources.settings, resources.budget, connections)
     config = uvicorn.Config(
         cast("ASGI3Application", make_app(resources)),
         host=host,
         port=port,
         interface="asgi3",  # uvicorn would take what is no coroutine function for another one
-        http=cast("Any", partial(LimitedProtocol, Door(resources.settings, resources.budget))),
+        http=cast("Any", partial(LimitedProtocol, door)),
         ws="none",
         backlog=BACKLOG,
         access_log=False,
@@ -103,4 +147,4 @@ def make_server(resources: Resources, *, host: str, port: int) -> uvicorn.Server
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    return uvicorn.Server(config)
+    return Server(config, door)

@@ -145,8 +145,9 @@ class Settings(SchemaSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="the API listens here")
     port: Port = Field(8000, description="the API listens here")
+    api_processes: int = Field(1, ge=1, le=64, description="of one API, behind its port")
     readers: int = Field(4, ge=1, le=500, description="lists and groups that one API process reads at once")
-    max_connections: int = Field(1000, ge=1, le=100_000, description="open to one API process")
+    max_connections: int = Field(1000, ge=1, le=100_000, description="open to one API")
     max_header: int = Field(32_768, ge=1024, le=1_048_576, description="bytes of a request's line and headers")
     header_timeout: Seconds = Field(10.0, description="seconds until a request's header must have come")
     request_timeout: Seconds = Field(60.0, description="seconds until a whole request must have come")

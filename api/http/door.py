@@ -13,12 +13,14 @@ import structlog
 
 from herald.api.http.refusals import Refusals
 from herald.api.http.resources import Budget
+from herald.api.http.totals import Total
 from herald.outbox.settings import Settings
 
 BACKLOG = 256  # connections that the kernel holds until they are accepted; all of them may be at once
 OWN_FILES = 64  # descriptors for logs, the event loop, and a server that is away; the pools come on top
 FREE_BODY = 65_536  # bytes of a body that are not counted: that many are read before anybody asks for them
 MOST_PIPELINED = 16  # requests that may wait on a connection behind one that is being answered
+LAST_REQUEST = 1.0  # seconds that a resting connection of a server that ends has for a request that is on its way
 LINGER = 2.0  # seconds that a refused client gets to read why
 LOOK = 0.5  # seconds between two looks
 _log = structlog.get_logger()
@@ -36,22 +38,32 @@ class Guest(Protocol):
     def turn_away(self) -> None:
         """There is no place for it."""
 
+    def shutdown(self) -> None:
+        """The server ends."""
+
 
 class Door:
-    """One per process."""
+    """One per process; `total` counts the connections of all processes of the port."""
 
-    def __init__(self, settings: Settings, budget: Budget) -> None:
+    def __init__(self, settings: Settings, budget: Budget, total: Total | None = None) -> None:
         self.settings = settings
         self.connections = most_connections(settings)
         self.body_bytes = max(settings.max_body, settings.max_bulk_body)
         self.budget = budget
         self.refusals = Refusals()
         self.waiting: dict[Guest, float] = {}  # in the order of these dates: by the event loop's clock
+        self.is_closing = False  # the server ends: each answer is the last of its connection
+        self._total = total or Total()
+        self._share = max(1, settings.max_connections // self._total.processes)
         self._watch: asyncio.TimerHandle | None = None
 
     def enter(self, guest: Guest, taken: int, loop: asyncio.AbstractEventLoop) -> None:
-        """A new connection, one of `taken`; it gets the place of another where there is no more."""
-        if taken > self.connections:
+        """A new connection, one of `taken` here; it gets the place of another where there is no more.
+
+        Each process always has its share of the port's places: who has more gives some back at its next look.
+        """
+        self._total.own = taken
+        if taken > self.connections or (taken > self._share and self._excess > 0):
             longest = next(iter(self.waiting), None)
             if longest is None:
                 guest.turn_away()
@@ -61,10 +73,24 @@ class Door:
         self.waiting[guest] = loop.time()
         if self._watch is None:
             self._watch = loop.call_later(LOOK, self._look, loop)
+        if self.is_closing:
+            guest.shutdown()
+
+    def leave(self, guest: Guest, taken: int) -> None:
+        """A connection has ended; `taken` are left here."""
+        self._total.own = taken
+        self.waiting.pop(guest, None)
+
+    @property
+    def _excess(self) -> int:
+        return self._total.all - self.settings.max_connections
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watch = loop.call_later(LOOK, self._look, loop)
         now = loop.time()
+        for guest in list(self.waiting)[: max(0, min(self._excess, self._total.own - self._share))]:
+            del self.waiting[guest]
+            guest.make_room()
         for guest, since in list(self.waiting.items()):
             try:
                 guest.end_if_late(now, since)

@@ -14,7 +14,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from herald.api.http.door import FREE_BODY, LINGER, MOST_PIPELINED, Door
+from herald.api.http.door import FREE_BODY, LAST_REQUEST, LINGER, MOST_PIPELINED, Door
 from herald.api.http.refusals import LimitError, header_too_long, no_place, not_read
 
 # What comes next from the client; no more where it was refused
@@ -52,8 +52,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place back; what still runs gives its bytes back when it ends."""
-        self._door.waiting.pop(self, None)
         super().connection_lost(exc)
+        self._door.leave(self, len(self.connections))
         for cycle, _ in self.pipeline:
             self._door.budget.release(cycle.scope["state"])
 
@@ -93,6 +93,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_PIPELINED:
             self._stop(LimitError("pipelined", f"more than {MOST_PIPELINED} requests at once on one connection"))
         super().on_headers_complete()
+        if self._door.is_closing:
+            self.cycle.keep_alive = False
         self._reading, self._unparsed, self._size = BODY, 0, 0
 
     def on_body(self, body: bytes) -> None:
@@ -134,10 +136,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._door.waiting.setdefault(self, self.loop.time())
 
     def shutdown(self) -> None:
-        """The server ends: finish what is being answered."""
-        super().shutdown()
+        """The server ends: answer what is being asked or is on its way; uvicorn would end at once who rests."""
         if self._reading is NO_MORE and self in self._door.waiting:
             self.transport.close()
+        elif self._is_resting():
+            self.loop.call_later(LAST_REQUEST, self._close_if_resting)
+        else:
+            self.cycle.keep_alive = False
 
     def end_if_late(self, now: float, since: float) -> None:
         """Its client has kept this server waiting since then."""
@@ -174,6 +179,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._door.refusals.count("connections", self.loop.time())
         self._say(no_place(self._door.connections))
         self.transport.close()
+
+    def _is_resting(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_resting(self) -> None:
+        if self._is_resting():
+            self.transport.close()
 
     def _stop(self, why: LimitError) -> None:
         """End the parsing as well: raises what the parser turns into an error of its own."""

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from herald.api.http.headers import request_key_of
 from herald.api.http.problems import HttpRequest, unavailable
+from herald.api.http.totals import Total
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.acceptance.idempotency import Receipt, RequestKey, find, remember
 from herald.outbox.postgres.driver import Connection
@@ -29,27 +30,32 @@ PATIENCE = 1.0  # seconds that a list waits for its turn
 
 
 class Budget:
-    """How many bytes of bodies this process holds at once, from their arrival until they are answered.
+    """How many bytes of bodies the port's processes hold at once, from their arrival until they are answered.
 
     A body that does not fit is refused and may come again; one that is larger than all of the budget passes alone.
-    Used by one event loop.
+    Used by one event loop of each process.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, total: Total | None = None) -> None:
         self.size = size
-        self.held = 0
+        self._total = total or Total()
+
+    @property
+    def held(self) -> int:
+        """By all of them."""
+        return self._total.all
 
     def take(self, count: int, *, own: int = 0) -> bool:
         """Whether `count` bytes more fit, beside `own` that their owner holds already; counts them if so."""
-        others = self.held - own
-        if others > 0 and self.held + count > self.size:
+        held = self.held
+        if held > own and held + count > self.size:
             return False
-        self.held += count
+        self._total.own += count
         return True
 
     def give_back(self, count: int) -> None:
         """What was taken is held no longer."""
-        self.held -= count
+        self._total.own -= count
 
     def hold(self, state: dict[str, Any], count: int) -> bool:
         """Take `count` bytes more for a request with this state; whether they fit."""
@@ -60,7 +66,8 @@ class Budget:
 
     def release(self, state: dict[str, Any]) -> None:
         """Give back what was held for a request with this state."""
-        self.give_back(state.pop(HELD, 0))
+        if HELD in state:
+            self.give_back(state.pop(HELD))
 
 
 @dataclass(slots=True)

@@ -9,12 +9,13 @@ from pathlib import Path
 from shutil import which
 
 from herald.outbox.postgres.driver import errors
+from herald.outbox.restarts import describe
 from herald.outbox.settings import Settings
 from herald.outbox.up import broker, postgres
 from herald.outbox.up.child import StartError, until
 from herald.outbox.up.environment import child_environment, shell_file, write_private
 from herald.outbox.up.placement import POSTGRES, wheel
-from herald.outbox.up.supervisor import Member, Player, Role, Signals, Supervisor, describe
+from herald.outbox.up.supervisor import Member, Player, Role, Signals, Supervisor
 from herald.outbox.up.terminal import Terminal
 
 REPORT = "troubled"  # the file below DATA that names processes which keep ending

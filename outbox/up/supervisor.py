@@ -1,8 +1,4 @@
-"""Keeps children running: restarts what ends, and stops all in order.
-
-Who had been ready for ten seconds and was killed starts again at once: its end says nothing against the next
-start. Whoever ends otherwise backs off.
-"""
+"""Keeps children running: restarts what ends, and stops all in order."""
 
 import math
 import signal
@@ -15,12 +11,10 @@ from subprocess import PIPE
 from threading import Thread
 from typing import Any, Self
 
+from herald.outbox.restarts import HEALTHY, Restarts, describe
 from herald.outbox.up.child import OURS, Account, Child
 from herald.outbox.up.terminal import Terminal, record_of
 
-FIRST_DELAY = 0.2  # seconds before the first restart; each further one in a row waits twice as long
-LONGEST_DELAY = 10.0  # seconds between restarts at most
-HEALTHY = 10.0  # seconds a process must live to be forgiven its earlier ends, or be ready to be started at once
 GRACE = 5.0  # seconds for a process that must start anew because another ended
 TROUBLED = 5  # ends in a row, none of them after a healthy life, from which on readiness fails
 LAST_LINES = 0.5  # seconds for the output of a process that ended
@@ -105,14 +99,13 @@ class Player(Child):
                     terminal.line(role.name, text)
 
 
-@dataclass
-class Member:
+class Member(Restarts):
     """A role, and the child that plays it now."""
 
-    role: Role
-    child: Player | None = None
-    due_at: float = 0.0
-    in_a_row: int = 0  # how often it ended by itself since it last lived well
+    def __init__(self, role: Role, child: Player | None = None) -> None:
+        super().__init__()
+        self.role = role
+        self.child = child
 
 
 class Supervisor:
@@ -157,13 +150,8 @@ class Supervisor:
                 child.kill()
             return
         child.kill()
-        lived = now - child.started_at
-        member.in_a_row = 1 if lived >= HEALTHY else member.in_a_row + 1
-        was_ready, was_killed = now - child.ready_at >= HEALTHY, code < 0
-        if was_ready and was_killed:
-            member.in_a_row = 0
-        wait = pause(member.in_a_row)
-        member.child, member.due_at = None, now + wait
+        wait = member.note_end(now, code=code, started_at=child.started_at, ready_at=child.ready_at)
+        member.child, lived = None, now - child.started_at
         when = f"in {wait:.1f} s" if wait else "at once"
         self._terminal.complain(f"{member.role.name} ended ({describe(code)}) after {lived:.1f} s, again {when}")
         for other in self.members:
@@ -181,13 +169,3 @@ class Supervisor:
         names = "\n".join(member.role.name for member in self.members if member.in_a_row >= TROUBLED)
         if not self._report.exists() or self._report.read_text() != names:
             self._report.write_text(names)
-
-
-def pause(ends: int) -> float:
-    """Seconds until the next start after so many ends in a row."""
-    return min(FIRST_DELAY * 2.0 ** min(ends - 1, 9), LONGEST_DELAY) if ends else 0.0
-
-
-def describe(code: int) -> str:
-    """How a process ended, from Popen's return code."""
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -14,6 +14,7 @@ import pytest
 
 from herald.api.process import make_executor
 from herald.outbox.postgres.statements import execute, fetch_value
+from tests.api.serving import Caller
 from tests.conftest import StartHerald
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
@@ -94,6 +95,27 @@ def test_an_open_request_is_answered_before_it_stops(start_herald: StartHerald, 
         other.rollback()
 
         assert answer.result(10) == (202, "pending")
+    assert api.stop() == 0
+
+
+def test_a_request_on_its_way_when_it_stops_is_answered_and_is_the_last(
+    start_herald: StartHerald, database: str
+) -> None:
+    port = free_port()
+    api = start_herald("api", "--port", str(port), DATABASE_URL=database)
+    api.wait_for("Uvicorn running")
+
+    with Caller(port) as rested, Caller(port) as silent:
+        rested.post()
+        assert b"202" in rested.read_head()
+        api.send(signal.SIGTERM)
+        api.wait_for("Shutting down")
+        rested.post()
+        silent.post()
+        answers = [rested.read_all(), silent.read_all()]
+
+    assert [answer.count(b"HTTP/1.1 202") for answer in answers] == [1, 1]
+    assert all(b"connection: close" in answer for answer in answers)
     assert api.stop() == 0
 
 

@@ -12,7 +12,8 @@ VERSIONS = range(14, 19)  # that the tests know
 READINGS = 5  # of the clock; the quickest counts
 SKEW = 1.0  # seconds between two clocks that matter
 FULL = 0.9  # of the connections
-BESIDES = {"an api": 2, "a relay": 4, "a pipeline": 1}  # connections, without the pool of the api
+API_BESIDES = 2  # connections of a process of the API, without its pool
+BESIDES = {"a relay": 4, "a pipeline": 1}  # connections
 _RELOAD = "SELECT pg_reload_conf();"
 
 _SERVER = """
@@ -107,12 +108,12 @@ def _standbys(names: str, connected: int, synchronous: int, database: Database) 
 
 
 def room(database: Database) -> Iterator[Finding]:
-    """Enough connections for one process of each kind, and some left; the limit that is nearest counts."""
-    pool = database.settings.pool_size
-    need = pool + sum(BESIDES.values())
+    """Enough connections for one API, relay and pipeline, and some left; the limit that is nearest counts."""
+    pool, processes = database.settings.pool_size, database.settings.api_processes
+    need = processes * (pool + API_BESIDES) + sum(BESIDES.values())
     for row in database.ask(_CONNECTIONS):
         text = f"{row['used']} of {row['allowed']} connections of {row['whose']} are open"
-        text += f"; one process of each kind uses up to {need}"
+        text += f"; one API, relay and pipeline use up to {need}"
         if need > row["allowed"]:
             yield problem(text, f"Allow {need} or more, or set HERALD_POOL_SIZE ({pool}) lower.")
         elif row["used"] >= FULL * row["allowed"]:

@@ -13,18 +13,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from herald.outbox.restarts import HEALTHY
 from herald.outbox.up.start import herald
 from herald.outbox.up.supervisor import (
     GRACE,
-    HEALTHY,
-    LONGEST_DELAY,
     TROUBLED,
     Member,
     Player,
     Role,
     Signals,
     Supervisor,
-    pause,
 )
 from herald.outbox.up.terminal import Terminal
 from tests.docs.pages import ROOT
@@ -225,13 +223,6 @@ def test_a_process_takes_along_those_that_cannot_live_without_it(
     for member in supervisor.members:
         if member.child:
             member.child.kill()
-
-
-def test_the_pause_doubles_up_to_its_limit() -> None:
-    pauses = [pause(ends) for ends in range(1, 9)]
-
-    assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, LONGEST_DELAY, LONGEST_DELAY])
-    assert pause(100_000) == LONGEST_DELAY
 
 
 def test_a_process_that_lived_well_is_forgiven_its_earlier_ends(

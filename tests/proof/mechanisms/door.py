@@ -3,6 +3,7 @@
 from tests.proof.mechanisms.removal import Edit, Removal
 
 LIMITS = "tests/api/http/test_limits.py"
+SEVERAL = "tests/api/test_supervisor.py"
 COMMITTER = "tests/outbox/acceptance/test_committer.py"
 
 REMOVALS = (
@@ -71,12 +72,53 @@ REMOVALS = (
         (f"{LIMITS}::test_fewer_connections_are_taken_where_fewer_files_may_be_open",),
     ),
     Removal(
+        "a resting connection has a second for a last request",
+        (
+            Edit(
+                "api/http/protocol.py",
+                "            self.loop.call_later(LAST_REQUEST, self._close_if_resting)\n",
+                "            self.transport.close()\n",
+            ),
+        ),
+        ("tests/api/test_process.py::test_a_request_on_its_way_when_it_stops_is_answered_and_is_the_last",),
+    ),
+    Removal(
+        "a process listens before the one that it replaces stops",
+        (Edit("api/supervisor.py", "        elif successor.is_ready:\n", "        else:\n"),),
+        (f"{SEVERAL}::test_nobody_is_refused_or_cut_off_while_processes_are_replaced_one_by_one",),
+    ),
+    Removal(
+        "a process of the API that is killed is replaced",
+        (Edit("api/supervisor.py", "and place.due_at <= now:", "and not self._has_started:"),),
+        (f"{SEVERAL}::test_one_that_is_killed_is_replaced_while_the_other_serves",),
+    ),
+    Removal(
+        "the line ends with the supervisor",
+        (Edit("api/seat.py", "        os.kill(os.getpid(), signal.SIGTERM)\n", "        pass\n"),),
+        (f"{SEVERAL}::test_a_killed_supervisor_leaves_nobody_who_serves_on",),
+    ),
+    Removal(
+        "connections are counted over all processes of the port",
+        (Edit("api/http/door.py", "self._total.all - self.settings", "self._total.own - self.settings"),),
+        (f"{SEVERAL}::test_connections_are_counted_over_all_processes",),
+    ),
+    Removal(
+        "what a killed process had counted is cleared",
+        (Edit("api/seat.py", "        self.seat.totals.clear()\n", ""),),
+        (f"{SEVERAL}::test_connections_are_counted_over_all_processes",),
+    ),
+    Removal(
+        "bodies are counted over all processes of the port",
+        (Edit("api/http/resources.py", "return self._total.all", "return self._total.own"),),
+        ("tests/api/http/test_totals.py::test_bodies_of_one_process_leave_the_others_less_room",),
+    ),
+    Removal(
         "bodies have a budget",
         (
             Edit(
                 "api/http/resources.py",
-                "        if others > 0 and self.held + count > self.size:\n",
-                "        if others < 0:\n",
+                "        if held > own and held + count > self.size:\n",
+                "        if held < own:\n",
             ),
         ),
         (
@@ -86,7 +128,7 @@ REMOVALS = (
     ),
     Removal(
         "what a body held is given back",
-        (Edit("api/http/resources.py", "self.give_back(state.pop(HELD, 0))", "pass"),),
+        (Edit("api/http/resources.py", "self.give_back(state.pop(HELD))", "pass"),),
         (f"{LIMITS}::test_what_a_sender_that_left_had_sent_is_given_back",),
     ),
     Removal(

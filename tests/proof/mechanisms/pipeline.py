@@ -246,7 +246,7 @@ REMOVALS = (
     ),
     Removal(
         "who was ready and was killed starts again at once",
-        (Edit("outbox/up/supervisor.py", "        if was_ready and was_killed:\n", "        if False:\n"),),
+        (Edit("outbox/restarts.py", "        if was_ready and was_killed:\n", "        if False:\n"),),
         ("tests/outbox/up/test_supervisor.py::test_who_was_ready_for_ten_seconds_and_is_killed_starts_again_at_once",),
     ),
     Removal(

@@ -1,0 +1,27 @@
+"""One of several processes of the API: `python -P -m herald.api.worker`, as the supervisor starts it."""
+
+import sys
+
+import click
+
+from herald.api.process import serve
+from herald.api.seat import Seat
+from herald.outbox.logs import configure_logs
+from herald.outbox.settings import SettingsError, load_settings
+
+
+def main(arguments: list[str]) -> None:
+    """Serve on a seat; settings are read anew, where the address does not count."""
+    seat = Seat.taken(arguments)
+    seat.leave_with_supervisor()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+    configure_logs("api")
+    serve(settings, host=settings.host, port=settings.port, seat=seat)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
