@@ -20,7 +20,7 @@ from herald.outbox.stopping import LEAVE
 from herald.outbox.threads import Thread
 
 BEAT = 1.0  # seconds between two signs of life of a process that listens
-UNHEARD = 600  # looks of the supervisor, 30 s, without a sign of life until a process is killed
+UNHEARD = 1200  # looks of the supervisor, a minute, without a sign of life until a process is killed
 _log = structlog.get_logger()
 
 

@@ -13,11 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from herald.api.supervisor import NO_ADDRESS, listen
+from herald.api import seat
+from herald.api.supervisor import NO_ADDRESS, Supervisor, listen
 from herald.outbox.moves.accept import accept, make_acceptance
 from herald.outbox.postgres.statements import execute, fetch_value
 from herald.outbox.stopping import LEAVE
+from tests.api.conftest import NOWHERE
 from tests.api.serving import GOOD, Caller, status_of
 from tests.conftest import StartHerald
 from tests.servers.eventually import eventually
@@ -227,12 +230,31 @@ def test_a_restart_with_a_wrong_setting_is_given_up_and_all_serve_on(
         assert status_of(caller.read_head()) == 202
 
 
+def test_one_whose_event_loop_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", NOWHERE)
+    supervisor = Supervisor(listen("127.0.0.1", 0), 1)
+
+    def told(event: str) -> list[int]:
+        supervisor.watch()
+        return [log["pid"] for log in logs if log["event"] == event]
+
+    with capture_logs() as logs, contextlib.ExitStack() as stack:
+        stack.callback(supervisor.stop)
+        (pid,) = eventually(lambda: told("api_process_listens"), STARTED, what="it listens")
+        os.kill(pid, signal.SIGSTOP)
+        monkeypatch.setattr(seat, "UNHEARD", 100)  # looks, each 20 ms here
+        ended = eventually(lambda: told("api_process_ended"), what="its end is seen")
+
+    assert ended == [pid]
+    assert ("api_process_killed", pid) in [(log["event"], log["pid"]) for log in logs]
+
+
 def test_an_address_in_use_ends_the_supervisor(start_herald: StartHerald) -> None:
     (taken,) = listen("127.0.0.1", 0)
     with taken:
         port = taken.getsockname()[1]
-        url = "postgresql://postgres@127.0.0.1:1/nowhere"
-        api = start_herald("api", DATABASE_URL=url, HERALD_PORT=str(port), HERALD_API_PROCESSES="2")
+        api = start_herald("api", DATABASE_URL=NOWHERE, HERALD_PORT=str(port), HERALD_API_PROCESSES="2")
         eventually(lambda: not api.running, STARTED, what="it ends")
 
     assert api.exit_code == NO_ADDRESS

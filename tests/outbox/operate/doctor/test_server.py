@@ -93,7 +93,7 @@ def test_more_connections_than_the_server_gives_are_a_problem(safe: str) -> None
     assert found.level == "problem"
     assert "of 197 connections of the server are open; one API, relay and pipeline use up to 259" in found.text
     assert found.advice
-    assert "HERALD_POOL_SIZE (250)" in found.advice
+    assert "HERALD_POOL_SIZE (125)" in found.advice
 
 
 def test_connections_that_run_out_are_a_warning(safe: str) -> None:
