@@ -16,6 +16,7 @@ ORDER = (
     "pause",
     "resume",
     "migrate",
+    "roles",
     "api",
     "relay",
     "pipeline",

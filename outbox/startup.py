@@ -17,6 +17,7 @@ from herald.outbox.postgres.connections import connect, is_outage, is_shared, re
 from herald.outbox.postgres.driver import Connection, OperationalError, errors
 from herald.outbox.postgres.fitness import UnfitError, pooler, read_facts, refuse_unfit
 from herald.outbox.postgres.instance import adopt_settings, stay_home
+from herald.outbox.postgres.registered import register
 from herald.outbox.postgres.statements import execute, fetch, fetch_value
 from herald.outbox.settings import Settings
 
@@ -86,6 +87,7 @@ def _look(settings: Settings) -> None:
             refuse_shared(connection, settings)
             check_migrated(connection)
             adopt_settings(connection, settings)
+            register(connection, settings)
             stay_home(connection, settings)  # somebody else may have been the first
             connection.rollback()
     except errors.InsufficientPrivilege as error:

@@ -22,11 +22,16 @@ SUBJECTS = (
     "closing",
     "queues",
     "moves",
+    "decide",
     "breakers_and_pauses",
     "idempotency_keys",
     "requeues",
     "instance",
     "views",
+    "senders",
+    "checks",
+    "send",
+    "roles",
 )
 
 

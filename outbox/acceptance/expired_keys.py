@@ -11,7 +11,7 @@ _log = structlog.get_logger()
 
 
 def empty_expired_keys(connection: Connection) -> None:
-    """Empty what has expired; a table that is locked for 200 ms is left to the next turn.
+    """Empty what has expired; a table that is locked for 50 ms is left to the next turn.
 
     The connection is in autocommit.
     """

@@ -33,7 +33,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class Requested(Event, frozen=True, kw_only=True):
     """Delivery was asked for: the first time by the caller, later by the scheduler or a person.
 
-    The first request brings the data; a later one names the version of the event that brought it. Once a person
+    The first request brings the data; a later one names the version of the event that brought it. `actor` asked by SQL,
+    perhaps for somebody else; what was asked for together has a `group_id`. Once a person
     decides to try again (`requeued`), the attempts so far no longer count, nor does `deliver_by`.
     """
 
@@ -47,6 +48,9 @@ class Requested(Event, frozen=True, kw_only=True):
     deliver_by: datetime | None = None
     priority: int = DEFAULT_PRIORITY
     traceparent: str | None = None
+    actor: str | None = None
+    on_behalf_of: str | None = None
+    group_id: UUID | None = None
 
 
 class Scheduled(Event, frozen=True, kw_only=True):
@@ -60,6 +64,9 @@ class Scheduled(Event, frozen=True, kw_only=True):
     deliver_by: datetime | None = None
     priority: int = DEFAULT_PRIORITY
     traceparent: str | None = None
+    actor: str | None = None
+    on_behalf_of: str | None = None
+    group_id: UUID | None = None
 
 
 class Adopted(Event, frozen=True, kw_only=True):
@@ -169,6 +176,7 @@ class Cancelled(Event, frozen=True, kw_only=True):
     """The caller took it back before any attempt began."""
 
     TYPE = "message.cancelled"
+    actor: str | None = None
 
 
 class Expired(Event, frozen=True, kw_only=True):
@@ -218,6 +226,8 @@ class Carried(Event, frozen=True, kw_only=True):
     destination: str | None
     uncounted: int
     unknowns: int = 0  # carried before it was counted: none
+    actor: str | None = None
+    group_id: UUID | None = None
 
 
 TYPES: dict[str, type[Event]] = {kind.TYPE: kind for kind in Event.__subclasses__()}

@@ -71,6 +71,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     destination: str | None
     uncounted: int
     unknowns: int
+    actor: str | None
+    group_id: UUID | None
 
 
 COLUMNS = tuple(name for name in Message.__struct_fields__ if name != "data")
@@ -132,6 +134,8 @@ def _opened(event: Opening, recorded: Recorded) -> Message:
         destination=None,
         uncounted=0,
         unknowns=0,
+        actor=event.actor if isinstance(event, Requested | Scheduled) else None,
+        group_id=event.group_id if isinstance(event, Requested | Scheduled) else None,
     )
 
 

@@ -7,7 +7,7 @@ from herald.outbox.message.state import Status
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch_one
 
-CANCEL = "SELECT status, attempts FROM cancel(%(id)s::uuid, %(topic)s::text)"
+CANCEL = "SELECT status, attempts FROM cancel_message(%(id)s::uuid, %(topic)s::text)"
 
 
 class Standing(NamedTuple):

@@ -2,6 +2,9 @@
 
 A requeue begins anew: the attempts so far no longer count, and `deliver_by` is dropped. All is done in the
 caller's transaction; what is not on the desk (any more) stays as it is.
+
+What the API decides are functions of the database, so that its role cannot write the log but by them
+(alembic/sql/0001_baseline/decide.sql): each is the statement that is put together here, which a test compares.
 """
 
 from collections.abc import Sequence
@@ -30,7 +33,7 @@ locked AS MATERIALIZED (
     ORDER BY id FOR NO KEY UPDATE
 )"""
 _WHY = "jsonb_build_object('reason', %(reason)s::text, 'code', 'discarded_by_person')"
-_ANSWER = "SELECT id::text FROM moved"
+_ANSWER = "SELECT id FROM moved"
 
 EDIT = moving(
     f"""{_LOCKED},
@@ -74,17 +77,22 @@ decided AS MATERIALIZED (
     answer=_ANSWER,
 )
 
+_CALL = "SELECT {}::text"
+_EDIT = _CALL.format("edit(%(ids)s::uuid[], %(edit)s::json)")
+_REQUEUE = _CALL.format("requeue(%(ids)s::uuid[])")
+_DISCARD = _CALL.format("discard(%(ids)s::uuid[], %(reason)s)")
+
 
 def requeue(connection: Connection, ids: Sequence[UUID], *, edit: Edit | None = None) -> list[UUID]:
     """Try these again; returns those that were on the desk. An edit is for one, and an event before the request."""
     if edit:
-        _decide(connection, EDIT, ids, edit=msgspec.json.encode(edit).decode())
-    return _decide(connection, REQUEUE, ids)
+        _decide(connection, _EDIT, ids, edit=msgspec.json.encode(edit).decode())
+    return _decide(connection, _REQUEUE, ids)
 
 
 def discard(connection: Connection, ids: Sequence[UUID], *, reason: str) -> list[UUID]:
     """Give these up for good; returns those that were on the desk."""
-    return _decide(connection, DISCARD, ids, reason=reason)
+    return _decide(connection, _DISCARD, ids, reason=reason)
 
 
 def discard_pending(connection: Connection, message: UUID, version: int, *, reason: str | None) -> None:

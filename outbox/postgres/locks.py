@@ -1,7 +1,7 @@
 """Advisory locks: each has two keys, the oid of Herald's schema and a number.
 
 So another Herald in the same database has locks of its own, and callers' numbers are no concern of ours. The functions
-`outbox_make_partitions` (4840214) and `outbox_cut_newest` (BOOKS) take theirs in the same way. Only the lock of an
+`outbox_make_partitions` (4840214) and `outbox_cut_widest` (BOOKS) take theirs in the same way. Only the lock of an
 idempotency key is one number (acceptance/idempotency.py).
 """
 

@@ -120,6 +120,8 @@ messages = Table(
     Column("accepted_at", _instant, nullable=False),
     Column("updated_at", _instant, nullable=False),
     Column("sent_at", _instant),
+    Column("actor", Text),
+    Column("group_id", Uuid),
     PrimaryKeyConstraint("id", name="messages_one_row_per_stream"),
     CheckConstraint(
         "status IN ({})".format(", ".join(f"'{status}'" for status in STATUSES)), name="messages_status_is_known"
@@ -341,6 +343,35 @@ instance = Table(
     Column("topic_prefix", Text),
     PrimaryKeyConstraint("is_only", name="instance_one_row"),
     CheckConstraint("is_only", name="instance_is_the_only_one"),
+)
+
+senders = Table(
+    "senders",
+    metadata,
+    Column("login", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("topics", ARRAY(Text)),
+    Column("cancels", Text, nullable=False, server_default=text("'own'::text")),
+    PrimaryKeyConstraint("login", name="senders_one_row_per_login"),
+    CheckConstraint("length(owner) BETWEEN 1 AND 255", name="senders_owner_is_a_name"),
+    CheckConstraint("cancels IN ('own', 'any')", name="senders_cancel_their_own_or_any"),
+)
+topics = Table(
+    "topics", metadata, Column("name", Text, nullable=False), PrimaryKeyConstraint("name", name="topics_once")
+)
+channels = Table(
+    "channels", metadata, Column("name", Text, nullable=False), PrimaryKeyConstraint("name", name="channels_once")
+)
+limits = Table(
+    "limits",
+    metadata,
+    Column("is_only", Boolean, nullable=False, server_default=text("true")),
+    Column("max_body", Integer, nullable=False, server_default=text("2097152")),
+    Column("max_bulk_body", Integer, nullable=False, server_default=text("16777216")),
+    Column("max_ahead", Double, nullable=False, server_default=text("31622400")),
+    Column("idempotency_ttl", Double, nullable=False, server_default=text("86400")),
+    PrimaryKeyConstraint("is_only", name="limits_one_row"),
+    CheckConstraint("is_only", name="limits_are_the_only_ones"),
 )
 
 closing_changes = Table("closing_changes", metadata, Column("id", Uuid, nullable=False))

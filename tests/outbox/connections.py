@@ -67,7 +67,7 @@ def types_of(connection: Connection, message_id: UUID) -> list[str]:
     return [str(name).removeprefix("message.") for name in names]
 
 
-AS_TEXT = ("id", "requested_in")
+AS_TEXT = ("id", "requested_in", "group_id")
 COLUMNS = ", ".join(f"{name}::text" if name in AS_TEXT else name for name in state.COLUMNS)
 
 
@@ -83,5 +83,6 @@ def assert_projection_equals_log(connection: Connection) -> int:
     for stream_id, message in folded.items():
         columns = {name: getattr(message, name) for name in state.COLUMNS}
         expected = columns | {"id": str(stream_id), "requested_in": str(message.requested_in)}
+        expected["group_id"] = message.group_id and str(message.group_id)
         assert dict(zip(expected, projected[str(stream_id)], strict=True)) == expected
     return len(folded)

@@ -18,7 +18,7 @@ from tests.servers.child import Child
 from tests.servers.disk import Disk
 from tests.servers.eventually import eventually
 
-FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+FAST = {"fsync": "off", "max_prepared_transactions": "5", "full_page_writes": "off", "shared_buffers": "64MB"}
 PATH = "-c search_path=herald,public"  # where Herald's tables are unless a test says otherwise
 DURABLE = {"fsync": "on", "shared_buffers": "256MB", "max_wal_size": "4GB"}
 

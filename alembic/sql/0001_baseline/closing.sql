@@ -18,7 +18,8 @@ INSERT INTO closing DEFAULT VALUES;
 
 CREATE TABLE closing_changes (id uuid NOT NULL);
 
-CREATE FUNCTION closing_note_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION closing_note_change() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO closing_changes VALUES (NEW.id);
     RETURN NULL;
@@ -31,7 +32,7 @@ $$;
 
 -- From the trigger's commit on, every change is noted: what is copied afterwards is either current or on the list.
 CREATE FUNCTION closing_begin(since timestamptz, most integer) RETURNS boolean LANGUAGE plpgsql
-    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
+    SECURITY DEFINER SET search_path FROM CURRENT SET lock_timeout = '50ms' AS $$
 DECLARE
     until uuid;
     partition text;
@@ -95,7 +96,8 @@ BEGIN
         ' WHERE m.id = ANY ($1)', log, state) USING ids;
 END $$;
 
-CREATE FUNCTION closing_copy(most integer) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION closing_copy(most integer) RETURNS boolean LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     under_way closing;
     last uuid;
@@ -119,7 +121,7 @@ BEGIN
     RETURN last IS NOT NULL;
 END $$;
 
-CREATE FUNCTION closing_catch_up() RETURNS integer LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION closing_catch_up() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     changed uuid[];
 BEGIN
@@ -157,7 +159,7 @@ END $$;
 -- One call, so that a relay that freezes does not keep the locks. A vacuum that works on a partition is not waited for
 -- while everybody else waits: its lock is asked for first. Returns what it waits for, or how long it had the locks.
 CREATE FUNCTION closing_finish(OUT waits_for text, OUT milliseconds double precision) LANGUAGE plpgsql
-    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
+    SECURITY DEFINER SET search_path FROM CURRENT SET lock_timeout = '50ms' AS $$
 DECLARE
     until uuid;
     whole text;
@@ -197,7 +199,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION closing_abandon() RETURNS boolean LANGUAGE plpgsql
-    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
+    SECURITY DEFINER SET search_path FROM CURRENT SET lock_timeout = '50ms' AS $$
 DECLARE
     until uuid;
     partition text;

@@ -2,21 +2,55 @@
 -- else.
 
 SELECT closing_abandon();
-DROP VIEW notifications, queue_differences, due_in_unfinished, due_in_waiting, due_in_unsent, due_in_leases, partitions;
-DROP TABLE instance, closing_changes, closing, requeues, idempotency_keys_odd, idempotency_keys_even, pauses, breakers,
+DROP VIEW role_statements, wanted_grants, notifications, queue_differences, due_in_unfinished, due_in_waiting,
+    due_in_unsent, due_in_leases, partitions;
+DROP FUNCTION discard(uuid[], text), edit(uuid[], json), requeue(uuid[]),
+    cancel(uuid), notify(text[], text, text, jsonb), send_many(json), send(text, json, text, jsonb),
+    answered_before(text, jsonb, text, text, uuid), sent_message(text, json, text, jsonb, text, integer),
+    message_to_accept(text, text, json, jsonb, text, text, timestamptz, timestamptz, smallint, integer),
+    checked_options(jsonb, text[], text), outbox_new_id(integer), checked_user(text, boolean, text),
+    checked_notification(jsonb, text, text, text, limits), checked_fields(jsonb, text[], text),
+    checked_dates(jsonb, text, text, double precision), checked_date(jsonb, text, text, double precision),
+    checked_text(jsonb, text, integer, text), checked_json(json, text, integer), parsed_json(json, text),
+    is_nested_deeper(text, integer), digits_written_out(text), refuse(text, text, text, text), sender(),
+    cancel_message(uuid, text), take_back(messages, text);
+DROP TABLE senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd, idempotency_keys_even, pauses, breakers,
     set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,
     event_types;
-DROP SEQUENCE outbox_position;
+DROP SEQUENCE outbox_position, sends;
 DROP FUNCTION instance_takes_place(boolean), instance_here(),
     closing_abandon(), closing_finish(), closing_is_unpublished(uuid), closing_catch_up(), closing_copy(integer),
     closing_carry(uuid[]), closing_keeps(text, timestamptz, timestamptz), closing_begin(timestamptz, integer),
     closing_table(text, uuid), closing_note_change(),
     idempotency_keys_empty(regclass), idempotency_keys_are_expired(regclass),
-    outbox_cut_newest(interval, timestamptz, bigint), outbox_newest_id(),
+    outbox_cut_widest(interval, timestamptz, bigint), outbox_cut_of(timestamptz, uuid, interval, timestamptz),
     outbox_make_partitions(interval, timestamptz), outbox_reach(timestamptz, interval),
     outbox_add_partition(text, uuid, uuid), outbox_next_bound(timestamptz, interval), outbox_time_of(uuid),
     outbox_first_id(timestamptz),
-    cancel(uuid, text), may_have_arrived(uuid), adopt(json, text), accept(json, text),
+    may_have_arrived(uuid), adopt(json, text), accept(json, text),
     queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text),
     is_waiting(text, integer), is_unfinished(text), has_date(text),
     outbox_allow_event(text, integer, text), outbox_note_size(), outbox_refuse_change();
+
+-- Roles belong to the whole cluster: one that another database uses, or that has members, stays.
+DO $$
+DECLARE
+    gone text;
+BEGIN
+    FOR gone IN
+        SELECT rolname FROM pg_roles
+        WHERE rolname = ANY (ARRAY(SELECT current_schema() || '_' || r
+            FROM unnest('{owner,sender,api,relay,pipeline,reader}'::text[]) AS r))
+    LOOP
+        EXECUTE format('REVOKE ALL ON SCHEMA %I FROM %I', current_schema(), gone);
+        EXECUTE format('REVOKE ALL ON alembic_version FROM %I', gone);
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_auth_members
+                    WHERE roleid = gone::regrole AND member <> current_user::regrole) THEN
+                EXECUTE format('DROP ROLE %I', gone);
+            END IF;
+        EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege OR object_in_use THEN
+            NULL;
+        END;
+    END LOOP;
+END $$;

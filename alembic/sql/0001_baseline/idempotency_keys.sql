@@ -30,7 +30,7 @@ END $$;
 -- One statement, so that a relay that freezes in the middle does not keep the lock. Who waits for it holds up every
 -- request with a key, hence the short timeout; a row may come while it waits, hence the second look.
 CREATE FUNCTION idempotency_keys_empty(keys regclass) RETURNS boolean LANGUAGE plpgsql
-    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$
+    SET search_path FROM CURRENT SET lock_timeout = '50ms' AS $$
 BEGIN
     IF NOT idempotency_keys_are_expired(keys) THEN
         RETURN false;

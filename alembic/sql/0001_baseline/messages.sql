@@ -24,6 +24,8 @@ CREATE TABLE messages (
     accepted_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     sent_at timestamptz,
+    actor text,  -- who asked for it by SQL
+    group_id uuid,  -- what was asked for together
     CONSTRAINT messages_one_row_per_stream PRIMARY KEY (id),
     CONSTRAINT messages_status_is_known CHECK (status IN ('scheduled', 'pending', 'sending', 'sent', 'failed',
         'unknown', 'dead', 'cancelled', 'expired', 'discarded')),

@@ -4,7 +4,7 @@
 -- What begins messages: the event in the log, the row in the projection and its queues, with the same date. `kind` is the
 -- event; without one a caller asks, now or for later, and one message that cannot be stored fails all of them.
 CREATE FUNCTION accept(asked json, kind text, OUT transaction_id xid8, OUT at timestamptz) LANGUAGE plpgsql
-    SET search_path FROM CURRENT AS $$
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     transaction_id := pg_current_xact_id();
     at := clock_timestamp();
@@ -12,9 +12,11 @@ BEGIN
         SELECT id, coalesce(version, 1) AS version,
                coalesce(kind, CASE WHEN deliver_at > at THEN 'message.scheduled' ELSE 'message.requested' END) AS type,
                topic, key, data, source, coalesce(request, CASE WHEN deliver_at > at THEN 0 ELSE 1 END) AS request,
-               CASE WHEN deliver_at > at THEN deliver_at END AS due_at, deliver_by, priority, traceparent
+               CASE WHEN deliver_at > at THEN deliver_at END AS due_at, deliver_by, priority, traceparent, actor,
+               on_behalf_of, group_id
         FROM json_to_recordset(asked) AS r(id uuid, version integer, topic text, key text, data json, source text,
-            request integer, traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint)
+            request integer, traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint,
+            actor text, on_behalf_of text, group_id uuid)
     ),
     logged AS (
         INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)
@@ -28,16 +30,17 @@ BEGIN
                    'source', source,
                    'request', CASE WHEN type IN ('message.requested', 'message.recovered') THEN request END,
                    'cause', CASE type WHEN 'message.requested' THEN 'accepted' END,
-                   'due_at', due_at, 'deliver_by', deliver_by, 'priority', priority, 'traceparent', traceparent)),
+                   'due_at', due_at, 'deliver_by', deliver_by, 'priority', priority, 'traceparent', traceparent,
+                   'actor', actor, 'on_behalf_of', on_behalf_of, 'group_id', group_id)),
                at
         FROM opened
     ),
     projected AS (
         INSERT INTO messages (id, topic, key, data_version, event, traceparent, status, version, request, attempts,
-                              due_at, deliver_by, priority, requested_in, accepted_at, updated_at)
+                              due_at, deliver_by, priority, requested_in, accepted_at, updated_at, actor, group_id)
         SELECT id, topic, key, version, CASE topic WHEN 'notifications' THEN left(data ->> 'event', 255) END,
                traceparent, CASE WHEN due_at IS NULL THEN 'pending' ELSE 'scheduled' END, version,
-               request, 0, due_at, deliver_by, coalesce(priority, 5), transaction_id, at, at
+               request, 0, due_at, deliver_by, coalesce(priority, 5), transaction_id, at, at, actor, group_id
         FROM opened
     ),
     begun AS (
@@ -82,28 +85,36 @@ CREATE FUNCTION may_have_arrived(message uuid) RETURNS boolean LANGUAGE sql STAB
             'message.dead_lettered', 'message.late', 'message.carried'))
 $$;
 
--- Taken back by its caller, as long as no attempt to deliver it has begun. Returns where it stands; null where there is no
--- such message (on that topic).
-CREATE FUNCTION cancel(message uuid, on_topic text, OUT status text, OUT attempts integer) LANGUAGE plpgsql
+-- Takes back a message, locked by the caller, as long as no attempt to deliver it has begun: whether it did.
+CREATE FUNCTION take_back(found messages, actor text) RETURNS boolean LANGUAGE plpgsql
     SET search_path FROM CURRENT AS $$
+DECLARE
+    message CONSTANT uuid := found.id;
+    at CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    IF is_unfinished(found.status) AND found.status NOT IN ('sending', 'failed')
+        AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT may_have_arrived(message)) THEN
+        UPDATE messages AS m SET version = found.version + 1, updated_at = at, status = 'cancelled', due_at = NULL
+            WHERE m.id = message;
+        INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
+            VALUES (message, found.version + 1, 'message.cancelled',
+                jsonb_strip_nulls(jsonb_build_object('actor', actor)), at);
+        PERFORM leave_queues(ARRAY[message], ARRAY[message], NULL);
+        INSERT INTO unsent (id, status) VALUES (message, 'cancelled')
+            ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error;
+        RETURN true;
+    END IF;
+    RETURN false;
+END $$;
+
+-- For the API. Returns where the message stands then; null where there is no such message (on that topic).
+CREATE FUNCTION cancel_message(message uuid, on_topic text, OUT status text, OUT attempts integer) LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     found messages;
 BEGIN
     SELECT * INTO found FROM messages AS m WHERE m.id = message AND m.topic = coalesce(on_topic, m.topic)
         FOR NO KEY UPDATE;
-    status := found.status;
+    status := CASE WHEN take_back(found, NULL) THEN 'cancelled' ELSE found.status END;
     attempts := found.attempts;
-    IF is_unfinished(found.status) AND found.status NOT IN ('sending', 'failed')
-        AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT may_have_arrived(message)) THEN
-        status := 'cancelled';
-        found.updated_at := clock_timestamp();
-        UPDATE messages AS m
-            SET version = found.version + 1, updated_at = found.updated_at, status = 'cancelled', due_at = NULL
-            WHERE m.id = message;
-        INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-            VALUES (message, found.version + 1, 'message.cancelled', '{}', found.updated_at);
-        PERFORM leave_queues(ARRAY[message], ARRAY[message], NULL);
-        INSERT INTO unsent (id, status) VALUES (message, 'cancelled')
-            ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error;
-    END IF;
 END $$;

@@ -44,13 +44,15 @@ BEGIN
         coalesce(quote_literal(lower), 'MINVALUE'), upper);
 END $$;
 
+-- How far partitions of that width reach; months, which cost little, come behind them: nothing of Herald has to run for
+-- 35 days.
 CREATE FUNCTION outbox_reach(at timestamptz, width interval) RETURNS timestamptz LANGUAGE sql STABLE
     SET search_path FROM CURRENT AS $$
     SELECT outbox_next_bound(at + greatest(width, interval '1 day'), width)
 $$;
 
 CREATE FUNCTION outbox_make_partitions(width interval, at timestamptz) RETURNS integer LANGUAGE plpgsql
-    SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '5s' AS $$
+    SECURITY DEFINER SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '5s' AS $$
 DECLARE
     made integer := 0;
     whole text;
@@ -60,8 +62,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock(current_schema()::regnamespace::oid::integer, 4840214);
     FOREACH whole IN ARRAY ARRAY['outbox', 'messages'] LOOP
         SELECT max(ends_at) INTO newest FROM partitions WHERE parent = whole;
-        WHILE newest IS NULL OR newest < outbox_reach(at, width) LOOP
-            next := outbox_next_bound(greatest(newest, at), width);
+        WHILE newest IS NULL OR newest < greatest(outbox_reach(at, width), at + interval '35 days') LOOP
+            next := outbox_next_bound(greatest(newest, at),
+                CASE WHEN newest >= outbox_reach(at, width) THEN interval '1 month' ELSE width END);
             PERFORM outbox_add_partition(whole, outbox_first_id(newest), outbox_first_id(next));
             newest := next;
             made := made + 1;
@@ -70,47 +73,48 @@ BEGIN
     RETURN made;
 END $$;
 
-CREATE FUNCTION outbox_newest_id() RETURNS uuid LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
-    SELECT greatest((SELECT stream_id FROM outbox ORDER BY stream_id DESC LIMIT 1),
-                    (SELECT id FROM messages ORDER BY id DESC LIMIT 1))
-$$;
-
--- A narrower width would wait for the end of the month that is there. Where little is in it, ATTACH checks
--- that in an instant: the month is cut behind its newest id. Ten minutes are left for whoever makes the next ones.
-CREATE FUNCTION outbox_cut_newest(width interval, at timestamptz, most_bytes bigint) RETURNS boolean LANGUAGE plpgsql
-    SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '200ms' AS $$
+-- A partition that is too wide, and holds what comes before the reach, is cut behind its newest id, at its beginning where
+-- it is empty: what is cut off becomes one of its own. Where little is in it, ATTACH checks that in an instant. Ten minutes
+-- are left for whoever makes ids meanwhile. One cut a call, the earliest first; false where none is left.
+CREATE FUNCTION outbox_cut_widest(width interval, at timestamptz, most_bytes bigint) RETURNS boolean LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '50ms' AS $$
 DECLARE
     log record;
     state record;
+    whole record;
     cut timestamptz;
 BEGIN
-    SELECT * INTO log FROM partitions WHERE parent = 'outbox' ORDER BY upper DESC LIMIT 1;
-    SELECT * INTO state FROM partitions WHERE parent = 'messages' ORDER BY upper DESC LIMIT 1;
-    IF log.upper IS DISTINCT FROM state.upper OR log.lower IS DISTINCT FROM state.lower
-        OR log.ends_at <= outbox_reach(at, width)
-        OR pg_relation_size(log.name::regclass) + pg_relation_size(state.name::regclass) > most_bytes THEN
-        RETURN false;
-    END IF;
-    IF NOT pg_try_advisory_xact_lock(current_schema()::regnamespace::oid::integer, 4840215) THEN
-        RETURN false;  -- a rebuild goes on: what it has built would no longer fit
-    END IF;
-    LOCK TABLE ONLY outbox IN ACCESS EXCLUSIVE MODE;
-    LOCK TABLE ONLY messages IN ACCESS EXCLUSIVE MODE;
-    cut := outbox_next_bound(greatest(at + interval '10 minutes', outbox_time_of(outbox_newest_id())), width);
-    IF cut >= log.ends_at THEN
-        RETURN false;
-    END IF;
-    EXECUTE format('ALTER TABLE outbox DETACH PARTITION %I', log.name);
-    EXECUTE format('ALTER TABLE messages DETACH PARTITION %I', state.name);
-    IF log.begins_at >= cut THEN  -- nothing is in it
-        EXECUTE format('DROP TABLE %I, %I', log.name, state.name);
+    FOR log IN SELECT * FROM partitions WHERE parent = 'outbox' AND ends_at > at
+            AND coalesce(begins_at < outbox_reach(at, width), true) ORDER BY upper LOOP
+        SELECT * INTO state FROM partitions WHERE parent = 'messages' AND upper = log.upper
+            AND lower IS NOT DISTINCT FROM log.lower;
+        CONTINUE WHEN NOT FOUND
+            OR pg_relation_size(log.name::regclass) + pg_relation_size(state.name::regclass) > most_bytes;
+        cut := outbox_cut_of(log.begins_at, log.upper, width, at);
+        CONTINUE WHEN cut >= log.ends_at;
+        IF NOT pg_try_advisory_xact_lock(current_schema()::regnamespace::oid::integer, 4840215) THEN
+            RETURN false;  -- a rebuild goes on: what it has built would no longer fit
+        END IF;
+        LOCK TABLE ONLY outbox IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE ONLY messages IN ACCESS EXCLUSIVE MODE;
+        cut := outbox_cut_of(log.begins_at, log.upper, width, at);
+        CONTINUE WHEN cut >= log.ends_at;
+        FOR whole IN VALUES (log.parent, log.name), (state.parent, state.name) LOOP
+            EXECUTE format('ALTER TABLE %s DETACH PARTITION %I', whole.column1, whole.column2);
+            EXECUTE format('ALTER TABLE %s ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%L)', whole.column1,
+                whole.column2, coalesce(quote_literal(log.lower), 'MINVALUE'), outbox_first_id(cut));
+            PERFORM outbox_add_partition(whole.column1, outbox_first_id(cut), log.upper);
+        END LOOP;
         RETURN true;
-    END IF;
-    EXECUTE format('ALTER TABLE outbox ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%L)', log.name,
-        coalesce(quote_literal(log.lower), 'MINVALUE'), outbox_first_id(cut));
-    EXECUTE format('ALTER TABLE messages ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%L)', state.name,
-        coalesce(quote_literal(state.lower), 'MINVALUE'), outbox_first_id(cut));
-    RETURN true;
+    END LOOP;
+    RETURN false;
 END $$;
+
+CREATE FUNCTION outbox_cut_of(begins_at timestamptz, upper uuid, width interval, at timestamptz) RETURNS timestamptz
+    LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    SELECT outbox_next_bound(greatest(begins_at, at + interval '10 minutes', outbox_time_of(greatest(
+        (SELECT stream_id FROM outbox WHERE stream_id < upper ORDER BY stream_id DESC LIMIT 1),
+        (SELECT id FROM messages WHERE id < upper ORDER BY id DESC LIMIT 1)))), width)
+$$;
 
 SELECT outbox_make_partitions(interval '1 month', clock_timestamp());

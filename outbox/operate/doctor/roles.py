@@ -1,90 +1,106 @@
-"""What Herald's role must be allowed to do."""
+"""What Herald's role must be allowed to do, and what the roles named after its schema may do."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from herald.outbox.operate.doctor.database import Database
-from herald.outbox.operate.doctor.finding import Finding, Look, note, ok, problem
-from herald.outbox.operate.doctor.tables import make_statement
+from herald.outbox.operate.doctor.finding import Finding, Look, note, ok, problem, warning
 
-
-class Need(NamedTuple):
-    """Privileges on one object, as `GRANT privileges ON [kind] name` says it."""
-
-    kind: str
-    name: str
-    privileges: tuple[str, ...]
-
-
-NEEDS = (
-    Need("TABLE", "outbox", ("SELECT", "INSERT")),
-    Need("SEQUENCE", "outbox_position", ("USAGE",)),
-    Need("TABLE", "messages", ("SELECT", "INSERT", "UPDATE")),
-    Need("TABLE", "unfinished", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "waiting", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "unsent", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "leases", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "queue_differences", ("SELECT",)),
-    Need("TABLE", "relay_cursor", ("SELECT", "INSERT", "UPDATE")),
-    Need("TABLE", "relay_pages", ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")),
-    Need("TABLE", "relay_withheld", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "set_aside", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "breakers", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "pauses", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "requeues", ("SELECT", "INSERT", "UPDATE", "DELETE")),
-    Need("TABLE", "closing", ("SELECT", "UPDATE")),
-    Need("TABLE", "closing_changes", ("SELECT", "INSERT", "DELETE")),
-    Need("TABLE", "partitions", ("SELECT",)),
-    Need("TABLE", "idempotency_keys_even", ("SELECT", "INSERT", "UPDATE", "TRUNCATE")),
-    Need("TABLE", "idempotency_keys_odd", ("SELECT", "INSERT", "UPDATE", "TRUNCATE")),
-    Need("TABLE", "event_types", ("SELECT",)),
-    Need("TABLE", "instance", ("SELECT", "UPDATE")),
-    Need("TABLE", "alembic_version", ("SELECT",)),
-)
-
+# A login that is a member of Herald's roles does what they do; any other is taken for one that runs all processes.
 _LACKING = """
-SELECT need.kind, need.name, array_agg(need.privilege ORDER BY need.place) AS privileges
-FROM unnest(%(kinds)s, %(names)s, %(privileges)s) WITH ORDINALITY AS need(kind, name, privilege, place)
-WHERE NOT CASE need.kind
-    WHEN 'SEQUENCE' THEN has_sequence_privilege(to_regclass(need.name), need.privilege)
-    ELSE has_table_privilege(to_regclass(need.name), need.privilege) END
-GROUP BY need.kind, need.name ORDER BY min(need.place)
+WITH part AS MATERIALIZED (
+    SELECT DISTINCT w.role FROM wanted_grants AS w JOIN pg_roles AS r ON r.rolname = w.role
+    WHERE w.role ~ '_(api|relay|pipeline|reader)$' AND pg_has_role(w.role, 'USAGE')
+        AND NOT pg_has_role((SELECT relowner FROM pg_class WHERE oid = 'outbox'::regclass), 'USAGE')
+),
+need AS (
+    SELECT DISTINCT kind, name, privilege FROM wanted_grants
+    WHERE kind <> 'SCHEMA' AND CASE WHEN EXISTS (SELECT FROM part) THEN role IN (SELECT role FROM part)
+        ELSE role ~ '_(api|relay|pipeline)$' END
+)
+SELECT count(*) OVER () AS needed, kind, name, privileges, lacking FROM (
+    SELECT kind, name, array_agg(privilege ORDER BY privilege) AS privileges,
+        array_agg(privilege ORDER BY privilege) FILTER (WHERE NOT coalesce(CASE kind
+            WHEN 'SEQUENCE' THEN has_sequence_privilege(to_regclass(name), privilege)
+            WHEN 'FUNCTION' THEN has_function_privilege(to_regprocedure(name), privilege)
+            ELSE has_table_privilege(to_regclass(name), privilege) END, false)) AS lacking
+    FROM need GROUP BY kind, name
+) AS found ORDER BY kind, name
 """
 
 _POWERS = """
 SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
-    bool_and(pg_has_role(c.relowner, 'USAGE')) AS is_owner,
     has_table_privilege('outbox', 'UPDATE') OR has_table_privilege('outbox', 'DELETE')
         OR has_table_privilege('outbox', 'TRUNCATE') AS may_change,
-    has_schema_privilege(c.relnamespace, 'CREATE') AS may_create,
-    c.relnamespace::regnamespace::text AS schema, string_agg(DISTINCT c.relowner::regrole::text, ', ') AS owner
-FROM pg_class AS c WHERE c.oid IN ('outbox'::regclass, 'messages'::regclass)
-GROUP BY c.relnamespace
+    has_schema_privilege(p.proowner, p.pronamespace, 'CREATE') AS makes_partitions,
+    (SELECT bool_and(pg_has_role(p.proowner, c.relowner, 'USAGE')) FROM pg_class AS c
+     WHERE c.oid IN ('outbox'::regclass, 'messages'::regclass)) AS owns_tables,
+    p.pronamespace::regnamespace::text AS schema, p.proowner::regrole::text AS owner
+FROM pg_proc AS p WHERE p.oid = 'outbox_make_partitions(interval, timestamptz)'::regprocedure
+"""
+
+# What is granted directly to Herald's roles or, of functions, to everybody, beside what is wanted.
+_DIFFERENCES = """
+WITH ours AS (SELECT relnamespace AS schema FROM pg_class WHERE oid = 'outbox'::regclass),
+wanted AS (
+    SELECT r.oid AS grantee, w.kind, CASE w.kind WHEN 'SCHEMA' THEN (SELECT schema::oid FROM ours)
+        WHEN 'FUNCTION' THEN to_regprocedure(w.name)::oid ELSE to_regclass(w.name)::oid END AS object, w.privilege
+    FROM wanted_grants AS w JOIN pg_roles AS r ON r.rolname = w.role
+),
+granted AS (
+    SELECT a.grantee, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.oid AS object,
+        a.privilege_type AS privilege
+    FROM pg_class AS c, ours, aclexplode(c.relacl) AS a WHERE c.relnamespace = ours.schema AND a.grantee <> c.relowner
+    UNION ALL
+    SELECT a.grantee, 'FUNCTION', p.oid, a.privilege_type
+    FROM pg_proc AS p, ours, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
+    WHERE p.pronamespace = ours.schema AND a.grantee <> p.proowner
+    UNION ALL
+    SELECT a.grantee, 'SCHEMA', n.oid, a.privilege_type
+    FROM pg_namespace AS n, ours, aclexplode(n.nspacl) AS a WHERE n.oid = ours.schema AND a.grantee <> n.nspowner
+)
+SELECT CASE d.grantee WHEN 0 THEN 'PUBLIC' ELSE d.grantee::regrole::text END AS role, d.kind, d.is_lacking,
+    CASE d.kind WHEN 'SCHEMA' THEN d.object::regnamespace::text WHEN 'FUNCTION' THEN d.object::regprocedure::text
+        ELSE d.object::regclass::text END AS name,
+    string_agg(d.privilege, ', ' ORDER BY d.privilege) AS privileges
+FROM (SELECT *, true AS is_lacking FROM (TABLE wanted EXCEPT TABLE granted) AS lacking
+      WHERE NOT (kind = 'FUNCTION' AND EXISTS (
+          SELECT FROM pg_proc AS p WHERE p.oid = object AND p.proowner = grantee))
+      UNION ALL SELECT *, false FROM (TABLE granted EXCEPT TABLE wanted) AS more
+      WHERE grantee = 0 OR grantee IN (SELECT grantee FROM wanted)) AS d
+GROUP BY 1, 2, 3, 4 ORDER BY 3 DESC, 1, 2, 4
+"""
+_MISSING = """
+SELECT DISTINCT role FROM wanted_grants AS w
+WHERE NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = w.role) ORDER BY role
+"""
+_STILL_OWNED = """
+SELECT count(*) AS still FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
+WHERE p.oid IN ('send(text, json, text, jsonb)'::regprocedure, 'notify(text[], text, text, jsonb)'::regprocedure,
+    'send_many(json)'::regprocedure, 'cancel(uuid)'::regprocedure, 'accept(json, text)'::regprocedure,
+    'cancel_message(uuid, text)'::regprocedure, 'requeue(uuid[])'::regprocedure, 'edit(uuid[], json)'::regprocedure,
+    'discard(uuid[], text)'::regprocedure)
+  AND r.rolname <> p.pronamespace::regnamespace::text || '_owner'
 """
 
 
 def granted(database: Database) -> Look:
-    """Everything that Herald's statements touch."""
-    needs = [(need.kind, need.name, privilege) for need in NEEDS for privilege in need.privileges]
-    kinds, names, privileges = (list(column) for column in zip(*needs, strict=True))
-    for row in database.ask(_LACKING, kinds=kinds, names=names, privileges=privileges):
-        wanted = ", ".join(row["privileges"])
-        text = f"{database.role} lacks {wanted} on {row['name']}"
-        yield problem(text, f"GRANT {wanted} ON {row['kind']} {database.schema}.{row['name']} TO {database.role};")
-    return f"{database.role} has the {len(needs)} privileges that Herald needs"
+    """Everything that the statements of this role's processes touch."""
+    found = database.ask(_LACKING)
+    for row in found:
+        if row["lacking"]:
+            wanted = ", ".join(row["lacking"])
+            text = f"{database.role} lacks {wanted} on {row['name']}"
+            yield problem(text, f"GRANT {wanted} ON {row['kind']} {database.schema}.{row['name']} TO {database.role};")
+    needed = sum(len(row["privileges"]) for row in found)
+    return f"{database.role} has the {needed} privileges that its processes need"
 
 
 def powers(database: Database) -> Iterator[Finding]:
     """More than needed, and what only an owner can do."""
     found = database.row(_POWERS)
-    if not found["is_owner"]:
-        yield note(
-            f"{database.role} does not own the tables, {found['owner']} does: its relay cannot make or drop partitions",
-            f"As {found['owner']}, let it run the relay; or, each day: {make_statement(database)}",
-        )
-    elif not found["may_create"]:
-        text = f"{database.role} may not create tables in {found['schema']}: its relay cannot make partitions"
-        yield problem(text, f"GRANT CREATE ON SCHEMA {found['schema']} TO {database.role};")
+    if not (found["makes_partitions"] and found["owns_tables"]):
+        text = f"{found['owner']}, whose function makes partitions, may not: create tables in {found['schema']}"
+        yield problem(f"{text}, and own Herald's", f"GRANT CREATE ON SCHEMA {found['schema']} TO {found['owner']};")
     if found["is_superuser"]:
         yield note(f"{database.role} is a superuser; it need not be. A trigger refuses changes of the log all the same")
     elif found["may_change"]:
@@ -93,4 +109,26 @@ def powers(database: Database) -> Iterator[Finding]:
         yield ok(f"{database.role} cannot change the log")
 
 
-CHECKS = {"grants": granted, "role": powers}
+def named(database: Database) -> Look:
+    """Herald's roles have what they need and nothing else, and nobody else runs a function."""
+    if missing := [row["role"] for row in database.ask(_MISSING)]:
+        yield note(f"not made, for the migration may not: {', '.join(missing)}", "`herald roles` prints their SQL.")
+    for row in database.ask(_DIFFERENCES):
+        place = f"{row['privileges']} ON {row['kind']} {_qualified(database, row['kind'], row['name'])}"
+        if row["is_lacking"]:
+            text = f"{row['role']} lacks {row['privileges']} on {row['name']}"
+            yield problem(text, f"GRANT {place} TO {row['role']};")
+        else:
+            text = f"{row['role']} has more than it needs: {row['privileges']} on {row['name']}"
+            yield warning(text, f"REVOKE {place} FROM {row['role']};")
+    if not missing and (still := database.row(_STILL_OWNED)["still"]):
+        text = f"{still} functions that write for others do not belong to the role made for it"
+        yield note(text, "`herald roles` prints the SQL.")
+    return "each role has what it needs and nothing else"
+
+
+def _qualified(database: Database, kind: str, name: str) -> str:
+    return name if kind == "SCHEMA" else f"{database.schema}.{name}"
+
+
+CHECKS = {"grants": granted, "role": powers, "roles": named}

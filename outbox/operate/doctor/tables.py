@@ -11,7 +11,7 @@ from herald.outbox.operate.shown import duration, size
 from herald.outbox.scheduler.partitions import width_for
 
 PARTITIONED = ("outbox", "messages")
-AHEAD = 22 * 3600.0  # seconds; a relay, which makes them each minute, leaves a day
+AHEAD = 7 * 86_400.0  # seconds; a relay, which makes them each minute, leaves 35 days
 DEAD_SHARE = 0.2  # of the rows; autovacuum comes at this by default
 DEAD_ROWS = 10_000  # fewer are not worth a word
 
@@ -101,8 +101,8 @@ def make_statement(database: Database) -> str:
 
 
 def partitions(database: Database) -> Iterator[Finding]:
-    """The relay makes them each minute, a day ahead at least; where the present has none, accepting fails."""
-    make = f"{make_statement(database)} The relay does it each minute, if its role owns the tables."
+    """The relay makes them each minute, 35 days ahead at least; where the present has none, accepting fails."""
+    make = f"{make_statement(database)} A relay that leads does it each minute."
     for row in database.ask(_PARTITIONS, parents=list(PARTITIONED)):
         if not row["present"]:
             yield problem(f"{row['parent']} has no partition for the present: accepting fails", make)

@@ -33,6 +33,7 @@ from tests.servers.eventually import eventually
 SETTINGS = make_settings("postgresql://nowhere/herald")
 REFUSE = """
 CREATE TABLE refused (id uuid, type text, code text);
+GRANT SELECT ON refused TO PUBLIC;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     reason text := (SELECT code FROM refused WHERE coalesce(id = NEW.stream_id, true) AND NEW.type LIKE type LIMIT 1);

@@ -178,8 +178,8 @@ REMOVALS = (
         (
             Edit(
                 "alembic/sql/0001_baseline/moves.sql",
-                "transaction_id, at, at\n",
-                "transaction_id, clock_timestamp(), at\n",
+                "transaction_id, at, at, actor",
+                "transaction_id, clock_timestamp(), at, actor",
             ),
         ),
         ("tests/proof/end_to_end/test_delivery.py::test_an_accepted_notification_is_delivered_and_shows_its_history",),

@@ -32,13 +32,14 @@ REMOVALS = (
         ),
     ),
     Removal(
-        "the locks are tried for 200 ms",
+        "the locks are tried for 50 ms",
         (
             Edit(
                 CLOSING,
                 "OUT milliseconds double precision) LANGUAGE plpgsql\n"
-                "    SET search_path FROM CURRENT SET lock_timeout = '200ms' AS $$",
-                "OUT milliseconds double precision) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$",
+                "    SECURITY DEFINER SET search_path FROM CURRENT SET lock_timeout = '50ms' AS $$",
+                "OUT milliseconds double precision) LANGUAGE plpgsql\n"
+                "    SECURITY DEFINER SET search_path FROM CURRENT AS $$",
             ),
         ),
         (f"{RETENTION}::test_a_reader_that_keeps_its_transaction_open_stops_no_writer",),

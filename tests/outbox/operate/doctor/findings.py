@@ -16,7 +16,7 @@ from tests.outbox.connections import make_settings
 
 NOBODY = "127.0.0.1:1"  # a port without a listener
 NO_DATABASE = f"postgresql://nobody@{NOBODY}/x"
-_STATEMENT = re.compile(r"\b((?:ALTER|DROP|GRANT|REINDEX|ROLLBACK|SELECT|SET|VACUUM)\b [^;]*);")
+_STATEMENT = re.compile(r"\b((?:ALTER|DROP|GRANT|REINDEX|REVOKE|ROLLBACK|SELECT|SET|VACUUM)\b [^;]*);")
 
 
 @contextmanager

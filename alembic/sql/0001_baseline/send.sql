@@ -1,0 +1,299 @@
+-- Sending in the caller's own transaction: what commits is delivered, what is rolled back never was. No function here
+-- waits: not for a process, not for a row, not for a unique index.
+
+-- UUIDv7 of the database's clock; `place` keeps the order within one call (a quarter of a microsecond each).
+CREATE FUNCTION outbox_new_id(place integer) RETURNS uuid LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
+    SELECT (lpad(to_hex(quarters / 4000), 12, '0') || '7' || lpad(to_hex(quarters % 4000), 3, '0')
+        || right(replace(gen_random_uuid()::text, '-', ''), 16))::uuid
+    FROM (SELECT (extract(epoch FROM clock_timestamp()) * 4000000)::bigint + place AS quarters) AS clock
+$$;
+
+-- Options are an object of these; `known` are those that a function has of its own.
+CREATE FUNCTION checked_options(options jsonb, known text[], within text) RETURNS jsonb LANGUAGE plpgsql
+    SET search_path FROM CURRENT AS $$
+DECLARE
+    given jsonb := coalesce(nullif(options, 'null'), '{}');
+    every CONSTANT text[] := ARRAY['deliver_at', 'deliver_by', 'priority', 'idempotency_key', 'traceparent', 'group',
+        'actor'];
+BEGIN
+    IF jsonb_typeof(given) <> 'object' THEN
+        PERFORM refuse(rtrim(within, '.'), 'must be a JSON object', 'pass an object, as in ''{"priority": 9}''');
+    END IF;
+    IF given <> '{}' THEN
+        PERFORM checked_fields(given, every || known, within);
+    END IF;
+    RETURN given;
+END $$;
+
+-- One message for `accept`, checked; a traceparent that is malformed is ignored, as its specification says.
+CREATE FUNCTION message_to_accept(topic text, key text, data json, options jsonb, within text, actor text,
+                                  deliver_at timestamptz, deliver_by timestamptz, priority smallint, place integer,
+                                  OUT id uuid, OUT message json)
+    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    trace text;
+    behalf text;
+    family text;
+BEGIN
+    id := outbox_new_id(place);
+    IF options <> '{}' THEN
+        trace := checked_text(options, 'traceparent', 1000, within);
+        behalf := checked_text(options, 'actor', 255, within);
+        family := checked_text(options, 'group', 36, within);
+        IF family !~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN
+            PERFORM refuse(within || 'group', 'must be a UUID', 'as notify answers it for several users');
+        END IF;
+    END IF;
+    message := json_build_object('id', id, 'topic', topic, 'key', key, 'data', data,
+        'traceparent', CASE WHEN trace ~
+            '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN trace END,
+        'deliver_at', deliver_at, 'deliver_by', deliver_by, 'priority', priority, 'actor', actor,
+        'on_behalf_of', behalf, 'group_id', family);
+END $$;
+
+-- What `send` was given, checked.
+CREATE FUNCTION sent_message(topic text, data json, key text, options jsonb, within text, place integer,
+                             OUT id uuid, OUT message json, OUT actor text)
+    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    who record := sender();
+    terms limits;
+    parsed jsonb;
+    kept json := data;
+    kept_key text := key;
+    dates record;
+BEGIN
+    actor := who.actor;
+    SELECT * INTO terms FROM limits;
+    IF topic IS NULL OR NOT EXISTS (SELECT FROM topics AS t WHERE t.name = topic) THEN
+        PERFORM refuse(within || 'topic', format('no such topic: %s', left(topic, 255)),
+            'registered: ' || (SELECT string_agg(t.name, ', ' ORDER BY t.name) FROM topics AS t));
+    ELSIF topic <> ALL (who.topics) THEN
+        PERFORM refuse(within || 'topic', format('%s may not send on %s', who.actor, topic),
+            'an operator allows it in the table senders', '403');
+    ELSIF length(key) NOT BETWEEN 1 AND 255 THEN
+        PERFORM refuse(within || 'key', format('%s characters, the limits are 1 and 255', length(key)),
+            'leave it out, or make it shorter');
+    END IF;
+    parsed := checked_json(data, within || 'data', terms.max_body);
+    IF topic = 'notifications' THEN
+        IF coalesce(options ->> 'deliver_at', options ->> 'deliver_by', options ->> 'priority') IS NOT NULL THEN
+            PERFORM refuse(within || 'options', 'dates and priority belong into data on the topic notifications',
+                'put them into data, or call notify');
+        END IF;
+        SELECT * INTO dates FROM checked_notification(parsed, data ->> 'priority',
+            within || 'data.', within || 'data.', terms);
+        kept_key := checked_user(data ->> 'user_id', jsonb_typeof(parsed -> 'user_id') <> 'string',
+            within || 'data.user_id');
+        IF key <> kept_key THEN
+            PERFORM refuse(within || 'key', 'must be data.user_id or absent on the topic notifications', 'leave it out');
+        END IF;
+        kept := ('{"user_id":' || to_json(kept_key) || dates.rest)::json;
+    ELSE
+        SELECT * INTO dates FROM checked_dates(options, options ->> 'priority', within || 'options.', terms.max_ahead);
+    END IF;
+    SELECT made.id, made.message INTO id, message
+    FROM message_to_accept(topic, kept_key, kept, options, within || 'options.', actor, dates.deliver_at,
+        dates.deliver_by, dates.priority, place) AS made;
+END $$;
+
+-- What was answered under this key of this owner, or null: then it is the first to use it, and notes its answer. Whoever
+-- handles the key has its lock until his transaction ends, and is not waited for. (outbox/acceptance/idempotency.py)
+CREATE FUNCTION answered_before(actor text, options jsonb, within text, asked text, answer uuid) RETURNS uuid
+    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    given text := options ->> 'idempotency_key';
+    hashed uuid;
+    print uuid;
+    known record;
+    ttl double precision;
+    at timestamptz;
+BEGIN
+    IF given IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(options -> 'idempotency_key') <> 'string' OR given !~ '^[ -~]{1,255}$' THEN
+        PERFORM refuse(within || 'idempotency_key', 'must be 1 to 255 printable ASCII characters', 'use a UUID as text');
+    END IF;
+    hashed := left(encode(sha256(convert_to(actor || E'\n' || given, 'UTF8')), 'hex'), 32)::uuid;
+    print := left(encode(sha256(convert_to(asked, 'UTF8')), 'hex'), 32)::uuid;
+    IF NOT pg_try_advisory_xact_lock(('x' || left(replace(hashed::text, '-', ''), 16))::bit(64)::bigint
+            # (current_schema()::regnamespace::oid::bigint << 32)) THEN
+        PERFORM refuse(within || 'idempotency_key', 'another transaction with this key is going on',
+            'try again once it has ended', '409');
+    END IF;
+    at := clock_timestamp();
+    SELECT k.fingerprint, k.ids INTO known
+    FROM (SELECT * FROM idempotency_keys_even WHERE key = hashed
+          UNION ALL SELECT * FROM idempotency_keys_odd WHERE key = hashed) AS k
+    WHERE k.kept_until > at ORDER BY k.kept_until DESC LIMIT 1;
+    IF known.fingerprint = print THEN
+        RETURN known.ids[1];
+    ELSIF known.fingerprint IS NOT NULL THEN
+        PERFORM refuse(within || 'idempotency_key', 'this key belongs to another request',
+            'take a new key, or pass the same arguments', '422');
+    END IF;
+    SELECT idempotency_ttl INTO ttl FROM limits;
+    IF floor(extract(epoch FROM at) / (2 * ttl))::bigint % 2 = 0 THEN
+        INSERT INTO idempotency_keys_even VALUES (hashed, print, ARRAY[answer], at + make_interval(secs => ttl))
+        ON CONFLICT (key) DO UPDATE
+            SET fingerprint = excluded.fingerprint, ids = excluded.ids, kept_until = excluded.kept_until;
+    ELSE
+        INSERT INTO idempotency_keys_odd VALUES (hashed, print, ARRAY[answer], at + make_interval(secs => ttl))
+        ON CONFLICT (key) DO UPDATE
+            SET fingerprint = excluded.fingerprint, ids = excluded.ids, kept_until = excluded.kept_until;
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- A message for any registered topic, as POST /messages takes it. Returns its id.
+CREATE FUNCTION send(topic text, data json, key text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    given jsonb := checked_options(options, '{}', 'options.');
+    made record;
+    before uuid;
+BEGIN
+    SELECT * INTO made FROM sent_message(topic, data, key, given, '', 0);
+    before := answered_before(made.actor, given, 'options.', concat_ws(E'\n', 'send', topic, key, data, given), made.id);
+    IF before IS NOT NULL THEN
+        RETURN before;
+    END IF;
+    PERFORM nextval('sends'), accept(json_build_array(made.message), NULL);
+    RETURN made.id;
+END $$;
+
+-- Many messages, all or none: a JSON array of up to 1,000 objects with the arguments of `send`. Returns their ids, in
+-- order.
+CREATE FUNCTION send_many(messages json) RETURNS SETOF uuid LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path FROM CURRENT AS $$
+DECLARE
+    most CONSTANT integer := 1000;
+    one json;
+    given jsonb;
+    topic text;
+    key text;
+    place integer := 0;
+    within text;
+    made record;
+    answer uuid;
+    fresh json[] := '{}';
+    terms limits;
+BEGIN
+    SELECT * INTO terms FROM limits;
+    IF octet_length(messages::text) > terms.max_bulk_body THEN
+        PERFORM refuse('messages', format('%s bytes, the limit is %s', octet_length(messages::text),
+            terms.max_bulk_body), 'send them in several calls (HERALD_MAX_BULK_BODY)', '413');
+    ELSIF coalesce(json_typeof(messages), 'null') <> 'array' OR json_array_length(messages) NOT BETWEEN 1 AND most THEN
+        PERFORM refuse('messages', format('must be an array of 1 to %s', most), 'send them in several calls');
+    END IF;
+    FOR one IN SELECT value FROM json_array_elements(messages) LOOP
+        within := format('messages[%s].', place);
+        IF json_typeof(one) <> 'object' THEN
+            PERFORM refuse(rtrim(within, '.'), 'must be a JSON object', 'with topic and data, as send takes them');
+        END IF;
+        SELECT jsonb_object_agg(k, CASE k WHEN 'data' THEN 'null' ELSE parsed_json(v, within || k) END) INTO given
+        FROM json_each(one) AS e(k, v);
+        PERFORM checked_fields(coalesce(given, '{}'), ARRAY['topic', 'data', 'key', 'options'], within);
+        topic := checked_text(given, 'topic', 255, within);
+        key := checked_text(given, 'key', 255, within);
+        given := checked_options(given -> 'options', '{}', within || 'options.');
+        SELECT * INTO made FROM sent_message(topic, one -> 'data', key, given, within, place);
+        answer := answered_before(made.actor, given, within || 'options.',
+            concat_ws(E'\n', 'send', topic, key, one -> 'data', given), made.id);
+        IF answer IS NULL THEN
+            fresh := fresh || made.message;
+        END IF;
+        place := place + 1;
+        RETURN NEXT coalesce(answer, made.id);
+    END LOOP;
+    IF fresh <> '{}' THEN
+        PERFORM nextval('sends'), accept(array_to_json(fresh), NULL);
+    END IF;
+END $$;
+
+-- A notification for each user: the id of the message, or that of the group where there are several.
+CREATE FUNCTION notify(user_ids text[], event text, content text, options jsonb DEFAULT '{}') RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    most CONSTANT integer := 1000;
+    own CONSTANT text[] := ARRAY['channel', 'address', 'subject'];
+    fields CONSTANT text[] := own || ARRAY['deliver_at', 'deliver_by', 'priority'];
+    given jsonb := checked_options(options, own, 'options.');
+    who record := sender();
+    terms limits;
+    words record;
+    made record;
+    answer uuid;
+    before uuid;
+    messages json[] := '{}';
+    place integer := 0;
+BEGIN
+    SELECT * INTO terms FROM limits;
+    IF coalesce(array_ndims(user_ids), 0) <> 1 OR cardinality(user_ids) > most THEN
+        PERFORM refuse('user_ids', format('takes 1 to %s users', most), 'call it several times');
+    ELSIF 'notifications' <> ALL (who.topics) THEN
+        PERFORM refuse('topic', format('%s may not send on notifications', who.actor),
+            'an operator allows it in the table senders', '403');
+    ELSIF EXISTS (SELECT FROM unnest(user_ids) AS u GROUP BY u HAVING count(*) > 1) THEN
+        PERFORM refuse('user_ids', 'a user stands there twice', 'name each once');
+    END IF;
+    FOR place IN 1..cardinality(user_ids) LOOP
+        PERFORM checked_user(user_ids[array_lower(user_ids, 1) + place - 1], false, format('user_ids[%s]', place));
+    END LOOP;
+    SELECT * INTO words FROM checked_notification(
+        jsonb_build_object('user_id', '-', 'event', event, 'content', content)
+            || (SELECT coalesce(jsonb_object_agg(k, v), '{}') FROM jsonb_each(given) AS e(k, v) WHERE k = ANY (fields)),
+        given ->> 'priority', '', 'options.', terms);
+    IF octet_length(words.rest) > terms.max_body THEN
+        PERFORM refuse('content', format('%s bytes, the limit is %s', octet_length(words.rest), terms.max_body),
+            'put what is large elsewhere and send where it is (HERALD_MAX_BODY)', '413');
+    ELSIF octet_length(words.rest)::bigint * cardinality(user_ids) > terms.max_bulk_body THEN
+        PERFORM refuse('user_ids', format('the notifications of all users exceed %s bytes', terms.max_bulk_body),
+            'call it several times (HERALD_MAX_BULK_BODY)', '413');
+    END IF;
+    answer := outbox_new_id(0);
+    IF cardinality(user_ids) > 1 AND given ->> 'group' IS NULL THEN
+        given := given || jsonb_build_object('group', answer);
+    END IF;
+    FOR place IN 1..cardinality(user_ids) LOOP
+        SELECT * INTO made FROM message_to_accept('notifications', user_ids[array_lower(user_ids, 1) + place - 1],
+            ('{"user_id":' || to_json(user_ids[array_lower(user_ids, 1) + place - 1]) || words.rest)::json, given,
+            'options.', who.actor, words.deliver_at, words.deliver_by, words.priority, place);
+        messages := messages || made.message;
+    END LOOP;
+    answer := CASE WHEN cardinality(user_ids) = 1 THEN made.id ELSE (given ->> 'group')::uuid END;
+    before := answered_before(who.actor, given, 'options.',
+        concat_ws(E'\n', 'notify', user_ids, event, content, options), answer);
+    IF before IS NOT NULL THEN
+        RETURN before;
+    END IF;
+    PERFORM nextval('sends'), accept(array_to_json(messages), NULL);
+    RETURN answer;
+END $$;
+
+-- Takes back what was not tried yet: whether nothing will be delivered. False where it is too late, where somebody is just
+-- moving it, and where there is no such message: nobody is waited for, and a message that stays is let go of at once.
+-- Pruning is off for the sake of PostgreSQL 18 (outbox/postgres/session_settings.py).
+CREATE FUNCTION cancel(id uuid) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path FROM CURRENT SET enable_partition_pruning = off AS $$
+DECLARE
+    who record := sender();
+    found messages;
+    is_cancelled boolean := false;
+BEGIN
+    SELECT * INTO found FROM messages AS m WHERE m.id = cancel.id FOR NO KEY UPDATE SKIP LOCKED;
+    IF found.id IS NOT NULL AND who.cancels = 'own' AND found.actor IS DISTINCT FROM who.actor THEN
+        PERFORM refuse('id', format('%s may cancel its own messages only', who.actor),
+            'an operator allows others in the table senders', '403');
+    END IF;
+    IF take_back(found, who.actor) THEN
+        RETURN true;
+    END IF;
+    is_cancelled := coalesce(found.status = 'cancelled', false);
+    RAISE SQLSTATE 'ZH001';  -- all that was done here is undone, the lock too; ZH000 would mean the whole class
+EXCEPTION
+    WHEN SQLSTATE 'ZH001' THEN
+        RETURN is_cancelled;
+    WHEN serialization_failure THEN
+        RETURN false;  -- it moved since this transaction took its snapshot
+END $$;
