@@ -20,7 +20,7 @@ class Caller(NamedTuple):
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:
-        with closing(connect_plainly(self.url)) as connection:
+        with closing(connect_plainly(self.url, options="-c statement_timeout=5s")) as connection:
             yield connection
 
 

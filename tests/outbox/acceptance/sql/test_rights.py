@@ -82,7 +82,8 @@ def test_an_object_of_the_callers_does_not_stand_in_for_one_of_heralds(
 
 def test_the_functions_belong_to_a_role_that_cannot_log_in(herald: Connection) -> None:
     query = """SELECT DISTINCT r.rolname, r.rolcanlogin, prosecdef
-        FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = proowner WHERE pronamespace = 'herald'::regnamespace AND proname = ANY (%s)"""
+        FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = proowner
+        WHERE pronamespace = 'herald'::regnamespace AND proname = ANY (%s)"""
 
     assert fetch(herald, query, list(PUBLIC)) == [("herald_owner", False, True)]
 

@@ -13,8 +13,9 @@ from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.jobs import make_job
 from herald.outbox.moves.pauses import pause, resume
 from herald.outbox.operate.audit.cursor import read_cursor
+from herald.outbox.postgres.driver import connect_plainly
 from herald.outbox.postgres.schema import metadata
-from herald.outbox.postgres.statements import fetch, fetch_column
+from herald.outbox.postgres.statements import fetch, fetch_column, fetch_value
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
@@ -197,10 +198,13 @@ def test_each_process_works_with_its_own_role(
         herald.start(part)
     with closing(herald.client):
         herald.await_api()
-        dead = herald.post("/messages", {"topic": "generic_topic", "data": {}, "deliver_at": "2001-01-01T00:00:00Z"})
-        posted = [herald.post_notification(user="bob"), dead]
-        for one in posted:
-            eventually(lambda one=one: herald.look(one)["status"] == "sent", STARTED, what="it is sent")
+        posted = herald.post_notification(user="bob")
+        with closing(connect_plainly(database)) as caller:
+            sent = str(fetch_value(caller, "SELECT herald.notify('{ada}', 'placed', 'Order 7 is placed.')"))
+            caller.commit()
+        eventually(
+            lambda: {herald.look(one)["status"] for one in (posted, sent)} == {"sent"}, STARTED, what="both are sent"
+        )
         later = herald.post_message({}, key="later")
         assert herald.client.get("/notifications").status_code == 200
         assert herald.client.get("/dead-letters").status_code == 200

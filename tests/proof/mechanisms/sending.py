@@ -1,0 +1,57 @@
+"""Sending by SQL, in the caller's transaction."""
+
+from tests.proof.mechanisms.removal import Edit, Removal
+
+SEND = "alembic/sql/0001_baseline/send.sql"
+TESTS = "tests/outbox/acceptance/sql"
+
+REMOVALS = (
+    Removal(
+        "what is sent by SQL is written in the caller's transaction",
+        (Edit(SEND, "PERFORM nextval('sends'), accept(json_build_array(made.message), NULL);", "NULL;"),),
+        (
+            f"{TESTS}/test_sending.py::test_what_commits_is_in_the_log_as_it_was_given",
+            f"{TESTS}/test_sending.py::test_what_is_rolled_back_was_never_sent",
+            f"{TESTS}/test_sending.py::test_a_prepared_transaction_sends_when_it_is_committed",
+        ),
+    ),
+    Removal(
+        "a cancel by SQL skips a row that is held",
+        (Edit(SEND, "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE"),),
+        (f"{TESTS}/test_cancelling.py::test_a_held_row_is_not_waited_for",),
+    ),
+    Removal(
+        "a cancel by SQL that comes too late lets go of the row",
+        (Edit(SEND, "    RAISE SQLSTATE 'ZH001';", "    RETURN is_cancelled;"),),
+        (f"{TESTS}/test_cancelling.py::test_what_stays_is_let_go_of_at_once",),
+    ),
+    Removal(
+        "a key that another transaction handles is refused by a lock that is only tried",
+        (Edit(SEND, "IF NOT pg_try_advisory_xact_lock(", "IF false AND NOT pg_try_advisory_xact_lock("),),
+        (f"{TESTS}/test_keys.py::test_a_key_in_use_elsewhere_is_refused_and_not_waited_for",),
+    ),
+    Removal(
+        "nothing is executable by everybody",
+        (
+            Edit(
+                "alembic/sql/0001_baseline/roles.sql",
+                "    EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA %I FROM PUBLIC', current_schema());\n",
+                "",
+            ),
+        ),
+        (
+            f"{TESTS}/test_rights.py::test_a_sender_may_call_four_functions_and_nothing_else",
+            f"{TESTS}/test_rights.py::test_nothing_is_executable_by_everybody",
+        ),
+    ),
+    Removal(
+        "the functions check what the API checks",
+        (Edit("alembic/sql/0001_baseline/checks.sql", "IF is_nested_deeper(raw, levels) THEN", "IF false THEN"),),
+        (f"{TESTS}/test_refusals.py::test_what_http_refuses_sql_refuses_and_both_store_the_same",),
+    ),
+    Removal(
+        "partitions reach 35 days ahead",
+        (Edit("alembic/sql/0001_baseline/partitions.sql", "at + interval '35 days'", "at"),),
+        ("tests/outbox/scheduler/test_partitions.py::test_partitions_reach_35_days_ahead_and_leave_no_gap",),
+    ),
+)
