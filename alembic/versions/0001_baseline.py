@@ -30,6 +30,7 @@ SUBJECTS = (
     "views",
     "senders",
     "checks",
+    "asked",
     "send",
     "roles",
 )

@@ -16,7 +16,6 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from herald.outbox.operate.doctor.roles import NEEDS
 from tests.proof.end_to_end.topic import delete_topics
 from tests.proof.faults.breakable import CHANNEL, HANDLER
 from tests.proof.faults.court import DATABASE, ROLE, Court, grants
@@ -43,8 +42,7 @@ def revoked(privilege: str, *tables: str) -> Callable[[Court], Begun]:
 
     @contextmanager
     def fault(court: Court) -> Iterator[None]:
-        having = [need.name for need in NEEDS if need.kind == "TABLE" and privilege in need.privileges]
-        court.own(f"REVOKE {privilege} ON {', '.join(tables or having)} FROM {ROLE}")
+        court.own(f"REVOKE {privilege} ON {', '.join(tables) or 'ALL TABLES IN SCHEMA herald'} FROM {ROLE}")
         yield
         court.own(*grants())
 

@@ -12,8 +12,8 @@ from tests.servers.postgres import PostgresServer
 def test_each_partition_and_table_is_listed(safe: str) -> None:
     names = [one.text.split(":")[0] for one in look(safe, "sizes")]
 
-    assert len([name for name in names if name.startswith("messages_y")]) == 2
-    assert len([name for name in names if name.startswith("outbox_y")]) == 2
+    assert len([name for name in names if name.startswith("messages_y")]) in {2, 3}
+    assert len([name for name in names if name.startswith("outbox_y")]) in {2, 3}
     assert {"relay_cursor", "pauses", "breakers", "requeues"} <= set(names)
 
 
