@@ -10,7 +10,7 @@ from typing import Protocol
 
 import click
 
-from benchmarks import api, desk, destinations, idempotency, latency, pipeline, rebuild, relay
+from benchmarks import api, desk, destinations, idempotency, latency, pipeline, rebuild, relay, webhooks
 from benchmarks.costs.command import command as costs
 from benchmarks.figures import Result
 from benchmarks.stage import Stage, staged
@@ -33,6 +33,7 @@ PARTS: dict[str, Part] = {
     "pipeline": pipeline.measure,
     "latency": latency.measure,
     "destinations": destinations.measure,
+    "webhooks": webhooks.measure,
     "desk": desk.measure,
     "rebuild": rebuild.measure,
 }

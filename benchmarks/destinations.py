@@ -56,10 +56,10 @@ def _run(stage: Stage, pairs: int, dead: str | None) -> tuple[list[float], int]:
         stage.herald("pipeline", settings),
     ):
         url = f"http://127.0.0.1:{port}/notifications/bulk"
-        _post(url, [letter("live-0", "webhook", live.url())] * 20, rate=10)  # the group is joined, everything is warm
+        post(url, [letter("live-0", "webhook", live.url())] * 20, rate=10)  # the group is joined, everything is warm
         eventually(lambda: stage.fetch(database, UNSENT) == [(0,)], SETTLE, what="all is sent")
         warm = len(stage.fetch(database, LIVE))
-        _post(
+        post(
             url, [letter(f"live-{number % 20}", "webhook", live.url()) for number in range(pairs)], rate=RATE, dead=dead
         )
         eventually(lambda: stage.fetch(database, UNSENT) == [(0,)], SETTLE, what="all is sent")
@@ -69,7 +69,7 @@ def _run(stage: Stage, pairs: int, dead: str | None) -> tuple[list[float], int]:
     return delays, int(attempts)
 
 
-def _post(url: str, live: list[dict[str, Any]], *, rate: float, dead: str | None = None) -> None:
+def post(url: str, live: list[dict[str, Any]], *, rate: float, dead: str | None = None) -> None:
     """Each at its time; with a dead address, one to it goes along in the same request."""
     began, pause = monotonic(), Event()
     with httpx2.Client(timeout=30.0) as client, ThreadPoolExecutor(CALLERS) as callers:

@@ -1,11 +1,13 @@
 """The pipeline drains a topic; its rival is a bare consumer loop that writes the same ledger."""
 
+from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 from benchmarks.figures import Contest, Result
 from benchmarks.letters import fill
 from benchmarks.relay import TOPICS
 from benchmarks.stage import Stage, until
+from tests.servers.child import Child
 
 WINDOWS = {25: 0.5, 250: 0.7}  # messages: the least acceptable ratio
 SILENT = "benchmarks.silent_pipeline"
@@ -34,8 +36,8 @@ def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
 def _contest(stage: Stage, published: str, window: int, target: float, rounds: int) -> Contest:
     contest = Contest(f"pipeline: windows of {window}", "messages/s", target, "bare consumer loop")
     for _ in range(rounds):
-        herald = drain(stage, published, SILENT, window)
-        contest.add(herald, drain(stage, published, "benchmarks.bare_loop", window))
+        herald = drain(stage, published, SILENT, {"HERALD_WINDOW_SIZE": str(window)})
+        contest.add(herald, drain(stage, published, "benchmarks.bare_loop", {"HERALD_WINDOW_SIZE": str(window)}))
     return contest
 
 
@@ -47,15 +49,24 @@ def publish(stage: Stage, database: str, count: int) -> None:
         relay.stop()
 
 
-def drain(stage: Stage, published: str, module: str, window: int) -> float:
-    """Messages per second of one of them, on a copy of what was published, as a group of its own."""
+def drain(
+    stage: Stage,
+    published: str,
+    module: str | None,
+    more: Mapping[str, str],
+    at_end: Callable[[Child], None] = lambda _: None,
+) -> float:
+    """Messages per second of one of them, on a copy of what was published, as a group of its own.
+
+    Without a module, of `herald pipeline`; `at_end` sees its process once all is sent.
+    """
     database = stage.database(template=published)
-    group = f"bench-{uuid4().hex}"
-    settings = stage.settings(database, HERALD_GROUP=group, HERALD_WINDOW_SIZE=str(window))
-    with stage.module(module, settings) as process:
+    settings = stage.settings(database, HERALD_GROUP=f"bench-{uuid4().hex}", **more)
+    with stage.module(module, settings) if module else stage.herald("pipeline", settings) as process:
         # an index answers the first question: it may be asked often
         until(lambda: _is_over(stage, database, PENDING), process, DRAIN_TIMEOUT, what="all is claimed")
         until(lambda: _is_over(stage, database, UNFINISHED), process, DRAIN_TIMEOUT, what="all is sent")
+        at_end(process)
         process.kill()
     [(rate,)] = stage.fetch(database, RATE)
     stage.drop(database)

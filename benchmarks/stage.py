@@ -86,10 +86,11 @@ class Stage:
         yield from _until_done(process)
 
     @contextmanager
-    def module(self, name: str, settings: dict[str, str]) -> Iterator[Child]:
+    def module(self, name: str, settings: dict[str, str], **arguments: object) -> Iterator[Child]:
         """A process of the benchmarks' own, as the side has it."""
         log = self.folder / f"{name}.log"
-        command = [str(self.side.python), "-m", name]
+        options = [f"--{option}={value}" for option, value in arguments.items()]
+        command = [str(self.side.python), "-m", name, *options]
         process = Child(command, log=log, env=herald_environment(settings), cwd=self.folder)
         process.start()
         yield from _until_done(process)

@@ -55,7 +55,7 @@ class ChannelPolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     timeout: Seconds | None = Field(None, description="seconds one delivery may take")
-    concurrency: int | None = Field(None, ge=1, le=1000, description="deliveries at once over this channel")
+    concurrency: int | None = Field(None, ge=1, le=10_000, description="deliveries at once over this channel")
     destination_concurrency: int | None = Field(None, ge=1, le=1000, description="deliveries at once to one host")
     retry_base: Seconds | None = None
     retry_cap: Seconds | None = None
@@ -170,7 +170,8 @@ class Settings(SchemaSettings):
     window_seconds: Seconds = Field(5.0, description="seconds between two checkpoints at most")
     fetch_wait: Seconds = Field(0.5, description="seconds a broker may hold an empty fetch; Kafka answers at once")
     session_timeout: float = Field(6.0, ge=1, le=300, description="seconds until a silent worker loses its partitions")
-    concurrency: int = Field(100, ge=1, le=1000, description="deliveries at once in one pipeline process")
+    concurrency: int = Field(100, ge=1, le=1000, description="threads for deliveries in one pipeline process")
+    open_calls: int = Field(1000, ge=1, le=10_000, description="calls of coroutines open at once in one pipeline")
     destination_concurrency: int = Field(10, ge=1, le=1000, description="deliveries at once to one destination")
     delivery_timeout: Seconds = Field(30.0, description="seconds one delivery may take")
     lease: Seconds = Field(60.0, description="seconds an attempt belongs to its claimer")

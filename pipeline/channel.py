@@ -1,5 +1,6 @@
 """What a topic's handler and a channel are given, and how they say that a delivery failed."""
 
+from collections.abc import Awaitable
 from typing import Protocol
 from uuid import UUID
 
@@ -12,7 +13,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt to deliver one message.
 
     `attempt` counts from 1; `timeout` is the seconds this call may take: threads cannot be stopped from outside, so a
-    channel hands it to its own client. `id` stays the same over all attempts: it is the idempotency key.
+    channel hands it to its own client; a coroutine is cancelled a second later. `id` stays the same over all attempts:
+    it is the idempotency key.
     """
 
     id: UUID
@@ -96,7 +98,8 @@ class NotSetUpError(Exception):
 class Channel(Protocol):
     """A way to deliver; each module named in `herald.outbox.registry.CHANNELS` has `make_channel(settings) -> Channel`.
 
-    Called from many threads at once.
+    Where `deliver` is a plain function it is called from many threads at once; where it is `async def`, on the one loop
+    that has all such calls: it must not block, and has HERALD_OPEN_CALLS instead of threads.
     """
 
     name: str
@@ -108,12 +111,12 @@ class Channel(Protocol):
         for the channel, or for this address.
         """
 
-    def deliver(self, letter: Letter, delivery: Delivery, /) -> None:
+    def deliver(self, letter: Letter, delivery: Delivery, /) -> Awaitable[None] | None:
         """Return when the provider has taken it, within `delivery.timeout` seconds.
 
         Raises PermanentError, TemporaryError, UnknownOutcomeError, NotSetUpError or OSError, which counts as
         temporary. Anything else is this message's fault only where others succeed (pipeline/deliver/blame.py).
         """
 
-    def close(self) -> None:
-        """Close connections; nothing is delivered afterwards."""
+    def close(self) -> Awaitable[None] | None:
+        """Close connections, on the loop; nothing is delivered afterwards."""

@@ -170,7 +170,6 @@ def consume(
             run_until(application, stop)
         finally:
             worker.close(longest_delivery(settings) + CLOSE_MARGIN)
-            router.close()
     _log.info("pipeline_stopped")
 
 

@@ -1,6 +1,6 @@
 """A topic that has a consumer: what its messages look like, and what is done with each."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from herald.outbox.message.dates import ANY_TIME, Dates
 from herald.pipeline.channel import Delivery
 
-Handle = Callable[[Any, Delivery], None]
+Handle = Callable[[Any, Delivery], Awaitable[None] | None]
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -25,11 +25,11 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """What each module named in `herald.outbox.registry.TOPICS` exposes as `topic`.
 
-    `data` is the type that msgspec decodes a message into, usually a Struct. `handle(data, delivery)`
-    delivers; it runs in one of many threads, messages of one key one after the other. A topic with
-    `draft` instead is delivered over channels, as is any topic that the setting HERALD_ROUTES names.
-    `key` and `dates` find the key and the dates of a message that another producer put on the topic; `check`
-    raises ValueError for one that fits the type and could never be delivered.
+    `data` is the type that msgspec decodes a message into, usually a Struct. `handle(data, delivery)` delivers; it runs
+    in one of many threads, or on the loop where it is `async def`, messages of one key one after the other. A topic
+    with `draft` instead is delivered over channels, as is any topic that the setting HERALD_ROUTES names. `key` and
+    `dates` find the key and the dates of a message that another producer put on the topic; `check` raises ValueError
+    for one that fits the type and could never be delivered.
     """
 
     data: Any

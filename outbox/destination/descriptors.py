@@ -8,9 +8,9 @@ RESERVED = 64  # beside calls: libraries, logs, PostgreSQL, Kafka's clients with
 _log = structlog.get_logger()
 
 
-def needed_by_pipeline(concurrency: int) -> int:
-    """Each call has a connection, and may look up a name or read a certificate meanwhile."""
-    return RESERVED + 2 * concurrency
+def needed_by_pipeline(threads: int, calls: int) -> int:
+    """Each call has a connection, and may look up a name or read a certificate; on the loop others rest meanwhile."""
+    return RESERVED + 2 * threads + 3 * calls
 
 
 def allowed() -> int | None:
@@ -32,12 +32,23 @@ def raise_limit(needed: int) -> int:
     return raised
 
 
-def affordable(concurrency: int) -> int:
-    """Deliveries at once for which descriptors suffice, at least one; says so where that is less than asked for."""
-    needed = needed_by_pipeline(concurrency)
+def affordable(threads: int, calls: int) -> tuple[int, int]:
+    """Deliveries at once, in threads and on the loop, for which descriptors suffice, at least one each.
+
+    Says so where they are fewer than asked for.
+    """
+    needed = needed_by_pipeline(threads, calls)
     limit = raise_limit(needed)
     if limit >= needed:
-        return concurrency
-    lowered = max(1, (limit - RESERVED) // 2)
-    _log.warning("few_descriptors", limit=limit, needed=needed, deliveries_at_once=lowered, asked_for=concurrency)
+        return threads, calls
+    share = max(0, limit - RESERVED) / (needed - RESERVED)
+    lowered = max(1, int(threads * share)), max(1, int(calls * share))
+    _log.warning(
+        "few_descriptors",
+        limit=limit,
+        needed=needed,
+        threads=lowered[0],
+        open_calls=lowered[1],
+        asked_for=f"{threads} threads, {calls} calls",
+    )
     return lowered

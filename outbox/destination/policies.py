@@ -31,15 +31,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return self.unknown == "hold"
 
 
-def policy(settings: Settings, channel: str | None, *, topic: str | None = None) -> Policy:
-    """The policy of a channel, for messages of a topic; None is a topic's own handler."""
+def policy(settings: Settings, channel: str | None, *, topic: str | None = None, is_async: bool = False) -> Policy:
+    """The policy of a channel, for messages of a topic; None is a topic's own handler.
+
+    A channel that `is_async` has calls on the loop, not threads.
+    """
     own = settings.channels.get(channel or "", ChannelPolicy())
     is_strict = topic in settings.strict_topics
     cap = settings.strict_retry_cap if is_strict else settings.retry_cap
     attempts = settings.strict_max_attempts if is_strict else settings.max_attempts
     return Policy(
         timeout=own.timeout or settings.delivery_timeout,
-        concurrency=own.concurrency or settings.concurrency,
+        concurrency=own.concurrency or (settings.open_calls if is_async else settings.concurrency),
         destination_concurrency=own.destination_concurrency or settings.destination_concurrency,
         retries=Retries(own.retry_base or settings.retry_base, own.retry_cap or cap, own.max_attempts or attempts),
         unknown=own.unknown or UNKNOWN.get(channel or "", "retry"),

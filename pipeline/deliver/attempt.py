@@ -11,7 +11,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     """A request that was claimed; `deadline` by the monotonic clock: no call may begin after it.
 
     `uncounted` of the attempts so far do not count, `unknowns` of their outcomes are not known. `generation` tells
-    claims apart: see `Health`.
+    claims apart: see `Health`. `is_async`: a coroutine makes it, on the loop.
     """
 
     request: Request
@@ -22,6 +22,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     unknowns: int = 0
     is_probe: bool = False
     generation: int = 0
+    is_async: bool = False
 
     @property
     def size(self) -> int:

@@ -18,7 +18,7 @@ LONGEST_WAIT = 60.0  # seconds between two tries while nothing of its kind succe
 
 
 class Deliverer:
-    """Makes attempts, in many threads at once."""
+    """Makes attempts, in many threads and on the loop at once."""
 
     def __init__(
         self, router: Router, health: Health, *, blame: Blame | None = None, clock: Callable[[], float] = monotonic
@@ -29,9 +29,12 @@ class Deliverer:
         self._clock = clock
         self._lacks = Lacks(clock=clock)
 
-    def __call__(self, attempt: Attempt) -> Outcome:
-        """Call once, unless the lease is nearly over, the destination fails, or the data does not fit."""
-        outcome = self._judged(attempt) or self._call(attempt)
+    async def __call__(self, attempt: Attempt) -> Outcome:
+        """Call once, unless the lease is nearly over, the destination fails, or the data does not fit.
+
+        Awaits nothing where what is called is no coroutine: threads run this as well.
+        """
+        outcome = self._judged(attempt) or await self._call(attempt)
         self._health.note(outcome)
         return outcome
 
@@ -45,7 +48,7 @@ class Deliverer:
             return postponed(attempt, REASONS["breaker_open"], "breaker_open", wait=0.0)
         return None
 
-    def _call(self, attempt: Attempt) -> Outcome:
+    async def _call(self, attempt: Attempt) -> Outcome:
         request = attempt.request
         policy = self._router.policy(attempt.destination, request.topic)
         delivery = Delivery(
@@ -58,7 +61,7 @@ class Deliverer:
         )
         try:
             reach("pipeline.delivering")
-            self._router.deliver(request, delivery)
+            await self._router.deliver(request, delivery)
             reach("pipeline.delivered")
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit included, is its outcome
             return self._failed(error, attempt, RetryPolicy(policy))

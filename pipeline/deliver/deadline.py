@@ -1,5 +1,6 @@
 """Until when a delivery may take."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from time import monotonic
@@ -38,10 +39,20 @@ def within(deadline: Deadline, work: Callable[[], T]) -> T:
     For work that knows no timeout: it runs in a thread that is left behind then, and that keeps no
     process from ending.
     """
-    future: Future[T] = Future()
     seconds = deadline.left()
+    return _begun(work).result(seconds)
+
+
+def in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """The same on a loop, where whoever awaits it has the deadline."""
+    return asyncio.wrap_future(_begun(work))
+
+
+def _begun(work: Callable[[], T]) -> "Future[T]":
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # nothing cancels it
     Thread(_run, "within", args=(work, future)).start()
-    return future.result(seconds)
+    return future
 
 
 def _run(work: Callable[[], T], future: "Future[T]") -> None:

@@ -1,56 +1,104 @@
 """Queues by destination: each gets its turn and has its limit, so that a slow one holds up only itself."""
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 
 from herald.outbox.destination.policies import Policy, channel_of
 from herald.pipeline.deliver.attempt import Attempt
 
 WEIGHT = 0.1  # of the newest delivery in the average
 SHORTEST_WAIT = 1.0  # seconds a message of a busy destination is put off, at least
+SLOW = 2.0  # seconds of one call from which on its destination is slow; so is one that has not answered yet
+RESERVE = 4  # of so many calls over a channel one is kept from those that are slow
 
 
 @dataclass(slots=True)
 class _Channel:
+    """`quick`: when the calls that do not count as `slow` began, the oldest first, by their identity.
+
+    `full` and `reserved` wait for a place: for any, and for one that slow destinations may have.
+    """
+
     limit: int
-    active: int = 0
+    slow: int = 0
+    quick: dict[int, float] = field(default_factory=dict)
+    full: "deque[_Queue]" = field(default_factory=deque)
+    reserved: "dict[_Queue, None]" = field(default_factory=dict)
+
+    @property
+    def has_room(self) -> bool:
+        return self.slow + len(self.quick) < self.limit
+
+    @property
+    def has_room_for_slow(self) -> bool:
+        return self.has_room and self.slow < self.limit - self.limit // RESERVE
+
+    def age(self, now: float) -> None:
+        """What has taken too long by now is slow."""
+        while self.quick and now - self.quick[oldest := next(iter(self.quick))] >= SLOW:
+            del self.quick[oldest]
+            self.slow += 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Queue:
-    """`pace`: seconds a delivery takes on average; `open`: attempts that wait or run, `active`: those that run."""
+    """`pace`: seconds a delivery takes on average, `last`: the last one; `open`: attempts that wait or run.
+
+    `begun`: when those that run began, the oldest first, by their identity. Only a host can be slow.
+    """
 
     channel: _Channel
     limit: int
     pace: float
-    is_measured: bool = False
+    is_host: bool
+    last: float = float("inf")
     is_in_turn: bool = False
-    active: int = 0
     open: int = 0
+    begun: dict[int, float] = field(default_factory=dict)
     ready: deque[Attempt] = field(default_factory=deque)
 
     @property
-    def has_room(self) -> bool:
-        return self.active < self.limit and self.channel.active < self.channel.limit
+    def active(self) -> int:
+        return len(self.begun)
+
+    def age(self, now: float) -> float:
+        """Seconds that the oldest call takes by now."""
+        return now - next(iter(self.begun.values())) if self.begun else 0.0
+
+    def is_slow(self, now: float) -> bool:
+        return self.is_host and max(self.last, self.age(now)) >= SLOW
 
 
 class Destinations:
     """What is ready, by destination; `assumed` seconds per delivery until one was measured.
 
-    Not safe by itself: its owner holds a lock.
+    `most` calls run at once; over one channel and to one destination, as many as its policy says. Of a channel's a
+    quarter is kept from destinations that are slow: two hundred silent ones leave room for those that answer. Times are
+    by `clock`. Not safe by itself: its owner holds a lock.
     """
 
-    def __init__(self, policy: Callable[[str | None], Policy], *, assumed: float) -> None:
+    def __init__(
+        self,
+        policy: Callable[[str | None], Policy],
+        *,
+        assumed: float,
+        most: int = sys.maxsize,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.assumed = assumed
+        self.most = most
         self._policy = policy
-        self._assumed = assumed
+        self._clock = clock
         self._channels: dict[str | None, _Channel] = {}
         self._queues: dict[str | None, _Queue] = {}
         self._turns: deque[_Queue] = deque()
 
     @property
     def has_ready(self) -> bool:
-        return any(queue.has_room for queue in self._turns)
+        return any(queue.channel.has_room for queue in self._turns)
 
     @property
     def has_queued(self) -> bool:
@@ -69,27 +117,36 @@ class Destinations:
 
     def take(self) -> tuple[Attempt, float] | None:
         """The next that may begin, in turn over the destinations, and how long one takes there."""
-        for _ in range(len(self._turns)):
+        now = self._clock()
+        while self._turns:
             queue = self._turns.popleft()
-            queue.is_in_turn = False
-            if not queue.has_room:
-                self._line_up(queue)
+            if self._is_held(queue, now):
                 continue
+            queue.is_in_turn = False
             attempt = queue.ready.popleft()
-            queue.active += 1
-            queue.channel.active += 1
+            if queue.is_slow(now):
+                queue.channel.slow += 1
+            else:
+                queue.channel.quick[id(attempt)] = now
+            queue.begun[id(attempt)] = now
             self._line_up(queue)
             return attempt, queue.pace
         return None
 
     def done(self, attempt: Attempt, seconds: float) -> None:
         queue = self._queue(attempt.destination)
-        queue.active -= 1
+        channel = queue.channel
+        del queue.begun[id(attempt)]
         queue.open -= 1
-        queue.channel.active -= 1
-        queue.pace = queue.pace + WEIGHT * (seconds - queue.pace) if queue.is_measured else seconds
-        queue.is_measured = True
+        if channel.quick.pop(id(attempt), None) is None:
+            channel.slow -= 1
+        queue.pace = seconds if queue.last == float("inf") else queue.pace + WEIGHT * (seconds - queue.pace)
+        queue.last = seconds
         self._line_up(queue)
+        if queue in channel.reserved and not queue.is_slow(self._clock()):
+            del channel.reserved[queue]
+            self._turns.append(queue)
+        self._offer(channel)
 
     def given_back(self, attempt: Attempt) -> None:
         """It never began."""
@@ -104,7 +161,7 @@ class Destinations:
         queue = self._queues.get(destination)
         if queue is None:
             return None
-        expected = max(queue.open / queue.limit, lane) * queue.pace
+        expected = max(queue.open / queue.limit, lane) * max(queue.pace, queue.age(self._clock()))
         return None if expected <= within else max(within, SHORTEST_WAIT)
 
     def abandon(self) -> list[Attempt]:
@@ -113,6 +170,9 @@ class Destinations:
             queue.ready.clear()
             queue.is_in_turn = False
         self._turns.clear()
+        for channel in self._channels.values():
+            channel.full.clear()
+            channel.reserved.clear()
         return left
 
     def _queue(self, destination: str | None) -> _Queue:
@@ -120,14 +180,39 @@ class Destinations:
         if found is None:
             name = channel_of(destination)
             policy = self._policy(destination)
-            channel = self._channels.setdefault(name, _Channel(policy.concurrency))
+            # what is called directly, a topic's handler, has as many calls as there are
+            most = self.most if name is None else policy.concurrency
+            channel = self._channels.setdefault(name, _Channel(most))
             # only what is outside has a limit of its own: a handler, or a channel without a host, has its channel's
             is_host = destination is not None and ":" in destination
-            limit = policy.destination_concurrency if is_host else policy.concurrency
-            found = self._queues[destination] = _Queue(channel, limit, self._assumed)
+            limit = policy.destination_concurrency if is_host else most
+            found = _Queue(channel, limit, self.assumed, is_host=is_host)
+            self._queues[destination] = found
         return found
 
     def _line_up(self, queue: _Queue) -> None:
         if queue.ready and not queue.is_in_turn and queue.active < queue.limit:
             queue.is_in_turn = True
+            self._turns.append(queue)
+
+    def _is_held(self, queue: _Queue, now: float) -> bool:
+        """Whether it waits for a place from now on, and loses its turn until there is one."""
+        channel = queue.channel
+        channel.age(now)
+        if not channel.has_room:
+            channel.full.append(queue)
+            return True
+        if queue.is_slow(now) and not channel.has_room_for_slow:
+            channel.reserved[queue] = None
+            self._offer(channel)
+            return True
+        return False
+
+    def _offer(self, channel: _Channel) -> None:
+        """The place that is free over a channel goes to one that waits for it."""
+        if channel.full and channel.has_room:
+            self._turns.append(channel.full.popleft())
+        if channel.reserved and channel.has_room_for_slow:
+            queue = next(iter(channel.reserved))
+            del channel.reserved[queue]
             self._turns.append(queue)

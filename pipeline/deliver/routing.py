@@ -1,27 +1,35 @@
 """From a request to its channel: which one, to which destination, by which policy, and the call itself."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
 from functools import cache
+from inspect import isawaitable, iscoroutine, iscoroutinefunction
 
 import msgspec
 
 from herald.outbox.destination.policies import Policy, channel_of, policy
 from herald.outbox.destination.routes import Target, choose
 from herald.outbox.settings import Settings
-from herald.pipeline.channel import Channel, Delivery, Letter, NotSetUpError
+from herald.pipeline.channel import Channel, Delivery, Letter, NotSetUpError, UnknownOutcomeError
 from herald.pipeline.consume.record import Request
 from herald.pipeline.topic import Draft, Handle, Topic
 
+GRACE = 1.0  # seconds beyond its time until a coroutine is cancelled: its own deadline knows better what happened
+
 
 class Router:
-    """Knows topics, channels and settings; called from the worker and from every delivery thread."""
+    """Knows topics, channels and settings; called from the worker, from every delivery thread and on the loop."""
 
     def __init__(self, settings: Settings, topics: Mapping[str, Topic], channels: Mapping[str, Channel]) -> None:
         self._settings = settings
         self._topics = topics
         self._channels = channels
         self._routed = frozenset(settings.routes)
-        self._policy = cache(lambda channel, topic: policy(settings, channel, topic=topic))
+        self._async_topics = {name for name, topic in topics.items() if iscoroutinefunction(topic.handle)}
+        self._async_channels = {name for name, channel in channels.items() if iscoroutinefunction(channel.deliver)}
+        self._policy = cache(
+            lambda channel, topic: policy(settings, channel, topic=topic, is_async=channel in self._async_channels)
+        )
 
     def policy(self, destination: str | None, topic: str | None = None) -> Policy:
         """What holds for attempts to this destination; a strict topic has retries of its own."""
@@ -39,14 +47,46 @@ class Router:
         host = self._channel(target.channel).host(target.address)
         return f"{target.channel}:{host}" if host else target.channel
 
-    def deliver(self, request: Request, delivery: Delivery) -> None:
-        """Call the handler or the channel; raises what they raise, or what the topic's own code raised before."""
+    def is_async(self, request: Request) -> bool:
+        """Whether a coroutine delivers it, on the loop."""
+        if request.destination is None:
+            return request.topic in self._async_topics and self._handler(request.topic) is not None
+        return channel_of(request.destination) in self._async_channels
+
+    async def deliver(self, request: Request, delivery: Delivery) -> None:
+        """Call the handler or the channel, and await a coroutine as long as it may take.
+
+        Raises what they raise, or what the topic's own code raised before; UnknownOutcomeError for a coroutine that
+        does not end.
+        """
         if request.error is not None:
             raise request.error
+        called = self._called(request, delivery)
+        if called is None:
+            return
+        if not self.is_async(request):
+            if iscoroutine(called):
+                called.close()
+            raise TypeError("a plain function returned something to await: it must be `async def` itself")
+        try:
+            async with asyncio.timeout(delivery.timeout + GRACE) as limit:
+                await called
+        except TimeoutError:
+            if limit.expired():
+                said = f"it did not end within {delivery.timeout:g} s: whether it was taken is not known"
+                raise UnknownOutcomeError(said) from None
+            raise
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            closing = channel.close()
+            if isawaitable(closing):
+                await closing
+
+    def _called(self, request: Request, delivery: Delivery) -> Awaitable[None] | None:
         handle = self._handler(request.topic)
         if handle is not None:
-            handle(request.data, delivery)
-            return
+            return handle(request.data, delivery)
         draft = self._draft(request)
         target = self._target(request, draft)
         letter = Letter(
@@ -57,11 +97,7 @@ class Router:
             content=draft.content,
             data=request.raw or b"null",
         )
-        self._channel(target.channel).deliver(letter, delivery)
-
-    def close(self) -> None:
-        for channel in self._channels.values():
-            channel.close()
+        return self._channel(target.channel).deliver(letter, delivery)
 
     def _handler(self, topic: str) -> Handle | None:
         """The topic's own; None where its messages go over a channel."""

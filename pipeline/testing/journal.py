@@ -59,13 +59,13 @@ class JournalledRouter(Router):
         super().__init__(settings, topics, channels)
         self._journal = journal
 
-    def deliver(self, request: Request, delivery: Delivery) -> None:
+    async def deliver(self, request: Request, delivery: Delivery) -> None:
         """Call the handler or the channel; raises what they raise."""
         data, attempt = msgspec.Raw(request.raw or b"null"), delivery.attempt
         call = Call(id=request.id, topic=request.topic, key=request.key, attempt=attempt, data=data)
         self._journal.write(call)
         try:
-            super().deliver(request, delivery)
+            await super().deliver(request, delivery)
         except BaseException as error:
             self._journal.write(msgspec.structs.replace(call, error=f"{type(error).__name__}: {error}"))
             raise

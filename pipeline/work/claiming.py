@@ -11,9 +11,9 @@ from herald.outbox.settings import Settings
 from herald.pipeline.channel import NotSetUpError, PermanentError
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
+from herald.pipeline.deliver.deliveries import Deliveries
 from herald.pipeline.deliver.retry import reason_of
 from herald.pipeline.deliver.routing import Router
-from herald.pipeline.deliver.threads import Deliveries
 
 NO_MEMORY_WAIT = 5.0  # seconds
 
@@ -77,6 +77,7 @@ class Claiming:
                 unknowns=won[one.id].unknowns,
                 is_probe=won[one.id].is_probe,
                 generation=generation,
+                is_async=self._router.is_async(one),
             )
             for one in _lined_up(requests, won)
         ]
@@ -85,7 +86,9 @@ class Claiming:
         """What finds no memory is put off like what finds its destination busy."""
         if self._deliveries.room_bytes <= 0:
             return NO_MEMORY_WAIT
-        return self._deliveries.wait(request.destination, request.lane, within=self._hold(request) / 2)
+        is_async = self._router.is_async(request)
+        within = self._hold(request) / 2
+        return self._deliveries.wait(request.destination, request.lane, within=within, is_async=is_async)
 
     def _hold(self, request: Request) -> float:
         """Seconds after its claim within which an attempt may begin: the lease less one delivery."""

@@ -1,7 +1,7 @@
 """The one thread of the pipeline that touches the database.
 
 It takes whatever is at hand, new records and finished deliveries alike, and writes one transaction: outcomes recorded,
-the next requests claimed. The winners go to the delivery threads, and their outcomes come back here. Who adds records
+the next requests claimed. Threads and the loop deliver the winners, and their outcomes come back here. Who adds records
 waits in `flush` only until they are claimed: then the database holds them, and a slow destination holds up nobody.
 
 A message whose key has an attempt under way is claimed all the same and held here: its lease runs
@@ -26,10 +26,10 @@ from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.deliver.attempt import COPIES, Attempt
 from herald.pipeline.deliver.attempting import Deliverer
+from herald.pipeline.deliver.deliveries import Deliveries
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.retry import STOPPED, postponed
 from herald.pipeline.deliver.routing import Router
-from herald.pipeline.deliver.threads import Deliveries
 from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.ledger import Ledger, Written
 from herald.pipeline.work.outcomes import OUTCOME_BATCH, RETURNED, Outcomes
@@ -70,11 +70,14 @@ class Worker:
         self.inbox = Inbox(self._doorbell, most_bytes=settings.memory // INBOX_SHARE)
         self._pass_bytes = settings.memory // PASS_SHARE
         self._outcomes = Outcomes()
+        self._router = router
+        threads, calls = affordable(settings.concurrency, settings.open_calls)
         self._deliveries = Deliveries(
             Deliverer(router, self._health),
             self._finish,
             router.policy,
-            concurrency=affordable(settings.concurrency),
+            concurrency=threads,
+            calls=calls,
             most_bytes=settings.memory // OPEN_SHARE,
             on_error=self.fail,
             strict_topics=settings.strict_topics,
@@ -86,10 +89,11 @@ class Worker:
         self._thread = Thread(self._run, "worker")
 
     def start(self) -> None:
+        self._deliveries.start()
         self._thread.start()
 
     def close(self, timeout: float) -> None:
-        """Claim nothing more; record what ends within so many seconds, and leave the rest to its lease."""
+        """Claim nothing more; record what ends within so many seconds, leave the rest to its lease, close channels."""
         self._ends_at = min(self._ends_at, monotonic() + timeout)
         self._closing = True
         self._doorbell.ring()
@@ -97,6 +101,7 @@ class Worker:
             self._thread.join(timeout)
         if self._deliveries.open:
             _log.warning("deliveries_left_to_their_leases", deliveries=self._deliveries.open)
+        self._deliveries.close(self._router.close)
 
     def fail(self, error: BaseException) -> None:
         """Have the process end: whoever adds or flushes from now on is told why, and no offset is committed.

@@ -76,6 +76,6 @@ class Collected:
         return self.outcomes
 
 
-def sent(attempt: Attempt) -> Outcome:
+async def sent(attempt: Attempt) -> Outcome:
     """Make an attempt that succeeds at once."""
     return Outcome(id=attempt.request.id, attempt=attempt.number, outcome="sent")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from herald.outbox.moves.breakers import policy_of
+from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.connections import connect
 from herald.outbox.settings import Settings
 from herald.pipeline.channel import Channel
@@ -13,9 +14,11 @@ from herald.pipeline.consume.decoding import Decoder
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import Request
 from herald.pipeline.consume.topic_ids import TopicIds
+from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.routing import Router
+from herald.pipeline.deliver.threads import driven
 from herald.pipeline.topic import Topic
 from herald.pipeline.topics import notifications
 from herald.pipeline.work.ledger import Ledger
@@ -68,6 +71,11 @@ def make_deliverer(
     router: Router, *, clock: Callable[[], float] = lambda: 0.0, health: Health | None = None
 ) -> Deliverer:
     return Deliverer(router, health or Health(5), clock=clock)
+
+
+def in_this_thread(deliver: Deliverer) -> Callable[[Attempt], Outcome]:
+    """As a delivery thread makes an attempt."""
+    return lambda attempt: driven(deliver(attempt))
 
 
 def make_ledger(found: Settings, *, patience: float = 0.0) -> Ledger:

@@ -86,7 +86,7 @@ def drain_log(bench: Bench, database: str) -> float:
 
 def _drained(bench: Bench, published: str, window: int) -> Reading:
     with watched() as span:
-        rate = of_pipeline.drain(bench.stage, published, of_pipeline.SILENT, window)
+        rate = of_pipeline.drain(bench.stage, published, of_pipeline.SILENT, {"HERALD_WINDOW_SIZE": str(window)})
     return Reading({f"pipeline in windows of {window}, messages/s": rate}, span.idle)
 
 

@@ -108,12 +108,13 @@ def limits(configuration: Configuration) -> Look:
     if s.max_bulk_body < s.max_body:
         text = f"HERALD_MAX_BULK_BODY ({s.max_bulk_body}) is below HERALD_MAX_BODY ({s.max_body})"
         yield warning(f"{text}: many may be less than one", f"Set HERALD_MAX_BULK_BODY={s.max_body * 8}")
-    limit, needed = allowed(), needed_by_pipeline(s.concurrency)
+    limit, needed = allowed(), needed_by_pipeline(s.concurrency, s.open_calls)
     if limit is not None and limit < needed:
-        text = f"{limit} files and connections may be open here (ulimit -n); {s.concurrency} deliveries need {needed}"
-        advice = f"Raise the limit to {needed}, or set HERALD_CONCURRENCY lower"
+        asked = f"{s.concurrency} threads and {s.open_calls} calls need {needed}"
+        text = f"{limit} files and connections may be open here (ulimit -n); {asked}"
+        advice = f"Raise the limit to {needed}, or set HERALD_OPEN_CALLS or HERALD_CONCURRENCY lower"
         yield note(f"{text}: a pipeline raises its own limit, or delivers less at once", advice)
-    return f"{s.concurrency} deliveries at once, {s.destination_concurrency} to one destination"
+    return f"{s.concurrency} threads, {s.open_calls} calls open, {s.destination_concurrency} to one destination"
 
 
 def channels(configuration: Configuration) -> Look:

@@ -9,6 +9,8 @@ Once anything went out and no answer came, nobody knows.
 `herald-attempt` is the attempt's number as the message's history has it.
 """
 
+import asyncio
+import io
 import re
 import ssl
 from collections.abc import Sequence
@@ -16,23 +18,24 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import httpcore2
+import aiohttp
 import msgspec
 from standardwebhooks import Webhook
+from yarl import URL
 
 from herald.outbox.destination.urls import Url, parse_url
 from herald.outbox.message.notification import AddressError
 from herald.outbox.settings import Settings, SettingsError
 from herald.pipeline.channel import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError, UnknownOutcomeError
-from herald.pipeline.channels.webhook.answers import drain, is_taken, refusal
-from herald.pipeline.channels.webhook.network import BROKEN, Call, GuardedBackend, current
+from herald.pipeline.channels.webhook.answers import drain, is_taken, is_tried_again, read, refusal
+from herald.pipeline.channels.webhook.network import BROKEN, Call, GuardedConnector, current
 from herald.pipeline.channels.webhook.public_addresses import ForbiddenAddressError, Network, parse_networks
 from herald.pipeline.channels.webhook.secrets import parse_secrets
 from herald.pipeline.consume.identity import milliseconds_of
 from herald.pipeline.deliver.deadline import Deadline
 
-CONNECTIONS = 1000  # at once, and 100 idle ones; limits by destination come before
-IDLE = 10.0  # seconds
+READ_AHEAD = 16_384  # bytes of an answer; twice as many wait to be read, and then it is not listened to
+LARGE = 65_536  # bytes of a body from which on it is handed to the system in parts
 _TRACEPARENT = re.compile(r"[0-9a-f-]{55,512}")  # another producer's record may carry anything: a header must not
 _encode = msgspec.json.encode
 
@@ -44,14 +47,10 @@ class WebhookChannel:
 
     def __init__(self, secrets: dict[str, list[Webhook]], networks: Sequence[Network], trusted: ssl.SSLContext) -> None:
         self._secrets = secrets
-        self._agent = f"Herald/{version('herald')}".encode()
-        self._pool = httpcore2.ConnectionPool(
-            ssl_context=trusted,
-            max_connections=CONNECTIONS,
-            max_keepalive_connections=CONNECTIONS // 10,
-            keepalive_expiry=IDLE,
-            network_backend=GuardedBackend(networks),
-        )
+        self._agent = f"Herald/{version('herald')}"
+        self._networks = networks
+        self._trusted = trusted
+        self._session: aiohttp.ClientSession | None = None
 
     def host(self, address: str) -> str:
         """Host and port of the URL. Raises PermanentError for what is no URL, NotSetUpError where it has no secret."""
@@ -59,50 +58,68 @@ class WebhookChannel:
         self._signers(url)
         return url.authority
 
-    def deliver(self, letter: Letter, delivery: Delivery) -> None:
+    async def deliver(self, letter: Letter, delivery: Delivery) -> None:
         url = _parsed(letter.address)
         body = _body(letter, delivery)
-        call = Call(Deadline(delivery.timeout))
-        token = current.set(call)
+        headers = self._headers(url, body, delivery)
+        call = Call(url, Deadline(delivery.timeout))
+        current.set(call)
         try:
-            self._post(url, body, self._headers(url, body, delivery), call)
+            async with asyncio.timeout(delivery.timeout):
+                await self._post(call, body, headers)
         except ForbiddenAddressError as error:
             raise _forbidden(url, error) from None
-        except httpcore2.TimeoutException as error:
-            raise _unanswered(call, f"no answer within {delivery.timeout:g} s", error) from error
+        except TimeoutError as error:
+            _judge(call, f"no answer within {delivery.timeout:g} s", error)
         except BROKEN as error:
-            raise _unanswered(call, "the connection broke before an answer", error) from error
+            _judge(call, "the connection broke before an answer", error)
         finally:
-            current.reset(token)
+            call.end()
 
-    def close(self) -> None:
-        self._pool.close()
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
 
-    def _post(self, url: Url, body: bytes, headers: list[tuple[bytes, bytes]], call: Call) -> None:
-        place = httpcore2.URL(
-            scheme=url.scheme.encode(), host=url.host.encode(), port=url.port, target=url.target.encode()
-        )
-        with self._pool.stream("POST", place, headers=headers, content=body) as answer:
-            if not is_taken(answer):
-                raise refusal(answer)
-            drain(answer, call)
+    async def _post(self, call: Call, body: bytes, headers: list[tuple[str, str]]) -> None:
+        data = io.BytesIO(body) if len(body) > LARGE else body
+        sending = self._opened().post(_place(call.url), data=data, headers=headers, allow_redirects=False)
+        async with sending as answer:
+            call.has_head = True
+            if is_taken(answer.status):
+                await drain(answer.content)
+                return
+            text = b"" if is_tried_again(answer.status) else await _begin_of(answer.content)
+            raise refusal(answer.status, answer.headers, text)
 
-    def _headers(self, url: Url, body: bytes, delivery: Delivery) -> list[tuple[bytes, bytes]]:
+    def _opened(self) -> aiohttp.ClientSession:
+        """One for all calls, made on their loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=GuardedConnector(self._networks, self._trusted),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=READ_AHEAD,
+                skip_auto_headers=("accept",),
+                timeout=aiohttp.ClientTimeout(),  # the delivery has one
+            )
+        return self._session
+
+    def _headers(self, url: Url, body: bytes, delivery: Delivery) -> list[tuple[str, str]]:
         now, text = datetime.now(UTC), body.decode()
         signatures = [signer.sign(str(delivery.id), now, text) for signer in self._signers(url)]
         headers = [
-            (b"host", url.authority.encode()),
-            (b"user-agent", self._agent),
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"accept-encoding", b"identity"),
-            (b"webhook-id", str(delivery.id).encode()),
-            (b"webhook-timestamp", str(int(now.timestamp())).encode()),
-            (b"webhook-signature", " ".join(signatures).encode()),
-            (b"herald-attempt", str(delivery.attempt).encode()),
+            ("host", url.authority),
+            ("user-agent", self._agent),
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("accept-encoding", "identity"),
+            ("webhook-id", str(delivery.id)),
+            ("webhook-timestamp", str(int(now.timestamp()))),
+            ("webhook-signature", " ".join(signatures)),
+            ("herald-attempt", str(delivery.attempt)),
         ]
         if delivery.traceparent is not None and _TRACEPARENT.fullmatch(delivery.traceparent):
-            headers.append((b"traceparent", delivery.traceparent.encode()))
+            headers.append(("traceparent", delivery.traceparent))
         return headers
 
     def _signers(self, url: Url) -> list[Webhook]:
@@ -147,7 +164,30 @@ def _forbidden(url: Url, error: ForbiddenAddressError) -> Exception:
     return TemporaryError(f"{url.host} leads elsewhere: {error}")
 
 
-def _unanswered(call: Call, what: str, error: Exception) -> Exception:
-    if call.went_out:
-        return UnknownOutcomeError(f"{what}: whether it was taken is not known")
-    return TemporaryError(str(error) or what, code="connection")
+def _place(url: Url) -> URL:
+    """As it was taken apart: aiohttp's parser reads nothing anew."""
+    path, _, query = url.target.partition("?")
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return URL.build(scheme=url.scheme, authority=f"{host}:{url.port}", path=path, query_string=query, encoded=True)
+
+
+async def _begin_of(body: aiohttp.StreamReader) -> bytes:
+    """Nothing of one that breaks off."""
+    try:
+        return await read(body)
+    except BROKEN:
+        return b""
+
+
+def _judge(call: Call, what: str, error: Exception) -> None:
+    """What broke off, or did not come in time: by its status if that came; else nobody knows, once anything went out.
+
+    Raises TemporaryError, UnknownOutcomeError, or what the status means.
+    """
+    if call.status is not None:
+        if not is_taken(call.status):
+            raise refusal(call.status, {}) from error
+        return
+    if call.late is None:
+        raise UnknownOutcomeError(f"{what}: whether it was taken is not known") from error
+    raise TemporaryError(call.late, code="connection") from error

@@ -1,130 +1,174 @@
-"""Connections for httpcore2 that lead only where they may, and end when the delivery's time is over.
+"""Connections for aiohttp that lead only where they may, and what comes back over them.
 
-Every address that the resolver names is checked, and the connection goes to the checked address itself:
-no second look-up can answer differently. Where it ended is checked again: Linux takes 0.0.0.0 for 127.0.0.1.
-Each read and write gets what is left of the whole delivery's time, so that a byte now and then keeps
-nothing open; the timeouts that httpcore2 asks for are never shorter, and left unread.
+Every address that the resolver names is checked, and the connection goes to the checked address itself: no second
+look-up can answer differently. Where it ended is checked again: Linux takes 0.0.0.0 for 127.0.0.1.
+
+aiohttp's connector asks `_create_connection` for a connection and `_factory` for what reads it: these two of its
+methods are replaced, the pool above them and the parser below are its own.
 """
 
-import select
-import socket
+import asyncio
+import os
+import re
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
-import httpcore2
-from httpcore2 import NetworkBackend, NetworkStream
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
+from herald.outbox.destination.urls import Url
+from herald.pipeline.channel import TemporaryError
 from herald.pipeline.channels.webhook.public_addresses import Network, check_address
-from herald.pipeline.deliver.deadline import Deadline, within
-from herald.pipeline.deliver.dialling import connect, resolve
+from herald.pipeline.deliver.deadline import Deadline
+from herald.pipeline.deliver.dialling import Resolver, dial
+
+IDLE = 10.0  # seconds that a connection is kept for the next call
+MOST_IDLE = 1000  # connections; the one that rests longest makes room
+MOST_BEFORE_STATUS = 8192  # bytes of an answer that has none yet
+MOST_OF_HEAD = 262_144  # bytes of an answer until its headers are read, with what of its body came along
+BROKEN = (aiohttp.ClientError, OSError)
+RESOLVING = "the resolver did not answer in time"
+CONNECTING = "no connection in time"
+SECURING = "the TLS handshake took too long"
+_STATUS = re.compile(rb"HTTP/1\.[01] ([2-5]\d\d)(?: [^\r\n]*)?\r?\n")
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d.*?\r?\n\r?\n", re.DOTALL)
 
 
 class Call:
-    """One delivery on its way: until when, and whether any of it may have arrived."""
+    """One delivery on its way: where to, until when, and how far it came.
 
-    def __init__(self, deadline: Deadline) -> None:
+    `late`: what did not come in time if the deadline is now; None from when any of it may have arrived. `status`: the
+    answer's, from its first line on, whatever comes behind; `has_head`: all its headers are read.
+    """
+
+    def __init__(self, url: Url, deadline: Deadline) -> None:
+        self.url = url
         self.deadline = deadline
-        self.went_out = False
+        self.late: str | None = RESOLVING
+        self.status: int | None = None
+        self.has_head = False
+        self.connection: Connection | None = None
+        self._size = 0
+        self._head = b""
+
+    def take(self, data: bytes) -> bool:
+        """Bytes of its answer; whether there may be more."""
+        if self.has_head:
+            return True
+        self._size += len(data)
+        if self.status is None:
+            self._head = _INTERIM.sub(b"", self._head + data)
+            if found := _STATUS.match(self._head):
+                self.status, self._head = int(found[1]), b""
+        return self._size <= MOST_OF_HEAD and len(self._head) <= MOST_BEFORE_STATUS
+
+    def end(self) -> None:
+        """What comes over its connection from now on is no answer to it."""
+        if self.connection is not None:
+            self.connection.rest(self)
 
 
-BROKEN = (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError)
-current: ContextVar[Call] = ContextVar("current")  # of this thread: connections outlive calls
+current: ContextVar[Call] = ContextVar("current")  # of this task: connections outlive calls
 
 
-class GuardedBackend(NetworkBackend):
+class GuardedConnector(aiohttp.BaseConnector):
     """Opens connections to public addresses, and to those in `allowed` networks."""
 
-    def __init__(self, allowed: Sequence[Network]) -> None:
+    def __init__(self, allowed: Sequence[Network], trusted: ssl.SSLContext) -> None:
+        super().__init__(limit=0, keepalive_timeout=IDLE)
         self._allowed = allowed
+        self._trusted = trusted
+        self._resolver = Resolver()
+        self._factory = partial(_reading, self._loop, {})
 
-    def connect_tcp(self, host: str, port: int, *_args: object, **_more: object) -> NetworkStream:
+    async def _create_connection(self, *_asked: object) -> ResponseHandler:
         """Connect to the first address that answers, when all of them may be connected to.
 
-        Raises ForbiddenAddressError, httpcore2.ConnectError, httpcore2.ConnectTimeout.
+        Raises ForbiddenAddressError, TemporaryError, TimeoutError.
         """
-        deadline = current.get().deadline
-        with _connecting("the resolver did not answer in time", lambda _: "the host name cannot be resolved"):
-            places = resolve(host, port, deadline)
+        call = current.get()
+        url = call.url
+        with _told(lambda _: "the host name cannot be resolved"):
+            places = await self._resolver.resolve(url.host, url.port)
         for _, place in places:
             check_address(_plain(place), allowed=self._allowed)
-        with _connecting("no connection in time", lambda error: f"no connection: {error.strerror or error}"):
-            connection = connect(places, deadline)
+        call.late = CONNECTING
+        with _told(lambda error: f"no connection: {os.strerror(error.errno) if error.errno else error}"):
+            connection = await dial(places, call.deadline)
         try:
             check_address(_plain(connection.getpeername()), allowed=self._allowed)
         except BaseException:
             connection.close()
             raise
-        return GuardedStream(connection)
+        if url.scheme == "http":
+            _, protocol = await self._loop.create_connection(self._factory, sock=connection)
+            return protocol
+        call.late = SECURING
+        with _told(_tls_failure):
+            _, protocol = await self._loop.create_connection(
+                self._factory, sock=connection, ssl=self._trusted, server_hostname=url.host
+            )
+        return protocol
 
 
-class GuardedStream(NetworkStream):
-    """A connection whose every step keeps the deadline of the call at hand."""
+class Connection(ResponseHandler):
+    """aiohttp's end of a connection. It shows each call its status, and `resting` are those that wait for one."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, loop: asyncio.AbstractEventLoop, resting: "dict[Connection, None]") -> None:
+        super().__init__(loop)
+        self._resting = resting
+        self._call: Call | None = None
 
-    def read(self, max_bytes: int, *_args: object, **_more: object) -> bytes:
-        """Raises httpcore2.ReadTimeout, httpcore2.ReadError."""
-        with _raising(httpcore2.ReadTimeout, httpcore2.ReadError):
-            self._connection.settimeout(current.get().deadline.left())
-            return self._connection.recv(max_bytes)
+    def set_response_params(self, **parameters: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed through
+        """Called just before a request is written."""
+        self._resting.pop(self, None)
+        self._call = current.get()
+        self._call.late, self._call.connection = None, self
+        super().set_response_params(**parameters)
 
-    def write(self, buffer: bytes, *_args: object, **_more: object) -> None:
-        """Raises httpcore2.WriteTimeout, httpcore2.WriteError."""
-        call, left = current.get(), memoryview(buffer)
-        call.went_out = True
-        with _raising(httpcore2.WriteTimeout, httpcore2.WriteError):
-            while left:
-                self._connection.settimeout(call.deadline.left())
-                left = left[self._connection.send(left) :]
+    def data_received(self, data: bytes) -> None:
+        """What nobody asked for, or does not end, ends the connection."""
+        if data and (self._call is None or not self._call.take(data)):
+            self.abort()
+        else:
+            super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._resting.pop(self, None)
+        super().connection_lost(exc)
 
     def close(self) -> None:
-        self._connection.close()
+        """At once: a transport that is only closed goes on sending to whoever does not read."""
+        self.abort()
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_args: object, **_more: object
-    ) -> NetworkStream:
-        """Raises httpcore2.ConnectTimeout, httpcore2.ConnectError."""
-        plain, deadline = self._connection, current.get().deadline
-        try:
-            with _connecting("the TLS handshake took too long", _tls_failure):
-                plain.settimeout(deadline.left())
-                # it may take many reads: one timeout for each would let it drip
-                secured = within(deadline, lambda: ssl_context.wrap_socket(plain, server_hostname=server_hostname))
-        except BaseException:
-            self.close()
-            raise
-        return GuardedStream(secured)
-
-    def get_extra_info(self, info: str) -> object:
-        """What httpcore2 asks for to know whether an idle connection was closed."""
-        if info == "is_readable":
-            return _is_readable(self._connection)
-        is_asked = info == "socket" or (info == "ssl_object" and isinstance(self._connection, ssl.SSLSocket))
-        return self._connection if is_asked else None
+    def rest(self, call: Call) -> None:
+        """That call has ended; the next one may have begun already."""
+        if self._call is not call:
+            return
+        self._call = None
+        if self.is_connected():
+            self._resting[self] = None
+        if len(self._resting) > MOST_IDLE:
+            next(iter(self._resting)).close()
 
 
-def _connecting(late: str, failure: Callable[[OSError], str]) -> AbstractContextManager[None]:
-    return _raising(httpcore2.ConnectTimeout, httpcore2.ConnectError, lambda _: late, failure)
+def _reading(loop: asyncio.AbstractEventLoop, resting: dict[Connection, None]) -> ResponseHandler:
+    return Connection(loop, resting)
 
 
 @contextmanager
-def _raising(
-    late_error: type[httpcore2.TimeoutException],
-    failure_error: type[httpcore2.NetworkError],
-    late: Callable[[OSError], str] = str,
-    failure: Callable[[OSError], str] = str,
-) -> Iterator[None]:
-    """Errors of the network as httpcore2 has them; what they were raised from stays their context."""
+def _told(reason: Callable[[OSError], str]) -> Iterator[None]:
+    """Errors before anything was sent; what they were raised from stays their cause."""
     try:
         yield
-    except TimeoutError as error:
-        raise late_error(late(error)) from error
+    except TimeoutError:
+        raise
     except OSError as error:
-        raise failure_error(failure(error)) from error
+        raise TemporaryError(reason(error), code="connection") from error
 
 
 def _tls_failure(error: OSError) -> str:
@@ -136,10 +180,3 @@ def _plain(place: tuple[Any, ...]) -> str:
     """The address of a socket; with its zone, which is refused."""
     address, _port, *more = place
     return f"{address}%{more[1]}" if more and more[1] and "%" not in address else str(address)
-
-
-def _is_readable(connection: socket.socket) -> bool:
-    """Between calls, a connection with something to read was closed by the other side, or is out of step."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))

@@ -1,5 +1,6 @@
 """Whose fault it is that a handler or a channel raised what nobody foresaw."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
@@ -11,11 +12,12 @@ from herald.pipeline.deliver.attempting import LONGEST_WAIT, Deliverer
 from herald.pipeline.deliver.blame import LATELY, Blame
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.topic import Topic
-from tests.pipeline.parts import make_request, make_router, settings
+from tests.pipeline.parts import in_this_thread, make_request, make_router, settings
 from tests.pipeline.records import new_id
 
 FAR = float("inf")  # a deadline
 BROKEN = TypeError("the handler takes no such argument")
+Deliver = Callable[[Attempt], Outcome]
 
 
 class Clock:
@@ -60,10 +62,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def deliver(handlers: Handlers, clock: Clock) -> Deliverer:
+def deliver(handlers: Handlers, clock: Clock) -> Deliver:
     topics = {name: handlers.make(name) for name in ("orders", "bills")}
     router = make_router(topics=topics, found=settings(max_attempts=3))
-    return Deliverer(router, Health(5), blame=Blame(clock=clock), clock=lambda: 0.0)
+    return in_this_thread(Deliverer(router, Health(5), blame=Blame(clock=clock), clock=lambda: 0.0))
 
 
 def kinds(outcomes: list[Outcome]) -> set[str]:
@@ -71,7 +73,7 @@ def kinds(outcomes: list[Outcome]) -> set[str]:
 
 
 def test_a_handler_that_raises_for_everything_convicts_nobody_and_burns_no_attempt(
-    deliver: Deliverer, handlers: Handlers
+    deliver: Deliver, handlers: Handlers
 ) -> None:
     deliver(attempt("orders"))
     handlers.broken["orders"] = BROKEN
@@ -90,7 +92,7 @@ def test_a_handler_that_raises_for_everything_convicts_nobody_and_burns_no_attem
 
 
 def test_a_message_that_fails_while_others_of_its_kind_succeed_ends_after_its_attempts(
-    deliver: Deliverer, handlers: Handlers
+    deliver: Deliver, handlers: Handlers
 ) -> None:
     handlers.poison[b"bad"] = KeyError("nobody foresaw it")
     message = new_id()
@@ -104,7 +106,7 @@ def test_a_message_that_fails_while_others_of_its_kind_succeed_ends_after_its_at
     assert found[-1].reason == "KeyError: 'nobody foresaw it' (attempt 3 of 3)"
 
 
-def test_a_success_of_another_topic_speaks_for_nobody(deliver: Deliverer, handlers: Handlers) -> None:
+def test_a_success_of_another_topic_speaks_for_nobody(deliver: Deliver, handlers: Handlers) -> None:
     handlers.broken["orders"] = BROKEN
 
     for number in range(1, 9):
@@ -112,7 +114,7 @@ def test_a_success_of_another_topic_speaks_for_nobody(deliver: Deliverer, handle
         assert deliver(attempt("orders", number=number)).outcome == "postponed"
 
 
-def test_a_success_long_ago_speaks_for_nobody(deliver: Deliverer, handlers: Handlers, clock: Clock) -> None:
+def test_a_success_long_ago_speaks_for_nobody(deliver: Deliver, handlers: Handlers, clock: Clock) -> None:
     deliver(attempt("orders"))
     clock.now += LATELY
     handlers.poison[b"bad"] = BROKEN
@@ -121,7 +123,7 @@ def test_a_success_long_ago_speaks_for_nobody(deliver: Deliverer, handlers: Hand
 
 
 def test_a_success_after_it_failed_before_speaks_however_long_it_takes(
-    deliver: Deliverer, handlers: Handlers, clock: Clock
+    deliver: Deliver, handlers: Handlers, clock: Clock
 ) -> None:
     handlers.poison[b"bad"] = BROKEN
     message = new_id()
@@ -132,7 +134,7 @@ def test_a_success_after_it_failed_before_speaks_however_long_it_takes(
     assert deliver(attempt("orders", message=message, number=2, uncounted=1, says=b"bad")).outcome == "failed"
 
 
-def test_a_lack_of_memory_is_no_messages_fault(deliver: Deliverer, handlers: Handlers) -> None:
+def test_a_lack_of_memory_is_no_messages_fault(deliver: Deliver, handlers: Handlers) -> None:
     deliver(attempt("orders"))
     handlers.poison[b"bad"] = MemoryError()
 
@@ -140,7 +142,7 @@ def test_a_lack_of_memory_is_no_messages_fault(deliver: Deliverer, handlers: Han
 
 
 def test_above_a_limit_in_a_minute_no_message_is_ended_by_the_same_error(
-    deliver: Deliverer, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+    deliver: Deliver, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("herald.outbox.postgres.conviction.MOST_CONVICTIONS", 2)
     handlers.poison[b"bad"] = BROKEN
@@ -153,13 +155,13 @@ def test_above_a_limit_in_a_minute_no_message_is_ended_by_the_same_error(
     assert found == ["dead", "dead", "postponed", "postponed"]
 
 
-def test_a_destination_that_is_away_is_foreseen_and_counts(deliver: Deliverer, handlers: Handlers) -> None:
+def test_a_destination_that_is_away_is_foreseen_and_counts(deliver: Deliver, handlers: Handlers) -> None:
     handlers.broken["orders"] = ConnectionRefusedError("down")
 
     assert [deliver(attempt("orders", number=number)).outcome for number in (1, 3)] == ["failed", "dead"]
 
 
-def test_an_error_that_cannot_even_be_judged_postpones(deliver: Deliverer, handlers: Handlers) -> None:
+def test_an_error_that_cannot_even_be_judged_postpones(deliver: Deliver, handlers: Handlers) -> None:
     class StrangeError(Exception):
         def __str__(self) -> str:
             raise self
@@ -169,7 +171,7 @@ def test_an_error_that_cannot_even_be_judged_postpones(deliver: Deliverer, handl
     assert deliver(attempt("orders")).outcome == "postponed"
 
 
-def test_what_a_topics_own_code_raised_before_is_its_attempts_failure(deliver: Deliverer) -> None:
+def test_what_a_topics_own_code_raised_before_is_its_attempts_failure(deliver: Deliver) -> None:
     before = attempt("orders")
     broken = msgspec.structs.replace(before, request=msgspec.structs.replace(before.request, error=BROKEN))
 

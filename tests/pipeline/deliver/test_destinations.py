@@ -9,11 +9,12 @@ from herald.outbox.moves.claim import REASONS
 from herald.outbox.moves.record import Outcome
 from herald.outbox.settings import ChannelPolicy
 from herald.pipeline.deliver.attempt import Attempt
+from herald.pipeline.deliver.destinations import SLOW as SILENT
 from herald.pipeline.deliver.destinations import Destinations
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lanes import Lanes
 from tests.pipeline.fakes import FakeChannel
-from tests.pipeline.parts import make_deliverer, make_request, make_router, settings
+from tests.pipeline.parts import in_this_thread, make_deliverer, make_request, make_router, settings
 
 SLOW, LIVE = "webhook:slow", "webhook:live"
 FAR = float("inf")
@@ -184,7 +185,7 @@ def test_a_lane_that_held_a_message_twice_is_in_order_again_once_the_database_ha
 
 def test_what_was_claimed_before_a_destination_failed_is_given_back_untried() -> None:
     channel, health = FakeChannel(), Health(2)
-    deliver = make_deliverer(make_router(channel), health=health)
+    deliver = in_this_thread(make_deliverer(make_router(channel), health=health))
     health.generation = 7
     for _ in range(2):
         one = attempt(SLOW)
@@ -209,3 +210,49 @@ def test_a_success_forgets_failures() -> None:
     health.note(outcome(attempt(SLOW), "failed", is_fault=True))
 
     assert not health.is_barred(SLOW, 0)
+
+
+def test_silent_destinations_leave_a_quarter_of_a_channels_calls_to_those_that_answer() -> None:
+    destinations = make_destinations(concurrency=8)
+    put(destinations, attempt(LIVE))
+    destinations.done(take_all(destinations)[0], 0.01)
+
+    put(destinations, *(attempt(f"webhook:silent-{number}") for number in range(20)))
+    silent = take_all(destinations)
+    put(destinations, attempt(LIVE), attempt(LIVE))
+
+    assert len(silent) == 6
+    assert [one.destination for one in take_all(destinations)] == [LIVE, LIVE]
+    destinations.done(silent[0], 30.0)
+    assert len(take_all(destinations)) == 1
+
+
+def test_a_destination_that_falls_silent_is_slow_once_its_calls_take_long_and_not_after_a_quick_answer() -> None:
+    now = [0.0]
+    found = settings(channels={"webhook": ChannelPolicy(concurrency=4, destination_concurrency=2)})
+    destinations = Destinations(make_router(found=found).policy, assumed=0.05, clock=lambda: now[0])
+    hosts = [f"webhook:{number}" for number in range(4)]
+    for host in hosts:
+        put(destinations, attempt(host))
+        destinations.done(take_all(destinations)[0], 0.01)
+    put(destinations, *map(attempt, hosts[:3]))
+    open_calls = take_all(destinations)
+
+    now[0] = SILENT
+    put(destinations, *map(attempt, hosts))
+
+    assert len(open_calls) == 3
+    assert [one.destination for one in take_all(destinations)] == [hosts[3]]
+    destinations.done(open_calls[0], 0.01)
+    assert [one.destination for one in take_all(destinations)] == [hosts[0]]
+
+
+def test_what_runs_tells_how_long_a_destination_takes_before_anything_has_ended() -> None:
+    now = [0.0]
+    destinations = Destinations(make_router(found=settings()).policy, assumed=0.05, clock=lambda: now[0])
+    put(destinations, *(attempt(SLOW) for _ in range(100)))
+    take_all(destinations)
+
+    assert destinations.wait(SLOW, lane=0, within=15.0) is None
+    now[0] = SILENT
+    assert destinations.wait(SLOW, lane=0, within=15.0) == 15.0

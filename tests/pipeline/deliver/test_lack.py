@@ -20,6 +20,7 @@ from herald.pipeline.deliver.deadline import Deadline, within
 from herald.pipeline.deliver.lack import BELIEVED, Lack, Lacks, lack_in, longest_wait, shortage, told_apart
 from herald.pipeline.deliver.retry import RetryPolicy
 from tests.pipeline.channels.mail import channel_to, delivery, letter
+from tests.pipeline.channels.waiting import Waiting
 from tests.pipeline.deliver.test_retry import attempt
 from tests.pipeline.parts import settings
 from tests.proof.end_to_end.destinations import SECRET
@@ -179,7 +180,7 @@ def test_the_log_names_each_channel_that_is_not_set_up_once_in_half_a_minute() -
 def test_a_webhook_without_descriptors_is_given_back() -> None:
     socket.getaddrinfo("127.0.0.1", 80)  # what a first look-up opens is open: the connection itself is what fails
     with HttpServer() as server:
-        channel = make_channel(settings(webhook_secrets={"*": [SECRET]}, webhook_networks=("127.0.0.0/8",)))
+        channel = Waiting(make_channel(settings(webhook_secrets={"*": [SECRET]}, webhook_networks=("127.0.0.0/8",))))
         letter_to = Letter(address=server.url(), user_id="42", event="greeted", subject=None, content="", data=b"{}")
 
         with no_descriptors():

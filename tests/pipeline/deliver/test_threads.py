@@ -11,10 +11,10 @@ from herald.outbox.message.notification import Notification
 from herald.outbox.moves.record import Outcome
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.attempting import Deliverer
+from herald.pipeline.deliver.deliveries import LEAST_OPEN, MOST_OPEN, Deliveries
 from herald.pipeline.deliver.retry import OUT_OF_TIME
-from herald.pipeline.deliver.threads import LEAST_OPEN, MOST_OPEN, Deliveries
 from tests.pipeline.fakes import Collected, FakeChannel, sent
-from tests.pipeline.parts import make_deliverer, make_request, make_router
+from tests.pipeline.parts import in_this_thread, make_deliverer, make_request, make_router
 
 FAR = float("inf")  # a deadline
 POLICY = make_router().policy
@@ -120,9 +120,9 @@ def test_one_thread_is_enough_while_deliveries_are_fast() -> None:
     threads: set[int] = set()
     collected = Collected()
 
-    def perform(made: Attempt) -> Outcome:
+    async def perform(made: Attempt) -> Outcome:
         threads.add(threading.get_ident())
-        return sent(made)
+        return await sent(made)
 
     deliveries = Deliveries(perform, collected, POLICY, concurrency=8, assumed=0.0)
     deliveries.submit([attempt(str(number)) for number in range(200)])
@@ -160,7 +160,7 @@ def test_what_was_not_begun_can_be_taken_back(channel: FakeChannel) -> None:
 def test_a_delivery_is_told_its_attempt_and_its_time(channel: FakeChannel) -> None:
     made = attempt("7")
 
-    outcome = deliverer_of(channel)(made)
+    outcome = in_this_thread(deliverer_of(channel))(made)
 
     assert outcome == Outcome(id=made.request.id, attempt=1, outcome="sent")
     ((_, delivery),) = channel.delivered
@@ -168,14 +168,14 @@ def test_a_delivery_is_told_its_attempt_and_its_time(channel: FakeChannel) -> No
 
 
 def test_no_call_begins_when_the_lease_is_nearly_over(channel: FakeChannel) -> None:
-    outcome = deliverer_of(channel, clock=lambda: 30.1)(attempt("7", deadline=30.0))
+    outcome = in_this_thread(deliverer_of(channel, clock=lambda: 30.1))(attempt("7", deadline=30.0))
 
     assert (outcome.outcome, outcome.reason) == ("postponed", OUT_OF_TIME)
     assert channel.delivered == []
 
 
 def test_data_that_does_not_fit_dies_without_a_call(channel: FakeChannel) -> None:
-    outcome = deliverer_of(channel)(attempt("7", defect="Expected `str` - at `$.event`"))
+    outcome = in_this_thread(deliverer_of(channel))(attempt("7", defect="Expected `str` - at `$.event`"))
 
     assert (outcome.outcome, outcome.reason) == ("dead", "Expected `str` - at `$.event`")
     assert channel.delivered == []
@@ -183,7 +183,7 @@ def test_data_that_does_not_fit_dies_without_a_call(channel: FakeChannel) -> Non
 
 @pytest.mark.parametrize("raised", [OSError("down"), SystemExit(3)])
 def test_whatever_a_handler_raises_is_the_outcome_of_its_attempt(channel: FakeChannel, raised: BaseException) -> None:
-    deliver = deliverer_of(channel)
+    deliver = in_this_thread(deliverer_of(channel))
     deliver(attempt("7", content="one that succeeds"))
     channel.failures["hello"] = raised
 
@@ -193,7 +193,7 @@ def test_whatever_a_handler_raises_is_the_outcome_of_its_attempt(channel: FakeCh
 def test_a_delivery_thread_that_ends_is_noticed() -> None:
     ended: SimpleQueue[BaseException] = SimpleQueue()
 
-    def perform(_attempt: Attempt) -> Outcome:
+    async def perform(_attempt: Attempt) -> Outcome:
         raise ZeroDivisionError
 
     deliveries = Deliveries(perform, Collected(), POLICY, concurrency=1, on_error=ended.put)

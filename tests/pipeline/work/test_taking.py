@@ -8,7 +8,7 @@ from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
 from herald.pipeline.consume.record import SourceError
 from herald.pipeline.consume.topic_ids import TopicIds
-from herald.pipeline.deliver.threads import Deliveries
+from herald.pipeline.deliver.deliveries import Deliveries
 from herald.pipeline.topic import Topic
 from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.ledger import LONGEST_WAIT, PATIENCE

@@ -41,12 +41,12 @@ class Breakable:
     def host(self, address: str) -> str:
         return self._channel.host(address)
 
-    def deliver(self, letter: Letter, delivery: Delivery) -> None:
+    async def deliver(self, letter: Letter, delivery: Delivery) -> None:
         check(CHANNEL)
-        self._channel.deliver(letter, delivery)
+        await self._channel.deliver(letter, delivery)
 
-    def close(self) -> None:
-        self._channel.close()
+    async def close(self) -> None:
+        await self._channel.close()
 
 
 def make_channel(settings: Settings) -> Breakable:

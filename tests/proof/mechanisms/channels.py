@@ -3,6 +3,7 @@
 from tests.proof.mechanisms.removal import Edit, Removal
 
 PUBLIC = "tests/pipeline/channels/webhook/test_public_addresses.py"
+ANSWERS = "tests/pipeline/channels/webhook/test_answers.py"
 HEADERS = "tests/pipeline/channels/email/test_email_headers.py"
 
 REMOVALS = (
@@ -28,12 +29,23 @@ REMOVALS = (
         (f"{PUBLIC}::test_a_name_that_led_elsewhere_for_a_while_is_tried_again",),
     ),
     Removal(
-        "what is left of the deadline is the timeout of every read",
+        "where a connection ended is checked",
         (
             Edit(
                 "pipeline/channels/webhook/network.py",
-                "            self._connection.settimeout(current.get().deadline.left())\n            return",
-                "            return",
+                "            check_address(_plain(connection.getpeername()), allowed=self._allowed)\n",
+                "            pass\n",
+            ),
+        ),
+        (f"{PUBLIC}::test_an_address_that_the_system_takes_for_another_is_checked_where_it_ended",),
+    ),
+    Removal(
+        "a webhook has one deadline, over everything",
+        (
+            Edit(
+                "pipeline/channels/webhook/channel.py",
+                "            async with asyncio.timeout(delivery.timeout):\n",
+                "            async with asyncio.timeout(4 * delivery.timeout + 2.0):\n",
             ),
         ),
         (
@@ -58,12 +70,39 @@ REMOVALS = (
         ),
     ),
     Removal(
+        "the status counts from its line on",
+        (Edit("pipeline/channels/webhook/channel.py", "    if call.status is not None:\n", "    if False:\n"),),
+        (f"{ANSWERS}::test_a_malformed_header_hides_no_status",),
+    ),
+    Removal(
+        "the head of an answer is bounded",
+        (
+            Edit(
+                "pipeline/channels/webhook/network.py",
+                "return self._size <= MOST_OF_HEAD and",
+                "return",
+            ),
+        ),
+        (f"{ANSWERS}::test_a_head_without_an_end_is_left_before_it_fills_the_memory",),
+    ),
+    Removal(
+        "what comes over a connection that rests ends it",
+        (
+            Edit(
+                "pipeline/channels/webhook/network.py",
+                "if data and (self._call is None or not self._call.take(data)):",
+                "if self._call is not None and not self._call.take(data):",
+            ),
+        ),
+        (f"{ANSWERS}::test_what_nobody_asked_for_is_no_answer_to_the_next",),
+    ),
+    Removal(
         "webhook-id is made from the message",
         (
             Edit(
                 "pipeline/channels/webhook/channel.py",
-                "str(delivery.id).encode()",
-                "f'{delivery.id}.{delivery.attempt}'.encode()",
+                '("webhook-id", str(delivery.id))',
+                '("webhook-id", f"{delivery.id}.{delivery.attempt}")',
             ),
         ),
         ("tests/pipeline/channels/webhook/test_webhook.py::test_a_repetition_has_the_same_id_and_the_same_body",),

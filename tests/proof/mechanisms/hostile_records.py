@@ -187,7 +187,7 @@ REMOVALS = (
     ),
     Removal(
         "attempts under way are bounded by bytes, and the rest is put off",
-        (Edit("pipeline/deliver/threads.py", "                self._size += attempt.size\n", ""),),
+        (Edit("pipeline/deliver/deliveries.py", "                self._size += attempt.size\n", ""),),
         (
             "tests/pipeline/deliver/test_threads.py::test_room_is_bounded_by_bytes_and_one_that_is_larger_passes_alone",
             "tests/pipeline/work/test_worker.py::test_what_finds_no_memory_is_put_off_once_a_flush_has_waited_and_holds_up_nobody",

@@ -4,6 +4,7 @@ from tests.proof.mechanisms.removal import Edit, Removal
 
 WORKER = "tests/pipeline/work/test_worker.py"
 DESTINATIONS = "tests/pipeline/deliver/test_destinations.py"
+LOOP = "tests/pipeline/deliver/test_loop.py"
 RETRY = "tests/pipeline/deliver/test_retry.py"
 LACK = "tests/pipeline/deliver/test_lack.py"
 LEASES = "tests/outbox/moves/test_settle.py"
@@ -134,8 +135,8 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/deliver/destinations.py",
-                "return self.active < self.limit and self.channel.active < self.channel.limit",
-                "return True",
+                "        if not channel.has_room:\n",
+                "        if False:\n",
             ),
             Edit(
                 "pipeline/deliver/destinations.py",
@@ -172,12 +173,41 @@ REMOVALS = (
         "where all threads are busy, the rest stays in Kafka",
         (
             Edit(
-                "pipeline/deliver/threads.py",
-                "        most = MOST_OPEN\n        if self._are_all_busy:\n",
-                "        most = MOST_OPEN\n        if False:\n",
+                "pipeline/deliver/deliveries.py",
+                "            if crew.is_busy:\n",
+                "            if False:\n",
             ),
         ),
         ("tests/pipeline/deliver/test_threads.py::test_what_all_threads_could_not_begin_soon_is_left_in_kafka",),
+    ),
+    Removal(
+        "calls of coroutines are bounded",
+        (Edit("pipeline/deliver/loop.py", "            while not self.is_busy and (", "            while ("),),
+        (f"{LOOP}::test_no_more_calls_are_open_than_the_setting_says_and_the_rest_is_left_in_kafka",),
+    ),
+    Removal(
+        "what blocks the loop is named",
+        (Edit("pipeline/deliver/loop.py", "            self._tell(asyncio.current_task(loop))\n", ""),),
+        (f"{LOOP}::test_a_handler_that_blocks_the_loop_is_named_and_holds_up_neither_threads_nor_claims",),
+    ),
+    Removal(
+        "a coroutine is cancelled when its time is over",
+        (Edit("pipeline/deliver/routing.py", "asyncio.timeout(delivery.timeout + GRACE)", "asyncio.timeout(5.0)"),),
+        (f"{LOOP}::test_a_coroutine_that_does_not_end_is_cancelled_and_its_outcome_unknown",),
+    ),
+    Removal(
+        "a quarter of a channel's calls is kept from destinations that are slow",
+        (
+            Edit(
+                "pipeline/deliver/destinations.py",
+                "return self.has_room and self.slow < self.limit - self.limit // RESERVE",
+                "return self.has_room",
+            ),
+        ),
+        (
+            f"{DESTINATIONS}::test_silent_destinations_leave_a_quarter_of_a_channels_calls_to_those_that_answer",
+            f"{DESTINATIONS}::test_a_destination_that_falls_silent_is_slow_once_its_calls_take_long_and_not_after_a_quick_answer",
+        ),
     ),
     Removal(
         "what is claimed together is delivered as it was accepted",

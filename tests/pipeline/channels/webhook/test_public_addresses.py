@@ -9,6 +9,7 @@ import pytest
 
 from herald.pipeline.channel import Delivery, Letter, PermanentError, TemporaryError
 from herald.pipeline.channels.webhook import channel as webhook
+from tests.pipeline.channels.waiting import Waiting
 from tests.pipeline.channels.webhook.test_webhook import NEW, delivery, letter
 from tests.pipeline.records import settings_for
 from tests.servers.http_server import HttpServer
@@ -134,9 +135,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.fixture
-def channel() -> Iterator[webhook.WebhookChannel]:
+def channel() -> Iterator[Waiting]:
     settings = settings_for("postgresql://nowhere/herald", webhook_secrets={"*": [NEW]})
-    channel = webhook.make_channel(settings)
+    channel = Waiting(webhook.make_channel(settings))
     yield channel
     channel.close()
 
@@ -171,7 +172,7 @@ def test_there_are_sixty_addresses() -> None:
 
 
 @pytest.mark.parametrize("url", [*map(in_url, ADDRESSES), *SPELLINGS])
-def test_no_literal_opens_a_socket(url: str, channel: webhook.WebhookChannel, opened: list[Any]) -> None:
+def test_no_literal_opens_a_socket(url: str, channel: Waiting, opened: list[Any]) -> None:
     with pytest.raises(PermanentError):
         channel.deliver(letter(url), delivery(timeout=0.5))
 
@@ -180,7 +181,7 @@ def test_no_literal_opens_a_socket(url: str, channel: webhook.WebhookChannel, op
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_no_answer_of_a_resolver_opens_a_socket(
-    address: str, channel: webhook.WebhookChannel, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+    address: str, channel: Waiting, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", answers([address]))
 
@@ -192,7 +193,7 @@ def test_no_answer_of_a_resolver_opens_a_socket(
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_one_bad_answer_among_good_ones_opens_no_socket(
-    address: str, channel: webhook.WebhookChannel, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+    address: str, channel: Waiting, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", answers(["192.0.1.1", address]))
 
@@ -211,7 +212,7 @@ def test_an_answer_that_changes_after_the_first_look_up_opens_no_socket_to_it(
         settings = settings_for(
             "postgresql://nowhere/herald", webhook_secrets={"*": [NEW]}, webhook_networks=("127.9.9.9/32",)
         )
-        channel = webhook.make_channel(settings)
+        channel = Waiting(webhook.make_channel(settings))
         monkeypatch.setattr(socket, "getaddrinfo", answers(["127.9.9.9"], [address]))
 
         with pytest.raises(TemporaryError, match="no connection"):  # nobody listens there: the look-up is not repeated
@@ -229,7 +230,7 @@ def test_a_name_that_led_elsewhere_for_a_while_is_tried_again(
         settings = settings_for(
             "postgresql://nowhere/herald", webhook_secrets={"*": [NEW]}, webhook_networks=("127.0.0.1/32",)
         )
-        channel = webhook.make_channel(settings)
+        channel = Waiting(webhook.make_channel(settings))
         posted = letter(f"http://hooks.example.com:{server.port}/ok")
         monkeypatch.setattr(socket, "getaddrinfo", answers(["10.0.0.1"], ["127.0.0.1"]))
 
@@ -243,9 +244,7 @@ def test_a_name_that_led_elsewhere_for_a_while_is_tried_again(
         assert opened == [("127.0.0.1", server.port)]
 
 
-def test_a_name_that_does_not_exist_now_is_tried_again(
-    channel: webhook.WebhookChannel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_does_not_exist_now_is_tried_again(channel: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **_more: Any) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -263,7 +262,9 @@ def test_an_address_that_may_be_connected_to_is(opened: list[Any], monkeypatch: 
         )
         monkeypatch.setattr(socket, "getaddrinfo", answers(["127.0.0.1"]))
 
-        webhook.make_channel(settings).deliver(letter(f"http://hooks.example.com:{server.port}/ok"), delivery())
+        Waiting(webhook.make_channel(settings)).deliver(
+            letter(f"http://hooks.example.com:{server.port}/ok"), delivery()
+        )
 
         assert opened == [("127.0.0.1", server.port)]
         assert server.received[0].headers["host"] == f"hooks.example.com:{server.port}"
@@ -286,7 +287,7 @@ def test_an_address_that_the_system_takes_for_another_is_checked_where_it_ended(
         )
 
         with pytest.raises(PermanentError, match=r"127\.0\.0\.1 is not public"):
-            webhook.make_channel(settings).deliver(letter(f"http://0.0.0.0:{server.port}/ok"), delivery())
+            Waiting(webhook.make_channel(settings)).deliver(letter(f"http://0.0.0.0:{server.port}/ok"), delivery())
 
         assert len(opened) == 1
         assert server.received == []
@@ -294,7 +295,7 @@ def test_an_address_that_the_system_takes_for_another_is_checked_where_it_ended(
 
 @pytest.mark.parametrize("place", [("2606:4700::1111", 80, 0, 2), ("2606:4700::1111%eth0", 80, 0, 2)])
 def test_an_address_with_a_zone_opens_no_socket(
-    place: tuple[Any, ...], channel: webhook.WebhookChannel, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+    place: tuple[Any, ...], channel: Waiting, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resolve(*_: Any, **_more: Any) -> list[Any]:
         return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", place)]

@@ -23,8 +23,8 @@ from herald.pipeline.channel import (
 )
 from herald.pipeline.channels.webhook import channel as webhook
 from herald.pipeline.channels.webhook.answers import MOST_OF_ANSWER
-from herald.pipeline.channels.webhook.channel import WebhookChannel
-from herald.pipeline.channels.webhook.network import GuardedStream
+from herald.pipeline.channels.webhook.network import Connection
+from tests.pipeline.channels.waiting import Waiting
 from tests.pipeline.records import new_id, settings_for
 from tests.servers.certificates import Certificate
 from tests.servers.http_server import HttpServer, Received
@@ -40,13 +40,13 @@ def server() -> Iterator[HttpServer]:
         yield server
 
 
-def make_channel(**settings: Any) -> WebhookChannel:
+def make_channel(**settings: Any) -> Waiting:
     found = {"webhook_secrets": {"*": [NEW]}, "webhook_networks": LOCAL, **settings}
-    return webhook.make_channel(settings_for("postgresql://nowhere/herald", **found))
+    return Waiting(webhook.make_channel(settings_for("postgresql://nowhere/herald", **found)))
 
 
 @pytest.fixture
-def channel() -> Iterator[WebhookChannel]:
+def channel() -> Iterator[Waiting]:
     channel = make_channel()
     yield channel
     channel.close()
@@ -68,7 +68,7 @@ def verified(received: Received, secret: str) -> Any:
     return Webhook(secret).verify(received.body, received.headers)
 
 
-def test_a_webhook_is_signed_and_carries_the_message(server: HttpServer, channel: WebhookChannel) -> None:
+def test_a_webhook_is_signed_and_carries_the_message(server: HttpServer, channel: Waiting) -> None:
     made = delivery(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
     channel.deliver(letter(server.url()), made)
@@ -85,7 +85,7 @@ def test_a_webhook_is_signed_and_carries_the_message(server: HttpServer, channel
     assert received.headers["user-agent"].startswith("Herald/")
 
 
-def test_a_changed_byte_does_not_verify(server: HttpServer, channel: WebhookChannel) -> None:
+def test_a_changed_byte_does_not_verify(server: HttpServer, channel: Waiting) -> None:
     channel.deliver(letter(server.url()), delivery())
 
     (received,) = server.received
@@ -103,7 +103,7 @@ def test_while_secrets_are_rotated_both_verify(server: HttpServer) -> None:
     assert len(received.headers["webhook-signature"].split()) == 2
 
 
-def test_a_repetition_has_the_same_id_and_the_same_body(server: HttpServer, channel: WebhookChannel) -> None:
+def test_a_repetition_has_the_same_id_and_the_same_body(server: HttpServer, channel: Waiting) -> None:
     made = delivery()
     for attempt in (1, 2):
         channel.deliver(letter(server.url()), delivery(id=made.id, attempt=attempt))
@@ -112,14 +112,14 @@ def test_a_repetition_has_the_same_id_and_the_same_body(server: HttpServer, chan
     assert (first.id, first.body) == (second.id, second.body)
 
 
-def test_a_malformed_traceparent_is_left_out(server: HttpServer, channel: WebhookChannel) -> None:
+def test_a_malformed_traceparent_is_left_out(server: HttpServer, channel: Waiting) -> None:
     channel.deliver(letter(server.url()), delivery(traceparent="00-a\r\nx-smuggled: 1"))
 
     (received,) = server.received
     assert {"traceparent", "x-smuggled"}.isdisjoint(received.headers)
 
 
-def test_many_threads_share_a_channel(server: HttpServer, channel: WebhookChannel) -> None:
+def test_many_threads_share_a_channel(server: HttpServer, channel: Waiting) -> None:
     made = [delivery() for _ in range(200)]
 
     with ThreadPoolExecutor(20) as threads:
@@ -129,7 +129,7 @@ def test_many_threads_share_a_channel(server: HttpServer, channel: WebhookChanne
     assert server.connections <= 20
 
 
-def test_one_connection_carries_many_webhooks(server: HttpServer, channel: WebhookChannel) -> None:
+def test_one_connection_carries_many_webhooks(server: HttpServer, channel: Waiting) -> None:
     for _ in range(25):
         channel.deliver(letter(server.url()), delivery())
 
@@ -137,14 +137,14 @@ def test_one_connection_carries_many_webhooks(server: HttpServer, channel: Webho
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_every_2xx_is_taken(server: HttpServer, channel: WebhookChannel, status: int) -> None:
+def test_every_2xx_is_taken(server: HttpServer, channel: Waiting, status: int) -> None:
     channel.deliver(letter(server.url(f"/status/{status}")), delivery())
 
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 599, 408, 425, 429])
-def test_a_host_at_fault_is_tried_again(server: HttpServer, channel: WebhookChannel, status: int) -> None:
+def test_a_host_at_fault_is_tried_again(server: HttpServer, channel: Waiting, status: int) -> None:
     with pytest.raises(TemporaryError, match=f"^HTTP {status}") as caught:
         channel.deliver(letter(server.url(f"/status/{status}")), delivery())
 
@@ -153,7 +153,7 @@ def test_a_host_at_fault_is_tried_again(server: HttpServer, channel: WebhookChan
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 409, 423])
 def test_what_an_endpoint_refuses_for_now_is_tried_again_and_blames_no_host(
-    server: HttpServer, channel: WebhookChannel, status: int
+    server: HttpServer, channel: Waiting, status: int
 ) -> None:
     with pytest.raises(TemporaryError, match=f"^HTTP {status}") as caught:
         channel.deliver(letter(server.url(f"/status/{status}")), delivery())
@@ -162,9 +162,7 @@ def test_what_an_endpoint_refuses_for_now_is_tried_again_and_blames_no_host(
 
 
 @pytest.mark.parametrize("status", [400, 410, 413, 422, 451])
-def test_a_message_refused_for_good_is_not_tried_again(
-    server: HttpServer, channel: WebhookChannel, status: int
-) -> None:
+def test_a_message_refused_for_good_is_not_tried_again(server: HttpServer, channel: Waiting, status: int) -> None:
     with pytest.raises(PermanentError, match=f"^HTTP {status} .*: done$"):
         channel.deliver(letter(server.url(f"/status/{status}")), delivery())
 
@@ -184,24 +182,24 @@ def test_a_message_refused_for_good_is_not_tried_again(
     ],
 )
 def test_a_destination_says_when_to_come_again(
-    server: HttpServer, channel: WebhookChannel, value: str, seconds: float | None
+    server: HttpServer, channel: Waiting, value: str, seconds: float | None
 ) -> None:
     assert retry_after(server, channel, value) == seconds
 
 
-def test_a_destination_may_name_a_date(server: HttpServer, channel: WebhookChannel) -> None:
+def test_a_destination_may_name_a_date(server: HttpServer, channel: Waiting) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
 
     assert 3000 < (retry_after(server, channel, date) or 0.0) <= 3600
 
 
-def retry_after(server: HttpServer, channel: WebhookChannel, value: str) -> float | None:
+def retry_after(server: HttpServer, channel: Waiting, value: str) -> float | None:
     with pytest.raises(TemporaryError) as caught:
         channel.deliver(letter(server.url(f"/later/429/{quote(value)}")), delivery())
     return caught.value.retry_after
 
 
-def test_a_redirect_is_not_followed(server: HttpServer, channel: WebhookChannel) -> None:
+def test_a_redirect_is_not_followed(server: HttpServer, channel: Waiting) -> None:
     with HttpServer() as target:
         with pytest.raises(PermanentError, match="HTTP 302 Found: redirects are not followed"):
             channel.deliver(letter(server.url(f"/redirect/{target.url()}")), delivery())
@@ -211,7 +209,7 @@ def test_a_redirect_is_not_followed(server: HttpServer, channel: WebhookChannel)
 
 @pytest.mark.parametrize("path", ["/hang", "/drip-head"])
 def test_an_answer_that_does_not_come_in_time_leaves_the_outcome_unknown(
-    server: HttpServer, channel: WebhookChannel, path: str
+    server: HttpServer, channel: Waiting, path: str
 ) -> None:
     began = monotonic()
 
@@ -222,7 +220,7 @@ def test_an_answer_that_does_not_come_in_time_leaves_the_outcome_unknown(
 
 
 def test_a_connection_that_breaks_before_an_answer_leaves_the_outcome_unknown(
-    server: HttpServer, channel: WebhookChannel
+    server: HttpServer, channel: Waiting
 ) -> None:
     with pytest.raises(UnknownOutcomeError, match="the connection broke before an answer"):
         channel.deliver(letter(server.url("/reset")), delivery())
@@ -232,20 +230,19 @@ def test_a_connection_that_breaks_before_an_answer_leaves_the_outcome_unknown(
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Bytes of each read from a connection."""
     sizes: list[int] = []
-    real = GuardedStream.read
+    real = Connection.data_received
 
-    def counted(stream: GuardedStream, max_bytes: int, timeout: float | None = None) -> bytes:
-        found = real(stream, max_bytes, timeout)
-        sizes.append(len(found))
-        return found
+    def counted(connection: Connection, data: bytes) -> None:
+        sizes.append(len(data))
+        real(connection, data)
 
-    monkeypatch.setattr(GuardedStream, "read", counted)
+    monkeypatch.setattr(Connection, "data_received", counted)
     return sizes
 
 
 @pytest.mark.parametrize("path", ["/drip-body", "/endless", "/bomb"])
 def test_what_a_good_answer_does_with_its_body_is_not_waited_for(
-    server: HttpServer, channel: WebhookChannel, path: str, read: list[int]
+    server: HttpServer, channel: Waiting, path: str, read: list[int]
 ) -> None:
     began = monotonic()
 
@@ -257,7 +254,7 @@ def test_what_a_good_answer_does_with_its_body_is_not_waited_for(
 
 @pytest.mark.parametrize("path", ["/drip-body/400", "/endless/400", "/bomb/400"])
 def test_of_a_refusal_only_so_much_is_read_and_only_so_long(
-    server: HttpServer, channel: WebhookChannel, path: str, read: list[int]
+    server: HttpServer, channel: Waiting, path: str, read: list[int]
 ) -> None:
     began = monotonic()
 
@@ -268,12 +265,12 @@ def test_of_a_refusal_only_so_much_is_read_and_only_so_long(
     assert 0 < sum(read) <= 2 * MOST_OF_ANSWER
 
 
-def test_what_an_answer_compressed_is_neither_inflated_nor_quoted(server: HttpServer, channel: WebhookChannel) -> None:
+def test_what_an_answer_compressed_is_neither_inflated_nor_quoted(server: HttpServer, channel: Waiting) -> None:
     with pytest.raises(PermanentError, match=r"^HTTP 400 Bad Request$"):
         channel.deliver(letter(server.url("/bomb/400")), delivery())
 
 
-def test_nobody_listening_is_tried_again(channel: WebhookChannel) -> None:
+def test_nobody_listening_is_tried_again(channel: Waiting) -> None:
     with HttpServer() as server:
         url = server.url()
 
@@ -281,12 +278,12 @@ def test_nobody_listening_is_tried_again(channel: WebhookChannel) -> None:
         channel.deliver(letter(url), delivery())
 
 
-def test_a_name_that_does_not_resolve_is_tried_again(channel: WebhookChannel) -> None:
+def test_a_name_that_does_not_resolve_is_tried_again(channel: Waiting) -> None:
     with pytest.raises(TemporaryError, match="the host name cannot be resolved"):
         channel.deliver(letter("http://nowhere.invalid/"), delivery())
 
 
-def test_a_certificate_that_nobody_vouches_for_is_no_delivery(channel: WebhookChannel, tmp_path: Path) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_no_delivery(channel: Waiting, tmp_path: Path) -> None:
     with HttpServer(certificate=Certificate(tmp_path)) as server:
         with pytest.raises(TemporaryError, match="TLS failed: self-signed certificate"):
             channel.deliver(letter(server.url()), delivery())
@@ -327,7 +324,7 @@ def test_an_address_that_is_not_allowed_is_refused_before_any_connection(server:
 
 
 def test_the_environments_proxy_is_not_used(
-    server: HttpServer, channel: WebhookChannel, monkeypatch: pytest.MonkeyPatch
+    server: HttpServer, channel: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -337,7 +334,7 @@ def test_the_environments_proxy_is_not_used(
     assert len(server.received) == 1
 
 
-def test_the_destination_is_host_and_port(channel: WebhookChannel) -> None:
+def test_the_destination_is_host_and_port(channel: Waiting) -> None:
     assert channel.host("https://Hooks.Example.com/a") == "hooks.example.com"
     assert channel.host("https://hooks.example.com:8443/b") == "hooks.example.com:8443"
 

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from herald.pipeline.channel import TemporaryError, UnknownOutcomeError
-from herald.pipeline.channels.webhook.channel import WebhookChannel
+from tests.pipeline.channels.waiting import Waiting
 from tests.pipeline.channels.webhook.test_public_addresses import answers
 from tests.pipeline.channels.webhook.test_webhook import delivery, letter, make_channel
 from tests.servers.http_server import HttpServer
@@ -19,7 +19,7 @@ SOON = 3.0  # seconds: generous, for a busy machine
 
 
 @pytest.fixture
-def channel() -> Iterator[WebhookChannel]:
+def channel() -> Iterator[Waiting]:
     with closing(make_channel()) as channel:
         yield channel
 
@@ -32,7 +32,7 @@ def silent() -> Iterator[int]:
 
 
 def test_a_resolver_that_does_not_answer_ends_at_the_deadline(
-    channel: WebhookChannel, monkeypatch: pytest.MonkeyPatch
+    channel: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **_more: over.wait(30))
@@ -45,7 +45,7 @@ def test_a_resolver_that_does_not_answer_ends_at_the_deadline(
     over.set()
 
 
-def test_a_tls_handshake_that_does_not_end_is_no_delivery(channel: WebhookChannel, silent: int) -> None:
+def test_a_tls_handshake_that_does_not_end_is_no_delivery(channel: Waiting, silent: int) -> None:
     began = monotonic()
 
     with pytest.raises(TemporaryError, match="the TLS handshake took too long"):
@@ -54,7 +54,7 @@ def test_a_tls_handshake_that_does_not_end_is_no_delivery(channel: WebhookChanne
     assert monotonic() - began < SOON
 
 
-def test_a_destination_that_does_not_read_leaves_the_outcome_unknown(channel: WebhookChannel, silent: int) -> None:
+def test_a_destination_that_does_not_read_leaves_the_outcome_unknown(channel: Waiting, silent: int) -> None:
     began = monotonic()
     large = letter(f"http://127.0.0.1:{silent}/", data=b'"' + b"x" * 20_000_000 + b'"')
 
@@ -65,7 +65,7 @@ def test_a_destination_that_does_not_read_leaves_the_outcome_unknown(channel: We
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(
-    channel: WebhookChannel, monkeypatch: pytest.MonkeyPatch
+    channel: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with HttpServer() as server, ExitStack() as queue:
         full = queue.enter_context(socket.create_server(("127.9.9.9", server.port), backlog=0))
