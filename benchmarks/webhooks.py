@@ -17,7 +17,8 @@ from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
 
 HOSTS = 50
-SLOW_HOSTS = 100  # with ten calls each, a thousand are open
+SETTINGS = {**WEBHOOKS, "HERALD_WINDOW_SIZE": "250"}
+SLOW_HOSTS = 200  # ten calls to each at most: a thousand are open, whichever is ready
 SILENT_HOSTS, OF_EACH = 200, 20  # webhooks to each of those that never answer
 RATE = 100.0  # live ones per second
 AT_ONCE = 1e6  # silent ones per second: as fast as they are taken
@@ -38,7 +39,7 @@ def _quick(stage: Stage, port: int, count: int, rounds: int) -> Contest:
     contest = Contest(f"webhooks: {count:,} to {HOSTS} hosts, answers of 5 ms", "deliveries/s", 0.5, "bare aiohttp")
     published = _published(stage, count, [_url(number, port, "5") for number in range(HOSTS)])
     for _ in range(rounds):
-        herald = drain(stage, published, None, WEBHOOKS)
+        herald = drain(stage, published, None, SETTINGS)
         arguments = {"port": port, "hosts": HOSTS, "count": count}
         bare = stage.measure("benchmarks.bare_webhooks", stage.settings(published), **arguments)
         contest.add(herald, bare["rate"])
@@ -51,7 +52,7 @@ def _slow(stage: Stage, port: int, count: int, rounds: int) -> tuple[Pace, Bound
     memory = Bound("webhooks: MB of the pipeline with 1,000 calls open", MOST_MEMORY)
     published = _published(stage, count, [_url(number, port, "1000") for number in range(SLOW_HOSTS)])
     for _ in range(rounds):
-        pace.add(drain(stage, published, None, WEBHOOKS, lambda process: memory.add(_most_memory(process))))
+        pace.add(drain(stage, published, None, SETTINGS, lambda process: memory.add(_most_memory(process))))
     stage.drop(published)
     return pace, memory
 

@@ -31,7 +31,7 @@ def is_taken(status: int) -> bool:
 
 async def drain(body: StreamReader) -> None:
     """It was taken, whatever its answer does now: read a little, so that the connection can be used again."""
-    if not body.at_eof():
+    if not body.is_eof():
         with suppress(*BROKEN):
             async with asyncio.timeout(DRAIN):
                 await read(body)

@@ -15,6 +15,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -143,6 +144,7 @@ def _trusted(authorities: Path | None) -> ssl.SSLContext:
         raise SettingsError(f"HERALD_WEBHOOK_CA_LOCATION: {authorities}: {reason}") from None
 
 
+@lru_cache(maxsize=1024)
 def _parsed(address: str) -> Url:
     try:
         return parse_url(address)
@@ -164,6 +166,7 @@ def _forbidden(url: Url, error: ForbiddenAddressError) -> Exception:
     return TemporaryError(f"{url.host} leads elsewhere: {error}")
 
 
+@lru_cache(maxsize=1024)
 def _place(url: Url) -> URL:
     """As it was taken apart: aiohttp's parser reads nothing anew."""
     path, _, query = url.target.partition("?")
