@@ -22,6 +22,7 @@ SLOW_HOSTS = 200  # ten calls to each at most: a thousand are open, whichever is
 SILENT_HOSTS, OF_EACH = 200, 20  # webhooks to each of those that never answer
 RATE = 100.0  # live ones per second
 AT_ONCE = 1e6  # silent ones per second: as fast as they are taken
+UNTRIED = "SELECT count(*) FROM messages WHERE status = 'pending' AND attempts = 0"
 MEGABYTE = 1 << 20
 MOST_MEMORY = 200  # MB of the pipeline's process
 
@@ -79,6 +80,7 @@ def _delays(stage: Stage, port: int, count: int, *, silent: int) -> list[float]:
         silent_urls = [_url(HOSTS + number, port, "silent") for number in range(silent)]
         never = [letter(f"silent-{number}", "webhook", to) for number, to in enumerate(silent_urls * OF_EACH)]
         post(url, never, rate=AT_ONCE)
+        eventually(lambda: stage.fetch(database, UNTRIED) == [(0,)], SETTLE, what="calls to all silent ones are open")
         post(url, good, rate=RATE)
         eventually(lambda: stage.fetch(database, UNSENT) == [(0,)], SETTLE, what="all live ones are sent")
         delays = [delay for (delay,) in stage.fetch(database, f"{LIVE} ORDER BY id")][warm:]

@@ -53,6 +53,11 @@ class Loop(Crew):
 
     @property
     def is_busy(self) -> bool:
+        """Nine of ten are enough: between two rounds of the loop some have ended."""
+        return len(self._calls) >= self.most - self.most // 10
+
+    @property
+    def _is_full(self) -> bool:
         return len(self._calls) >= self.most
 
     def start(self) -> asyncio.AbstractEventLoop:
@@ -66,7 +71,7 @@ class Loop(Crew):
 
     def wake(self) -> None:
         """Have all that is ready begun, as far as calls may be open."""
-        if self._is_woken or self.is_busy or not self.destinations.has_ready or self._closed.is_set():
+        if self._is_woken or self._is_full or not self.destinations.has_ready or self._closed.is_set():
             return
         loop, self._is_woken = self.start(), True
         loop.call_soon_threadsafe(self._begin)
@@ -94,7 +99,7 @@ class Loop(Crew):
         """On the loop: take what may begin."""
         with self._lock:
             self._is_woken = False
-            while not self.is_busy and (taken := self.destinations.take()) is not None:
+            while not self._is_full and (taken := self.destinations.take()) is not None:
                 attempt, _ = taken
                 self._calls[asyncio.create_task(self._deliver(attempt))] = attempt
 

@@ -182,7 +182,7 @@ REMOVALS = (
     ),
     Removal(
         "calls of coroutines are bounded",
-        (Edit("pipeline/deliver/loop.py", "            while not self.is_busy and (", "            while ("),),
+        (Edit("pipeline/deliver/loop.py", "            while not self._is_full and (", "            while ("),),
         (f"{LOOP}::test_no_more_calls_are_open_than_the_setting_says_and_the_rest_is_left_in_kafka",),
     ),
     Removal(
