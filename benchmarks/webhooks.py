@@ -17,7 +17,7 @@ from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
 
 HOSTS = 50
-SETTINGS = {**WEBHOOKS, "HERALD_WINDOW_SIZE": "250"}
+WINDOW = "250"  # messages between two commits of offsets, where quick answers are measured
 SLOW_HOSTS = 200  # ten calls to each at most: a thousand are open, whichever is ready
 SILENT_HOSTS, OF_EACH = 200, 20  # webhooks to each of those that never answer
 RATE = 100.0  # live ones per second
@@ -40,7 +40,7 @@ def _quick(stage: Stage, port: int, count: int, rounds: int) -> Contest:
     contest = Contest(f"webhooks: {count:,} to {HOSTS} hosts, answers of 5 ms", "deliveries/s", 0.5, "bare aiohttp")
     published = _published(stage, count, [_url(number, port, "5") for number in range(HOSTS)])
     for _ in range(rounds):
-        herald = drain(stage, published, None, SETTINGS)
+        herald = drain(stage, published, None, {**WEBHOOKS, "HERALD_WINDOW_SIZE": WINDOW})
         arguments = {"port": port, "hosts": HOSTS, "count": count}
         bare = stage.measure("benchmarks.bare_webhooks", stage.settings(published), **arguments)
         contest.add(herald, bare["rate"])
@@ -53,7 +53,7 @@ def _slow(stage: Stage, port: int, count: int, rounds: int) -> tuple[Pace, Bound
     memory = Bound("webhooks: MB of the pipeline with 1,000 calls open", MOST_MEMORY)
     published = _published(stage, count, [_url(number, port, "1000") for number in range(SLOW_HOSTS)])
     for _ in range(rounds):
-        pace.add(drain(stage, published, None, SETTINGS, lambda process: memory.add(_most_memory(process))))
+        pace.add(drain(stage, published, None, WEBHOOKS, lambda process: memory.add(_most_memory(process))))
     stage.drop(published)
     return pace, memory
 

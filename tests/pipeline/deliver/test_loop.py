@@ -130,6 +130,20 @@ def test_no_more_calls_are_open_than_the_setting_says_and_the_rest_is_left_in_ka
     assert scene.channel.most_open == 20
 
 
+def test_what_was_not_begun_can_be_taken_back_and_what_was_goes_on(scenes: list[Scene]) -> None:
+    scenes.append(scene := Scene(calls=1))
+    made = [scene.attempt(key=key) for key in ("7", "7", "8")]
+    scene.deliveries.submit(made)
+    eventually(lambda: scene.channel.open == 1)
+    assert scene.deliveries.has_unbegun
+
+    assert sorted(scene.deliveries.abandon(), key=id) == sorted(made[1:], key=id)
+
+    assert not scene.deliveries.has_unbegun
+    scene.channel.release()
+    assert [outcome.id for outcome in scene.collected.wait(1)] == [made[0].request.id]
+
+
 def test_a_destination_has_its_limit_on_the_loop_as_well(scenes: list[Scene]) -> None:
     routes = {"orders": {"channel": "webhook", "address": "x"}}
     scenes.append(
@@ -216,7 +230,7 @@ def test_a_coroutine_that_does_not_end_is_cancelled_and_its_outcome_unknown(
     delivery = Delivery(id=one.request.id, topic="orders", key=None, attempt=1, timeout=0.05)
 
     with pytest.raises(UnknownOutcomeError, match=r"it did not end within 0\.05 s"):
-        asyncio.run(scene.router.deliver(one.request, delivery))
+        asyncio.run(asyncio.wait_for(scene.router.deliver(one.request, delivery), 3))
 
     assert (scene.channel.entered, scene.channel.open) == (["x"], 0)
 

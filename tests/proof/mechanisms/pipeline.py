@@ -192,7 +192,7 @@ REMOVALS = (
     ),
     Removal(
         "a coroutine is cancelled when its time is over",
-        (Edit("pipeline/deliver/routing.py", "asyncio.timeout(delivery.timeout + GRACE)", "asyncio.timeout(5.0)"),),
+        (Edit("pipeline/deliver/routing.py", "asyncio.timeout(delivery.timeout + GRACE)", "asyncio.timeout(60.0)"),),
         (f"{LOOP}::test_a_coroutine_that_does_not_end_is_cancelled_and_its_outcome_unknown",),
     ),
     Removal(

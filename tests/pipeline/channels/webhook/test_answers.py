@@ -156,13 +156,14 @@ def test_an_answer_before_the_answer_is_passed_over(channel: Waiting, answering:
 
 
 def test_a_head_without_an_end_is_left_before_it_fills_the_memory(
-    channel: Waiting, answering: Callable[..., Answering]
+    channel: Waiting, answering: Callable[..., Answering], read: list[int]
 ) -> None:
-    server = answering(b"HTTP/1.1 200 OK\r\n" + 100 * MOST_OF_HEAD // 1000 * (b"X: " + 995 * b"y" + b"\r\n"))
+    server = answering(b"HTTP/1.1 200 OK\r\n" + 120 * (b"X: " + 8000 * b"y" + b"\r\n") + b"\r\n")
 
     channel.deliver(letter(server.url()), delivery())
 
     assert server.ended.wait(10)
+    assert sum(read) < 2 * MOST_OF_HEAD
 
 
 def test_what_nobody_asked_for_is_no_answer_to_the_next(channel: Waiting, answering: Callable[..., Answering]) -> None:

@@ -23,7 +23,6 @@ from herald.pipeline.channel import (
 )
 from herald.pipeline.channels.webhook import channel as webhook
 from herald.pipeline.channels.webhook.answers import MOST_OF_ANSWER
-from herald.pipeline.channels.webhook.network import Connection
 from tests.pipeline.channels.waiting import Waiting
 from tests.pipeline.records import new_id, settings_for
 from tests.servers.certificates import Certificate
@@ -224,20 +223,6 @@ def test_a_connection_that_breaks_before_an_answer_leaves_the_outcome_unknown(
 ) -> None:
     with pytest.raises(UnknownOutcomeError, match="the connection broke before an answer"):
         channel.deliver(letter(server.url("/reset")), delivery())
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Bytes of each read from a connection."""
-    sizes: list[int] = []
-    real = Connection.data_received
-
-    def counted(connection: Connection, data: bytes) -> None:
-        sizes.append(len(data))
-        real(connection, data)
-
-    monkeypatch.setattr(Connection, "data_received", counted)
-    return sizes
 
 
 @pytest.mark.parametrize("path", ["/drip-body", "/endless", "/bomb"])
