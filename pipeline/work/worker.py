@@ -61,16 +61,12 @@ class Worker:
         send_letters: SendLetters,
         on_error: Callable[[], None],
     ) -> None:
-        self._ledger = ledger
-        self._send_letters = send_letters
-        self._on_error = on_error
-        self._lease = settings.lease
-        self._health = Health(settings.breaker_failures)
-        self._doorbell = Doorbell()
+        self._ledger, self._router = ledger, router
+        self._send_letters, self._on_error = send_letters, on_error
+        self._lease, self._health = settings.lease, Health(settings.breaker_failures)
+        self._doorbell, self._outcomes = Doorbell(), Outcomes()
         self.inbox = Inbox(self._doorbell, most_bytes=settings.memory // INBOX_SHARE)
         self._pass_bytes = settings.memory // PASS_SHARE
-        self._outcomes = Outcomes()
-        self._router = router
         threads, calls = affordable(settings.concurrency, settings.open_calls)
         self._deliveries = Deliveries(
             Deliverer(router, self._health),
@@ -84,8 +80,7 @@ class Worker:
         )
         self._claiming = Claiming(settings, router, self._deliveries)
         self._taking = Taking(self.inbox, intake, self._claiming)
-        self._closing = False
-        self._ends_at = float("inf")
+        self._closing, self._ends_at = False, float("inf")
         self._thread = Thread(self._run, "worker")
 
     def start(self) -> None:
