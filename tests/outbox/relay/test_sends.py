@@ -25,8 +25,7 @@ def session(database: str) -> Iterator[Connection]:
 
 
 def test_a_relay_at_rest_is_woken_by_a_send(database: str, session: Connection) -> None:
-    sends = Sends()
-    assert sends.look(session)  # what was drawn before it began
+    sends = looked_at(session)
     rest = Thread(lambda: sends.wait(session, LONG), "rest")
     rest.start()
 
@@ -36,11 +35,17 @@ def test_a_relay_at_rest_is_woken_by_a_send(database: str, session: Connection) 
         eventually(lambda: not rest.is_alive(), DEADLINE, what="it looks at the log")
 
 
-def test_a_send_that_commits_late_is_looked_for_when_it_does(database: str, session: Connection) -> None:
+def looked_at(session: Connection) -> Sends:
+    """One that knows who is running, and that nothing else is new."""
     sends = Sends()
+    eventually(lambda: not sends.look(session), DEADLINE, what="nothing is new")
+    return sends
+
+
+def test_a_send_that_commits_late_is_looked_for_when_it_does(database: str, session: Connection) -> None:
     with connected(database) as caller:
         send(caller)
-        assert sends.look(session)  # drawn, and not yet to be seen in the log
+        sends = looked_at(session)
         assert not sends.look(session)
 
         caller.commit()
@@ -49,10 +54,23 @@ def test_a_send_that_commits_late_is_looked_for_when_it_does(database: str, sess
         assert not sends.look(session)
 
 
+def test_a_send_of_a_transaction_that_began_before_others_is_looked_for(database: str, session: Connection) -> None:
+    sends = looked_at(session)
+    with connected(database) as caller, connected(database) as other:
+        execute(other, "SELECT pg_current_xact_id()")
+        send(caller)
+        eventually(lambda: not sends.look(session), DEADLINE, what="nothing is new")
+        other.rollback()
+        assert sends.look(session)  # for all that a relay knows it was the sender's
+        assert not sends.look(session)
+
+        caller.commit()
+
+        assert sends.look(session)
+
+
 def test_transactions_that_send_nothing_wake_nobody(database: str, session: Connection) -> None:
-    sends = Sends()
-    sends.look(session)
-    eventually(lambda: not sends.is_beginning, DEADLINE, what="what may have drawn has begun")
+    sends = looked_at(session)
     with connected(database) as other:
         execute(other, "SELECT pg_current_xact_id()")
         assert not sends.look(session)
