@@ -7,7 +7,9 @@ either way the record has done its work, and its offset may be committed. What w
 it takes that one's date: they are requested together and claimed together. With a later date of its
 own it would hold up what comes next, that what comes after it, and so on for as long as any come.
 
-Rows are locked in the order of their ids: two workers with overlapping batches cannot deadlock.
+Rows are locked in the order of their ids, and nobody is waited for: a message that another transaction holds, a
+caller's that cancels it for instance, is left. If it stays pending, the scheduler finds its request behind the consumer
+and asks for it again.
 """
 
 from collections.abc import Sequence
@@ -73,7 +75,7 @@ locked AS MATERIALIZED (
     SELECT id, topic, key, request, attempts, accepted_at, deliver_by, priority FROM messages
     WHERE id = ANY (ARRAY(SELECT id FROM record)) AND status = 'pending'
     ORDER BY id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 ),
 fitting AS MATERIALIZED (
     SELECT l.id, l.topic, l.key, l.attempts, l.accepted_at, l.priority, r.destination, r.wait,

@@ -177,15 +177,15 @@ REMOVALS = (
         (f"{CANCELLING}::test_what_may_have_arrived_before_a_person_requeued_it_cannot_be_cancelled",),
     ),
     Removal(
-        "a claim that waited for a lock looks at the state again",
+        "a claim waits for no transaction",
         (
             Edit(
                 "outbox/moves/claim.py",
-                "    ORDER BY id\n    FOR NO KEY UPDATE\n),\nfitting",
-                "    ORDER BY id\n),\nfitting",
+                "FOR NO KEY UPDATE SKIP LOCKED\n),\nfitting",
+                "FOR NO KEY UPDATE\n),\nfitting",
             ),
         ),
-        (f"{ATTEMPTS}::test_a_claim_that_waited_for_a_cancel_leaves_that_one_and_takes_the_others",),
+        (f"{ATTEMPTS}::test_a_claim_leaves_what_a_callers_transaction_holds_and_takes_the_others",),
     ),
     Removal(
         "a pause is a row that every claim looks at",
