@@ -18,11 +18,11 @@ import uvicorn
 from litestar.concurrency import set_asyncio_executor
 from uvicorn._types import ASGI3Application
 
+from herald.api.accepting import Acceptor
 from herald.api.app import make_app
 from herald.api.http.door import BACKLOG, Door
 from herald.api.http.protocol import LimitedProtocol
 from herald.api.http.resources import Budget, Resources
-from herald.api.http.totals import Total
 from herald.api.seat import BEAT, Seat
 from herald.api.supervisor import supervise
 from herald.outbox.acceptance.committer import Committer
@@ -70,27 +70,39 @@ def make_executor(size: int) -> ThreadPoolExecutor:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells its door that it closes, and again and again that it listens."""
+    """uvicorn, which tells its door that it closes; on a seat it accepts as that says, and says that it lives."""
 
-    def __init__(self, config: uvicorn.Config, door: Door) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door, seat: Seat | None) -> None:
         super().__init__(config)
-        self.on_alive: Callable[[], None] | None = None
         self._door = door
+        self._seat = seat
+        self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
-        await super().startup(sockets=sockets)
-        self._say_alive()
+        seat = self._seat
+        await super().startup(sockets=[] if seat else sockets)
+        if seat:
+            self._acceptors = [Acceptor(one, self._make_protocol, seat.totals) for one in seat.listeners]
+            seat.totals.listening.own = 1
+            self._say_alive(seat)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is being asked, and end."""
         self._door.is_closing = True
-        await super().shutdown(sockets=sockets)
+        for acceptor in self._acceptors:
+            acceptor.close()
+        if self._seat:
+            self._seat.totals.listening.own = 0
+        await super().shutdown(sockets=[*self._seat.listeners] if self._seat else sockets)
 
-    def _say_alive(self) -> None:
-        if self.on_alive:
-            self.on_alive()
-            asyncio.get_running_loop().call_later(BEAT, self._say_alive)
+    def _make_protocol(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def _say_alive(self, seat: Seat) -> None:
+        seat.say_alive()
+        asyncio.get_running_loop().call_later(BEAT, self._say_alive, seat)
 
 
 def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None) -> None:
@@ -118,21 +130,17 @@ def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None)
     first_look.start()
     first_look.join(FIRST_LOOK)  # normally no request comes before it; a database that is away delays nobody
     set_asyncio_executor(make_executor(settings.pool_size))
-    connections, body_bytes = (seat.totals.connections, seat.totals.body_bytes) if seat else (None, None)
+    body_bytes = seat.totals.body_bytes if seat else None
     budget = Budget(settings.memory // 2, body_bytes)  # the other half is for what becomes of the bodies: texts, SQL
     resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"), budget)
-    server = make_server(resources, host=host, port=port, connections=connections)
-    if seat:
-        server.on_alive = seat.say_alive
-        server.run([*seat.listeners])
-        return
-    _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-    server.run()
+    if not seat:
+        _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
+    make_server(resources, host=host, port=port, seat=seat).run()
 
 
-def make_server(resources: Resources, *, host: str, port: int, connections: Total | None = None) -> Server:
-    """A server that `run` runs until SIGTERM or SIGINT: uvicorn, with limits; it counts its connections of the port."""
-    door = Door(resources.settings, resources.budget, connections)
+def make_server(resources: Resources, *, host: str, port: int, seat: Seat | None = None) -> Server:
+    """A server that `run` runs until SIGTERM or SIGINT: uvicorn, with limits; with a seat on that one's sockets."""
+    door = Door(resources.settings, resources.budget, seat.totals.connections if seat else None)
     config = uvicorn.Config(
         cast("ASGI3Application", make_app(resources)),
         host=host,
@@ -147,4 +155,4 @@ def make_server(resources: Resources, *, host: str, port: int, connections: Tota
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    return Server(config, door)
+    return Server(config, door, seat)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 WIDTH = 8  # bytes of a cell
-KINDS = 2  # connections, and bytes of bodies
+KINDS = 3  # connections, bytes of bodies, whether it listens
 
 
 class Total:
@@ -43,11 +43,12 @@ class Totals:
         seats = seats_of(processes)
         cells = memoryview(mmap.mmap(file, KINDS * seats * WIDTH)).cast("q")
         self.connections = Total(cells[:seats], seat, processes=processes)
-        self.body_bytes = Total(cells[seats:], seat, processes=processes)
+        self.body_bytes = Total(cells[seats : 2 * seats], seat, processes=processes)
+        self.listening = Total(cells[2 * seats :], seat, processes=processes)  # 1 of each that does
 
     def clear(self) -> None:
         """Whoever had this seat is gone."""
-        self.connections.own = self.body_bytes.own = 0
+        self.connections.own = self.body_bytes.own = self.listening.own = 0
 
 
 def seats_of(processes: int) -> int:

@@ -93,6 +93,11 @@ REMOVALS = (
         (f"{SEVERAL}::test_one_that_is_killed_is_replaced_while_the_other_serves",),
     ),
     Removal(
+        "who has more than the mean leaves what comes to the others",
+        (Edit("api/accepting.py", "connections.own * processes > connections.all", "False"),),
+        ("tests/api/test_accepting.py::test_who_has_more_than_the_mean_leaves_what_comes_to_the_others",),
+    ),
+    Removal(
         "the line ends with the supervisor",
         (Edit("api/seat.py", "        os.kill(os.getpid(), signal.SIGTERM)\n", "        pass\n"),),
         (f"{SEVERAL}::test_a_killed_supervisor_leaves_nobody_who_serves_on",),
