@@ -72,8 +72,12 @@ def test_who_has_more_than_the_mean_leaves_what_comes_to_the_others(monkeypatch:
 
     async def act(mine: Totals, others: Totals, listener: Listener, taken: list[str]) -> None:
         mine.connections.own = 5
-        acceptors = [accept(listener, mine, "mine", taken), accept(listener, others, "others", taken)]
-        await come(listener)
+        acceptors = [accept(listener, mine, "mine", taken)]
+        coming = asyncio.create_task(come(listener))
+        for _ in range(10):  # turns of the loop, in which it sees who comes
+            await asyncio.sleep(0)
+        acceptors.append(accept(listener.dup(), others, "others", taken))
+        await coming
         for acceptor in acceptors:
             acceptor.close()
 

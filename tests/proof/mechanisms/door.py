@@ -98,6 +98,11 @@ REMOVALS = (
         ("tests/api/test_accepting.py::test_who_has_more_than_the_mean_leaves_what_comes_to_the_others",),
     ),
     Removal(
+        "what the others leave is taken after a moment",
+        (Edit("api/accepting.py", "self._come_back(MOMENT, self._take_what_is_left)", "pass"),),
+        ("tests/api/test_accepting.py::test_what_the_others_leave_is_taken_after_a_moment",),
+    ),
+    Removal(
         "the line ends with the supervisor",
         (Edit("api/seat.py", "        os.kill(os.getpid(), signal.SIGTERM)\n", "        pass\n"),),
         (f"{SEVERAL}::test_a_killed_supervisor_leaves_nobody_who_serves_on",),
