@@ -12,6 +12,8 @@ from tests.servers.postgres import connect_to_tables
 SIZE = 1000  # bytes of one notification's JSON, about
 USERS = 10_000
 BATCH = 500  # rows of one transaction while filling
+EVENTS = ("order.shipped", "order.placed", "invoice.due", "password.reset")
+RARE, SELDOM = "account.closed", 1000  # one of so many is about this
 _SYLLABLES = ("ka", "ri", "no", "ta", "mel", "os", "un", "der", "vi", "ga", "lo", "sen", "ter", "ap", "qui", "ly")
 
 
@@ -24,8 +26,9 @@ def letters(count: int, seed: int = 1, *, urls: Sequence[str] = ()) -> Iterator[
         user = str(choose.randrange(USERS))
         start = choose.randrange(len(text) - SIZE)
         content = f"{number} {text[start : start + SIZE - 80]}"
+        event = RARE if number % SELDOM == SELDOM - 1 else EVENTS[number % len(EVENTS)]
         to = {"channel": "webhook", "address": urls[number % len(urls)]} if urls else {}
-        yield user, msgspec.json.encode({"user_id": user, "event": "benchmark", "content": content, **to})
+        yield user, msgspec.json.encode({"user_id": user, "event": event, "content": content, **to})
 
 
 def fill(database: str, count: int, *, urls: Sequence[str] = ()) -> None:

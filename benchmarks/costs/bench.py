@@ -10,12 +10,14 @@ from http import HTTPStatus
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
-from benchmarks.costs import adapters
-from benchmarks.costs.logs import loaded
+from benchmarks import letters
+from benchmarks.costs import adapters, histories
+from benchmarks.logs import Kind, loaded
 from benchmarks.stage import Stage
 from tests.servers.herald import herald_environment
 
 TIMEOUT = 60.0  # seconds of one request
+SENT = Kind(histories.load, (histories, letters))
 JSON = {"content-type": "application/json"}
 
 
@@ -56,12 +58,12 @@ class Bench:
     @cached_property
     def small_log(self) -> str:
         """A database to be copied."""
-        return loaded(self.stage, self.sizes.beneath)
+        return loaded(self.stage, self.sizes.beneath, SENT)
 
     @cached_property
     def large_log(self) -> str:
         """A database to be copied."""
-        return loaded(self.stage, self.sizes.rows)
+        return loaded(self.stage, self.sizes.rows, SENT)
 
     @cached_property
     def whole(self) -> str:
@@ -87,9 +89,9 @@ def request(connection: HTTPConnection, method: str, path: str, body: bytes | No
     return json.loads(content)
 
 
-def post(connection: HTTPConnection, letters: Sequence[tuple[str, bytes]]) -> list[str]:
+def post(connection: HTTPConnection, waiting: Sequence[tuple[str, bytes]]) -> list[str]:
     """Have them accepted in one transaction; returns their ids."""
-    body = b'{"items":[' + b",".join(data for _, data in letters) + b"]}"
+    body = b'{"items":[' + b",".join(data for _, data in waiting) + b"]}"
     return [one["id"] for one in request(connection, "POST", "/notifications/bulk", body)["items"]]
 
 

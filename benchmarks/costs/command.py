@@ -12,14 +12,13 @@ from pathlib import Path
 
 import click
 
-from benchmarks.costs import logs
+from benchmarks import logs
 from benchmarks.costs.bench import SHORT, Bench, Sizes
 from benchmarks.costs.checkouts import checked_out, present
 from benchmarks.costs.parts import NEED_BROKER, PARTS
 from benchmarks.costs.table import Table
 from benchmarks.side import HERE, Side
 from benchmarks.stage import Stage, staged
-from herald.outbox.up.placement import account_for, may
 from tests.proof.faults.report import record
 
 PAGE = HERE.root / "docs" / "benchmarks.md"
@@ -53,7 +52,7 @@ def command(  # noqa: PLR0913 - click's way
     cache = cache.resolve()
     with _alone(cache):
         sides = [replace(HERE, name=f"this {present()}".strip()), *(checked_out(commit, cache) for commit in beside)]
-        with staged(kept=_cluster(cache), has_broker=bool(NEED_BROKER.intersection(parts))) as stage:
+        with staged(kept=logs.cluster(cache), has_broker=bool(NEED_BROKER.intersection(parts))) as stage:
             found = _measure(stage, sides, sizes, parts, rounds or (1 if short else 3))
             head = _head(stage, sizes)
         click.echo(f"{head}\n\n{found}")
@@ -81,15 +80,6 @@ def _take_turns(part: str, benches: Sequence[Bench], rounds: int, found: Table) 
                 click.echo(f"{part}, round {number + 1} of {rounds}: {name}", err=True)
                 for reading in measure():
                     found.add(name, reading)
-
-
-def _cluster(cache: Path) -> Path | None:
-    """Where the large logs are kept, unless PostgreSQL's account cannot come there: then they are made each time."""
-    cache.mkdir(parents=True, exist_ok=True)
-    if not may(account_for(cache), "test", "-x", cache):
-        click.echo(f"nothing is kept: {cache} is closed to the account that PostgreSQL runs as", err=True)
-        return None
-    return cache / "postgresql-18"
 
 
 def _head(stage: Stage, sizes: Sizes) -> str:

@@ -1,4 +1,4 @@
-"""Messages with their whole history, as rows for COPY: requested, started, sent, one a second until now.
+"""Messages that were sent, with their history, as rows for COPY: requested, started, sent, one a second until now.
 
 A commit whose tables have other columns gets rows of its own here, chosen by what its tables have.
 """
@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
+import msgspec
+
 from benchmarks.letters import letters
-from herald.outbox.message.notification import TOPIC
+from herald.outbox.message.notification import TOPIC, event_of
 from herald.outbox.postgres.driver import Connection
 from tests.servers.postgres import connect_to_tables
 
@@ -106,8 +108,9 @@ def _ended(sent: Sent) -> Row:
 
 
 def _message(sent: Sent, transaction: str) -> Row:
-    identity, user, _, at = sent
-    return identity, TOPIC, user, 1, "benchmark", "sent", 3, 1, 1, "log", transaction, at, at + SENT, at + SENT
+    identity, user, data, at = sent
+    event = event_of(TOPIC, msgspec.Raw(data.encode()))
+    return identity, TOPIC, user, 1, event, "sent", 3, 1, 1, "log", transaction, at, at + SENT, at + SENT
 
 
 def _rows(rows: Iterator[Row]) -> io.StringIO:
