@@ -3,37 +3,54 @@
 import json
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import click
 
-from benchmarks import api, desk, destinations, idempotency, latency, pipeline, rebuild, relay, webhooks
+from benchmarks import (
+    api,
+    desk,
+    destinations,
+    held,
+    idempotency,
+    latency,
+    logs,
+    pipeline,
+    rebuild,
+    relay,
+    replication,
+    webhooks,
+)
 from benchmarks.costs.command import command as costs
-from benchmarks.figures import Result
-from benchmarks.stage import Stage, staged
+from benchmarks.environments import PLOTS, EnvironmentMissingError, installed
+from benchmarks.figures import HEAD, Result, table
+from benchmarks.growth import measuring as growth
+from benchmarks.run import FEW, MILLION, Run
+from benchmarks.side import HERE
+from benchmarks.stage import staged
+from tests.proof.faults.report import record
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-MARKS = ("<!-- figures:", "<!-- /figures -->")
+PAGE = HERE.root / "docs" / "benchmarks.md"
+CACHE = HERE.root / ".cache" / "bench"
+PICTURES = HERE.root / "docs" / "benchmarks"
 RESULTS = Path(__file__).parent / "results"
-
-
-class Part(Protocol):
-    """Measures one thing in `rounds` turns."""
-
-    def __call__(self, stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]: ...
-
+Part = Callable[[Run], list[Result]]  # measures one thing, round by round
 
 PARTS: dict[str, Part] = {
+    "growth": growth.measure,  # first: it wants the log as it was loaded
+    "latency": latency.measure,
+    "held": held.measure,
     "relay": relay.measure,
+    "replication": replication.measure,
+    "pipeline": pipeline.measure,
+    "webhooks": webhooks.measure,
     "api": api.measure,
     "idempotency": idempotency.measure,
-    "pipeline": pipeline.measure,
-    "latency": latency.measure,
     "destinations": destinations.measure,
-    "webhooks": webhooks.measure,
     "desk": desk.measure,
     "rebuild": rebuild.measure,
 }
@@ -42,54 +59,89 @@ PARTS: dict[str, Part] = {
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--quick", is_flag=True, help="A tenth of the work, one round: does it run, not how fast.")
+@click.option("--all", "is_long", is_flag=True, help="What takes hours: rates held for a minute, ten million messages.")
 @click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="Turns of each pair.")
 @click.option(
-    "--record", is_flag=True, help="Put the results into docs/benchmarks.md, over earlier ones of the same parts."
+    "--rows",
+    type=click.IntRange(1000, 10_000_000),
+    help=f"Messages of the log; {MILLION:,}, with --all ten times as many.",
 )
-def main(parts: tuple[str, ...], quick: bool, rounds: int, record: bool) -> None:  # noqa: FBT001  click's way
-    """Measure Herald against its rivals on real servers; all parts unless some are named.
+@click.option("--record", "is_recorded", is_flag=True, help="Put the results into docs/benchmarks.md.")
+@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), default=CACHE, help="For what is kept.")
+def main(  # noqa: PLR0913 - click's way
+    *,
+    parts: tuple[str, ...],
+    quick: bool,
+    is_long: bool,
+    rounds: int,
+    rows: int | None,
+    is_recorded: bool,
+    cache: Path,
+) -> None:
+    """Measure Herald beside its rivals on real servers and a log of real histories; all parts unless some are named.
 
-    `python -m benchmarks costs` measures it against other commits: see its own --help.
+    `python -m benchmarks costs` measures it beside other commits: see its own --help.
     """
-    found: list[Result] = []
-    with staged() as stage:
-        title = f"PostgreSQL 18 and {stage.broker}, {os.cpu_count()} cores; median [smallest … largest]\n"
-        click.echo(title)
-        for name in parts or PARTS:
-            results = PARTS[name](stage, rounds=1 if quick else rounds, is_quick=quick)
-            for result in results:
-                click.echo(f"{result}\n")
-            found += results
-        _save(found, stage.broker)
-    if record:
-        _record(title, found)
-    if not quick and not all(result.is_met for result in found):
+    size = rows or (FEW if quick else 10 * MILLION if is_long else MILLION)
+    with staged(kept=logs.cluster(cache.resolve())) as stage:
+        logs.sweep(stage)
+        run = Run(stage, rows=size, rounds=1 if quick else rounds, is_quick=quick, is_long=is_long)
+        head = _head(run)
+        click.echo(f"{head}\n")
+        found = {name: _measured(name, run) for name in parts or PARTS}
+        logs.forget(stage, run.used)
+        results = _save(head, found, stage.broker)
+    if is_recorded:
+        _draw(results, cache.resolve())
+        _record(head, found)
+    if not quick and not all(result.is_met for results in found.values() for result in results):
         raise SystemExit(1)
 
 
-def _save(results: list[Result], broker: str) -> None:
+def _measured(name: str, run: Run) -> list[Result]:
+    click.echo(f"measuring {name}", err=True)
+    results = PARTS[name](run)
+    click.echo(f"{table([result.row() for result in results], (name, *HEAD[1:]))}\n")
+    return results
+
+
+def _head(run: Run) -> str:
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, PostgreSQL 18"
+        f" (fsync on), {run.stage.broker}; a log of {run.rows:,} messages; {run.rounds} rounds: median [range]"
+    )
+
+
+def _save(head: str, found: dict[str, list[Result]], broker: str) -> Path:
     RESULTS.mkdir(exist_ok=True)
     at = datetime.now(UTC)
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "broker": broker}
-    content = {"at": at.isoformat(), **machine, "results": [result.as_json() for result in results]}
+    parts = {name: [result.as_json() for result in results] for name, results in found.items()}
+    content = {"at": at.isoformat(), "head": head, **machine, "parts": parts}
     path = RESULTS / f"{at:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     click.echo(f"written to {path}")
+    return path
 
 
-def _record(title: str, results: list[Result]) -> None:
-    """Put the results into the page, in the place of earlier ones of the same name; the others stay."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    opening, _, rest = rest.partition("\n")
-    recorded, _, after = rest.partition(MARKS[1])
-    _, *earlier = recorded.strip().removeprefix("```text\n").removesuffix("```").strip().split("\n\n")
-    shown = {_name(text): text for text in earlier} | {_name(str(result)): str(result) for result in results}
-    text = "\n\n".join([f"{datetime.now(UTC):%Y-%m-%d}, {title.strip()}", *shown.values()])
-    PAGE.write_text(f"{before}{MARKS[0]}{opening}\n```text\n{text}\n```\n{MARKS[1]}{after}", encoding="utf-8")
+def _record(head: str, found: dict[str, list[Result]]) -> None:
+    """Put the parts into the page, each in the place of its earlier table; the others stay."""
+    for name, results in found.items():
+        text = f"{head}\n\n{table([result.row() for result in results])}"
+        picture = PICTURES / f"{name}.png"
+        shown = f"\n\n![{name}]({picture.relative_to(PAGE.parent)})" if picture.exists() else ""
+        record(f"bench-{name}", f"{text}{shown}", page=PAGE)
 
 
-def _name(shown: str) -> str:
-    return shown.partition("\n")[0]
+def _draw(results: Path, cache: Path) -> None:
+    """The page's pictures; without what draws them, the earlier ones stay."""
+    try:
+        python = installed(PLOTS, cache)
+    except EnvironmentMissingError as error:
+        click.echo(f"no plots: {error}", err=True)
+        return
+    PICTURES.mkdir(exist_ok=True)
+    subprocess.run([python, Path(__file__).with_name("plots.py"), results, PICTURES], check=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import click
 from uuid_utils.compat import uuid7
 
 from benchmarks.letters import letters
+from benchmarks.machine import watched
 from herald.outbox.settings import load_settings
 from tests.servers.postgres import connect_to_tables
 
@@ -38,11 +39,12 @@ def main(threads: int, seconds: float) -> None:
         counts[number] = _insert(url, ready, seconds, seed=number)
 
     workers = [Thread(target=insert, args=(number,)) for number in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    click.echo(json.dumps({"rate": sum(counts) / seconds}))
+    with watched() as span:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    click.echo(json.dumps({"rate": sum(counts) / seconds, "idle": span.idle}))
 
 
 def _insert(url: str, ready: Barrier, seconds: float, seed: int) -> int:

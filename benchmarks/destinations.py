@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx2
 
-from benchmarks.figures import Bound, Result, Slowdown, percentile
+from benchmarks.figures import Contest, Figure, Result, Target, percentile
 from benchmarks.relay import TOPICS
+from benchmarks.run import Run
 from benchmarks.stage import Stage
 from tests.proof.end_to_end.destinations import WEBHOOKS, letter, policies
 from tests.servers.eventually import eventually
@@ -19,7 +20,7 @@ from tests.servers.http_server import HttpServer
 
 RATE = 100  # pairs per second
 CALLERS = 16
-TARGET = 2.0
+TARGET = Target(most=2.0)
 TIMEOUT = 2.0  # seconds of one delivery
 MOST_ATTEMPTS = 100  # on the dead one, of 1,000 messages with 8 attempts each
 SETTLE = 60.0  # seconds until every live one must be sent
@@ -28,18 +29,19 @@ UNSENT = "SELECT count(*) FROM messages WHERE key LIKE 'live-%' AND status <> 's
 ATTEMPTS = "SELECT coalesce(sum(attempts - uncounted), 0) FROM messages WHERE key LIKE 'dead-%'"
 
 
-def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
+def measure(run: Run) -> list[Result]:
     """Accepted → sent of the live ones, and attempts on the dead one."""
-    pairs = 100 if is_quick else 1_000
+    pairs = int(run.pick(100, 500, 1_000))
     results: list[Result] = []
     for kind, dead in (("refuses", refusing), ("hangs", hanging)):
-        slowdown = Slowdown(f"destinations: p99 of {pairs} live ones beside as many to one that {kind}", "ms", TARGET)
-        attempts = Bound(f"destinations: attempts on the one that {kind}, for {pairs} messages", MOST_ATTEMPTS)
-        for _ in range(rounds):
-            quiet, _ = _run(stage, pairs, None)
+        name = f"{pairs:,} webhooks, accepted → sent, beside as many to one that {kind}, p99, ms"
+        slowdown = Contest(name, "without those", TARGET)
+        attempts = Figure(f"attempts on the one that {kind}, for {pairs:,} messages", Target(most=MOST_ATTEMPTS))
+        for _ in range(run.rounds):
+            quiet, _ = _run(run.stage, pairs, None)
             with dead() as address:
-                disturbed, tried = _run(stage, pairs, address)
-            slowdown.add(percentile(quiet, 99), percentile(disturbed, 99))
+                disturbed, tried = _run(run.stage, pairs, address)
+            slowdown.add(percentile(disturbed, 99), percentile(quiet, 99))
             attempts.add(tried)
         results += [slowdown, attempts]
     return results

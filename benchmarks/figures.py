@@ -1,15 +1,17 @@
-"""The arithmetic and the wording of the results."""
+"""The arithmetic and the wording of the results: each is a line of a table, with median and range of its rounds."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-THOUSAND = 1000
-FEW = 10  # below it, two decimals say something
+LARGE, FEW = 100, 10  # from there on without decimals; below it, two of them say something
+BUSY = 10  # percent of the machine that must be left, or the line says so
+HEAD = ("", "Herald", "beside", "ratio", "idle", "target")
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """The smallest, the middle and the largest of several figures."""
 
     smallest: float
@@ -17,169 +19,147 @@ class Spread:
     largest: float
 
     def __str__(self) -> str:
-        return f"{_short(self.middle)} [{_short(self.smallest)} … {_short(self.largest)}]"
+        if self.smallest == self.largest:
+            return shown(self.middle)
+        return f"{shown(self.middle)} [{shown(self.smallest)} … {shown(self.largest)}]"
+
+
+class Target(NamedTuple):
+    """What a figure, or a ratio, has to reach; what has none is met."""
+
+    least: float = -inf
+    most: float = inf
+
+    def is_met(self, figure: float) -> bool:
+        return self.least <= figure <= self.most
+
+    def says(self, figure: float) -> str:
+        wanted = [f"at least {self.least:g}"] if self.least > -inf else []
+        wanted += [f"at most {self.most:g}"] if self.most < inf else []
+        return f"{', '.join(wanted)}: {'met' if self.is_met(figure) else 'MISSED'}" if wanted else ""
+
+
+ANY = Target()
+
+
+@dataclass
+class Figure:
+    """What was found of Herald alone, once per round; `idle` is how many percent of the machine were left."""
+
+    name: str
+    target: Target = ANY
+    figures: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+
+    def add(self, figure: float, idle: float | None = None) -> None:
+        self.figures.append(figure)
+        self.idle += [] if idle is None else [idle]
+
+    @property
+    def is_met(self) -> bool:
+        return self.target.is_met(median(self.figures))
+
+    def row(self) -> list[str]:
+        says = self.target.says(median(self.figures))
+        return [self.name, str(spread(self.figures)), "", "", _left(self.idle), says]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "met": self.is_met}
 
 
 @dataclass
 class Contest:
-    """Rates of Herald and of its rival, one pair per round; more is better."""
+    """Herald beside a rival, or beside itself undisturbed, in turns: the ratio is taken round by round."""
 
     name: str
-    unit: str
-    target: float  # the least acceptable ratio
     rival: str
-    herald_rates: list[float] = field(default_factory=list)
-    rival_rates: list[float] = field(default_factory=list)
+    target: Target = ANY
+    figures: list[float] = field(default_factory=list)
+    rival_figures: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+    rival_idle: list[float] = field(default_factory=list)
 
-    def add(self, herald: float, rival: float) -> None:
-        self.herald_rates.append(herald)
-        self.rival_rates.append(rival)
-
-    @property
-    def ratio(self) -> Spread:
-        """Round by round, so that what slows a whole round slows both."""
-        return spread([ours / theirs for ours, theirs in zip(self.herald_rates, self.rival_rates, strict=True)])
-
-    @property
-    def is_met(self) -> bool:
-        return self.ratio.middle >= self.target
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name}\n"
-            f"  herald  {spread(self.herald_rates)} {self.unit}\n"
-            f"  {self.rival}  {spread(self.rival_rates)} {self.unit}\n"
-            f"  ratio   {self.ratio}   target {self.target:g}: {_verdict(self.is_met)}"
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "ratio": asdict(self.ratio), "met": self.is_met}
-
-
-@dataclass
-class Slowdown:
-    """Delays without and with a disturbance, one pair per round; less is better."""
-
-    name: str
-    unit: str
-    target: float | None  # the most acceptable ratio
-    quiet: list[float] = field(default_factory=list)
-    disturbed: list[float] = field(default_factory=list)
-
-    def add(self, quiet: float, disturbed: float) -> None:
-        self.quiet.append(quiet)
-        self.disturbed.append(disturbed)
+    def add(self, figure: float, rival: float, idle: tuple[float, float] | None = None) -> None:
+        self.figures.append(figure)
+        self.rival_figures.append(rival)
+        if idle:
+            self.idle.append(idle[0])
+            self.rival_idle.append(idle[1])
 
     @property
     def ratio(self) -> Spread:
         """Round by round, so that what slows a whole round slows both."""
-        return spread([after / before for before, after in zip(self.quiet, self.disturbed, strict=True)])
+        pairs = zip(self.figures, self.rival_figures, strict=True)
+        return spread([ours / theirs if theirs else inf for ours, theirs in pairs])
 
     @property
     def is_met(self) -> bool:
-        return self.target is None or self.ratio.middle <= self.target
+        return self.target.is_met(self.ratio.middle)
 
-    def __str__(self) -> str:
-        text = (
-            f"{self.name}\n"
-            f"  without  {spread(self.quiet)} {self.unit}\n"
-            f"  with     {spread(self.disturbed)} {self.unit}\n"
-            f"  ratio    {self.ratio}"
-        )
-        return text if self.target is None else f"{text}   target at most {self.target:g}: {_verdict(self.is_met)}"
+    def row(self) -> list[str]:
+        beside = f"{self.rival} {spread(self.rival_figures)}"
+        left = _left(self.idle, self.rival_idle)
+        says = self.target.says(self.ratio.middle)
+        return [self.name, str(spread(self.figures)), beside, str(self.ratio), left, says]
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "ratio": asdict(self.ratio), "met": self.is_met}
+        return {**asdict(self), "ratio": self.ratio._asdict(), "met": self.is_met}
 
 
 @dataclass
-class Bound:
-    """How often something happened, once per round, and the most that is acceptable."""
+class Missing:
+    """A rival that could not run here, and why."""
 
     name: str
-    target: int
-    counts: list[int] = field(default_factory=list)
+    why: str
+    is_met: bool = True
 
-    def add(self, count: int) -> None:
-        self.counts.append(count)
-
-    @property
-    def is_met(self) -> bool:
-        return max(self.counts) <= self.target
-
-    def __str__(self) -> str:
-        shown = ", ".join(str(count) for count in self.counts)
-        return f"{self.name}\n  {shown}   target at most {self.target}: {_verdict(self.is_met)}"
+    def row(self) -> list[str]:
+        return [self.name, "", f"not run: {self.why}", "", "", ""]
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "met": self.is_met}
+        return asdict(self)
 
 
-@dataclass
-class Pace:
-    """How much of something was done per second, once per round, and the least that is acceptable."""
-
-    name: str
-    unit: str
-    target: float
-    rates: list[float] = field(default_factory=list)
-
-    def add(self, rate: float) -> None:
-        self.rates.append(rate)
+class Result(Protocol):
+    """A line of a table."""
 
     @property
-    def is_met(self) -> bool:
-        return spread(self.rates).middle >= self.target
-
-    def __str__(self) -> str:
-        shown = f"{self.name}\n  {spread(self.rates)} {self.unit}"
-        return f"{shown}   target at least {_short(self.target)}: {_verdict(self.is_met)}"
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "met": self.is_met}
-
-
-@dataclass
-class Delay:
-    """Durations in milliseconds, with the most that is acceptable of some percentiles."""
-
-    name: str
-    milliseconds: list[float]
-    targets: dict[int, float]  # percentile: milliseconds
+    def name(self) -> str: ...
 
     @property
-    def is_met(self) -> bool:
-        return all(percentile(self.milliseconds, share) < most for share, most in self.targets.items())
+    def is_met(self) -> bool: ...
 
-    def __str__(self) -> str:
-        shown = ", ".join(f"p{share} {percentile(self.milliseconds, share):.1f}" for share in (50, 99))
-        wanted = " and ".join(f"p{share} below {most:g}" for share, most in self.targets.items())
-        text = f"{self.name}\n  {shown}, most {max(self.milliseconds):.1f} ms of {len(self.milliseconds)}"
-        return f"{text}   target {wanted}: {_verdict(self.is_met)}" if wanted else text
+    def row(self) -> list[str]:
+        """What stands below HEAD."""
 
-    def as_json(self) -> dict[str, Any]:
-        found = {f"p{share}": percentile(self.milliseconds, share) for share in (50, 90, 99, 100)}
-        return {"name": self.name, "count": len(self.milliseconds), **found, "met": self.is_met}
+    def as_json(self) -> dict[str, Any]: ...
 
 
-Result = Contest | Slowdown | Bound | Pace | Delay
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = HEAD) -> str:
+    """In Markdown."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def spread(figures: list[float]) -> Spread:
+def spread(figures: Sequence[float]) -> Spread:
     return Spread(min(figures), median(figures), max(figures))
 
 
-def percentile(figures: list[float], share: int) -> float:
+def percentile(figures: Sequence[float], share: int) -> float:
     """The smallest figure that `share` percent of all do not exceed (nearest rank)."""
     ranked = sorted(figures)
     return ranked[max(0, -(-len(ranked) * share // 100) - 1)]
 
 
-def _short(figure: float) -> str:
-    if figure >= THOUSAND:
-        return f"{figure / THOUSAND:.1f} k"
-    return f"{figure:.2f}" if figure < FEW else f"{figure:.0f}"
+def shown(figure: float) -> str:
+    if figure >= LARGE or figure == int(figure):
+        return f"{figure:,.0f}"
+    return f"{figure:.2f}" if figure < FEW else f"{figure:.1f}"
 
 
-def _verdict(is_met: bool) -> str:  # noqa: FBT001  one word for one fact
-    return "met" if is_met else "MISSED"
+def _left(*idle: list[float]) -> str:
+    """Of the machine, in the middle round of each."""
+    left = [median(found) for found in idle if found]
+    text = " and ".join(f"{one:.0f} %" for one in left)
+    return f"{text}, less than {BUSY} %" if left and min(left) < BUSY else text

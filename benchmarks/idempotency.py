@@ -8,36 +8,37 @@ from time import time
 from typing import Any
 from uuid import uuid4
 
-from benchmarks.figures import Delay, Result, Slowdown, percentile
+from benchmarks.figures import Contest, Figure, Result, Target, percentile
+from benchmarks.run import Run
 from benchmarks.stage import Stage
 from tests.proof.end_to_end.storm import CALLERS, Storm
 
 CONNECTIONS = 32  # of the other clients
 RATE = 100  # requests per second of the other clients where they are few
 EVERY = 1.0  # seconds between two storms
-TARGET = 2.0
+TARGET = Target(most=2.0)
 BODY = {"user_id": "ada", "event": "storm", "content": "hello"}
 Span = tuple[float, float]  # began, ended; seconds since 1970
 
 
-def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
+def measure(run: Run) -> list[Result]:
     """Delays of others with and without a storm of 200 callers each second; the API has ten connections for reads."""
-    seconds = 3 if is_quick else 6
-    name = f"idempotency: p99 of {CONNECTIONS} busy connections beside {CALLERS} callers each second"
-    one_key = Slowdown(f"{name}, all with one key", "ms", TARGET)
-    no_key = Slowdown(f"{name}, without a key", "ms", None)
-    inside = Delay(f"idempotency: POST → 202 of others at {RATE}/s, only what meets such a storm", [], {})
-    database = stage.database()
-    settings = stage.settings(database, HERALD_POOL_SIZE="10")
-    with stage.api(settings) as port:
-        others = Others(stage, settings, port)
-        for _ in range(rounds):
-            quiet = _p99(others.post(seconds=seconds))
-            one_key.add(quiet, _p99(others.post_beside_storms(has_key=True, seconds=seconds)[0]))
-            no_key.add(quiet, _p99(others.post_beside_storms(has_key=False, seconds=seconds)[0]))
-            load, storms = others.post_beside_storms(has_key=True, seconds=seconds, rate=RATE)
-            inside.milliseconds += _within(load, storms)
-    stage.drop(database)
+    seconds, stage = run.pick(3, 5), run.stage
+    name = f"POST → 202, {CONNECTIONS} busy connections beside {CALLERS} callers each second"
+    one_key = Contest(f"{name}, all with one Idempotency-Key, p99, ms", "without them", TARGET)
+    no_key = Contest(f"{name}, without a key, p99, ms", "without them")
+    inside = Figure(f"POST → 202 of others at {RATE}/s, only what meets such a storm, p99, ms")
+    with run.copy() as database:
+        settings = stage.settings(database, HERALD_POOL_SIZE="10")
+        with stage.api(settings) as port:
+            others = Others(stage, settings, port)
+            for _ in range(run.rounds):
+                quiet = _p99(others.post(seconds=seconds))
+                one_key.add(_p99(others.post_beside_storms(has_key=True, seconds=seconds)[0]), quiet)
+                no_key.add(_p99(others.post_beside_storms(has_key=False, seconds=seconds)[0]), quiet)
+                inside.add(
+                    percentile(list(_within(*others.post_beside_storms(has_key=True, seconds=seconds, rate=RATE))), 99)
+                )
     return [one_key, no_key, inside]
 
 

@@ -1,75 +1,95 @@
-"""From POST to delivered, through all processes, under a light load and on an idle system."""
+"""From POST to sent beside the bare chain, at the same rates, by one load generator; and alone on an idle system."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from itertools import chain as chained
 from threading import Event
-from typing import Any
 
-from benchmarks.figures import Delay, Result
-from benchmarks.relay import TOPICS
-from benchmarks.stage import Stage
-from tests.servers.eventually import eventually
+from benchmarks.figures import Contest, Figure, Result, Target, percentile
+from benchmarks.flow import Course, Flow, bare_chain, held_transaction, herald
+from benchmarks.run import Run
 
-RATE = 100  # notifications per second
-CONNECTIONS = 16
+RATES = (100, 500, 1000)  # notifications per second
+HELD = 500
+MOST = {100: {50: 2.0, 99: 1.5}, 500: {50: 2.0, 99: 1.5}, 1000: {50: 2.0, 99: 2.0}}  # times the chain's, by percentile
+MOST_HELD = 1.1  # times what it is without a transaction that stays open
 IDLE = 6.0  # seconds without a message before a lone one: longer than a window
-SETTLE = 60.0  # seconds until everything must be sent
-Dates = tuple[float, float, float]  # POST began, accepted, sent; seconds since 1970
-DATES = """
-SELECT id::text, extract(epoch FROM accepted_at)::float, extract(epoch FROM sent_at)::float
-FROM messages WHERE id = ANY (%(ids)s::uuid[])
-"""
-UNSENT = "SELECT count(*) FROM messages WHERE status <> 'sent'"
+RIVAL = "bare chain"
+Turn = dict[tuple[int, bool], Course]  # by rate, and whether a transaction was held
 
 
-def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
-    """Milliseconds, by the clock that this machine's processes share."""
-    seconds, lone = (5, 1) if is_quick else (20, 2)
-    targets = {50: 12.0, 99: 40.0}
-    whole = Delay(f"latency: start of POST → sent at {RATE}/s", [], targets)
-    inside = Delay(f"latency: accepted → sent at {RATE}/s", [], targets)
-    alone = Delay("latency: a lone notification on an idle system, start of POST → sent", [], {99: 1000.0})
-    stage.make_topics(*TOPICS)
-    database = stage.database()
-    settings = stage.settings(database)
-    with stage.api(settings) as port, stage.herald("relay", settings), stage.herald("pipeline", settings):
-        flow = Flow(stage, database, settings, port)
-        flow.post(seconds=1)  # the group is joined, everything is warm
-        for _ in range(rounds):
-            _note(flow.post(seconds=seconds), whole, inside)
-        for _ in range(rounds * lone):
-            Event().wait(IDLE)
-            _note(flow.post(seconds=0.1, warm_up=0, rate=1), alone)
-    stage.drop(database)
-    return [whole, inside, alone]
+def measure(run: Run) -> list[Result]:
+    """Milliseconds, by the clock that this machine's processes share; in each round Herald first, then the chain."""
+    lone = Figure("a lone notification on an idle system, POST → sent, most, ms", Target(most=1000))
+    turns: list[tuple[Turn, Turn]] = []
+    for _ in range(run.rounds):
+        with herald(run.stage, run.whole) as flow:
+            ours = _turn(run, flow)
+            lone.add(_alone(flow, int(run.pick(1, 2))))
+        with bare_chain(run.stage) as flow:
+            turns.append((ours, _turn(run, flow)))
+    return [*chained.from_iterable(_compared(rate, turns) for rate in RATES), *_held(turns), *_unsent(turns), lone]
 
 
-@dataclass(frozen=True)
-class Flow:
-    """All processes, running."""
-
-    stage: Stage
-    database: str
-    settings: dict[str, str]
-    port: int
-
-    def post(self, *, seconds: float, warm_up: float = 1.0, rate: float = RATE) -> list[Dates]:
-        """The dates of what was posted after the warm-up, once all of it is sent."""
-        return self.dates(self.load(seconds=seconds, warm_up=warm_up, rate=rate))
-
-    def load(self, *, seconds: float, warm_up: float = 1.0, rate: float = RATE) -> Any:
-        """What the load generator says."""
-        arguments = {"port": self.port, "connections": CONNECTIONS, "rate": rate, "warm-up": warm_up}
-        return self.stage.measure("benchmarks.load", self.settings, **arguments, seconds=seconds)
-
-    def dates(self, load: Any) -> list[Dates]:
-        """The dates of what it posted, once all of it is sent."""
-        eventually(lambda: self.stage.fetch(self.database, UNSENT) == [(0,)], SETTLE, what="all is sent")
-        ids = {"ids": [one for one, _ in load["posted"]]}
-        stored = {one: (accepted, sent) for one, accepted, sent in self.stage.fetch(self.database, DATES, ids)}
-        return [(began, *stored[one]) for one, began in load["posted"]]
+def _turn(run: Run, flow: Flow) -> Turn:
+    seconds, found = run.pick(3, 8, 60), Turn()
+    for rate in RATES:
+        run.stage.server.execute("CHECKPOINT")
+        found[rate, False] = flow.post(seconds=seconds, rate=rate)
+        if rate == HELD:
+            with held_transaction(run.stage, flow.database):
+                found[rate, True] = flow.post(seconds=seconds, rate=rate)
+    return found
 
 
-def _note(posted: list[Dates], whole: Delay, inside: Delay | None = None) -> None:
-    whole.milliseconds += [(sent - began) * 1000 for began, _, sent in posted]
-    if inside:
-        inside.milliseconds += [(sent - accepted) * 1000 for _, accepted, sent in posted]
+def _alone(flow: Flow, count: int) -> float:
+    """The longest of so many, each after a rest."""
+    found = []
+    for _ in range(count):
+        Event().wait(IDLE)
+        found += flow.post(seconds=0.1, warm_up=0, rate=1).milliseconds
+    return max(found)
+
+
+def _compared(rate: int, turns: Iterable[tuple[Turn, Turn]]) -> list[Contest]:
+    return [
+        _contest(f"POST → sent at {rate:,}/s, p{share}, ms", share, Target(most=most), turns, (rate, False))
+        for share, most in MOST[rate].items()
+    ]
+
+
+def _contest(
+    name: str, share: int, target: Target, turns: Iterable[tuple[Turn, Turn]], place: tuple[int, bool]
+) -> Contest:
+    contest = Contest(name, RIVAL, target)
+    for ours, theirs in turns:
+        _add(contest, share, ours[place], theirs[place])
+    return contest
+
+
+def _add(contest: Contest, share: int, ours: Course, others: Course) -> None:
+    figure, other = (percentile(course.milliseconds, share) for course in (ours, others))
+    contest.add(figure, other, (ours.idle, others.idle))
+
+
+def _held(turns: list[tuple[Turn, Turn]]) -> list[Result]:
+    """Beside the chain with one held as well, and beside itself without."""
+    name = f"POST → sent at {HELD}/s with a write transaction held"
+    found: list[Result] = []
+    for share in (50, 99):
+        found.append(_contest(f"{name}, p{share}, ms", share, Target(), turns, (HELD, True)))
+        within = Contest(f"{name}, p{share}, ms", "without one", Target(most=MOST_HELD))
+        for ours, _ in turns:
+            _add(within, share, ours[HELD, True], ours[HELD, False])
+        found.append(within)
+    return found
+
+
+def _unsent(turns: list[tuple[Turn, Turn]]) -> list[Result]:
+    ours, theirs = (
+        Figure(f"left unsent a minute later, {who}, of {sum(len(one.posted) for one in turn.values()):,}", target)
+        for who, turn, target in (("Herald", turns[0][0], Target(most=0)), (RIVAL, turns[0][1], Target()))
+    )
+    for our, their in turns:
+        ours.add(sum(course.unsent for course in our.values()))
+        theirs.add(sum(course.unsent for course in their.values()))
+    return [ours, theirs]

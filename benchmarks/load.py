@@ -13,6 +13,7 @@ from time import monotonic, time
 import click
 
 from benchmarks.letters import letters
+from benchmarks.machine import watched
 
 BODIES = 1000  # different requests, sent in turns
 READ = 65_536  # bytes
@@ -29,9 +30,8 @@ class Connection:
 
 @dataclass
 class Tally:
-    """The answers to requests that began after the warm-up, by the clock `monotonic`."""
+    """The answers, by the clock `monotonic`."""
 
-    counted_from: float
     accepted: list[tuple[bytes, float, float]] = field(default_factory=list)  # answer, began, ended
     refused: list[bytes] = field(default_factory=list)
 
@@ -51,11 +51,10 @@ class Generator:
             self._poll.register(opened, select.EPOLLIN)
         self._idle = deque(self._connections.values())
 
-    def run(self, seconds: float, warm_up: float, goes_on: Callable[[], bool]) -> Tally:
-        """Post for `seconds` after a warm-up, or while it goes on, then wait for the last answers."""
+    def run(self, seconds: float, goes_on: Callable[[], bool] = lambda: True) -> Tally:
+        """Post for `seconds` while it goes on, then wait for the last answers."""
         due = monotonic()
-        tally = Tally(counted_from=due + warm_up)
-        end = tally.counted_from + seconds
+        tally, end = Tally(), due + seconds
         while (now := monotonic()) < end and goes_on():
             while self._idle and now >= due:
                 self._post(self._idle.popleft(), due if self._rate else now)
@@ -84,8 +83,6 @@ class Generator:
 
 
 def _note(connection: Connection, tally: Tally) -> None:
-    if connection.began < tally.counted_from:
-        return
     if connection.received[9:12] != b"202":
         tally.refused.append(connection.received)
         return
@@ -108,19 +105,24 @@ def _requests() -> Iterator[bytes]:
 @click.option("--rate", type=float, help="Requests per second; as many as possible without it.")
 @click.option("--beside", type=int, help="Only while this process runs; what is refused is counted.")
 def main(port: int, connections: int, seconds: float, warm_up: float, rate: float | None, beside: int | None) -> None:
-    """Print the rate, the answers' delays in milliseconds, and each notification's id with its POST's date."""
+    """Print the rate, the idle CPU, the answers' milliseconds, and each notification's id with its POST's date."""
     goes_on = (lambda: True) if beside is None else (lambda: _runs(beside))
-    tally = Generator(port, connections, rate=rate).run(seconds, warm_up, goes_on)
+    generator = Generator(port, connections, rate=rate)
+    generator.run(warm_up, goes_on)
+    began = monotonic()
+    with watched() as span:
+        tally = generator.run(seconds, goes_on)
     if tally.refused and beside is None:
         message = f"{len(tally.refused)} refused, the first: {tally.refused[0].decode()}"
         raise click.ClickException(message)
     since_1970 = time() - monotonic()
-    in_time = [one for one in tally.accepted if rate or one[2] <= tally.counted_from + seconds]
+    in_time = [one for one in tally.accepted if rate or one[2] <= began + seconds]
     found = {
         "rate": len(in_time) / seconds,
+        "idle": span.idle,
         "refused": len(tally.refused),
-        "milliseconds": [(ended - began) * 1000 for _, began, ended in in_time],
-        "posted": [(_identity(answer), began + since_1970) for answer, began, _ in in_time] if rate else [],
+        "milliseconds": [(ended - posted) * 1000 for _, posted, ended in in_time],
+        "posted": [(_identity(answer), posted + since_1970) for answer, posted, _ in in_time] if rate else [],
     }
     click.echo(json.dumps(found))
 

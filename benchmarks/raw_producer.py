@@ -7,6 +7,7 @@ from typing import Any
 import click
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
+from benchmarks.machine import watched
 from herald.outbox.relay.publisher import PRODUCER
 from herald.outbox.settings import load_settings
 
@@ -27,9 +28,10 @@ def main(source: str, target: str, count: int) -> None:
     producer.list_topics(target, timeout=10.0)  # connected, like a relay that has started
 
     began = monotonic()
-    delivered = _send(producer, target, records)
+    with watched() as span:
+        delivered = _send(producer, target, records)
 
-    click.echo(json.dumps({"rate": delivered / (monotonic() - began), "count": delivered}))
+    click.echo(json.dumps({"rate": delivered / (monotonic() - began), "count": delivered, "idle": span.idle}))
 
 
 def _send(producer: Producer, topic: str, records: list[Record]) -> int:

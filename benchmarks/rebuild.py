@@ -2,16 +2,12 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
-from benchmarks.figures import Bound, Pace, Result, Slowdown, percentile
-from benchmarks.sent_messages import fill
-from benchmarks.stage import Stage
-from herald.outbox.postgres.statements import execute
+from benchmarks.figures import Contest, Figure, Result, Target, percentile
+from benchmarks.run import Run
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
-from tests.servers.postgres import connect_to_tables
 
 CONNECTIONS = 16
 RATE = 200  # notifications per second
@@ -26,48 +22,38 @@ DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE status = 'sent' 
 """
 
 
-def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
+def measure(run: Run) -> list[Result]:
     """One rebuild under load, with rows planted that are wrong, whatever the number of rounds; compared again after."""
-    del rounds  # a million once is enough
-    count, seconds = (100_000, 3) if is_quick else (1_000_000, 10)
-    failed = Bound(f"rebuild: requests that failed beside a rebuild of {count:,} messages", 0)
-    wrong = Bound("rebuild: messages that differ from the log after it", 0)
-    lock = Bound("rebuild: milliseconds under the swap's lock, the longer of two partitions", UNDER_LOCK)
-    folded = Pace(f"rebuild: folding {count:,} messages of three events each", "messages/s", FOLDED)
-    whole = Pace("rebuild: the same with indexes, comparison and swap", "messages/s", WHOLE)
-    slowdown = Slowdown(f"rebuild: p99 of POST → 202 at {RATE}/s", "ms", None)
-    database = stage.database()
-    _prepare(stage, database, count)
-    settings = stage.settings(database)
-    with stage.api(settings) as port:
-        load = {"port": port, "connections": CONNECTIONS, "rate": RATE}
-        quiet = stage.measure("benchmarks.load", settings, **load, seconds=seconds)
-        with stage.herald("rebuild", settings, "--json") as process, ThreadPoolExecutor(1) as threads:
-            beside = threads.submit(
-                stage.measure, "benchmarks.load", settings, **load, seconds=LONGEST, beside=process.pid
-            )
-            rebuilt = await_result(process)
-            disturbed = beside.result()
-    with stage.herald("rebuild", settings, "--check", "--json") as process:
-        checked = await_result(process)
-    stage.drop(database)
+    stage, seconds = run.stage, run.pick(3, 10)
+    failed = Figure("requests that failed beside a rebuild of the log", Target(most=0))
+    wrong = Figure("messages that differ from the log after the rebuild", Target(most=0))
+    lock = Figure("milliseconds under the swap's lock, the longest of all partitions", Target(most=UNDER_LOCK))
+    folded = Figure("rebuild: folding, messages/s", Target(least=FOLDED))
+    whole = Figure("rebuild: the same with indexes, comparison and swap, messages/s", Target(least=WHOLE))
+    slowdown = Contest(f"POST → 202 at {RATE}/s beside a rebuild, p99, ms", "without it")
+    with run.copy() as database:
+        stage.fetch(database, PLANTED)
+        settings = stage.settings(database)
+        with stage.api(settings) as port:
+            load = {"port": port, "connections": CONNECTIONS, "rate": RATE}
+            quiet = stage.measure("benchmarks.load", settings, **load, seconds=seconds)
+            with stage.herald("rebuild", settings, "--json") as process, ThreadPoolExecutor(1) as threads:
+                beside = threads.submit(
+                    stage.measure, "benchmarks.load", settings, **load, seconds=LONGEST, beside=process.pid
+                )
+                rebuilt = await_result(process)
+                disturbed = beside.result()
+        with stage.herald("rebuild", settings, "--check", "--json") as process:
+            checked = await_result(process)
     assert differences(rebuilt) == WRONG, rebuilt
     failed.add(disturbed["refused"])
     wrong.add(differences(checked))
     lock.add(round(max(one["swap"]["seconds"] for one in rebuilt) * 1000))
-    folded.add(rebuilt[0]["messages"] / rebuilt[0]["folding_seconds"])
-    whole.add(rebuilt[0]["messages"] / rebuilt[0]["seconds"])
-    slowdown.add(percentile(quiet["milliseconds"], 99), percentile(disturbed["milliseconds"], 99))
+    largest = max(rebuilt, key=lambda partition: int(partition["messages"]))
+    folded.add(largest["messages"] / largest["folding_seconds"])
+    whole.add(largest["messages"] / largest["seconds"])
+    slowdown.add(percentile(disturbed["milliseconds"], 99), percentile(quiet["milliseconds"], 99))
     return [failed, wrong, lock, folded, whole, slowdown]
-
-
-def _prepare(stage: Stage, database: str, count: int) -> None:
-    with closing(connect_to_tables(stage.server.url(database))) as connection:
-        connection.autocommit = True
-        fill(connection, count)
-        execute(connection, "VACUUM (ANALYZE) outbox, messages")
-        execute(connection, PLANTED)
-        execute(connection, "CHECKPOINT")
 
 
 def await_result(process: HeraldProcess) -> list[dict[str, Any]]:

@@ -1,45 +1,73 @@
 """The relay drains a backlog; its rival is a producer that has the same records in memory."""
 
-from time import monotonic
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 
-from benchmarks.figures import Contest, Result
-from benchmarks.letters import fill
-from benchmarks.stage import Stage, until
+from confluent_kafka import Consumer, TopicPartition
+
+from benchmarks.figures import Contest, Result, Target
+from benchmarks.machine import watched
+from benchmarks.run import Run
+from benchmarks.stage import ANSWER_TIMEOUT, PARTITIONS, Stage
+from benchmarks.waiting import until_slowly
 
 TOPICS = ("notifications", "generic_topic", "dead_letters")
 RAW_TOPIC = "raw"
 DRAIN_TIMEOUT = 300.0  # seconds
+# The relay begins before the transaction that wrote the row so many places before the last one.
+REWIND = """
+UPDATE relay_cursor SET target = NULL, last_position = 0, previous = (
+    SELECT format('%%s:%%s:', transaction_id, transaction_id)::pg_snapshot FROM outbox
+    WHERE topic IS NOT NULL ORDER BY position DESC OFFSET %(count)s - 1 LIMIT 1)
+RETURNING (SELECT count(*) FROM outbox WHERE topic IS NOT NULL AND transaction_id >= (
+    SELECT transaction_id FROM outbox WHERE topic IS NOT NULL ORDER BY position DESC OFFSET %(count)s - 1 LIMIT 1))
+"""
 
 
-def measure(stage: Stage, *, rounds: int, is_quick: bool) -> list[Result]:
-    """Records per second that Kafka acknowledged, without the time a process takes to start."""
-    count = 20_000 if is_quick else 200_000
-    contest = Contest(f"relay: drain of {count:,} rows of 1 kB", "records/s", 0.45, "raw producer")
-    database = stage.database()
-    fill(stage.server.url(database), count)
-    for _ in range(rounds):
-        herald = drain(stage, database, count)
+def measure(run: Run) -> list[Result]:
+    """Records per second that Kafka took, without the time a process takes to start."""
+    stage, wanted = run.stage, int(run.pick(run.rows / 5, min(run.rows / 2, 200_000)))
+    contest = Contest(f"relay: drain of {wanted:,} rows of 1 kB, records/s", "raw producer", Target(least=0.45))
+    for _ in range(run.rounds):
+        [(count,)] = stage.fetch(run.whole, REWIND, {"count": wanted})
+        with watched() as span:
+            herald = drain(stage, run.whole, count)
         stage.make_topics(RAW_TOPIC)
-        arguments = {"source": TOPICS[0], "target": RAW_TOPIC, "count": count}
-        raw = stage.measure("benchmarks.raw_producer", stage.settings(database), **arguments)
-        contest.add(herald, raw["rate"])
-    stage.drop(database)
+        arguments = {"source": TOPICS[0], "target": RAW_TOPIC, "count": stage.count_records(TOPICS[0])}
+        raw = stage.measure("benchmarks.raw_producer", stage.settings(run.whole), **arguments)
+        contest.add(herald, raw["rate"], (span.idle, raw["idle"]))
     return [contest]
 
 
 def drain(stage: Stage, database: str, count: int) -> float:
-    """Publish all that the log has, `count` records, from its beginning; returns records per second."""
+    """Publish what lies behind the cursor, `count` records; returns how many per second, by the records' own dates."""
     stage.make_topics(*TOPICS)
-    stage.fetch(database, "TRUNCATE relay_cursor, relay_pages")  # it begins before everything there is
     stage.server.execute("CHECKPOINT")
     with stage.herald("relay", stage.settings(database)) as relay:
-        until(lambda: _seen(stage), relay, DRAIN_TIMEOUT, what="the relay publishes")
-        began, first = monotonic(), _seen(stage)
-        until(lambda: _seen(stage) >= count, relay, DRAIN_TIMEOUT, what="all is published")
-        rate = (count - first) / (monotonic() - began)
+        until_slowly(lambda: seen(stage) >= count, relay, DRAIN_TIMEOUT, what="all is published")
         relay.stop()
-    return rate
+    return count / span_of(stage, TOPICS)
 
 
-def _seen(stage: Stage) -> int:
-    return stage.count_records(TOPICS[0])
+def seen(stage: Stage) -> int:
+    """Records of all topics."""
+    return sum(map(stage.count_records, TOPICS))
+
+
+def span_of(stage: Stage, topics: Iterable[str]) -> float:
+    """Seconds between the first record of these topics and the last, by the records' own dates."""
+    dates = list(_dates(stage, topics))
+    return max(dates) - min(dates)
+
+
+def _dates(stage: Stage, topics: Iterable[str]) -> Iterator[float]:
+    """Of the first and the last record of each partition, in seconds."""
+    settings = {"bootstrap.servers": stage.bootstrap_servers, "group.id": "dates", "log_level": 2}
+    with closing(Consumer(settings)) as reader:
+        for place in (TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)):
+            first, end = reader.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT)
+            for offset in {first, end - 1} if end > first else ():
+                reader.assign([TopicPartition(place.topic, place.partition, offset)])
+                record = reader.poll(ANSWER_TIMEOUT)
+                assert record is not None
+                yield record.timestamp()[1] / 1000

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.side import HERE, Side
+from benchmarks.waiting import until
 from herald.outbox.registry import OWNER_TOPIC
 from tests.servers.apache_kafka import ApacheKafka, missing_programs
 from tests.servers.child import Child
@@ -48,6 +49,11 @@ class Stage:
     broker: str  # what it is called in the results
     folder: Path
     side: Side = HERE
+
+    @property
+    def port(self) -> int:
+        """At which PostgreSQL listens for what knows no sockets in files."""
+        return int(self.server.socket.suffix[1:])
 
     def database(self, template: str = "template1") -> str:
         """A new database, migrated unless it is a copy; returns its name."""
@@ -86,11 +92,10 @@ class Stage:
         yield from _until_done(process)
 
     @contextmanager
-    def module(self, name: str, settings: dict[str, str], **arguments: object) -> Iterator[Child]:
+    def module(self, name: str, settings: dict[str, str], *arguments: str) -> Iterator[Child]:
         """A process of the benchmarks' own, as the side has it."""
         log = self.folder / f"{name}.log"
-        options = [f"--{option}={value}" for option, value in arguments.items()]
-        command = [str(self.side.python), "-m", name, *options]
+        command = [str(self.side.python), "-m", name, *arguments]
         process = Child(command, log=log, env=herald_environment(settings), cwd=self.folder)
         process.start()
         yield from _until_done(process)
@@ -115,18 +120,32 @@ class Stage:
 
     def make_topics(self, *names: str) -> None:
         """Empty topics, whatever was there before."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
-        present = set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics) & {*names, OWNER_TOPIC}
-        for deleted in (admin.delete_topics(list(present)) if present else {}).values():
-            deleted.result(ANSWER_TIMEOUT)
-        eventually(lambda: not set(admin.list_topics(timeout=ANSWER_TIMEOUT).topics) & {*names, OWNER_TOPIC}, 30.0)
-        eventually(lambda: _create(admin, names), 30.0, what="the topics are made")
+        self.delete_topics(*names, OWNER_TOPIC)
+        eventually(lambda: _create(self._admin, names), 30.0, what="the topics are made")
         eventually(lambda: all(self._is_empty(name) for name in names), 30.0, what="the topics can be read")
+
+    def delete_topics(self, *names: str) -> None:
+        """Those of them that there are."""
+        present = set(self._admin.list_topics(timeout=ANSWER_TIMEOUT).topics).intersection(names)
+        for deleted in (self._admin.delete_topics(list(present)) if present else {}).values():
+            deleted.result(ANSWER_TIMEOUT)
+        eventually(lambda: not set(self._admin.list_topics(timeout=ANSWER_TIMEOUT).topics).intersection(names), 30.0)
 
     def count_records(self, topic: str) -> int:
         """How many records ever stood on the topic; cheap enough to ask while something is measured."""
+        try:
+            return self._count(topic)
+        except KafkaException:  # whom the client knows as a leader leads no longer
+            vars(self).pop("_counter", None)
+            return self._count(topic)
+
+    def _count(self, topic: str) -> int:
         places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         return sum(self._counter.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT)[1] for place in places)
+
+    @cached_property
+    def _admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
 
     @cached_property
     def _counter(self) -> Consumer:
@@ -151,7 +170,8 @@ def staged(*, kept: Path | None = None, has_broker: bool = True) -> Iterator[Sta
 
     `kept` is the folder of a cluster, as PostgresServer has it.
     """
-    with tempfile.TemporaryDirectory(prefix="herald-bench-") as name, PostgresServer(DURABLE, kept=kept) as server:
+    options = {**DURABLE, "listen_addresses": "127.0.0.1", "port": str(free_port())}
+    with tempfile.TemporaryDirectory(prefix="herald-bench-") as name, PostgresServer(options, kept=kept) as server:
         folder = Path(name)
         if not has_broker:
             yield Stage(server, NO_BROKER, "no broker", folder)
@@ -173,18 +193,6 @@ def _until_done(process: Child) -> Iterator[Any]:
         raise
     finally:
         process.kill()
-
-
-def until(condition: Callable[[], object], process: Child, deadline: float, *, what: str) -> None:
-    """Wait at most `deadline` seconds; raises RuntimeError with the log's end as soon as the process has ended."""
-
-    def holds() -> bool:
-        if not process.running:
-            message = f"{process.command} ended with {process.exit_code}\n{process.tail()}"
-            raise RuntimeError(message)
-        return bool(condition())
-
-    eventually(holds, deadline, what=what)
 
 
 def _is_ready(port: int) -> bool:

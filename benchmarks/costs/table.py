@@ -6,9 +6,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.costs.bench import Reading
-
-BUSY = 10  # percent of the machine that must be left, or the line says so
-LARGE = 100  # from there on, without decimals
+from benchmarks.figures import BUSY, LARGE
+from benchmarks.figures import table as in_markdown
 
 
 @dataclass
@@ -49,8 +48,7 @@ class Table:
     def __str__(self) -> str:
         this, *others = self.sides
         head = ["", this, *(column for other in others for column in (other, "ratio")), "idle"]
-        rows = [head, ["---", *["---:"] * (len(head) - 1)], *(self._cells(line) for line in self.lines.values())]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        return in_markdown([self._cells(line) for line in self.lines.values()], head)
 
     def _cells(self, line: Line) -> list[str]:
         this, *others = self.sides

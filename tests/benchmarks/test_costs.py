@@ -10,6 +10,7 @@ from shutil import rmtree
 
 import pytest
 
+from benchmarks.__main__ import PARTS
 from benchmarks.costs import adapters, histories
 from benchmarks.costs.bench import Reading
 from benchmarks.costs.command import PAGE
@@ -59,13 +60,14 @@ def test_a_line_that_left_little_of_the_machine_says_so() -> None:
     assert str(table).endswith("| claim of 25, ms | 1.25 | 9 %, less than 10 % |")
 
 
-def test_the_page_has_a_place_for_the_table(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["costs", *(f"bench-{part}" for part in PARTS)])
+def test_the_page_has_a_place_for_the_table(tmp_path: Path, name: str) -> None:
     page = tmp_path / PAGE.name
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
 
-    record("costs", "| a | table |", page=page)
+    record(name, "| a | table |", page=page)
 
-    assert "-->\n| a | table |\n<!-- /costs -->\n\n## Figures\n" in page.read_text(encoding="utf-8")
+    assert f"-->\n| a | table |\n<!-- /{name} -->\n" in page.read_text(encoding="utf-8")
 
 
 def test_an_adapter_fits_this_checkout_and_an_unknown_one_is_refused(tmp_path: Path) -> None:

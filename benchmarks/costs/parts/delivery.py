@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.costs.bench import Bench, Measure, Reading
-from benchmarks.costs.machine import watched
 from benchmarks.costs.parts.throughput import drain_log
 from benchmarks.figures import percentile
-from benchmarks.latency import RATE, Flow
-from benchmarks.relay import TOPICS
+from benchmarks.flow import herald
+
+RATE = 100  # notifications per second
 
 
 @contextmanager
@@ -20,21 +20,16 @@ def prepare(bench: Bench) -> Iterator[Measure]:
 
 def _measure(bench: Bench, database: str) -> list[Reading]:
     stage = bench.stage
-    stage.make_topics(*TOPICS)
-    settings = stage.settings(database)
-    with stage.api(settings) as port, stage.herald("relay", settings), stage.herald("pipeline", settings):
-        flow = Flow(stage, database, settings, port)
-        flow.post(seconds=1)  # the group is joined, everything is warm
+    with herald(stage, database) as flow:
         stage.server.execute("CHECKPOINT")
         used = stage.server.cpu_seconds()
-        with watched() as span:
-            load = flow.load(seconds=bench.sizes.seconds, warm_up=0)
-            dates = flow.dates(load)
+        course = flow.post(seconds=bench.sizes.seconds, rate=RATE, warm_up=0)
         used = stage.server.cpu_seconds() - used
-    delays = [(sent - began) * 1000 for began, _, sent in dates]
+    assert not course.unsent
+    delays = course.milliseconds
     figures = {
         f"POST to sent at {RATE}/s, p50, ms": percentile(delays, 50),
         f"POST to sent at {RATE}/s, p99, ms": percentile(delays, 99),
         "PostgreSQL's CPU time per delivered message, ms": 1000 * used / len(delays),
     }
-    return [Reading(figures, span.idle)]
+    return [Reading(figures, course.idle)]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.costs.bench import TIMEOUT, Bench, Measure, Reading, request
-from benchmarks.costs.machine import watched
+from benchmarks.machine import watched
 
 LIST = "/notifications?limit=50"
 PAGES = ("list of 50", "its page 2")

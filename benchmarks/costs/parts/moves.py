@@ -14,8 +14,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.costs.bench import TIMEOUT, Bench, Inside, Measure, Reading, inside, post
-from benchmarks.costs.machine import watched
 from benchmarks.letters import letters
+from benchmarks.machine import watched
 from herald.outbox.postgres.driver import Connection
 from tests.servers.postgres import PostgresServer, connect_to_tables
 

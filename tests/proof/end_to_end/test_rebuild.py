@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from benchmarks.sent_messages import EVENT, fill
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from tests.conftest import StartHerald
 from tests.outbox.connections import execute_and_commit
 from tests.proof.end_to_end.destinations import WEBHOOKS
+from tests.proof.end_to_end.sent_messages import EVENT, fill
 from tests.proof.end_to_end.system import Herald, MakeHerald, await_all_sent, show
 from tests.proof.faults.ledger import Entry, Load
 from tests.proof.faults.provider import Provider
