@@ -45,7 +45,7 @@ imports: $(STAMP) ## Check that imports point one way
 	$(BIN)/lint-imports
 
 quick: $(STAMP) ## Run the tests that need neither Java nor the whole system
-	$(BIN)/pytest -m "not kafka and not proof" --ignore tests/proof/end_to_end --ignore tests/proof/faults/test_kills.py
+	$(BIN)/pytest -m "not kafka and not proof" --ignore tests/proof/end_to_end --ignore tests/clients --ignore tests/proof/faults/test_kills.py
 
 end-to-end: $(STAMP) ## Run all processes together, on the embedded broker and on Apache Kafka
 	$(BIN)/pytest -m '' tests/proof/end_to_end
@@ -66,7 +66,7 @@ costs: $(STAMP) ## Measure what a message costs here and in other commits, BESID
 	$(BIN)/python -m benchmarks costs $(addprefix --beside ,$(BESIDE))
 
 clean: ## Remove what can be made again; the data of `make run` stays in .herald
-	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .cache dist clients/typescript/dist clients/typescript/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml uv.lock | $(UV)

@@ -174,12 +174,16 @@ def migrate(url: str, **settings: str) -> None:
 
 
 def require_java() -> None:
-    """Where CI says that Apache Kafka must run, its absence is a failure, not a skip."""
-    missing = missing_programs()
+    """Where it is missing, Apache Kafka is not run."""
+    require("Apache Kafka", missing_programs())
+
+
+def require(what: str, missing: list[str]) -> None:
+    """Where CI says that everything must run, what is missing is a failure, not a skip."""
     if missing and os.environ.get("CI"):
-        pytest.fail(f"CI must run Apache Kafka; not installed: {', '.join(missing)}")
+        pytest.fail(f"CI must run {what}; not installed: {', '.join(missing)}")
     if missing:
-        pytest.skip(f"Apache Kafka is not run; not installed: {', '.join(missing)}")
+        pytest.skip(f"{what} is not run; not installed: {', '.join(missing)}")
 
 
 @contextmanager

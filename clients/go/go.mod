@@ -1,0 +1,3 @@
+module example.org/herald/clients/go
+
+go 1.24

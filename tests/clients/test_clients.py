@@ -1,0 +1,126 @@
+"""Each client against a Herald that runs; in one file, so that one process starts one Herald for all."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from herald_client import Accepted, AsyncClient, Client, Event, Message, Notification
+
+from tests.clients.conftest import MakeRun
+from tests.clients.python_runner import run_all
+from tests.conftest import ROOT, require
+from tests.docs.pages import blocks
+from tests.installed import make_environment
+from tests.proof.end_to_end.system import Herald
+
+CLIENTS = ROOT / "clients"
+TYPESCRIPT = CLIENTS / "typescript"
+GO_MODULE = "example.org/herald/clients/go"
+PRINTED = "pending 42 Your parcel is on its way.\n"
+TIMEOUT = 240.0  # seconds; the first run on a machine fetches the compilers, others take a few
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_the_client_in_python_does_what_the_vectors_say(
+    make_run: MakeRun, kind: type[Client] | type[AsyncClient]
+) -> None:
+    with make_run() as run:
+        assert asyncio.run(run_all(run, kind)) == []
+
+
+@pytest.mark.node
+def test_the_client_in_typescript_does_what_the_vectors_say(make_run: MakeRun) -> None:
+    require("the client in TypeScript", missing("node", "npm"))
+    build_typescript()
+
+    with make_run() as run:
+        assert_passes(["node", "--test", "test/vectors.test.mjs"], TYPESCRIPT, run.environment)
+
+
+@pytest.mark.go
+def test_the_client_in_go_does_what_the_vectors_say(make_run: MakeRun) -> None:
+    require("the client in Go", missing("go"))
+
+    with make_run() as run:
+        assert_passes(["go", "test", "-count=1", "-parallel=32", "./..."], CLIENTS / "go", run.environment)
+
+
+def test_the_example_in_python_runs_where_nothing_but_its_requirement_is_installed(
+    herald: Herald, tmp_path: Path
+) -> None:
+    project = tomllib.loads((CLIENTS / "python" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    site = make_environment(tmp_path, project["dependencies"])
+    (site / "herald_client").symlink_to(CLIENTS / "python" / "src" / "herald_client")
+    (tmp_path / "example.py").write_text(example("python", "python", herald), encoding="utf-8")
+
+    assert assert_passes([str(tmp_path / "bin" / "python"), "example.py"], tmp_path) == PRINTED
+
+
+@pytest.mark.node
+def test_the_example_in_typescript_runs(herald: Herald, tmp_path: Path) -> None:
+    require("the client in TypeScript", missing("node", "npm"))
+    build_typescript()
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "herald-client").symlink_to(TYPESCRIPT)
+    (tmp_path / "example.mjs").write_text(example("typescript", "js", herald), encoding="utf-8")
+
+    assert assert_passes(["node", "example.mjs"], tmp_path) == PRINTED
+
+
+@pytest.mark.go
+def test_the_example_in_go_runs(herald: Herald, tmp_path: Path) -> None:
+    require("the client in Go", missing("go"))
+    module = f"module example\n\ngo 1.24\n\nrequire {GO_MODULE} v0.0.0\n\nreplace {GO_MODULE} => {CLIENTS / 'go'}\n"
+    (tmp_path / "go.mod").write_text(module, encoding="utf-8")
+    (tmp_path / "example.go").write_text(example("go", "go", herald), encoding="utf-8")
+
+    assert assert_passes(["go", "run", "."], tmp_path) == PRINTED.replace("\n", " <nil>\n")
+
+
+def test_the_clients_know_every_field_of_an_answer(herald: Herald) -> None:
+    schemas = herald.get("/docs/openapi.json")["components"]["schemas"]
+    known = {"NotificationState": Notification, "MessageState": Message, "EventState": Event, "Accepted": Accepted}
+
+    for name, kind in known.items():
+        (schema,) = [one for key, one in schemas.items() if key.endswith(name) and "Bulk" not in key]
+        assert {field.name for field in fields(kind)} == set(schema["properties"]), name
+
+
+def example(client: str, language: str, herald: Herald) -> str:
+    """The first of its README, against this Herald."""
+    text = blocks(CLIENTS / client / "README.md", language)[0].text
+    assert "http://localhost:8000" in text
+    return text.replace("http://localhost:8000", str(herald.client.base_url).rstrip("/"))
+
+
+def missing(*programs: str) -> list[str]:
+    return [name for name in programs if not shutil.which(name)]
+
+
+def build_typescript() -> None:
+    """What package-lock.json names is installed once, and again when that changes."""
+    lock, installed = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        assert_passes(["npm", "ci", "--no-audit", "--no-fund"], TYPESCRIPT)
+    assert_passes(["node_modules/.bin/tsc"], TYPESCRIPT)
+
+
+def assert_passes(command: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> str:
+    """Returns what it printed."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
