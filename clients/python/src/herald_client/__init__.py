@@ -1,4 +1,4 @@
-"""Herald for its callers: over HTTP (`Client`, `AsyncClient`)."""
+"""Herald for its callers: over HTTP (`Client`, `AsyncClient`), or in a transaction of their own."""
 
 from herald_client.answers import Accepted, Cancelled, Event, Message, Notification, Page, Status
 from herald_client.client import AsyncClient, Client
@@ -14,12 +14,15 @@ from herald_client.errors import (
     ServerError,
     UnavailableError,
 )
+from herald_client.outbox import AsyncOutbox, Outbox
 from herald_client.requests import NotificationItem
 from herald_client.retries import Patience
+from herald_client.statements import OutboxMessage
 
 __all__ = [
     "Accepted",
     "AsyncClient",
+    "AsyncOutbox",
     "Cancelled",
     "Client",
     "ConflictError",
@@ -32,6 +35,8 @@ __all__ = [
     "NotFoundError",
     "Notification",
     "NotificationItem",
+    "Outbox",
+    "OutboxMessage",
     "Page",
     "Patience",
     "ProblemError",
