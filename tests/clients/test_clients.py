@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+import psycopg
 import pytest
 from herald_client import Accepted, AsyncClient, Client, Event, Message, Notification
 
 from tests.clients.conftest import MakeRun
+from tests.clients.outbox_runner import Way, is_undone, run_outbox
 from tests.clients.python_runner import run_all
+from tests.clients.ways import ASYNC_WAYS, WAYS
 from tests.conftest import ROOT, require
 from tests.docs.pages import blocks
 from tests.installed import make_environment
@@ -32,6 +35,42 @@ def test_the_client_in_python_does_what_the_vectors_say(
 ) -> None:
     with make_run() as run:
         assert asyncio.run(run_all(run, kind)) == []
+
+
+@pytest.mark.parametrize("way", [*WAYS, *ASYNC_WAYS], ids=lambda way: way.__name__)
+def test_in_python_what_commits_is_sent_and_what_is_rolled_back_never_was(make_run: MakeRun, way: Way) -> None:
+    with make_run(over_http=False) as run:
+        assert asyncio.run(run_outbox(run, way)) == []
+        assert asyncio.run(is_undone(run, way))
+
+
+def test_a_transaction_of_the_example_in_python_is_sent(make_run: MakeRun) -> None:
+    text = blocks(CLIENTS / "python" / "README.md", "python")[1].text
+    with make_run(over_http=False) as run, psycopg.connect(run.database_url) as connection:
+        connection.execute("CREATE TEMP TABLE orders (id int)")
+        connection.commit()
+        compiled = compile(text.replace("order.placed", f"placed.{run.vectors['run']}"), "README.md", "exec")
+        exec(compiled, {"connection": connection})  # noqa: S102 - it is what the page says
+
+        with Client(run.herald_url) as client:
+            assert len(client.notifications(event=f"placed.{run.vectors['run']}").items) == 1
+
+
+@pytest.mark.node
+def test_in_typescript_what_commits_is_sent_and_what_is_rolled_back_never_was(make_run: MakeRun) -> None:
+    require("the client in TypeScript", missing("node", "npm"))
+    build_typescript()
+
+    with make_run(over_http=False) as run:
+        assert_passes(["node", "--test", "test/outbox.test.mjs"], TYPESCRIPT, run.environment)
+
+
+@pytest.mark.go
+def test_in_go_what_commits_is_sent_and_what_is_rolled_back_never_was(make_run: MakeRun) -> None:
+    require("the client in Go", missing("go"))
+
+    with make_run(over_http=False) as run:
+        assert_passes(["go", "test", "-count=1", "./..."], CLIENTS / "go" / "drivers", run.environment)
 
 
 @pytest.mark.node
