@@ -1,7 +1,7 @@
 """What is sent: notifications of about 1 kB, no two alike, for identical ones flatter the compression."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
@@ -17,8 +17,8 @@ RARE, SELDOM = "account.closed", 1000  # one of so many is about this
 _SYLLABLES = ("ka", "ri", "no", "ta", "mel", "os", "un", "der", "vi", "ga", "lo", "sen", "ter", "ap", "qui", "ly")
 
 
-def letters(count: int, seed: int = 1, *, urls: Sequence[str] = ()) -> Iterator[tuple[str, bytes]]:
-    """User id and JSON of each; the same seed gives the same letters. With URLs they are webhooks, to each in turn."""
+def letters(count: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
+    """User id and JSON of each; the same seed gives the same letters."""
     choose = random.Random(seed)
     words = ["".join(choose.choices(_SYLLABLES, k=choose.randint(1, 4))) for _ in range(5000)]
     text = " ".join(choose.choices(words, k=200_000))
@@ -27,14 +27,13 @@ def letters(count: int, seed: int = 1, *, urls: Sequence[str] = ()) -> Iterator[
         start = choose.randrange(len(text) - SIZE)
         content = f"{number} {text[start : start + SIZE - 80]}"
         event = RARE if number % SELDOM == SELDOM - 1 else EVENTS[number % len(EVENTS)]
-        to = {"channel": "webhook", "address": urls[number % len(urls)]} if urls else {}
-        yield user, msgspec.json.encode({"user_id": user, "event": event, "content": content, **to})
+        yield user, msgspec.json.encode({"user_id": user, "event": event, "content": content})
 
 
-def fill(database: str, count: int, *, urls: Sequence[str] = ()) -> None:
+def fill(database: str, count: int) -> None:
     """Accept that many notifications, as the API's committer would."""
     connection = connect_to_tables(database)
-    waiting = [make_acceptance(TOPIC, user, data) for user, data in letters(count, urls=urls)]
+    waiting = [make_acceptance(TOPIC, user, data) for user, data in letters(count)]
     for start in range(0, count, BATCH):
         accept(connection, waiting[start : start + BATCH])
         connection.commit()

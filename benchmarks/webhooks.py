@@ -20,7 +20,7 @@ from tests.servers.postgres import connect_to_tables
 HOSTS = 50
 BATCH = 500  # messages of one transaction
 WINDOW = 250
-SETTINGS = {**WEBHOOKS, "HERALD_CONCURRENCY": "1000", "HERALD_DESTINATION_CONCURRENCY": "20"}
+SETTINGS = {**WEBHOOKS, "HERALD_DESTINATION_CONCURRENCY": "20"}
 ANSWERS = {0.005: "5 ms", 1.0: "1 s"}
 
 

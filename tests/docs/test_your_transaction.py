@@ -20,6 +20,16 @@ PYTHON = blocks(PAGE, "python")
 ORDERS = "CREATE TABLE orders (id integer PRIMARY KEY, customer text NOT NULL)"
 SENT = "SELECT user_id, event, content FROM notifications"
 PLACED = [("ada", "order.placed", "Order 7 is placed.")]
+# What a project of Django has beside such a function.
+DJANGO = """
+import os
+from django.conf import settings
+from psycopg2.extensions import parse_dsn
+dsn = parse_dsn(os.environ["DATABASE_URL"])
+place = {"NAME": dsn["dbname"], "USER": dsn["user"], "HOST": dsn["host"], "PORT": dsn["port"]}
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", **place}})
+place_order()
+"""
 
 
 def modules(block: Block) -> set[str]:
@@ -41,7 +51,7 @@ def test_a_program_sends_with_its_row(database: str, tmp_path: Path, number: int
         pytest.skip(f"not installed here: {', '.join(missing)}")
     run_sql(database, ORDERS)
     program = tmp_path / "program.py"
-    program.write_text(block.text, encoding="utf-8")
+    program.write_text(block.text + (DJANGO if "django" in block.text else ""), encoding="utf-8")
     driver = "postgresql+psycopg2:" if "create_engine" in block.text else "postgresql:"
     environment = {**os.environ, "DATABASE_URL": database.replace("postgresql:", driver, 1)}
 
