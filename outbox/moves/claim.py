@@ -100,7 +100,7 @@ hindered AS MATERIALIZED (
         SELECT true AS found, CASE WHEN has_date(p.status) AND p.status <> 'failed' AND p.priority >= f.priority
             THEN greatest(p.due_at + interval '1 microsecond', clock.at)
             ELSE clock.at + make_interval(secs => {BEHIND_WAIT}) END AS until
-        FROM waiting AS w JOIN messages AS p ON p.id = w.id
+        FROM waiting AS w CROSS JOIN LATERAL (SELECT * FROM messages WHERE id = w.id OFFSET 0) AS p
         WHERE w.topic = f.topic AND w.key = f.key
           AND w.request > 0 AND (w.accepted_at, w.id) < (f.accepted_at, f.id)
           AND (f.is_strict AND NOT f.is_here
@@ -160,7 +160,8 @@ WHERE type = 'message.started' ORDER BY accepted_at, id
 
 # Only a strict topic asks whether another worker has one of the key: every table costs planning time.
 _ELSEWHERE = """LEFT JOIN LATERAL (
-        SELECT true AS found FROM leases AS l JOIN messages AS p ON p.id = l.ids[1]
+        SELECT true AS found FROM leases AS l
+        CROSS JOIN LATERAL (SELECT status FROM messages WHERE id = l.ids[1] OFFSET 0) AS p
         WHERE f.is_strict AND l.topic = f.topic AND l.key = f.key AND p.status = 'sending'
         LIMIT 1 OFFSET 0
     ) AS elsewhere ON true"""

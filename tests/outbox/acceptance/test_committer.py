@@ -116,13 +116,14 @@ def test_an_error_that_everything_meets_convicts_nobody(database: str, monkeypat
 
 @pytest.mark.parametrize(
     "statement",
-    ["REVOKE INSERT ON outbox FROM writer", "REVOKE SELECT ON idempotency_keys_even FROM writer"],
+    ["REVOKE EXECUTE ON FUNCTION accept(json, text) FROM writer", "REVOKE SELECT ON idempotency_keys_even FROM writer"],
 )
 def test_missing_rights_convict_nobody(migrated_server: PostgresServer, statement: str) -> None:
     migrated_server.execute("CREATE ROLE writer LOGIN")
     migrated_server.execute("GRANT USAGE ON SCHEMA herald TO writer")
     migrated_server.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA herald TO writer")
     migrated_server.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA herald TO writer")
+    migrated_server.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA herald TO writer")
     request_key = RequestKey(uuid4(), uuid4())
 
     async def submit(committer: Committer) -> Receipt:

@@ -122,11 +122,15 @@ def _fill(connection: Connection, partitions: int) -> None:
     now = datetime.now(UTC)
     for parent, name in fetch(connection, "SELECT parent, name FROM partitions"):
         execute(connection, f"ALTER TABLE {parent} DETACH PARTITION {name}; DROP TABLE {name}")
-    days = [now - timedelta(days=back) for back in range(partitions - 2, -1, -1)]
+    days = [now - timedelta(days=back) for back in range(partitions - 2, -2, -1)]
+    lower = None
     for day in days:
-        execute(connection, "SELECT outbox_make_partitions('1 day', %s)", day)
+        upper = fetch_value(connection, "SELECT outbox_first_id(outbox_next_bound(%s, '1 day'))::text", day)
+        for parent in ("outbox", "messages"):
+            execute(connection, "SELECT outbox_add_partition(%s, %s::uuid, %s::uuid)", parent, lower, upper)
+        lower = upper
     data = notification().data
-    for day in (*days, now + timedelta(days=1)):
+    for day in days:
         first = int(day.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62
         accept(connection, [Acceptance(UUID(int=first + n), "notifications", f"k{n}", data) for n in range(20)])
     execute(connection, "ANALYZE")
