@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from herald_client import Accepted, AsyncClient, Client, Event, Message, Notification
+from herald_client.statements import DOLLARS, PERCENTS, cancel
 
 from tests.clients.conftest import MakeRun
 from tests.clients.outbox_runner import Way, is_undone, run_outbox
@@ -42,6 +43,13 @@ def test_in_python_what_commits_is_sent_and_what_is_rolled_back_never_was(make_r
     with make_run(over_http=False) as run:
         assert asyncio.run(run_outbox(run, way)) == []
         assert asyncio.run(is_undone(run, way))
+
+
+def test_the_schema_is_quoted_as_an_identifier_whatever_the_style_of_parameters() -> None:
+    statement = cancel("00000000-0000-7000-8000-000000000000")
+
+    assert statement.sql('a "b" 5%s', PERCENTS) == 'SELECT "a ""b"" 5%%s".cancel(%s::text::uuid)::text'
+    assert statement.sql("a {b} 5%s", DOLLARS) == 'SELECT "a {b} 5%s".cancel($1::text::uuid)::text'
 
 
 def test_a_transaction_of_the_example_in_python_is_sent(make_run: MakeRun) -> None:

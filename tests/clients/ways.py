@@ -5,13 +5,14 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from typing import Any
 
 import asyncpg
+import django
 import psycopg
 import psycopg2.extras
 import sqlalchemy
 from django.conf import settings
 from django.db.utils import ConnectionHandler
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import dict_row
+from psycopg.rows import scalar_row
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -24,8 +25,8 @@ def of_psycopg(url: str) -> Iterator[Any]:
 
 
 @contextmanager
-def of_psycopg_with_rows_as_dicts(url: str) -> Iterator[Any]:
-    with psycopg.connect(url, row_factory=dict_row) as connection:
+def of_psycopg_with_rows_of_its_own(url: str) -> Iterator[Any]:
+    with psycopg.connect(url, row_factory=scalar_row) as connection:
         yield connection
 
 
@@ -53,6 +54,7 @@ def of_psycopg2_with_rows_as_dicts(url: str) -> Iterator[Any]:
 def of_django(url: str) -> Iterator[Any]:
     if not settings.configured:
         settings.configure()
+        django.setup()
     parts = conninfo_to_dict(url)
     place = {name.upper(): parts[name] for name in ("user", "host", "port")}
     handler = ConnectionHandler(
@@ -116,7 +118,7 @@ def _driven(url: str, driver: str) -> str:
 
 WAYS: list[Callable[[str], AbstractContextManager[Any]]] = [
     of_psycopg,
-    of_psycopg_with_rows_as_dicts,
+    of_psycopg_with_rows_of_its_own,
     of_psycopg2,
     of_psycopg2_with_rows_as_dicts,
     of_django,
