@@ -74,7 +74,7 @@ def post(connection: http.client.HTTPConnection) -> int:
 
 
 def was_closed(connection: http.client.HTTPConnection) -> bool:
-    """By the server, between two requests, as any client looks before the next: this machine may be busy for a second."""
+    """By the server, between two requests, as any client looks before the next: a machine may be busy for a second."""
     return connection.sock is not None and bool(select.select([connection.sock], [], [], 0)[0])
 
 
