@@ -17,6 +17,7 @@ from tests.servers.eventually import eventually
 from tests.servers.postgres import connect_to_tables
 
 COUNT = 1_000
+PATIENT = 60.0  # seconds
 
 
 @pytest.fixture
@@ -38,11 +39,11 @@ def test_a_loaded_log_is_what_herald_would_have_written(
     assert assert_projection_equals_log(connection) == COUNT
     servers = {"DATABASE_URL": loaded, "KAFKA_BOOTSTRAP_SERVERS": broker}
     relay = start_herald("relay", **servers)
-    relay.wait_for("leading")
+    relay.wait_for("leading", PATIENT)
     relay.stop()
 
     rebuild, audit = (start_herald(*words, "--json", **servers) for words in (("rebuild", "--check"), ("audit",)))
-    eventually(lambda: not rebuild.running and not audit.running, 30.0)
+    eventually(lambda: not rebuild.running and not audit.running, PATIENT)
 
     assert rebuild.exit_code == 0, rebuild.tail()
     (told,) = [line for line in rebuild.output().splitlines() if line.startswith('{"partitions"')]
