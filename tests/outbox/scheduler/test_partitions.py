@@ -17,6 +17,10 @@ from tests.outbox.scheduler.simulated_clock import id_at
 
 HOUR = 3600.0  # seconds
 DAY = 24 * HOUR
+LOCKS = """
+SELECT FROM pg_locks
+WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 NOON = datetime(2027, 3, 3, 12, tzinfo=UTC)  # a Wednesday, after everything that the migration made
 
 
@@ -147,7 +151,7 @@ def test_a_rebuild_that_goes_on_delays_a_cut(connection: Connection, database: s
     make_partitions(connection, retention=2 * HOUR, at=NOON)
 
     assert (NOON + timedelta(hours=24), NOON + timedelta(hours=25)) in bounds(connection)
-    assert fetch(connection, "SELECT FROM pg_locks WHERE locktype = 'advisory'") == []
+    assert fetch(connection, LOCKS) == []
 
 
 def test_who_holds_a_lock_delays_a_cut_and_nothing_else(connection: Connection, database: str) -> None:

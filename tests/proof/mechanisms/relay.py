@@ -78,16 +78,6 @@ REMOVALS = (
         (f"{RELAY}::test_a_relay_killed_while_kafka_is_away_publishes_again_what_kafka_never_took",),
     ),
     Removal(
-        "a send in a caller's transaction wakes the relay by what it draws",
-        (Edit("outbox/relay/sends.py", "        if drawn != self._drawn:\n", "        if False:\n"),),
-        ("tests/outbox/relay/test_sends.py::test_a_relay_at_rest_is_woken_by_a_send",),
-    ),
-    Removal(
-        "a send whose transaction is long is looked for when it ends",
-        (Edit("outbox/relay/sends.py", "            self._running = _running(snapshot)\n", ""),),
-        ("tests/outbox/relay/test_sends.py::test_a_send_that_commits_late_is_looked_for_when_it_does",),
-    ),
-    Removal(
         "an advisory lock lets one relay lead",
         (
             Edit("outbox/relay/session.py", "return try_lock(connection, LEADER)", "return True"),

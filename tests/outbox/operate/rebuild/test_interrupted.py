@@ -51,7 +51,9 @@ def test_a_killed_rebuild_changes_nothing_and_the_next_one_removes_what_it_left(
         process = start_herald("rebuild", DATABASE_URL=database)
         process.wait_for("swapping", STARTED)
         process.kill()
-        eventually(lambda: not fetch(reader, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"), 30)
+        here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        locks = f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database = {here}"
+        eventually(lambda: not fetch(reader, locks), 30)
     assert fetch(connection, SNAPSHOT) == before
     assert len(fetch(connection, LEFT)) == 2
     connection.rollback()
