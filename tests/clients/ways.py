@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from functools import cache
 from typing import Any
 
 import asyncpg
 import django
 import psycopg
 import psycopg2.extras
-import sqlalchemy
 from django.conf import settings
 from django.db.utils import ConnectionHandler
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import scalar_row
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -72,14 +73,13 @@ def of_django(url: str) -> Iterator[Any]:
 
 @contextmanager
 def of_a_sqlalchemy_session(url: str) -> Iterator[Any]:
-    engine = sqlalchemy.create_engine(_driven(url, "psycopg2"), poolclass=NullPool)
-    with Session(engine) as session, session.begin():
+    with Session(_engine(url, "psycopg2")) as session, session.begin():
         yield session
 
 
 @contextmanager
 def of_a_sqlalchemy_connection(url: str) -> Iterator[Any]:
-    with sqlalchemy.create_engine(_driven(url, "psycopg"), poolclass=NullPool).begin() as connection:
+    with _engine(url, "psycopg").begin() as connection:
         yield connection
 
 
@@ -101,15 +101,24 @@ async def of_psycopgs_async_connection(url: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def of_a_sqlalchemy_async_session(url: str) -> AsyncIterator[Any]:
-    engine = create_async_engine(_driven(url, "asyncpg"), poolclass=NullPool)
-    async with AsyncSession(engine) as session, session.begin():
+    async with AsyncSession(_async_engine(url, "asyncpg")) as session, session.begin():
         yield session
 
 
 @asynccontextmanager
 async def of_a_sqlalchemy_async_connection(url: str) -> AsyncIterator[Any]:
-    async with create_async_engine(_driven(url, "psycopg"), poolclass=NullPool).begin() as connection:
+    async with _async_engine(url, "psycopg").begin() as connection:
         yield connection
+
+
+@cache  # each new one looks around in the database first
+def _engine(url: str, driver: str) -> Engine:
+    return create_engine(_driven(url, driver), poolclass=NullPool)
+
+
+@cache
+def _async_engine(url: str, driver: str) -> AsyncEngine:
+    return create_async_engine(_driven(url, driver), poolclass=NullPool)
 
 
 def _driven(url: str, driver: str) -> str:
