@@ -44,7 +44,7 @@ class Stub:
         class Handler(_Handler):
             stub = self
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -75,6 +75,10 @@ class Stub:
             return answer.status, {"content-type": answer.headers["content-type"]}, answer.read()
         finally:
             connection.close()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections of all vectors at once: what does not fit is tried again after a second
 
 
 class _Handler(BaseHTTPRequestHandler):
