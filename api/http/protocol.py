@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from herald.api.http.door import FREE_BODY, LAST_REQUEST, LINGER, MOST_PIPELINED, Door
+from herald.api.http.joined import JoinedAnswer
 from herald.api.http.refusals import LimitError, header_too_long, no_place, not_read
 
 # What comes next from the client; no more where it was refused
@@ -38,6 +39,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._door = door
         self._settings = door.settings
         self._reading = NOTHING
+        self._answer: JoinedAnswer | None = None  # to the request that is being answered
         self._refused: LimitError | None = None
         self._began = 0.0  # when the request began that is being read
         self._arrived = 0  # bytes in the piece that is being parsed
@@ -122,6 +124,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, or answer the one that came meanwhile."""
         self.server_state.total_requests += 1
+        if self._answer:
+            self._answer.flush()
         if self.transport.is_closing():
             self._door.waiting.setdefault(self, self.loop.time())  # until its client has read the answer
             return
@@ -224,6 +228,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self.tasks.discard(task)
             self._door.budget.release(cycle.scope["state"])
 
+        self._answer = JoinedAnswer(self.transport)
+        cycle.transport = cast("Any", self._answer)
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(end)
         self.tasks.add(task)
