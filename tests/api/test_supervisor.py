@@ -104,19 +104,6 @@ def posting(port: int, *, keeps: bool) -> Iterator[list[str]]:
             stop.set()
 
 
-def is_cut_off(caller: Caller) -> bool:
-    """Whether the process at its other end is gone."""
-    caller.settimeout(0)
-    try:
-        while caller.recv(4096):
-            pass
-    except BlockingIOError:
-        return False
-    except ConnectionResetError:
-        pass
-    return True
-
-
 def is_gone(pid: int) -> bool:
     """Also where nobody has asked yet how it ended."""
     return state_of(pid)[:1] in {"", "Z"}
@@ -148,24 +135,17 @@ def test_nobody_is_refused_or_cut_off_while_processes_are_replaced_one_by_one(
 
 
 def test_one_that_is_killed_is_replaced_while_the_other_serves(start_several: Callable[..., Several]) -> None:
-    several = start_several(HERALD_IDLE_TIMEOUT="3600")
+    several = start_several()
     killed, other = several.pids
 
-    with contextlib.ExitStack() as stack:
-        callers = [stack.enter_context(Caller(several.port)) for _ in range(32)]
-        for caller in callers:
-            caller.post()
-            assert b"HTTP/1.1 202" in caller.read_head()
-        os.kill(killed, signal.SIGKILL)
-        ended = several.wait_for("api_process_ended")
-        cut_off = [caller for caller in callers if is_cut_off(caller)]
+    os.kill(killed, signal.SIGKILL)
+    ended = several.wait_for("api_process_ended")
     with Caller(several.port) as caller:
         caller.post()
         answer = caller.read_head()
     several.wait_for("api_process_listens", 3)
 
     assert (ended, status_of(answer)) == ([killed], 202)
-    assert 0 < len(cut_off) < len(callers), "each process had its part of the connections"
     assert other in several.pids
     assert not is_gone(other)
 
