@@ -12,7 +12,7 @@ from herald.api.http.bodies import read_ignored, read_json
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
 from herald.api.http.parameters import id_of, there
-from herald.api.http.problems import HttpRequest, field_problem
+from herald.api.http.problems import TRY_AGAIN, HttpRequest, field_problem
 from herald.api.http.resources import once, read, resources_of
 from herald.api.routes.commands import request_message
 from herald.api.shapes.answers import Accepted, accepted, key_headers
@@ -47,7 +47,10 @@ async def message(request: HttpRequest) -> MessageState:
 
 @command("/{id:str}/cancel", "Cancel one")
 async def cancel_message(request: HttpRequest) -> Response[Cancelled]:
-    """Cancel a message: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
+    """Cancel a message: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun.
+
+    409 with Retry-After while another transaction holds it.
+    """
     return await cancel_one(request, "message", topic=None)
 
 
@@ -66,6 +69,9 @@ async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> R
 
     def work(connection: Connection) -> list[UUID]:
         found = there(cancel(connection, message_id, topic=topic), what, message_id)
+        if found.status != "cancelled" and found.is_held:
+            detail = "another transaction holds it; try again"
+            raise field_problem("id", detail, HTTPStatus.CONFLICT, TRY_AGAIN)
         if found.status != "cancelled":
             detail = f"it is {found.status}, after {found.attempts} attempt(s): too late to cancel"
             raise field_problem("id", detail, HTTPStatus.CONFLICT)

@@ -87,7 +87,10 @@ async def notification_events(request: HttpRequest) -> Events:
 
 @command("/{id:str}/cancel", "Cancel one")
 async def cancel_notification(request: HttpRequest) -> Response[Cancelled]:
-    """Cancel a notification: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun."""
+    """Cancel a notification: 200 when it is cancelled, now or before; 409 once an attempt to deliver it has begun.
+
+    409 with Retry-After while another transaction holds it.
+    """
     return await cancel_one(request, "notification", topic=TOPIC)
 
 

@@ -29,12 +29,16 @@ decided AS MATERIALIZED (
     FROM refused AS r JOIN messages AS m ON m.id = r.id
     WHERE m.status = 'pending' AND m.request = r.request AND r.version <= m.version
     ORDER BY m.id
-    FOR NO KEY UPDATE OF m
+    FOR NO KEY UPDATE OF m SKIP LOCKED
 )""",
     REJECTED,
 )
 
 
 def reject(connection: Connection, some: Sequence[Rejection]) -> None:
-    """End each message that still waits for that request. Raises PostgresError."""
+    """End each message that still waits for that request. Raises PostgresError.
+
+    One that another transaction holds is left: if it stays pending, it is found behind the consumer, asked for again,
+    and refused again.
+    """
     execute(connection, REJECT, {"refused": msgspec.json.encode(some).decode()})

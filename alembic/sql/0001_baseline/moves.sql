@@ -107,14 +107,21 @@ BEGIN
     RETURN false;
 END $$;
 
--- For the API. Returns where the message stands then; null where there is no such message (on that topic).
-CREATE FUNCTION cancel_message(message uuid, on_topic text, OUT status text, OUT attempts integer) LANGUAGE plpgsql
-    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+-- For the API, where many share a connection: nobody is waited for. Returns where the message stands then, and whether
+-- another transaction holds it; null where there is no such message (on that topic).
+CREATE FUNCTION cancel_message(message uuid, on_topic text, OUT status text, OUT attempts integer, OUT is_held boolean)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     found messages;
 BEGIN
     SELECT * INTO found FROM messages AS m WHERE m.id = message AND m.topic = coalesce(on_topic, m.topic)
-        FOR NO KEY UPDATE;
+        FOR NO KEY UPDATE SKIP LOCKED;
+    is_held := found.id IS NULL;
+    IF is_held THEN
+        SELECT m.status, m.attempts INTO status, attempts FROM messages AS m
+            WHERE m.id = message AND m.topic = coalesce(on_topic, m.topic);
+        RETURN;
+    END IF;
     status := CASE WHEN take_back(found, NULL) THEN 'cancelled' ELSE found.status END;
     attempts := found.attempts;
 END $$;

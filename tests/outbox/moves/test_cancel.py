@@ -13,9 +13,11 @@ from herald.outbox.moves.cancel import Standing, cancel
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.moves.reject import Rejection, reject
+from herald.outbox.moves.settle import settle_batch
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch
-from tests.outbox.connections import accepted, compared, connected, notification, status_of, types_of
+from herald.outbox.postgres.statements import execute, fetch
+from tests.outbox.connections import accepted, compared, connected, make_settings, notification, status_of, types_of
 from tests.pipeline.records import new_id
 from tests.servers.eventually import eventually
 
@@ -97,20 +99,50 @@ def test_what_is_being_tried_cannot_be_cancelled(connection: Connection) -> None
     assert status_of(connection, message) == "sending"
 
 
+def test_a_cancel_waits_for_no_transaction(connection: Connection, database: str) -> None:
+    (message,) = accepted(connection, notification())
+    cancel(connection, message)
+    with connected(database) as other:
+        execute(other, "SET lock_timeout = '5s'")
+        assert cancel(other, message) == Standing("pending", 0, is_held=True)
+        assert cancel(other, message, topic="generic_topic") is None
+        connection.rollback()
+
+        assert cancel(other, message) == Standing("cancelled", 0)
+        other.commit()
+    assert status_of(connection, message) == "cancelled"
+
+
+def test_a_refusal_waits_for_no_transaction(connection: Connection, database: str) -> None:
+    held, other = accepted(connection, notification(), notification())
+    cancel(connection, held)
+    with connected(database) as relay:
+        execute(relay, "SET lock_timeout = '5s'")
+        reject(relay, [Rejection(str(one), 1, 1, "too large") for one in (held, other)])
+        relay.commit()
+    connection.commit()
+
+    assert [status_of(connection, one) for one in (held, other)] == ["cancelled", "dead"]
+
+
 def test_who_waited_for_another_move_takes_the_message_out_of_the_queue_that_it_was_put_into(
     connection: Connection, database: str
 ) -> None:
     """What he sees began before that move was committed."""
     (message,) = accepted(connection, notification())
-    claim(connection, [Record(message, 1, "log", wait=3600.0)], lease=60)
+    claim(connection, [Record(message, 1, "log")], lease=0)
+    connection.commit()
+    assert settle_batch(connection, make_settings(database)) == {"failed": 1}
+    sent = Outcome(id=message, attempt=1, outcome="sent")
     with connected(database) as other, ThreadPoolExecutor(1) as pool:
         other.autocommit = True
-        cancelling = pool.submit(cancel, other, message)
+        recording = pool.submit(record_outcomes, other, [sent], dead_letters="dead_letters")
         blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         eventually(lambda: fetch(connection, blocked) == [(1,)], 10)
         connection.commit()
 
-        assert cancelling.result() == Standing("cancelled", 0)
+        recording.result()
+    assert status_of(connection, message) == "sent"
     assert fetch(connection, "SELECT count(*) FROM waiting") == [(0,)]
 
 

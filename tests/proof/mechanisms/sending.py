@@ -21,6 +21,16 @@ REMOVALS = (
         (f"{TESTS}/test_cancelling.py::test_a_held_row_is_not_waited_for",),
     ),
     Removal(
+        "a cancel over HTTP skips a row that is held",
+        (Edit("alembic/sql/0001_baseline/moves.sql", "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE"),),
+        ("tests/outbox/moves/test_cancel.py::test_a_cancel_waits_for_no_transaction",),
+    ),
+    Removal(
+        "a refusal skips a row that is held",
+        (Edit("outbox/moves/reject.py", "FOR NO KEY UPDATE OF m SKIP LOCKED", "FOR NO KEY UPDATE OF m"),),
+        ("tests/outbox/moves/test_cancel.py::test_a_refusal_waits_for_no_transaction",),
+    ),
+    Removal(
         "a cancel by SQL that comes too late lets go of the row",
         (Edit(SEND, "    RAISE SQLSTATE 'ZH001';", "    RETURN is_cancelled;"),),
         (f"{TESTS}/test_cancelling.py::test_what_stays_is_let_go_of_at_once",),
