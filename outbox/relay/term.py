@@ -22,7 +22,8 @@ from herald.outbox.relay.judging import Judge
 from herald.outbox.relay.publisher import Publisher
 from herald.outbox.relay.reader import Limits, Page, with_epoch
 from herald.outbox.relay.reading import read_next
-from herald.outbox.relay.session import speak, wait_for_news
+from herald.outbox.relay.sends import Sends
+from herald.outbox.relay.session import speak
 from herald.outbox.relay.settling import settle_page
 from herald.outbox.relay.withheld import Part, count_waiting
 from herald.outbox.threads import Thread
@@ -65,6 +66,7 @@ class Term:
         self.renew = threading.Event()  # set it to go on with a new producer
         self.pause = threading.Event()  # set it to settle what is in flight, and end
         self._more_ahead = 0
+        self._sends = Sends()
         self._pages_left = math.inf if pages is None else pages
         self._failure: Exception | None = None
         self._silence: SilentKafkaError | None = None
@@ -183,4 +185,4 @@ class Term:
 
     def _rest(self) -> None:
         is_unsaved = not self._settled.empty() or self._publisher.in_flight > 0
-        wait_for_news(self._session, min(SAVE_INTERVAL, self._poll) if is_unsaved else self._poll)
+        self._sends.wait(self._session, min(SAVE_INTERVAL, self._poll) if is_unsaved else self._poll)

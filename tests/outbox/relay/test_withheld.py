@@ -58,6 +58,15 @@ def troubled(tmp_path: Path) -> Iterator[TroubledBroker]:
 
 
 @pytest.fixture
+def fenced(database: str, troubled: TroubledBroker) -> TroubledBroker:
+    """Before the relay's producer learns who leads: it would go on to write there. Connections stay."""
+    settings = make_settings(database, KAFKA_BOOTSTRAP_SERVERS=troubled.bootstrap_servers)
+    make_topics(make_admin(settings), settings)
+    troubled.phase = "fenced"  # a client that loses its own now may never come back
+    return troubled
+
+
+@pytest.fixture
 def relay(database: str, troubled: TroubledBroker, start_herald: StartHerald) -> HeraldProcess:
     relay = start_herald("relay", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=troubled.bootstrap_servers)
     relay.wait_for("leading", LEADS)
@@ -88,10 +97,9 @@ def by_key(records: list[Message]) -> dict[str | None, list[int]]:
 
 
 def test_a_partition_without_a_leader_holds_up_its_own_keys_only_and_catches_up_in_order(
-    connection: Connection, troubled: TroubledBroker, relay: HeraldProcess
+    connection: Connection, fenced: TroubledBroker, relay: HeraldProcess
 ) -> None:
-    troubled.phase = "fenced"  # connections stay: a client that loses its own now may never come back
-    topic = Topic(troubled.tansu.bootstrap_servers)
+    topic = Topic(fenced.tansu.bootstrap_servers)
     write(connection, 1)
     eventually(lambda: withheld(connection), LEADS)
     for round_ in (2, 3):
@@ -102,7 +110,7 @@ def test_a_partition_without_a_leader_holds_up_its_own_keys_only_and_catches_up_
     assert not set(STUCK) & by_key(topic.read()).keys()
     eventually(lambda: withheld(connection) == [("notifications", DEAD, 3 * len(STUCK))], LEADS)
 
-    troubled.phase = "well"
+    fenced.phase = "well"
     for round_ in (4, 5):
         write(connection, round_)
     eventually(lambda: all(len(by_key(topic.read())[key]) == 5 for key in (*KEYS, None)), LEADS)
@@ -113,17 +121,16 @@ def test_a_partition_without_a_leader_holds_up_its_own_keys_only_and_catches_up_
 
 
 def test_a_relay_that_is_killed_while_a_partition_is_withheld_loses_nothing_of_it(
-    connection: Connection, troubled: TroubledBroker, relay: HeraldProcess
+    connection: Connection, fenced: TroubledBroker, relay: HeraldProcess
 ) -> None:
-    troubled.phase = "fenced"  # connections stay: a client that loses its own now may never come back
     write(connection, 1)
-    topic = Topic(troubled.tansu.bootstrap_servers)
+    topic = Topic(fenced.tansu.bootstrap_servers)
     eventually(lambda: withheld(connection) == [("notifications", DEAD, len(STUCK))], LEADS)
     relay.kill()
     write(connection, 2)
     relay.start()
     eventually(lambda: withheld(connection) == [("notifications", DEAD, 2 * len(STUCK))], LEADS)
-    troubled.phase = "well"
+    fenced.phase = "well"
 
     eventually(lambda: all(by_key(topic.read())[key] == [1, 2] for key in (*KEYS, None)), LEADS)
 
