@@ -144,7 +144,7 @@ DECLARE
     stray text;
 BEGIN
     IF asked - known <> '{}' THEN
-        SELECT min(k) INTO stray FROM jsonb_object_keys(asked - known) AS k;
+        SELECT left(min(k), 255) INTO stray FROM jsonb_object_keys(asked - known) AS k;
         PERFORM refuse(within || stray, 'unknown field', 'known here: ' || array_to_string(known, ', '));
     END IF;
 END $$;

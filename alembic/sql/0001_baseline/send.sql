@@ -47,9 +47,13 @@ BEGIN
         IF json_typeof(one) <> 'object' THEN
             PERFORM refuse(rtrim(within, '.'), 'must be a JSON object', 'with topic and data, as send takes them');
         END IF;
-        SELECT jsonb_object_agg(k, CASE k WHEN 'data' THEN 'null' ELSE parsed_json(v, within || k) END) INTO given
-        FROM json_each(one) AS e(k, v);
-        PERFORM checked_fields(coalesce(given, '{}'), ARRAY['topic', 'data', 'key', 'options'], within);
+        BEGIN
+            SELECT coalesce(jsonb_object_agg(k, CASE k WHEN 'data' THEN 'null' ELSE parsed_json(v, within || k) END), '{}')
+            INTO given FROM json_each(one) AS e(k, v);
+        EXCEPTION WHEN data_exception THEN
+            PERFORM parsed_json(one, rtrim(within, '.'));  -- which refuses it as well: NUL, half of a surrogate pair
+        END;
+        PERFORM checked_fields(given, ARRAY['topic', 'data', 'key', 'options'], within);
         topic := checked_text(given, 'topic', 255, within);
         key := checked_text(given, 'key', 255, within);
         given := checked_options(given -> 'options', '{}', within || 'options.');
@@ -82,7 +86,6 @@ DECLARE
     answer uuid;
     before uuid;
     messages json[] := '{}';
-    place integer := 0;
 BEGIN
     SELECT * INTO terms FROM limits;
     IF coalesce(array_ndims(user_ids), 0) <> 1 OR cardinality(user_ids) > most THEN

@@ -206,6 +206,10 @@ def test_what_http_refuses_sql_refuses_and_both_store_the_same(
         ('send_many(\'[{"topic": "generic_topic", "data": {}, "x": 1}]\')', "ZH400", "messages[0].x"),
         ('send_many(\'[{"topic": 1, "data": {}}]\')', "ZH400", "messages[0].topic"),
         ('send_many(\'[{"topic": "generic_topic"}]\')', "ZH400", "messages[0].data"),
+        ('send_many(\'[{"topic": "generic_topic", "data": {"a": "\\u0000"}}]\')', "ZH400", "messages[0]"),
+        ('send_many(\'[{"topic": "generic_topic", "data": {}, "key": "\\ud800"}]\')', "ZH400", "messages[0]"),
+        ('send_many(\'[{"topic": "generic_topic", "data": {"a": 1e131072}}]\')', "ZH400", "messages[0].data"),
+        (f"send('generic_topic', '{{}}', options => '{{\"{'k' * 300}\": 1}}')", "ZH400", f"options.{'k' * 255}"),
         (
             'send_many(\'[{"topic": "generic_topic", "data": {}, "options": {"priority": 10}}]\')',
             "ZH400",
