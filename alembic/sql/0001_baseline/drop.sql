@@ -14,8 +14,8 @@ DROP FUNCTION discard(uuid[], text), edit(uuid[], json), requeue(uuid[]),
     checked_text(jsonb, text, integer, text), checked_json(json, text, integer), parsed_json(json, text),
     is_nested_deeper(text, integer), digits_written_out(text), refuse(text, text, text, text), sender(),
     cancel_message(uuid, text), take_back(messages, text);
-DROP TABLE senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd, idempotency_keys_even, pauses, breakers,
-    set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,
+DROP TABLE senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd,
+    idempotency_keys_even, pauses, breakers, set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,
     event_types;
 DROP SEQUENCE outbox_position, sends;
 DROP FUNCTION instance_takes_place(boolean), instance_here(),

@@ -116,29 +116,23 @@ FROM (VALUES
 CROSS JOIN LATERAL unnest(roles) AS role CROSS JOIN LATERAL unnest(privileges) AS privilege
 CROSS JOIN (SELECT relnamespace::regnamespace::text AS schema FROM pg_class WHERE oid = 'outbox'::regclass) AS s;
 
--- The statements that make it so, in order; the migration runs those that it may, `herald roles` prints them all.
+-- The statements that make it so, in order; the migration runs those that it may, `herald roles` prints them all. What
+-- writes for senders and for the API belongs to the owner: `function` is which.
 CREATE VIEW role_statements AS
-SELECT step, role, statement FROM (
-    SELECT DISTINCT 1 AS step, role, format('CREATE ROLE %I NOLOGIN', role) AS statement FROM wanted_grants
-    UNION ALL
-    SELECT 2, role, format('GRANT %s ON %s %s TO %I', string_agg(privilege, ', ' ORDER BY privilege), kind,
-        CASE kind WHEN 'SCHEMA' THEN schema ELSE schema || '.' || name END, role)
-    FROM wanted_grants GROUP BY schema, role, kind, name
-    UNION ALL
-    SELECT step, owner, format(text, schema, owner, name)
-    FROM (SELECT DISTINCT schema, role AS owner FROM wanted_grants WHERE role = schema || '_owner') AS o,
-        (VALUES (3, 'GRANT CREATE ON SCHEMA %1$I TO %2$I', ''),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'accept(json, text)'),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'cancel_message(uuid, text)'),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'requeue(uuid[])'),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'edit(uuid[], json)'),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'discard(uuid[], text)'),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'send(text, json, text, jsonb)'),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'notify(text[], text, text, jsonb)'),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'send_many(json)'),
-            (4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', 'cancel(uuid)'),
-            (5, 'REVOKE CREATE ON SCHEMA %1$I FROM %2$I', '')) AS given(step, text, name)
-) AS statements;
+SELECT DISTINCT 1 AS step, role, format('CREATE ROLE %I NOLOGIN', role) AS statement, NULL AS function FROM wanted_grants
+UNION ALL
+SELECT 2, role, format('GRANT %s ON %s %s TO %I', string_agg(privilege, ', ' ORDER BY privilege), kind,
+    CASE kind WHEN 'SCHEMA' THEN schema ELSE schema || '.' || name END, role), NULL
+FROM wanted_grants GROUP BY schema, role, kind, name
+UNION ALL
+SELECT step, owner, format(text, schema, owner, name), name
+FROM (SELECT DISTINCT schema, schema || '_owner' AS owner FROM wanted_grants) AS o, (
+    VALUES (3, 'GRANT CREATE ON SCHEMA %1$I TO %2$I', NULL), (5, 'REVOKE CREATE ON SCHEMA %1$I FROM %2$I', NULL)
+    UNION
+    SELECT 4, 'ALTER FUNCTION %1$I.%3$s OWNER TO %2$I', name
+    FROM wanted_grants JOIN pg_proc AS p ON p.oid = to_regprocedure(CASE kind WHEN 'FUNCTION' THEN name END)
+    WHERE prosecdef AND role IN (schema || '_sender', schema || '_api')
+) AS given(step, text, name);
 
 DO $$
 DECLARE

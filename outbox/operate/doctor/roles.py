@@ -74,12 +74,9 @@ SELECT DISTINCT role FROM wanted_grants AS w
 WHERE NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = w.role) ORDER BY role
 """
 _STILL_OWNED = """
-SELECT count(*) AS still FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
-WHERE p.oid IN ('send(text, json, text, jsonb)'::regprocedure, 'notify(text[], text, text, jsonb)'::regprocedure,
-    'send_many(json)'::regprocedure, 'cancel(uuid)'::regprocedure, 'accept(json, text)'::regprocedure,
-    'cancel_message(uuid, text)'::regprocedure, 'requeue(uuid[])'::regprocedure, 'edit(uuid[], json)'::regprocedure,
-    'discard(uuid[], text)'::regprocedure)
-  AND r.rolname <> p.pronamespace::regnamespace::text || '_owner'
+SELECT count(*) AS still
+FROM role_statements AS s JOIN pg_proc AS p ON p.oid = to_regprocedure(s.function)
+JOIN pg_roles AS r ON r.oid = p.proowner WHERE r.rolname <> s.role
 """
 
 
