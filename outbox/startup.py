@@ -87,9 +87,8 @@ def _look(settings: Settings) -> None:
             refuse_shared(connection, settings)
             check_migrated(connection)
             adopt_settings(connection, settings)
-            register(connection, settings)
             stay_home(connection, settings)  # somebody else may have been the first
-            connection.rollback()
+            register(connection, settings)
     except errors.InsufficientPrivilege as error:
         message = f"{reason(error)}: `herald doctor` names every GRANT that is missing"
         raise UnfitError(message) from None

@@ -1,0 +1,62 @@
+"""What the functions of the database know of the processes: each notes it when it starts."""
+
+from collections.abc import Iterator
+from threading import Event
+from typing import Any
+
+import pytest
+
+from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.postgres.statements import fetch, fetch_column, fetch_one
+from herald.outbox.registry import TOPICS
+from herald.outbox.startup import wait_for_database
+from tests.outbox.connections import connected, execute_and_commit, make_settings
+
+LIMITS = "SELECT max_body, max_bulk_body, max_ahead, idempotency_ttl FROM limits"
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    with connected(database) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+def start(url: str, **settings: Any) -> None:
+    wait_for_database(make_settings(url, **settings), Event())
+
+
+def test_a_process_that_starts_notes_its_limits(database: str, connection: Connection) -> None:
+    start(database, max_body=100_000, max_bulk_body=200_000, max_ahead=60.0, idempotency_ttl=120.0)
+
+    assert fetch_one(connection, LIMITS) == (100_000, 200_000, 60.0, 120.0)
+
+
+def test_what_others_know_stays(database: str, connection: Connection) -> None:
+    execute_and_commit(connection, "INSERT INTO topics VALUES ('of_a_later_release')")
+    execute_and_commit(connection, "DELETE FROM topics WHERE name = 'generic_topic'; DELETE FROM channels")
+
+    start(database)
+
+    assert set(fetch_column(connection, "SELECT name FROM topics")) == {*TOPICS, "of_a_later_release"}
+    assert "webhook" in fetch_column(connection, "SELECT name FROM channels")
+
+
+def test_a_start_that_changes_nothing_writes_nothing(database: str, connection: Connection) -> None:
+    start(database)
+    row = fetch(connection, "SELECT xmin::text, ctid::text FROM limits")
+
+    start(database)
+
+    assert fetch(connection, "SELECT xmin::text, ctid::text FROM limits") == row
+
+
+def test_a_process_that_is_refused_notes_nothing(database: str, connection: Connection) -> None:
+    start(database)
+    before = fetch_one(connection, LIMITS)
+
+    with pytest.raises(UnfitError):
+        start(database, source="another", max_body=100_000)
+
+    assert fetch_one(connection, LIMITS) == before
