@@ -22,7 +22,7 @@ from herald.outbox.postgres import commit as verdict
 from herald.outbox.postgres.commit import CommitUnknownError
 from herald.outbox.postgres.driver import Connection, Cursor
 from herald.outbox.postgres.statements import fetch
-from tests.outbox.acceptance.test_committer import CUT, KEY, REASON, running, stored
+from tests.outbox.acceptance.commands import CUT, KEY, REASON, running, stored
 from tests.outbox.connections import connected, execute_and_commit, notification
 from tests.servers.eventually import eventually
 

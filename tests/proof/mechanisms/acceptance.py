@@ -3,6 +3,8 @@
 from tests.proof.mechanisms.removal import Edit, Removal
 
 COMMITTER = "tests/outbox/acceptance/test_committer.py"
+COMMIT = "tests/outbox/postgres/test_commit.py"
+DATA_ERRORS = "tests/outbox/postgres/test_data_errors.py"
 KEYS = "tests/outbox/acceptance/test_committer_keys.py"
 
 REMOVALS = (
@@ -24,7 +26,7 @@ REMOVALS = (
                 "outbox/postgres/commit.py", '            return status == "committed"\n', "            return False\n"
             ),
         ),
-        (f"{COMMITTER}::test_the_truth_of_an_unanswered_commit_comes_from_the_database",),
+        (f"{COMMIT}::test_the_truth_of_an_unanswered_commit_comes_from_the_database",),
     ),
     Removal(
         "the row in the log tells whose transaction id it is",
@@ -35,17 +37,17 @@ REMOVALS = (
                 "return status",
             ),
         ),
-        (f"{COMMITTER}::test_an_unanswered_commit_is_not_taken_for_stored_when_its_id_was_given_out_again",),
+        (f"{COMMIT}::test_an_unanswered_commit_is_not_taken_for_stored_when_its_id_was_given_out_again",),
     ),
     Removal(
         "what was looked up is confirmed by the standby",
         (Edit("outbox/postgres/commit.py", "            commit(connection, transaction_id)\n", ""),),
-        (f"{COMMITTER}::test_an_unanswered_commit_that_the_standby_does_not_confirm_is_not_taken_for_stored",),
+        (f"{COMMIT}::test_an_unanswered_commit_that_the_standby_does_not_confirm_is_not_taken_for_stored",),
     ),
     Removal(
         "a COMMIT that waits for its standby is cancelled in time",
         (Edit("outbox/postgres/watch.py", "SELECT pg_cancel_backend(%s)", "SELECT %s"),),
-        (f"{COMMITTER}::test_a_commit_that_waits_for_a_standby_that_is_gone_ends_in_time",),
+        (f"{COMMIT}::test_a_commit_that_waits_for_a_standby_that_is_gone_ends_in_time",),
     ),
     Removal(
         "a session that began read-only is not kept",
@@ -67,7 +69,7 @@ REMOVALS = (
                 "        _never.wait(PAUSE)\n    return True",
             ),
         ),
-        (f"{COMMITTER}::test_an_unanswered_commit_is_not_taken_for_stored_while_the_database_stays_away",),
+        (f"{COMMIT}::test_an_unanswered_commit_is_not_taken_for_stored_while_the_database_stays_away",),
     ),
     Removal(
         "a standby's missing confirmation counts as failure",
@@ -78,7 +80,7 @@ REMOVALS = (
                 "if False:",
             ),
         ),
-        (f"{COMMITTER}::test_a_commit_that_the_standby_did_not_confirm_is_no_success",),
+        (f"{COMMIT}::test_a_commit_that_the_standby_did_not_confirm_is_no_success",),
     ),
     Removal(
         "a batch is halved until the bad one stands alone",
@@ -101,7 +103,7 @@ REMOVALS = (
                 'DATA = ("22", "23", "54", "08", "25", "40", "53", "55", "57", "58", "XX")',
             ),
         ),
-        (f"{COMMITTER}::test_errors_of_the_data_and_of_the_database_are_told_apart",),
+        (f"{DATA_ERRORS}::test_errors_of_the_data_and_of_the_database_are_told_apart",),
     ),
     Removal(
         "an outage of the pipeline's database is told apart",
@@ -123,7 +125,7 @@ REMOVALS = (
                 "return False",
             ),
         ),
-        (f"{COMMITTER}::test_a_missing_partition_is_not_the_datas_fault",),
+        (f"{DATA_ERRORS}::test_a_missing_partition_is_not_the_datas_fault",),
     ),
     Removal(
         "the key of a request is stored in the same transaction",
