@@ -65,6 +65,22 @@ def test_two_heralds_of_one_database_have_roles_of_their_own(database: str) -> N
 
 
 @pytest.mark.parametrize("maker", ["CREATEROLE"], indirect=True)
+def test_a_login_is_not_taken_for_a_role_by_its_name(maker: str, server: PostgresServer) -> None:
+    server.execute("CREATE ROLE order_book_api LOGIN")
+    refused = run_alembic(maker, "upgrade", "head", **OTHER)
+    assert refused.returncode != 0
+    assert "order_book_api can log in, and would be a role of Herald's by its name" in refused.stderr
+
+    server.execute("DROP ROLE order_book_api")
+    migrate(maker, **OTHER)
+    server.execute("ALTER ROLE order_book_api LOGIN")
+    found = look_once(maker, "roles", **OTHER)
+
+    assert (found.level, found.text[:24]) == ("problem", "order_book_api can log i")
+    assert found.advice == "ALTER ROLE order_book_api NOLOGIN;"
+
+
+@pytest.mark.parametrize("maker", ["CREATEROLE"], indirect=True)
 def test_a_role_that_may_make_roles_and_is_no_superuser_makes_them(maker: str) -> None:
     migrate(maker, **OTHER)
 

@@ -137,9 +137,16 @@ FROM (SELECT DISTINCT schema, schema || '_owner' AS owner FROM wanted_grants) AS
 DO $$
 DECLARE
     owner text := current_schema() || '_owner';
+    taken text;
     may_make boolean;
     made record;
 BEGIN
+    SELECT string_agg(rolname, ', ' ORDER BY rolname) INTO taken FROM pg_roles
+    WHERE rolcanlogin AND rolname IN (SELECT role FROM wanted_grants);
+    IF taken IS NOT NULL THEN  -- a login of somebody's who would have Herald's rights without a word
+        RAISE EXCEPTION '% can log in, and would be a role of Herald''s by its name', taken
+            USING HINT = 'choose another HERALD_SCHEMA, or rename the login and make it a member of what it does';
+    END IF;
     EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA %I FROM PUBLIC', current_schema());
     SELECT rolsuper OR rolcreaterole INTO may_make FROM pg_roles WHERE rolname = current_user;
     FOR made IN SELECT * FROM role_statements WHERE step = 1 AND may_make ORDER BY role LOOP

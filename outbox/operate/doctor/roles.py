@@ -73,6 +73,9 @@ _MISSING = """
 SELECT DISTINCT role FROM wanted_grants AS w
 WHERE NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = w.role) ORDER BY role
 """
+_LOGINS = """
+SELECT rolname::text AS role FROM pg_roles WHERE rolcanlogin AND rolname IN (SELECT role FROM wanted_grants) ORDER BY 1
+"""
 _STILL_OWNED = """
 SELECT count(*) AS still
 FROM role_statements AS s JOIN pg_proc AS p ON p.oid = to_regprocedure(s.function)
@@ -110,6 +113,9 @@ def named(database: Database) -> Look:
     """Herald's roles have what they need and nothing else, and nobody else runs a function."""
     if missing := [row["role"] for row in database.ask(_MISSING)]:
         yield note(f"not made, for the migration may not: {', '.join(missing)}", "`herald roles` prints their SQL.")
+    for row in database.ask(_LOGINS):
+        text = f"{row['role']} can log in, and has Herald's rights by its name alone"
+        yield problem(text, f"ALTER ROLE {row['role']} NOLOGIN;")
     for row in database.ask(_DIFFERENCES):
         place = f"{row['privileges']} ON {row['kind']} {_qualified(database, row['kind'], row['name'])}"
         if row["is_lacking"]:
