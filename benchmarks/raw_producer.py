@@ -8,7 +8,7 @@ import click
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from benchmarks.machine import watched
-from herald.outbox.relay.publisher import PRODUCER
+from herald.outbox.relay.producer import PRODUCER
 from herald.outbox.settings import load_settings
 
 Record = tuple[bytes | None, bytes | None, Any]

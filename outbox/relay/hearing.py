@@ -5,14 +5,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import TopicMetadata
 
 from herald.outbox.kafka.partitioner import partition_of
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.relay.in_flight import InFlight
-from herald.outbox.relay.withheld import Part
+from herald.outbox.relay.withheld import Part, find_unavailable
 
 MUTE = 10.0  # seconds without an acknowledgement after which a partition is withheld though it has a leader
+LOOK = 1.0  # seconds to find out who leads
 NEVER = -math.inf
 
 
@@ -79,3 +81,17 @@ class Hearing:
             if count > oldest.settled[self._names.on_kafka(part.topic), part.partition]
             and self._at.get(part[:2], NEVER) < since
         }
+
+
+def find_stuck(
+    producer: Producer, names: TopicNames, pages: Sequence[InFlight], known: Sequence[Part], hearing: Hearing
+) -> dict[Part, str]:
+    """What holds up the oldest page: nobody leads it, or it acknowledges nothing. Nothing in an outage of all."""
+    try:
+        topics = names.own(producer.list_topics(timeout=LOOK).topics)
+    except KafkaException:
+        return {}
+    if not any(part.leader >= 0 for topic in topics.values() for part in topic.partitions.values()):
+        return {}
+    wanted = {row[3] for page in pages for row in page.sent}
+    return find_unavailable(topics, wanted, known) or hearing.find_mute(pages[0], topics, known)

@@ -39,9 +39,7 @@ class InFlight:
         self.bytes = sum(len(row[5] or "") for row in page.rows)
         self.kept = kept  # how many rows of what is withheld the cursor passes with this page
         self.began = time.monotonic()
-        self.settled: Counter[tuple[str | None, int | None]] = (
-            Counter()
-        )  # of those with a key, by partition as Kafka has it
+        self.settled: Counter[tuple[str | None, int | None]] = Counter()  # with a key, by partition as Kafka has it
         self.refused: list[tuple[Row, str]] = list(page.refused)
         self.accused: list[tuple[Row, str]] = []
         self.aside: list[tuple[Row, str]] = []

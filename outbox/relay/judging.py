@@ -6,11 +6,15 @@ the topic is withheld: an outage of its own. Above 20 a minute for one reason re
 """
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Literal
 
 from herald.outbox.postgres.conviction import Convictions
+from herald.outbox.relay.errors import WithheldError
+from herald.outbox.relay.in_flight import InFlight
+from herald.outbox.relay.withheld import WHOLE, Part
 
 Sentence = Literal["ends", "set aside", "waits"]
 SCOUT = 60.0  # seconds for which a topic takes nothing, until one row of it is set aside; and between two such rows
@@ -50,3 +54,23 @@ class Judge:
                 return "waits"
             self._next_scout[topic] = now + SCOUT
             return "set aside"
+
+
+def judge_page(judge: Judge | None, page: InFlight, taking: Collection[str]) -> None:
+    """Say what becomes of what a broker refused of it; without a judge it ends. `taking`: topics that take records.
+
+    Raises WithheldError where a topic takes nothing else.
+    """
+    waiting: dict[Part, str] = {}
+    accused = Counter(row[3] for row, _ in page.accused)
+    for row, why in page.accused:
+        topic, sentence = row[3], "ends"
+        if judge is not None:
+            takes_others, is_alone = topic in taking, accused[topic] == 1
+            sentence = judge.sentence(topic, why, takes_others=takes_others, is_alone=is_alone)
+        if sentence == "waits":
+            waiting[Part(topic, WHOLE, 0)] = why
+        else:
+            (page.refused if sentence == "ends" else page.aside).append((row, why))
+    if waiting:
+        raise WithheldError(waiting)

@@ -2,59 +2,33 @@
 
 import math
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
-from herald.outbox.kafka.clients import abandon, librdkafka, own_code
+from herald.outbox.kafka.clients import abandon, own_code
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.postgres.conviction import convicts_nobody
-from herald.outbox.relay.errors import (
-    NO_TOPIC_NOW,
-    REFUSED_FOR_GOOD,
-    BatchRefusedError,
-    FatalProducerError,
-    PublishError,
-    SilentKafkaError,
-    WithheldError,
-)
-from herald.outbox.relay.hearing import Hearing
+from herald.outbox.relay.errors import REFUSED_FOR_GOOD, PublishError, SilentKafkaError, WithheldError
+from herald.outbox.relay.hearing import LOOK, Hearing, find_stuck
 from herald.outbox.relay.in_flight import NOTHING, InFlight
-from herald.outbox.relay.judging import Judge
+from herald.outbox.relay.judging import Judge, judge_page
+from herald.outbox.relay.producer import make_producer
 from herald.outbox.relay.reader import Page, Row
 from herald.outbox.relay.records import make_headers
 from herald.outbox.relay.sieve import ANYWHERE, Sieve
+from herald.outbox.relay.trouble import Trouble
 from herald.outbox.relay.unpublishable import why_unpublishable
-from herald.outbox.relay.withheld import WHOLE, Part, Withheld, find_unavailable
+from herald.outbox.relay.withheld import Part, Withheld
 from herald.outbox.settings import Settings
 
 FULL_QUEUE_TIMEOUT = 5.0  # seconds until a producer that stays full is given up
 FULL_QUEUE_WAIT = 0.05  # seconds to let acknowledgements make room in a full producer
 STUCK = 2.0  # seconds in flight after which it is looked who leads
-LOOK = 1.0  # seconds between two such looks, and for each
 MOST_ROWS = 20_000  # in flight beside a page that is stuck
-_log = structlog.get_logger()
-
-# No timeout in here: a record that times out in mid-pipeline is overtaken by the next one of its key.
-PRODUCER = {
-    "enable.idempotence": True,
-    "acks": "all",
-    "message.timeout.ms": 0,
-    "compression.type": "lz4",
-    "linger.ms": 5,  # while pages follow each other; whoever waits for acknowledgements waits for none of it
-    "partitioner": "murmur2_random",  # the same partition as Java clients and Quix choose for a key
-    "allow.auto.create.topics": False,
-    "topic.metadata.refresh.interval.ms": 10_000,
-    "topic.metadata.propagation.max.ms": 10_000,
-    "reconnect.backoff.max.ms": 1_000,
-    "socket.keepalive.enable": True,
-    "socket.timeout.ms": 10_000,  # no timeout of a record: the same batch is sent again on a new connection
-}
-ALONE = {"batch.num.messages": 1}  # a careful producer's
 
 
 class Publisher:
@@ -73,19 +47,16 @@ class Publisher:
         Of a page nothing is published that belongs to what is `withheld`. Without a `judge` whatever Kafka refuses is
         refused.
         """
-        config = {**librdkafka(settings), **PRODUCER, **(ALONE if is_careful else {})}
-        config["queue.buffering.max.kbytes"] = settings.memory // 2048  # half of it; the pages ahead have a quarter
         self._most_bytes = settings.memory // 8
-        self._producer = Producer({**config, "error_cb": self._on_error})
+        self._trouble = Trouble()
+        self._producer = make_producer(settings, self._trouble.note_of_producer, is_careful=is_careful)
         self._judges_alone = is_careful
         self._headers = make_headers(settings.source, settings.instance)
         self._topics = TopicNames(settings.topic_prefix)
         self._pages: deque[InFlight] = deque()
-        self._failure: Exception | None = None
         self._has_produced = False
         self._withheld = withheld
         self._sieve = Sieve(withheld) if withheld else None
-        self._unavailable: dict[Part, str] = {}
         self._looked_at = -math.inf
         self._patience = settings.kafka_patience
         self._hearing = Hearing(self._topics)
@@ -114,10 +85,8 @@ class Publisher:
     @property
     def has_room(self) -> bool:
         """Whether more pages may be in flight beside one that is stuck."""
-        pages = self._pages
-        return (
-            sum(len(page.rows) for page in pages) < MOST_ROWS and sum(page.bytes for page in pages) < self._most_bytes
-        )
+        rows, size = sum(len(page.rows) for page in self._pages), sum(page.bytes for page in self._pages)
+        return rows < MOST_ROWS and size < self._most_bytes
 
     def takes(self, topic: str) -> bool:
         """Whether something of the topic was acknowledged."""
@@ -134,16 +103,15 @@ class Publisher:
         if not self._pages:
             self._hearing.begin()
         self._pages.append(flying)
-        settle, produce, headers_of = self._settler(flying), self._producer.produce, self._headers
-        on_kafka, judges_alone = self._topics.on_kafka, self._judges_alone
+        settle, produce, on_kafka = self._settler(flying), self._producer.produce, self._topics.on_kafka
         for row, number in sent:
             topic = on_kafka(row[3])
             if why := why_unpublishable(row, topic):
                 flying.pass_by(row, why)
                 continue
-            answer = partial(settle, row=row) if judges_alone else settle
+            answer = partial(settle, row=row) if self._judges_alone else settle
             try:
-                produce(topic, row[5], row[4], number, headers=headers_of(row), on_delivery=answer)
+                produce(topic, row[5], row[4], number, headers=self._headers(row), on_delivery=answer)
                 self._has_produced = True
             except (BufferError, KafkaException) as error:
                 self._produce_hard(row, number, flying, answer, error)
@@ -163,8 +131,7 @@ class Publisher:
         What Kafka refused is judged with nothing in hand: judging may raise. Raises PublishError, FatalProducerError.
         """
         self._serve(timeout)
-        if self._failure is not None:
-            raise self._failure
+        self._trouble.raise_any()
         if self.silent_for > self._patience:
             message = f"Kafka acknowledged nothing for {self._patience:g} s"
             raise SilentKafkaError(message)
@@ -172,25 +139,9 @@ class Publisher:
         while self._pages and self._pages[0].open == 0:
             if settled and self._pages[0].accused:
                 break
-            self._sentence(self._pages[0])
+            judge_page(self._judge, self._pages[0], self._hearing.taking)
             settled.append(self._pages.popleft())
         return settled
-
-    def _sentence(self, page: InFlight) -> None:
-        """Say what becomes of what a broker refused. Raises WithheldError where a topic takes nothing else."""
-        waiting: dict[Part, str] = {}
-        accused = Counter(row[3] for row, _ in page.accused)
-        for row, why in page.accused:
-            topic, sentence = row[3], "ends"
-            if self._judge is not None:
-                takes_others, is_alone = topic in self._hearing.taking, accused[topic] == 1
-                sentence = self._judge.sentence(topic, why, takes_others=takes_others, is_alone=is_alone)
-            if sentence == "waits":
-                waiting[Part(topic, WHOLE, 0)] = why
-            else:
-                (page.refused if sentence == "ends" else page.aside).append((row, why))
-        if waiting:
-            raise WithheldError(waiting)
 
     def check_leaders(self) -> None:
         """While a page is stuck, look who leads, and who acknowledges nothing.
@@ -201,15 +152,8 @@ class Publisher:
         if self.waits_for < STUCK or now - self._looked_at < LOOK:
             return
         self._looked_at = now
-        try:
-            topics = self._topics.own(self._producer.list_topics(timeout=LOOK).topics)
-        except KafkaException:
-            return
-        if not any(part.leader >= 0 for topic in topics.values() for part in topic.partitions.values()):
-            return  # that is an outage of everything
-        wanted = {row[3] for page in self._pages for row in page.sent}
         known = [one.part for one in self._withheld]
-        if found := find_unavailable(topics, wanted, known) or self._hearing.find_mute(self._pages[0], topics, known):
+        if found := find_stuck(self._producer, self._topics, self._pages, known, self._hearing):
             raise WithheldError(found)
 
     def abandon(self) -> None:
@@ -233,7 +177,7 @@ class Publisher:
                 is_name = error.code() == KafkaError.TOPIC_EXCEPTION  # which no setting of the topic changes
                 (page.refused if is_name else page.accused).append((row, error.str()))
             else:
-                self._note_error(error, self._topics.here(place[0] or ""))
+                self._trouble.note(error, self._topics.here(place[0] or ""))
             if message.key() is not None:
                 page.settled[place] += 1
             page.open -= 1
@@ -272,21 +216,5 @@ class Publisher:
         if cause.code() in REFUSED_FOR_GOOD:  # the producer's own limits are no setting of a broker
             page.refused.append((row, cause.str()))
         else:
-            self._note_error(cause, row[3])
+            self._trouble.note(cause, row[3])
         page.settle_unsent(row)
-
-    def _note_error(self, error: KafkaError, topic: str) -> None:
-        """What is said of a topic withholds it; what ends the term is raised when acknowledgements are served."""
-        if error.code() in REFUSED_FOR_GOOD:
-            self._failure = self._failure or BatchRefusedError(error.str())
-        elif error.code() in NO_TOPIC_NOW:
-            self._unavailable[Part(topic, WHOLE, 0)] = error.str()
-            self._failure = self._failure or WithheldError(self._unavailable)
-        else:
-            self._failure = self._failure or (FatalProducerError if error.fatal() else PublishError)(error.str())
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self._failure = FatalProducerError(error.str())
-        else:
-            _log.warning("kafka_trouble", reason=error.str())

@@ -17,7 +17,7 @@ from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.locks import LEADER, SCHEMA, try_lock
 from herald.outbox.postgres.notify import listen, notify
 from herald.outbox.postgres.statements import execute
-from herald.outbox.relay.reader import PLAN
+from herald.outbox.relay.page_statements import PLAN
 from herald.outbox.settings import Settings
 
 NAME = "herald-relay"

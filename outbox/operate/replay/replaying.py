@@ -16,8 +16,9 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch, fetch_one
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.errors import BatchRefusedError
+from herald.outbox.relay.page_statements import LARGEST, ROW, UNKNOWN_SIZE
 from herald.outbox.relay.publisher import Publisher
-from herald.outbox.relay.reader import LARGEST, ROW, UNKNOWN_SIZE, Limits, Page, Row
+from herald.outbox.relay.reader import Limits, Page, Row
 from herald.outbox.settings import Settings
 
 PAGES = 8  # in flight at once

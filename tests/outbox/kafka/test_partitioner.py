@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.partitioner import murmur2, partition_of
 from herald.outbox.kafka.topics import make_topics
-from herald.outbox.relay.publisher import PRODUCER
+from herald.outbox.relay.producer import PRODUCER
 from tests.outbox.connections import make_settings
 
 PARTITIONS = 7

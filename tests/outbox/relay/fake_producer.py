@@ -125,5 +125,5 @@ class FakeProducer:
 
 def use_fake_producers(monkeypatch: pytest.MonkeyPatch, brokers: FakeBrokers) -> None:
     """Have every publisher of this test write to them."""
-    monkeypatch.setattr(publishing, "Producer", lambda _config: FakeProducer(brokers))
+    monkeypatch.setattr(publishing, "make_producer", lambda *_args, **_more: FakeProducer(brokers))
     monkeypatch.setattr(publishing, "abandon", lambda _producer: None)

@@ -11,7 +11,8 @@ from herald.outbox.postgres.conviction import CONVICTION_SPAN, MOST_CONVICTIONS,
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay import cursor as cursors
-from herald.outbox.relay.reader import LARGEST, Limits, Row, read_page
+from herald.outbox.relay.page_statements import LARGEST
+from herald.outbox.relay.reader import Limits, Row, read_page
 from herald.outbox.relay.refusals import record_refusals
 from herald.outbox.relay.session import open_session
 from herald.outbox.relay.unreadable import read_around

@@ -15,7 +15,7 @@ REMOVALS = (
     ),
     Removal(
         "a page is the difference between two snapshots",
-        (Edit("outbox/relay/reader.py", IN_PROGRESS, "AND false"),),
+        (Edit("outbox/relay/page_statements.py", IN_PROGRESS, "AND false"),),
         (
             f"{READER}::test_writers_that_overtake_each_other_lose_nothing",
             "tests/proof/end_to_end/test_order.py::test_writers_that_overtake_each_other_are_published_at_once_and_in_order",
@@ -23,14 +23,20 @@ REMOVALS = (
     ),
     Removal(
         "a transaction that has not begun is not read",
-        (Edit("outbox/relay/reader.py", "      AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())\n", ""),),
+        (
+            Edit(
+                "outbox/relay/page_statements.py",
+                "      AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())\n",
+                "",
+            ),
+        ),
         (f"{READER}::test_a_row_of_a_transaction_that_has_not_begun_is_not_read_again_and_again",),
     ),
     Removal(
         "a transaction under way is not read",
         (
             Edit(
-                "outbox/relay/reader.py",
+                "outbox/relay/page_statements.py",
                 "      AND pg_visible_in_snapshot(transaction_id, pg_current_snapshot())\n",
                 "",
             ),
@@ -41,7 +47,7 @@ REMOVALS = (
         "nothing waits for xmin",
         (
             Edit(
-                "outbox/relay/reader.py",
+                "outbox/relay/page_statements.py",
                 SINCE,
                 f"{SINCE} AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())",
             ),
@@ -99,12 +105,12 @@ REMOVALS = (
         "pages are in the order of positions",
         (
             Edit(
-                "outbox/relay/reader.py",
+                "outbox/relay/page_statements.py",
                 "page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position LIMIT %(size)s)",
                 "page AS MATERIALIZED (SELECT * FROM fresh ORDER BY position DESC LIMIT %(size)s)",
             ),
             Edit(
-                "outbox/relay/reader.py",
+                "outbox/relay/page_statements.py",
                 ") AS events ON true\nORDER BY position\n",
                 ") AS events ON true\nORDER BY position DESC\n",
             ),

@@ -20,12 +20,18 @@ REMOVALS = (
     ),
     Removal(
         "a page is bounded by bytes",
-        (Edit("outbox/relay/reader.py", '_FITS = "WHERE total <= %(max_bytes)s OR total = bytes"', '_FITS = ""'),),
+        (
+            Edit(
+                "outbox/relay/page_statements.py",
+                '_FITS = "WHERE total <= %(max_bytes)s OR total = bytes"',
+                '_FITS = ""',
+            ),
+        ),
         (f"{ASIDE}::test_a_page_is_bounded_by_bytes_as_well_as_rows",),
     ),
     Removal(
         "what no record can hold is not read",
-        (Edit("outbox/relay/reader.py", "CASE WHEN is_small THEN {_VALUE} END", "{_VALUE}"),),
+        (Edit("outbox/relay/page_statements.py", "CASE WHEN is_small THEN {_VALUE} END", "{_VALUE}"),),
         (f"{ASIDE}::test_what_no_record_can_hold_is_refused_without_being_read",),
     ),
     Removal(
@@ -60,7 +66,7 @@ REMOVALS = (
     ),
     Removal(
         "a topic that takes nothing convicts no record",
-        (Edit("outbox/relay/publisher.py", "topic in self._hearing.taking, accused", "True, accused"),),
+        (Edit("outbox/relay/judging.py", "topic in taking, accused", "True, accused"),),
         (
             f"{JUDGING}::test_a_topic_whose_limit_is_lowered_for_a_while_ends_no_message_and_holds_up_no_other",
             f"{JUDGING}::test_a_topic_that_takes_none_of_a_page_is_withheld",
@@ -130,9 +136,9 @@ REMOVALS = (
         "what no producer takes is waited for nowhere",
         (
             Edit(
-                "outbox/relay/publisher.py",
-                "for page in self._pages for row in page.sent}",
-                "for page in self._pages for row in page.rows}",
+                "outbox/relay/hearing.py",
+                "for page in pages for row in page.sent}",
+                "for page in pages for row in page.rows}",
             ),
         ),
         (

@@ -40,7 +40,7 @@ REMOVALS = (
                 "elif row is not None and error.code() in REFUSED_FOR_GOOD | NO_TOPIC_NOW:",
             ),
             Edit(
-                "outbox/relay/publisher.py",
+                "outbox/relay/trouble.py",
                 "        if error.code() in REFUSED_FOR_GOOD:\n",
                 "        if error.code() in REFUSED_FOR_GOOD | NO_TOPIC_NOW:\n",
             ),
@@ -81,7 +81,7 @@ REMOVALS = (
     ),
     Removal(
         "a partition that acknowledges nothing is withheld",
-        (Edit("outbox/relay/publisher.py", " or self._hearing.find_mute(self._pages[0], topics, known):\n", ":\n"),),
+        (Edit("outbox/relay/hearing.py", " or hearing.find_mute(pages[0], topics, known)\n", "\n"),),
         (
             "tests/proof/faults/test_leaderless.py::test_partitions_that_lack_a_replica_in_sync_hold_up_their_own_keys_only",
         ),

@@ -13,7 +13,8 @@ from herald.outbox.operate.replay import replaying
 from herald.outbox.operate.replay.command import command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
-from herald.outbox.relay.reader import LARGEST, Limits
+from herald.outbox.relay.page_statements import LARGEST
+from herald.outbox.relay.reader import Limits
 from tests.conftest import StartHerald
 from tests.outbox.connections import accepted, connected, execute_and_commit, notification
 from tests.outbox.relay.test_set_aside import write
