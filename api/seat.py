@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -21,6 +21,7 @@ from herald.outbox.threads import Thread
 
 BEAT = 1.0  # seconds between two signs of life of a process that listens
 UNHEARD = 1200  # looks of the supervisor, a minute, without a sign of life until a process is killed
+PROGRAM = (sys.executable, "-P", "-m", "herald.api.worker")
 _log = structlog.get_logger()
 
 
@@ -35,7 +36,7 @@ class Seat:
     totals_file: int
     processes: int
     number: int
-    line: socket.socket = field(compare=False)
+    line: socket.socket
 
     @classmethod
     def taken(cls, arguments: Sequence[str]) -> Self:
@@ -82,11 +83,10 @@ class Worker:
     """A process on a seat, as its supervisor sees it; moments by the monotonic clock."""
 
     def __init__(self, seat: Seat, line: socket.socket) -> None:
-        command = [sys.executable, "-P", "-m", "herald.api.worker", *seat.arguments]
         self.seat = seat
         self.started_at, self.ready_at, self._kill_at = time.monotonic(), math.inf, math.inf
         self._process = subprocess.Popen(  # noqa: S603 - our own
-            command, stdin=subprocess.DEVNULL, pass_fds=seat.files
+            [*PROGRAM, *seat.arguments], stdin=subprocess.DEVNULL, pass_fds=seat.files
         )
         self.pid = self._process.pid
         self._line = line

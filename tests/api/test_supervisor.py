@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,13 @@ from tests.servers.ports import accepts, free_port
 from tests.servers.postgres import connect_to_tables
 
 STARTED = 30.0  # seconds until two processes listen, beside whatever else the machine does
+# A process that leaves to the others what they do not take within an hour, so that no test depends on who is quicker
+PATIENT = """
+import sys
+from herald.api import accepting, worker
+accepting.MOMENT = 3600.0
+worker.main(sys.argv[1:])
+"""
 
 
 class Several:
@@ -204,6 +212,43 @@ def test_connections_are_counted_over_all_processes(start_several: Callable[...,
         kept.post()
 
         assert b"HTTP/1.1 202" in kept.read_head(), "what a killed process had counts no more"
+
+
+def test_a_connection_waits_for_a_process_that_has_fewer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setattr(seat, "PROGRAM", (sys.executable, "-P", "-c", PATIENT))
+    (listener,) = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    supervisor = Supervisor([listener], 2)
+
+    def both_listen() -> list[int]:
+        supervisor.watch()
+        pids = [log["pid"] for log in logs if log["event"] == "api_process_listens"]
+        return pids if len(pids) == 2 else []
+
+    with capture_logs() as logs, contextlib.ExitStack() as stack:
+        stack.callback(supervisor.stop)
+        busy, stopped = eventually(both_listen, STARTED, what="both listen")
+        os.kill(stopped, signal.SIGSTOP)
+        eventually(lambda: state_of(stopped).startswith("T"), what="it takes no connection")
+        earlier = stack.enter_context(Caller(port))
+        earlier.post()
+        assert b"HTTP/1.1 202" in earlier.read_head()
+
+        later = stack.enter_context(Caller(port))
+        later.post()
+        earlier.post()
+        assert b"HTTP/1.1 202" in earlier.read_head(), "the busy one has seen the later connection before this request"
+        os.kill(stopped, signal.SIGCONT)
+        assert b"HTTP/1.1 202" in later.read_head()
+
+        os.kill(busy, signal.SIGKILL)
+        earlier.read_all()
+        later.post()
+        assert b"HTTP/1.1 202" in later.read_head(), "the other process has it"
 
 
 def test_one_that_cannot_start_stops_the_start(start_herald: StartHerald, database: str) -> None:

@@ -95,7 +95,10 @@ REMOVALS = (
     Removal(
         "who has more than the mean leaves what comes to the others",
         (Edit("api/accepting.py", "connections.own * processes > connections.all", "False"),),
-        ("tests/api/test_accepting.py::test_who_has_more_than_the_mean_leaves_what_comes_to_the_others",),
+        (
+            "tests/api/test_accepting.py::test_who_has_more_than_the_mean_leaves_what_comes_to_the_others",
+            f"{SEVERAL}::test_a_connection_waits_for_a_process_that_has_fewer",
+        ),
     ),
     Removal(
         "what the others leave is taken after a moment",
