@@ -101,10 +101,13 @@ class Stage:
         yield from _until_done(process)
 
     @contextmanager
-    def api(self, settings: dict[str, str]) -> Iterator[int]:
-        """The API, ready; gives its port."""
-        port = free_port()
-        with self.herald("api", {**settings, "HERALD_PORT": str(port)}) as process:
+    def api(self, settings: dict[str, str], processes: int = 1) -> Iterator[int]:
+        """The API, ready, and each of its processes listens; gives its port."""
+        port, several = free_port(), {"HERALD_API_PROCESSES": str(processes)} if processes > 1 else {}
+        with self.herald("api", {**settings, "HERALD_PORT": str(port), **several}) as process:
+            if several:
+                heard = '"api_process_listens"'
+                until(lambda: process.output().count(heard) == processes, process, 60.0, what="all processes listen")
             until(lambda: _is_ready(port), process, 60.0, what="the API is ready")
             yield port
 
