@@ -80,10 +80,11 @@ class Seat:
 
 
 class Worker:
-    """A process on a seat, as its supervisor sees it; moments by the monotonic clock."""
+    """A process on a seat, as its supervisor sees it; moments by the monotonic clock. Raises OSError at its start."""
 
     def __init__(self, seat: Seat, line: socket.socket) -> None:
         self.seat = seat
+        self._totals = seat.totals  # from now on: its memory cannot lack when the process ends
         self.started_at, self.ready_at, self._kill_at = time.monotonic(), math.inf, math.inf
         self._process = subprocess.Popen(  # noqa: S603 - our own
             [*PROGRAM, *seat.arguments], stdin=subprocess.DEVNULL, pass_fds=seat.files
@@ -126,7 +127,7 @@ class Worker:
         self._process.kill()
         self._process.wait()
         self._line.close()
-        self.seat.totals.clear()
+        self._totals.clear()
 
     def _note_ready(self, now: float) -> None:
         if not self.is_ready:

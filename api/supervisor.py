@@ -5,6 +5,7 @@ is started as a new program, so that a restart takes a new release and a changed
 are stay. One that ends before it listened stops the very first start: its error is everybody's.
 """
 
+import math
 import signal
 import socket
 import threading
@@ -98,7 +99,14 @@ class Supervisor:
             _log.error("api_process_ended", pid=worker.pid, how=describe(code), again_in_seconds=wait)
             place.worker = None
         if not place.worker and not place.successor and place.due_at <= now:
+            self._fill(place, now)
+
+    def _fill(self, place: Place, now: float) -> None:
+        try:
             place.worker, place.is_stale = self._start(), False
+        except OSError as error:  # memory, processes or files are short: those that serve go on
+            wait = place.note_end(now, code=1, started_at=now, ready_at=math.inf)
+            _log.error("api_process_not_started", reason=str(error), again_in_seconds=wait)
 
     def _let_succeed(self, place: Place) -> None:
         successor = place.successor
@@ -106,10 +114,8 @@ class Supervisor:
             return
         if (code := successor.code) is not None:
             successor.end()
-            _log.error("api_restart_given_up", pid=successor.pid, how=describe(code))
             place.successor = None
-            for one in self._places:
-                one.is_stale = False
+            self._give_up_restart(pid=successor.pid, how=describe(code))
         elif successor.is_ready:
             place.leaving, place.worker, place.successor, place.is_stale = place.worker, successor, None, False
             if place.leaving:
@@ -124,9 +130,18 @@ class Supervisor:
     def _replace_next(self) -> None:
         stale = [place for place in self._places if place.is_stale and place.worker]
         if self._has_started and stale and not any(one.successor or one.leaving for one in self._places):
-            stale[0].successor = self._start()
+            try:
+                stale[0].successor = self._start()
+            except OSError as error:
+                self._give_up_restart(reason=str(error))
+
+    def _give_up_restart(self, **why: object) -> None:
+        _log.error("api_restart_given_up", **why)
+        for place in self._places:
+            place.is_stale = False
 
     def _start(self) -> Worker:
+        """Raises OSError."""
         taken = {worker.seat.number for worker in self._workers}
         number = min(set(range(seats_of(len(self._places)))) - taken)
         line, theirs = socket.socketpair()

@@ -37,6 +37,9 @@ from herald.api import accepting, worker
 accepting.MOMENT = 3600.0
 worker.main(sys.argv[1:])
 """
+# A process that listens at once, and serves nobody
+IDLE = "import signal, socket, sys; socket.socket(fileno=int(sys.argv[1])).send(b'.'); signal.pause()"
+Told = Callable[[str], list[int]]
 
 
 class Several:
@@ -70,6 +73,28 @@ def start_several(start_herald: StartHerald, database: str) -> Callable[..., Sev
         return Several(start_herald("api", DATABASE_URL=database, **several, **settings), port)
 
     return start
+
+
+@contextlib.contextmanager
+def supervised(count: int) -> Iterator[tuple[Supervisor, int, Told]]:
+    """A supervisor in this process, its port, and a pass of it that gives the process ids of all lines so far."""
+    listeners = listen("127.0.0.1", 0)
+    supervisor = Supervisor(listeners, count)
+
+    def told(event: str) -> list[int]:
+        supervisor.watch()
+        return [log.get("pid", 0) for log in logs if log["event"] == event]
+
+    with capture_logs() as logs, contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
+        stack.callback(supervisor.stop)
+        yield supervisor, listeners[0].getsockname()[1], told
+
+
+def pids_of(told: Told, count: int) -> list[int]:
+    """Of the first so many that listen."""
+    return eventually(lambda: found if len(found := told("api_process_listens")) == count else [], STARTED)
 
 
 def post(connection: http.client.HTTPConnection) -> int:
@@ -220,18 +245,9 @@ def test_a_connection_waits_for_a_process_that_has_fewer(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setattr(seat, "PROGRAM", (sys.executable, "-P", "-c", PATIENT))
-    (listener,) = listen("127.0.0.1", 0)
-    port = listener.getsockname()[1]
-    supervisor = Supervisor([listener], 2)
 
-    def both_listen() -> list[int]:
-        supervisor.watch()
-        pids = [log["pid"] for log in logs if log["event"] == "api_process_listens"]
-        return pids if len(pids) == 2 else []
-
-    with capture_logs() as logs, contextlib.ExitStack() as stack:
-        stack.callback(supervisor.stop)
-        busy, stopped = eventually(both_listen, STARTED, what="both listen")
+    with supervised(2) as (_, port, told), contextlib.ExitStack() as stack:
+        busy, stopped = pids_of(told, 2)
         os.kill(stopped, signal.SIGSTOP)
         eventually(lambda: state_of(stopped).startswith("T"), what="it takes no connection")
         earlier = stack.enter_context(Caller(port))
@@ -289,21 +305,32 @@ def test_a_restart_with_a_wrong_setting_is_given_up_and_all_serve_on(
 def test_one_whose_event_loop_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", NOWHERE)
-    supervisor = Supervisor(listen("127.0.0.1", 0), 1)
 
-    def told(event: str) -> list[int]:
-        supervisor.watch()
-        return [log["pid"] for log in logs if log["event"] == event]
-
-    with capture_logs() as logs, contextlib.ExitStack() as stack:
-        stack.callback(supervisor.stop)
-        (pid,) = eventually(lambda: told("api_process_listens"), STARTED, what="it listens")
+    with supervised(1) as (_, _, told):
+        (pid,) = pids_of(told, 1)
         os.kill(pid, signal.SIGSTOP)
         monkeypatch.setattr(seat, "UNHEARD", 100)  # looks, each 20 ms here
         ended = eventually(lambda: told("api_process_ended"), what="its end is seen")
 
-    assert ended == [pid]
-    assert ("api_process_killed", pid) in [(log["event"], log["pid"]) for log in logs]
+        assert ended == [pid]
+        assert pid in told("api_process_killed")
+
+
+def test_where_no_process_can_be_started_those_that_serve_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seat, "PROGRAM", (sys.executable, "-c", IDLE))
+
+    with supervised(2) as (supervisor, _, told):
+        killed, other = pids_of(told, 2)
+        with monkeypatch.context() as lacking:
+            lacking.setattr(seat, "PROGRAM", ("/nowhere/python",))
+            os.kill(killed, signal.SIGKILL)
+            eventually(lambda: told("api_process_not_started"), what="one cannot be started")
+            supervisor.restart()
+            eventually(lambda: told("api_restart_given_up"), what="the other cannot be replaced")
+
+        pids_of(told, 3)
+        assert told("api_process_ended") == [killed]
+        assert not is_gone(other)
 
 
 def test_an_address_in_use_ends_the_supervisor(start_herald: StartHerald) -> None:

@@ -117,7 +117,7 @@ REMOVALS = (
     ),
     Removal(
         "what a killed process had counted is cleared",
-        (Edit("api/seat.py", "        self.seat.totals.clear()\n", ""),),
+        (Edit("api/seat.py", "        self._totals.clear()\n", ""),),
         (f"{SEVERAL}::test_connections_are_counted_over_all_processes",),
     ),
     Removal(
