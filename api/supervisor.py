@@ -117,7 +117,7 @@ class Supervisor:
             place.successor = None
             self._give_up_restart(pid=successor.pid, how=describe(code))
         elif successor.is_ready:
-            place.leaving, place.worker, place.successor, place.is_stale = place.worker, successor, None, False
+            place.leaving, place.worker, place.successor = place.worker, successor, None
             if place.leaving:
                 place.leaving.stop()
 
@@ -131,7 +131,7 @@ class Supervisor:
         stale = [place for place in self._places if place.is_stale and place.worker]
         if self._has_started and stale and not any(one.successor or one.leaving for one in self._places):
             try:
-                stale[0].successor = self._start()
+                stale[0].successor, stale[0].is_stale = self._start(), False
             except OSError as error:
                 self._give_up_restart(reason=str(error))
 

@@ -333,6 +333,23 @@ def test_where_no_process_can_be_started_those_that_serve_go_on(monkeypatch: pyt
         assert not is_gone(other)
 
 
+def test_a_restart_that_is_asked_for_during_another_replaces_whom_that_one_had_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seat, "PROGRAM", (sys.executable, "-c", IDLE))
+
+    with supervised(2) as (supervisor, _, told):
+        before = pids_of(told, 2)
+        supervisor.restart()
+        supervisor.watch()
+        supervisor.restart()
+        started_by_the_first, *others = pids_of(told, 5)[2:]
+
+        eventually(lambda: told("api_process_listens") and is_gone(started_by_the_first), what="it is replaced")
+        assert all(map(is_gone, before))
+        assert not any(map(is_gone, others))
+
+
 def test_an_address_in_use_ends_the_supervisor(start_herald: StartHerald) -> None:
     (taken,) = listen("127.0.0.1", 0)
     with taken:
