@@ -75,7 +75,7 @@ REMOVALS = (
         "a resting connection has a second for a last request",
         (
             Edit(
-                "api/http/protocol.py",
+                "api/http/guest.py",
                 "            self.loop.call_later(LAST_REQUEST, self._close_if_resting)\n",
                 "            self.transport.close()\n",
             ),
