@@ -110,7 +110,8 @@ def _standbys(names: str, connected: int, synchronous: int, database: Database) 
 def room(database: Database) -> Iterator[Finding]:
     """Enough connections for one API, relay and pipeline, and some left; the limit that is nearest counts."""
     pool, processes = database.settings.pool_size, database.settings.api_processes
-    need = processes * (pool + API_BESIDES) + sum(BESIDES.values())
+    at_once = processes + (processes > 1)  # of several, a successor listens before its process ends
+    need = at_once * (pool + API_BESIDES) + sum(BESIDES.values())
     for row in database.ask(_CONNECTIONS):
         text = f"{row['used']} of {row['allowed']} connections of {row['whose']} are open"
         text += f"; one API, relay and pipeline use up to {need}"

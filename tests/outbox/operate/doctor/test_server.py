@@ -91,7 +91,7 @@ def test_more_connections_than_the_server_gives_are_a_problem(safe: str) -> None
     found = look_once(safe, "connections", pool_size=125, api_processes=2)
 
     assert found.level == "problem"
-    assert "of 197 connections of the server are open; one API, relay and pipeline use up to 259" in found.text
+    assert "of 197 connections of the server are open; one API, relay and pipeline use up to 386" in found.text
     assert found.advice
     assert "HERALD_POOL_SIZE (125)" in found.advice
 
