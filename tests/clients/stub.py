@@ -1,13 +1,15 @@
 """What a Herald that runs cannot be made to answer: a server between it and a client, scripted by the vectors.
 
 A client of the vector with index 3 calls it at `/3/notifications` and the like. Each of its requests gets the next
-answer of the script, or is forwarded to Herald; `close` ends the connection instead, `hang` waits for the end.
+answer of the script, or is forwarded to Herald; `close` ends the connection instead, `hang` waits for the end, `drip`
+sends a body that has none.
 """
 
 import http.client
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -18,6 +20,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 PATIENCE = 30.0  # seconds
+DRIP_EVERY = 0.1  # seconds
 PAGE = b"<html>somebody else's page</html>"
 FORWARDED = ("content-type", "idempotency-key", "traceparent")
 
@@ -63,8 +66,9 @@ class Stub:
         self.received[index].append(received)
         return dict(self._scripts[index].pop(0)) if self._scripts[index] else {"forward": True}
 
-    def wait_for_the_end(self) -> None:
-        self._stop.wait(PATIENCE)
+    def wait_for_the_end(self, seconds: float = PATIENCE) -> bool:
+        """Whether it has come."""
+        return self._stop.wait(seconds)
 
     def forward(self, received: Received, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         """Herald's answer."""
@@ -93,6 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
         scripted = self.stub.take(int(index), received)
         if "hang" in scripted:
             self.stub.wait_for_the_end()
+        if "drip" in scripted:
+            self._drip()
+            return
         headers = {name: self.headers[name] for name in FORWARDED if name in self.headers}
         answer = self.stub.forward(received, headers) if "forward" in scripted else _made(scripted)
         if "close" in scripted or "hang" in scripted:
@@ -109,6 +116,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def _drip(self) -> None:
+        self.close_connection = True
+        self.send_response(HTTPStatus.ACCEPTED)
+        self.end_headers()
+        with suppress(OSError):  # the client has gone
+            while not self.stub.wait_for_the_end(DRIP_EVERY):
+                self.wfile.write(b" ")
 
     def log_message(self, *_: object) -> None:
         """Nothing: the vectors say what is expected."""

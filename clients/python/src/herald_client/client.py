@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from functools import wraps
-from time import sleep
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
@@ -40,7 +41,8 @@ def _async(make: Callable[P, Request[T]]) -> "Callable[Concatenate[AsyncClient, 
 class Client:
     """A Herald by its URL; for any number of threads. `http` brings what stands before it: headers, proxies, CAs.
 
-    The deadline is looked at between attempts, and bounds each wait for bytes within one.
+    The deadline is looked at between attempts and with each piece of an answer's body: a wait for bytes that is under
+    way, or a head that comes byte by byte, may outlast it.
     """
 
     def __init__(self, url: str, *, patience: Patience | None = None, http: httpx2.Client | None = None) -> None:
@@ -67,18 +69,11 @@ class Client:
         return _read(request, attempts.answer)
 
     def _attempt(self, request: Request[T], seconds: float) -> Answer | str:
+        end = monotonic() + seconds
         try:
-            return _answer(
-                self._http.request(
-                    request.method,
-                    self._url + request.path,
-                    content=request.body,
-                    params=request.query,
-                    headers=request.headers,
-                    timeout=seconds,
-                )
-            )
-        except _LOST as error:
+            with closing(self._http.send(_built(self._http, self._url, request, seconds), stream=True)) as response:
+                return _answer(response, b"".join(_until(end, response.iter_bytes())))
+        except (TimeoutError, *_LOST) as error:
             return f"{type(error).__name__} {error}"
 
     def close(self) -> None:
@@ -123,16 +118,8 @@ class AsyncClient:
     async def _attempt(self, request: Request[T], seconds: float) -> Answer | str:
         try:
             async with asyncio.timeout(seconds):
-                return _answer(
-                    await self._http.request(
-                        request.method,
-                        self._url + request.path,
-                        content=request.body,
-                        params=request.query,
-                        headers=request.headers,
-                        timeout=seconds,
-                    )
-                )
+                response = await self._http.send(_built(self._http, self._url, request, seconds))
+                return _answer(response, response.content)
         except (TimeoutError, *_LOST) as error:
             return f"{type(error).__name__} {error}"
 
@@ -156,8 +143,26 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def _answer(response: httpx2.Response) -> Answer:
-    return Answer(response.status_code, response.headers.get("retry-after"), response.content)
+def _built(http: httpx2.Client | httpx2.AsyncClient, url: str, request: Request[T], seconds: float) -> httpx2.Request:
+    return http.build_request(
+        request.method,
+        url + request.path,
+        content=request.body,
+        params=request.query,
+        headers=request.headers,
+        timeout=seconds,
+    )
+
+
+def _until(end: float, parts: Iterator[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        if monotonic() > end:
+            raise TimeoutError("the answer did not end in time")
+        yield part
+
+
+def _answer(response: httpx2.Response, body: bytes) -> Answer:
+    return Answer(response.status_code, response.headers.get("retry-after"), body)
 
 
 def _read(request: Request[T], answer: Answer) -> T:
