@@ -32,15 +32,13 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
-    """As it stands. `due_at` is the next attempt's date, or the end of the current one's lease."""
+class State:
+    """What notifications and messages have alike.
+
+    `due_at` is the next attempt's date, or the end of the current one's lease.
+    """
 
     id: UUID
-    user_id: str
-    event: str
-    content: str
-    channel: str
-    address: str | None
     status: Status
     attempts: int
     reason: str | None
@@ -49,31 +47,31 @@ class Notification:
     deliver_by: datetime | None
     priority: int
     destination: str | None
-    created_at: datetime
     updated_at: datetime
     sent_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Notification(State):
+    """As it stands."""
+
+    user_id: str
+    event: str
+    content: str
+    channel: str
+    address: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message(State):
     """Of any topic, as it stands; `request` counts how often delivery was asked for."""
 
-    id: UUID
     topic: str
     key: str | None
     data: Json
-    status: Status
-    attempts: int
     request: int
-    reason: str | None
-    reason_code: str | None
-    due_at: datetime | None
-    deliver_by: datetime | None
-    priority: int
-    destination: str | None
     accepted_at: datetime
-    updated_at: datetime
-    sent_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
