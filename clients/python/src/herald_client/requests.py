@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from herald_client.answers import (
@@ -122,22 +123,22 @@ def send(topic: str, data: Mapping[str, Any], **options: Unpack[SendOptions]) ->
 
 def cancel(message_id: UUID | str, **options: Unpack[RequestOptions]) -> Request[Cancelled]:
     """Take a message or notification back. Raises ConflictError where it is too late, and HeraldError."""
-    return _post(f"/messages/{message_id}/cancel", one(Cancelled), None, options)
+    return _post(f"/messages/{_part(message_id)}/cancel", one(Cancelled), None, options)
 
 
 def notification(notification_id: UUID | str) -> Request[Notification]:
     """Look at a notification. Raises HeraldError."""
-    return _get(f"/notifications/{notification_id}", one(Notification))
+    return _get(f"/notifications/{_part(notification_id)}", one(Notification))
 
 
 def message(message_id: UUID | str) -> Request[Message]:
     """Look at a message of any topic, also at a notification. Raises HeraldError."""
-    return _get(f"/messages/{message_id}", one(Message))
+    return _get(f"/messages/{_part(message_id)}", one(Message))
 
 
 def history(notification_id: UUID | str) -> Request[list[Event]]:
     """What happened to a notification, oldest first. Raises HeraldError."""
-    return _get(f"/notifications/{notification_id}/events", many(Event))
+    return _get(f"/notifications/{_part(notification_id)}/events", many(Event))
 
 
 def notifications(**filters: Unpack[Filters]) -> Request[Page[Notification]]:
@@ -145,6 +146,11 @@ def notifications(**filters: Unpack[Filters]) -> Request[Page[Notification]]:
     given: dict[str, Any] = {**filters}
     wanted = {name: value for name, value in given.items() if value is not None}
     return Request(method="GET", path="/notifications", read=page(Notification), headers={}, query=wanted)
+
+
+def _part(identity: UUID | str) -> str:
+    """Of a path, whatever is in it."""
+    return quote(str(identity), safe="")
 
 
 def _get(path: str, read: Reader[T]) -> Request[T]:
