@@ -2,7 +2,7 @@
 
 A client of the vector with index 3 calls it at `/3/notifications` and the like. Each of its requests gets the next
 answer of the script, or is forwarded to Herald; `close` ends the connection instead, `hang` waits for the end, `drip`
-sends a body that has none.
+sends a body byte by byte.
 """
 
 import http.client
@@ -122,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.ACCEPTED)
         self.end_headers()
         with suppress(OSError):  # the client has gone
-            while not self.stub.wait_for_the_end(DRIP_EVERY):
+            end = monotonic() + PATIENCE
+            while monotonic() < end and not self.stub.wait_for_the_end(DRIP_EVERY):
                 self.wfile.write(b" ")
 
     def log_message(self, *_: object) -> None:
