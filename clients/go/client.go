@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -129,6 +130,9 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, hea
 		header[name] = values
 	}
 	request, err := http.NewRequest(method, strings.TrimRight(c.URL, "/")+path, bytes.NewReader(body))
+	if err == nil && (request.URL.Host == "" || request.URL.Scheme != "http" && request.URL.Scheme != "https") {
+		err = fmt.Errorf("must be http:// or https:// and a host, not %q", c.URL)
+	}
 	if err != nil {
 		return refused("URL", err, key)
 	}
@@ -141,7 +145,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, hea
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(found.body, into); err != nil {
+	if err := decoded(found.body, into); err != nil {
 		return notHeralds(found.status, found.body, key, err)
 	}
 	return nil
@@ -161,6 +165,21 @@ func (c *Client) attempt(request *http.Request) (answer, error) {
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	return answer{response.StatusCode, response.Header.Get("Retry-After"), text}, err
+}
+
+// decoded fails for what is no answer of Herald's, which has an id or items.
+func decoded(body []byte, into any) error {
+	var heralds struct {
+		ID    *string
+		Items *[]json.RawMessage
+	}
+	if err := json.Unmarshal(body, &heralds); err != nil {
+		return err
+	}
+	if heralds.ID == nil && heralds.Items == nil {
+		return errors.New("has neither id nor items")
+	}
+	return json.Unmarshal(body, into)
 }
 
 func refused(field string, cause error, key string) *Error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -83,7 +84,7 @@ func codeOf(status int, fields []FieldError) Code {
 	switch {
 	case isUnavailable(status):
 		return Unavailable
-	case status == http.StatusUnprocessableEntity && len(fields) > 0 && isKey(fields[0].Field):
+	case status == http.StatusUnprocessableEntity && slices.ContainsFunc(fields, isKey):
 		return KeyReused
 	case status == http.StatusNotFound:
 		return NotFound
@@ -96,8 +97,8 @@ func codeOf(status int, fields []FieldError) Code {
 }
 
 // isKey: Idempotency-Key over HTTP, options.idempotency_key by SQL.
-func isKey(field string) bool {
-	return strings.HasSuffix(strings.ReplaceAll(strings.ToLower(field), "-", "_"), "idempotency_key")
+func isKey(one FieldError) bool {
+	return strings.HasSuffix(strings.ReplaceAll(strings.ToLower(one.Field), "-", "_"), "idempotency_key")
 }
 
 // notHeralds is a success whose body is not what Herald answers.

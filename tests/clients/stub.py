@@ -2,7 +2,7 @@
 
 A client of the vector with index 3 calls it at `/3/notifications` and the like. Each of its requests gets the next
 answer of the script, or is forwarded to Herald; `close` ends the connection instead, `hang` waits for the end, `drip`
-sends a body byte by byte.
+sends a body byte by byte, `html` and `json` are bodies that are not Herald's.
 """
 
 import http.client
@@ -139,4 +139,5 @@ def _made(scripted: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
     if "html" in scripted:
         return status, {**headers, "content-type": "text/html"}, PAGE
     problem = {"type": "about:blank", "title": status.phrase, "status": status, "detail": "scripted", "errors": []}
-    return status, {**headers, "content-type": "application/problem+json"}, json.dumps(problem).encode()
+    body = json.dumps(scripted.get("json", problem)).encode()
+    return status, {**headers, "content-type": "application/problem+json"}, body

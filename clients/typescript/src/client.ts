@@ -3,7 +3,7 @@ import type {
   Accepted, Cancelled, Filters, HistoryEvent, Message, Notification, NotificationItem, Page, RequestOptions, SendOptions,
   Target,
 } from "./answers.js";
-import { notHeralds } from "./errors.js";
+import { notHeralds, parsed } from "./errors.js";
 import { type Patience, answered } from "./retries.js";
 
 /** `headers` go along with each request, `fetch` is used in the place of the global one. */
@@ -105,11 +105,9 @@ export class Client {
       patience,
       key,
     );
-    try {
-      return JSON.parse(body) as T;
-    } catch {
-      throw notHeralds(status, body, key);
-    }
+    const found = parsed(body);
+    if (found?.id === undefined && !Array.isArray(found?.items)) throw notHeralds(status, body, key);
+    return found as T;
   }
 }
 

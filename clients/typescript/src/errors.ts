@@ -57,8 +57,8 @@ export const UNAVAILABLE: ReadonlySet<number> = new Set([408, 429, 502, 503, 504
 /** What an answer says that is no success; one without a problem's body is told by its status. */
 export function problem(status: number, body: string, key: string | undefined): ProblemError {
   const given = parsed(body);
-  const errors = given?.errors ?? [];
-  return new ProblemError(codeOf(status, errors), status, given?.title ?? "", given?.detail ?? cut(body), errors, key);
+  const { title, detail, errors } = isProblem(given) ? given : { title: "", detail: cut(body) };
+  return new ProblemError(codeOf(status, errors ?? []), status, title, detail, errors ?? [], key);
 }
 
 /** A success whose body is not what Herald answers. */
@@ -85,10 +85,26 @@ function codeOf(status: number, errors: FieldError[]): ProblemCode {
   return status >= 400 && status < 500 ? "refused" : "server_error";
 }
 
-function parsed(body: string): { title: string; detail: string; errors?: FieldError[] } | undefined {
+interface Problem {
+  title: string;
+  detail: string;
+  errors?: FieldError[];
+}
+
+function isProblem(given: any): given is Problem {
+  const errors = given?.errors ?? [];
+  return (
+    typeof given?.title === "string" &&
+    typeof given.detail === "string" &&
+    Array.isArray(errors) &&
+    errors.every((one) => typeof one?.field === "string" && typeof one.detail === "string")
+  );
+}
+
+/** JSON, or undefined where it is none. */
+export function parsed(body: string): any {
   try {
-    const given = JSON.parse(body);
-    return typeof given?.title === "string" && typeof given.detail === "string" ? given : undefined;
+    return JSON.parse(body);
   } catch {
     return undefined;
   }
