@@ -25,6 +25,7 @@ from benchmarks import (
     replication,
     webhooks,
 )
+from benchmarks.costs.checkouts import present
 from benchmarks.costs.command import command as costs
 from benchmarks.environments import PLOTS, EnvironmentMissingError, installed
 from benchmarks.figures import HEAD, Result, table
@@ -83,16 +84,17 @@ def main(  # noqa: PLR0913 - click's way
     `python -m benchmarks costs` measures it beside other commits: see its own --help.
     """
     size = rows or (FEW if quick else 10 * MILLION if is_long else MILLION)
-    with staged(kept=logs.cluster(cache.resolve())) as stage:
+    cache = cache.resolve()
+    with staged(kept=logs.cluster(cache)) as stage:
         logs.sweep(stage)
-        run = Run(stage, rows=size, rounds=1 if quick else rounds, is_quick=quick, is_long=is_long)
+        run = Run(stage, cache, rows=size, rounds=1 if quick else rounds, is_quick=quick, is_long=is_long)
         head = _head(run)
         click.echo(f"{head}\n")
         found = {name: _measured(name, run) for name in parts or PARTS}
         logs.forget(stage, run.used)
         results = _save(head, found, stage.broker)
     if is_recorded:
-        _draw(results, cache.resolve())
+        _draw(results, cache)
         _record(head, found)
     if not quick and not all(result.is_met for results in found.values() for result in results):
         raise SystemExit(1)
@@ -106,9 +108,15 @@ def _measured(name: str, run: Run) -> list[Result]:
 
 
 def _head(run: Run) -> str:
+    work = (
+        "one quick round, which shows that it runs, not how fast"
+        if run.is_quick
+        else f"{run.rounds} rounds: median [range]"
+    )
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, PostgreSQL 18"
-        f" (fsync on), {run.stage.broker}; a log of {run.rows:,} messages; {run.rounds} rounds: median [range]"
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {present() or 'not known'}, {os.cpu_count()} cores, Python"
+        f" {platform.python_version()}, PostgreSQL 18 (fsync on), {run.stage.broker}; a log of {run.rows:,} messages;"
+        f" {work}"
     )
 
 

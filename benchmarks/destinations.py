@@ -1,4 +1,4 @@
-"""What a dead destination costs a live one: 1,000 messages to each, mixed, against 1,000 to the live one alone."""
+"""What a dead destination costs a live one: messages to both, mixed, beside as many to the live one alone."""
 
 import socket
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ RATE = 100  # pairs per second
 CALLERS = 16
 TARGET = Target(most=2.0)
 TIMEOUT = 2.0  # seconds of one delivery
-MOST_ATTEMPTS = 100  # on the dead one, of 1,000 messages with 8 attempts each
+MOST_ATTEMPTS = 100  # on the dead one, of so many messages that are tried for a day
 SETTLE = 60.0  # seconds until every live one must be sent
 LIVE = "SELECT extract(epoch FROM sent_at - accepted_at)::float * 1000 FROM messages WHERE key LIKE 'live-%'"
 UNSENT = "SELECT count(*) FROM messages WHERE key LIKE 'live-%' AND status <> 'sent'"

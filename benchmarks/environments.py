@@ -10,6 +10,7 @@ import click
 
 from benchmarks.side import HERE
 
+PREPARE_TIMEOUT = 600.0  # seconds of a download of up to 780 MB
 PLOTS = ("matplotlib==3.11.2",)
 
 
@@ -31,9 +32,21 @@ def installed(packages: Sequence[str], cache: Path) -> Path:
     return python
 
 
-def _uv(*arguments: str) -> None:
-    """The one that `make install` uses."""
-    (program,) = (HERE.root / ".cache").glob("uv-*/bin/uv")
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+def prepare(*command: str) -> None:
+    """Run it. Raises EnvironmentMissingError with what it said, where it fails or has not ended after ten minutes."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PREPARE_TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        message = f"{command[0]} did not end within {PREPARE_TIMEOUT:g} s"
+        raise EnvironmentMissingError(message) from error
     if done.returncode:
-        raise EnvironmentMissingError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "uv failed")
+        said = " ".join((done.stdout + done.stderr).split())
+        raise EnvironmentMissingError(said[:300] or f"{command[0]} failed")
+
+
+def _uv(*arguments: str) -> None:
+    """One that `make install` has used."""
+    found = sorted((HERE.root / ".cache").glob("uv-*/bin/uv"))
+    if not found:
+        raise EnvironmentMissingError("no uv here: `make install` brings it")
+    prepare(str(found[-1]), *arguments)

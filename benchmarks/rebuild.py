@@ -1,4 +1,4 @@
-"""What rebuilding the projection of 1,000,000 messages takes, and what it costs the callers of the API."""
+"""What rebuilding the projection of the whole log takes, and what it costs the callers of the API."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -18,7 +18,6 @@ from benchmarks.rivals.debezium import (
     logical,
     outbox_table,
 )
-from benchmarks.rivals.running import CACHE
 from benchmarks.run import Run
 from benchmarks.stage import Stage
 from benchmarks.waiting import until_slowly
@@ -36,7 +35,7 @@ Delays = tuple[list[float], float]  # milliseconds, and the idle CPU
 def measure(run: Run) -> list[Result]:
     """Both on the same server, which writes what logical replication needs."""
     try:
-        home = fetched(CACHE)
+        home = fetched(run.cache)
         java()
     except EnvironmentMissingError as error:
         return [Missing(f"relay, beside {NAME}", str(error))]

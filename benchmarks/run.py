@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from benchmarks import logs
 from benchmarks.stage import Stage
@@ -14,9 +15,13 @@ FEW = 10_000  # messages of the log where it is only to be seen whether everythi
 
 @dataclass
 class Run:
-    """`rows`: messages of the log. `is_quick`: does it run, not how fast. `is_long`: what takes hours, too."""
+    """`cache`: the folder of what is kept between runs. `rows`: messages of the log.
+
+    `is_quick`: does it run, not how fast. `is_long`: what takes hours, too.
+    """
 
     stage: Stage
+    cache: Path
     rows: int = MILLION
     rounds: int = 3
     is_quick: bool = False

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.side import HERE, Side
-from benchmarks.waiting import until
+from benchmarks.waiting import started, until
 from herald.outbox.registry import OWNER_TOPIC
 from tests.servers.apache_kafka import ApacheKafka, missing_programs
 from tests.servers.child import Child
@@ -32,6 +32,7 @@ PARTITIONS = 4
 NO_BROKER = "127.0.0.1:1"  # nobody listens there
 ANSWER_TIMEOUT = 10.0  # seconds
 MIGRATE_TIMEOUT = 60.0  # seconds
+MEASURE_TIMEOUT = 7_200.0  # seconds; a load goes on for as long as a rebuild of ten million messages
 # A copy belongs where it is now and keeps its id: the topics that its origin made are its own.
 HOME = """
 DO $$ BEGIN
@@ -83,22 +84,15 @@ class Stage:
         found = {"DATABASE_URL": self.server.url(database), "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
         return {**found, "PYTHONPATH": str(self.side.root), "HERALD_PARTITIONS": str(PARTITIONS), **more}
 
-    @contextmanager
-    def herald(self, role: str, settings: dict[str, str], *arguments: str) -> Iterator[HeraldProcess]:
-        process = HeraldProcess(
-            role, *arguments, folder=self.folder, settings=settings, program=[str(self.side.herald)]
-        )
-        process.start()
-        yield from _until_done(process)
+    def herald(self, role: str, settings: dict[str, str], *arguments: str) -> AbstractContextManager[HeraldProcess]:
+        program = [str(self.side.herald)]
+        return started(HeraldProcess(role, *arguments, folder=self.folder, settings=settings, program=program))
 
-    @contextmanager
-    def module(self, name: str, settings: dict[str, str], *arguments: str) -> Iterator[Child]:
+    def module(self, name: str, settings: dict[str, str], *arguments: str) -> AbstractContextManager[Child]:
         """A process of the benchmarks' own, as the side has it."""
         log = self.folder / f"{name}.log"
         command = [str(self.side.python), "-m", name, *arguments]
-        process = Child(command, log=log, env=herald_environment(settings), cwd=self.folder)
-        process.start()
-        yield from _until_done(process)
+        return started(Child(command, log=log, env=herald_environment(settings), cwd=self.folder))
 
     @contextmanager
     def api(self, settings: dict[str, str], processes: int = 1) -> Iterator[int]:
@@ -115,7 +109,15 @@ class Stage:
         """Run a rival or a load generator to its end in a process of its own; returns what it printed as JSON."""
         command = [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in arguments.items())]
         environment = herald_environment({**settings, "PYTHONPATH": str(HERE.root)})
-        done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            env=environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=MEASURE_TIMEOUT,
+        )
         if done.returncode:
             message = f"{module} failed\n{done.stderr}"
             raise RuntimeError(message)
@@ -186,16 +188,6 @@ def staged(*, kept: Path | None = None, has_broker: bool = True) -> Iterator[Sta
         # the JVM's own defaults: what makes it start quickly makes it slow
         with ApacheKafka(folder, java_options=["-Xmx1g"]) as kafka:
             yield Stage(server, kafka.bootstrap_servers, "Apache Kafka", folder)
-
-
-def _until_done(process: Child) -> Iterator[Any]:
-    try:
-        yield process
-    except BaseException as error:
-        error.add_note(process.tail())
-        raise
-    finally:
-        process.kill()
 
 
 def _is_ready(port: int) -> bool:

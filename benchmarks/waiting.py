@@ -1,13 +1,29 @@
-"""Waiting for what a process of a benchmark does."""
+"""Processes of a benchmark, and waiting for what they do."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event
+from typing import TypeVar
 
 from tests.servers.child import Child
 from tests.servers.eventually import eventually
 
 ASK_EVERY = 0.5  # seconds between two questions that cost what is measured
+P = TypeVar("P", bound=Child)
+
+
+@contextmanager
+def started(process: P, end: Callable[[P], object] = Child.kill) -> Iterator[P]:
+    """Runs meanwhile; an error then has the end of its log as a note."""
+    process.start()
+    try:
+        yield process
+    except BaseException as error:
+        error.add_note(process.tail())
+        raise
+    finally:
+        end(process)
 
 
 def until(condition: Callable[[], object], process: Child, deadline: float, *, what: str) -> None:

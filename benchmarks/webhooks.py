@@ -35,7 +35,7 @@ def _measured(run: Run, seconds: float) -> Iterator[Result]:
     bare = Rival("bare aiohttp", "bare_posts", JOB_QUEUE, target=Target(least=0.5))
     turns = Turns(f"webhooks to {HOSTS} hosts, answers after {ANSWERS[seconds]}, messages/s", [queue, bare])
     try:
-        with receiver(run.stage, seconds) as port:
+        with receiver(run, seconds) as port:
             addresses = [f"http://127.0.1.{host}:{port}/" for host in range(1, HOSTS + 1)]
             for _ in range(run.rounds):
                 turns.add(run, _of_herald(run, count, addresses), count, *addresses)

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from benchmarks.environments import EnvironmentMissingError
+from benchmarks.environments import EnvironmentMissingError, prepare
 from benchmarks.logs import DROP_SLOTS
 from benchmarks.stage import Stage
+from benchmarks.waiting import started
 from tests.servers.child import Child
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
@@ -20,7 +21,6 @@ VERSION = "3.6.1.Final"
 ARTIFACT = f"io.debezium:debezium-server-dist:{VERSION}:tar.gz"
 MAVEN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 PARTS = ("*/debezium-server-dist-*-runner.jar", "*/lib/*")  # of the archive: without the connectors of other databases
-DOWNLOAD_TIMEOUT = 600.0  # seconds; 780 MB
 OLDEST_JAVA = 21
 TABLE = """
 CREATE TABLE outbox_event (id uuid PRIMARY KEY, aggregatetype text NOT NULL, aggregateid text NOT NULL,
@@ -52,11 +52,11 @@ def fetched(cache: Path) -> Path:
         if not shutil.which("mvn"):
             raise EnvironmentMissingError("no Maven here to fetch it with")
         scratch = cache / f"debezium-{uuid4().hex}"
-        _run("mvn", "-q", "-B", f"{MAVEN}:get", "-Dtransitive=false", f"-Dartifact={ARTIFACT}")
+        prepare("mvn", "-q", "-B", f"{MAVEN}:get", "-Dtransitive=false", f"-Dartifact={ARTIFACT}")
         scratch.mkdir(parents=True)
         place = Path.home() / ".m2" / "repository" / "io" / "debezium" / "debezium-server-dist" / VERSION
         archive = place / f"debezium-server-dist-{VERSION}.tar.gz"
-        _run("tar", "-xzf", str(archive), "-C", str(scratch), "--strip-components=1", "--wildcards", *PARTS)
+        prepare("tar", "-xzf", str(archive), "-C", str(scratch), "--strip-components=1", "--wildcards", *PARTS)
         scratch.rename(folder)
     return folder
 
@@ -110,15 +110,8 @@ def debezium(stage: Stage, database: str, home: Path, tuned: Mapping[str, str]) 
     (place / "config" / "application.properties").write_text("\n".join(lines) + "\n", encoding="utf-8")
     [runner] = home.glob("*-runner.jar")
     command = [str(java()), "-Xmx1g", "-cp", f"{runner}:config:{home}/lib/*", "io.debezium.server.Main"]
-    process = Child(command, log=place / "log", env={**os.environ}, cwd=place)
-    process.start()
-    try:
+    with started(Child(command, log=place / "log", env={**os.environ}, cwd=place), Child.stop) as process:
         yield process
-    except BaseException as error:
-        error.add_note(process.tail())
-        raise
-    finally:
-        process.stop()
 
 
 def _settings(stage: Stage, database: str, place: Path) -> dict[str, str]:
@@ -152,9 +145,3 @@ def _settings(stage: Stage, database: str, place: Path) -> dict[str, str]:
         "quarkus.http.port": str(free_port()),
         "quarkus.log.level": "WARN",
     }
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_TIMEOUT)
-    if done.returncode:
-        raise EnvironmentMissingError((done.stdout + done.stderr).strip().splitlines()[0][:300])

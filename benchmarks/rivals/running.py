@@ -14,12 +14,11 @@ from benchmarks.figures import Contest, Missing, Result, Target
 from benchmarks.run import Run
 from benchmarks.side import HERE
 from benchmarks.stage import Stage
-from benchmarks.waiting import answers, until
+from benchmarks.waiting import answers, started, until
 from tests.servers.child import Child
 from tests.servers.herald import herald_environment
 from tests.servers.ports import free_port
 
-CACHE = HERE.root / ".cache" / "bench"
 JOB_QUEUE = ("pgqueuer[asyncpg]==1.6.0", "aiohttp==3.14.5")
 OUTBOX_TABLE = ("faststream-outbox[asyncpg]==0.19.0", "faststream==0.7.8")
 SEED = ("kafka-python==3.0.12", "lz4==4.4.5", "sqlalchemy==2.1.9", "psycopg2-binary==2.9.11")
@@ -44,7 +43,7 @@ class Rival:
         if self.why:
             return None
         try:
-            python = installed(self.packages, CACHE)
+            python = installed(self.packages, run.cache)
             command = [str(python), "-m", f"benchmarks.rivals.{self.module}", str(count), *self.arguments, *more]
             with _own_database(run.stage) as settings:
                 found: dict[str, Any] = _finish(run.stage, command, settings)
@@ -83,17 +82,14 @@ class Turns:
 
 
 @contextmanager
-def receiver(stage: Stage, seconds: float) -> Iterator[int]:
+def receiver(run: Run, seconds: float) -> Iterator[int]:
     """The port of something that answers every POST after so long. Raises EnvironmentMissingError."""
-    python, port = installed(JOB_QUEUE, CACHE), free_port()
+    python, port = installed(JOB_QUEUE, run.cache), free_port()
     command = [str(python), "-m", "benchmarks.rivals.receiver", str(port), str(seconds)]
-    process = Child(command, log=stage.folder / "receiver.log", env=herald_environment({}), cwd=_home(stage))
-    process.start()
-    try:
+    log = run.stage.folder / "receiver.log"
+    with started(Child(command, log=log, env=herald_environment({}), cwd=_home(run.stage))) as process:
         until(lambda: answers(port), process, READY, what="the receiver answers")
         yield port
-    finally:
-        process.kill()
 
 
 def _home(stage: Stage) -> Path:
