@@ -130,7 +130,7 @@ def test_the_example_in_go_runs(herald: Herald, tmp_path: Path) -> None:
     assert assert_passes(["go", "run", "."], tmp_path) == PRINTED.replace("\n", " <nil>\n")
 
 
-def test_the_clients_know_every_field_of_an_answer(herald: Herald) -> None:
+def test_the_client_in_python_knows_every_field_of_an_answer(herald: Herald) -> None:
     schemas = herald.get("/docs/openapi.json")["components"]["schemas"]
     known = {"NotificationState": Notification, "MessageState": Message, "EventState": Event, "Accepted": Accepted}
 
