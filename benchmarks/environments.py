@@ -10,6 +10,7 @@ import click
 
 from benchmarks.side import HERE
 
+UV_HOMES = HERE.root / ".cache"  # the Makefile has a folder there for each version
 PREPARE_TIMEOUT = 600.0  # seconds of a download of up to 780 MB
 PLOTS = ("matplotlib==3.11.2",)
 
@@ -46,7 +47,7 @@ def prepare(*command: str) -> None:
 
 def _uv(*arguments: str) -> None:
     """One that `make install` has used."""
-    found = sorted((HERE.root / ".cache").glob("uv-*/bin/uv"))
+    found = sorted(UV_HOMES.glob("uv-*/bin/uv"))
     if not found:
         raise EnvironmentMissingError("no uv here: `make install` brings it")
     prepare(str(found[-1]), *arguments)
