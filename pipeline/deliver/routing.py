@@ -62,7 +62,7 @@ class Router:
         if request.error is not None:
             raise request.error
         called = self._called(request, delivery)
-        if called is None:
+        if not isawaitable(called):  # what else a function returns is nobody's
             return
         if not self.is_async(request):
             if iscoroutine(called):

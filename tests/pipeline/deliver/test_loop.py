@@ -248,6 +248,15 @@ def test_what_a_plain_function_leaves_to_be_awaited_is_no_delivery(scenes: list[
     assert "must be `async def` itself" in str(outcome.reason)
 
 
+def test_a_plain_function_may_return_what_it_likes(scenes: list[Scene]) -> None:
+    """Its client's answer, for example: the message was delivered, and another try would deliver it again."""
+    scenes.append(scene := Scene(bills=lambda _data, _delivery: "202 Accepted"))
+
+    scene.deliveries.submit([scene.attempt("bills")])
+
+    assert scene.collected.wait(1)[0].outcome == "sent"
+
+
 def test_whatever_a_coroutine_raises_is_the_outcome_of_its_attempt(scenes: list[Scene]) -> None:
     async def leaves(_data: msgspec.Raw, _delivery: Delivery) -> None:
         raise SystemExit(3)
