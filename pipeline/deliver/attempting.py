@@ -9,6 +9,7 @@ from herald.outbox.moves.record import Outcome
 from herald.pipeline.channel import Delivery
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.blame import FORESEEN, Blame
+from herald.pipeline.deliver.causes import drop_tracebacks
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lack import Lacks, lack_in
 from herald.pipeline.deliver.retry import OUT_OF_TIME, RetryPolicy, dead, postponed, reason_of
@@ -64,7 +65,9 @@ class Deliverer:
             await self._router.deliver(request, delivery)
             reach("pipeline.delivered")
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, sys.exit included, is its outcome
-            return self._failed(error, attempt, RetryPolicy(policy))
+            outcome = self._failed(error, attempt, RetryPolicy(policy))
+            drop_tracebacks(error)
+            return outcome
         self._blame.delivered(attempt)
         return Outcome(id=request.id, attempt=attempt.number, outcome="sent", destination=attempt.counted)
 

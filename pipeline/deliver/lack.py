@@ -13,13 +13,14 @@ import socket
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
 import structlog
 
 from herald.pipeline.channel import NotSetUpError
+from herald.pipeline.deliver.causes import with_causes
 from herald.pipeline.sparing import OncePer
 
 DESCRIPTORS, MEMORY, THREADS, PORTS, BUFFERS = "descriptors", "memory", "threads", "ports", "buffers"
@@ -88,12 +89,12 @@ class Lacks:
 
 def lack_in(error: BaseException) -> Lack | None:
     """What was lacking when this was raised; None where nothing of this machine was."""
-    for one in _with_causes(error):
+    for one in with_causes(error):
         if isinstance(one, NotSetUpError):
             return Lack(SETTINGS, str(one), one.channel)
         if kind := _kind(one):
             return Lack(kind, str(one) or type(one).__name__)
-    if any(isinstance(one, _HIDING) for one in _with_causes(error)):
+    if any(isinstance(one, _HIDING) for one in with_causes(error)):
         return shortage()
     return None
 
@@ -123,20 +124,6 @@ def longest_wait(given_back: int, kind: str) -> float:
     """Seconds until the next try, at most, of an attempt given back so often, for this kind of lack at last."""
     most = _WITHOUT_SETTINGS if kind == SETTINGS else _LONGEST_WAIT
     return float(min(most, _FIRST_WAIT * 2.0 ** min(given_back, 30)))
-
-
-def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, what it was raised from or while, and the members of groups; each once."""
-    seen: set[int] = set()
-    left = [error]
-    while left:
-        one = left.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        members = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-        left += [cause for cause in (one.__cause__, one.__context__, *members) if cause is not None]
 
 
 def _kind(error: BaseException) -> str | None:

@@ -23,6 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from herald.outbox.destination.urls import Url
 from herald.pipeline.channel import TemporaryError
 from herald.pipeline.channels.webhook.public_addresses import Network, check_address
+from herald.pipeline.deliver.causes import drop_tracebacks
 from herald.pipeline.deliver.deadline import Deadline
 from herald.pipeline.deliver.dialling import Resolver, dial
 
@@ -136,6 +137,11 @@ class Connection(ResponseHandler):
             self.abort()
         else:
             super().data_received(data)
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """What was written until then is let go of: the task that writes has its own error in a variable."""
+        super().set_exception(exc, *cause)
+        drop_tracebacks(exc)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._resting.pop(self, None)

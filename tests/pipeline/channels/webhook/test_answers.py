@@ -1,5 +1,8 @@
 """Answers byte by byte: what of them counts, what bounds them, and whose they are."""
 
+import asyncio
+import gc
+import io
 import re
 import socket
 import threading
@@ -207,6 +210,42 @@ def _has_ended(connection: socket.socket) -> bool:
     except ConnectionResetError:
         return True
     return True
+
+
+LARGE = b'"' + 900_000 * b"x" + b'"'
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_connection_that_breaks_while_it_is_written_to_leaves_nothing_of_the_message_to_the_collector(
+    channel: Waiting,
+) -> None:
+    """It counts objects, not bytes: it would come after hundreds of calls."""
+
+    async def break_off() -> None:
+        server = await asyncio.start_server(lambda _reader, writer: writer.transport.abort(), "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        with pytest.raises(UnknownOutcomeError, match="the connection broke before an answer"):
+            await channel.channel.deliver(letter(url, data=LARGE), delivery())
+        await channel.channel.close()
+        server.close()
+
+    asyncio.run(break_off())
+
+    assert not _held()
+
+
+def _held() -> list[io.BytesIO]:
+    """Bodies that are sent in parts."""
+    found = [one for one in gc.get_objects() if isinstance(one, io.BytesIO) and not one.closed]
+    return [one for one in found if len(one.getbuffer()) > len(LARGE)]
 
 
 def test_calls_to_one_name_wait_for_one_look_up(channel: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
