@@ -11,6 +11,7 @@ from herald.pipeline.deliver.lack import told_apart
 
 Place = tuple[socket.AddressFamily, tuple[Any, ...]]
 
+MOST_LOOK_UPS = 1000  # names at once, each in a thread that outlives its call where no name server answers
 RECEIVE_BUFFER = 32_768  # bytes that the system reads ahead for a call on the loop: a thousand of them are open
 
 
@@ -43,10 +44,15 @@ class Resolver:
         self._asked: dict[tuple[str, int], asyncio.Future[list[Place]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[Place]:
-        """Where a host's connections may go. Raises OSError; its caller has a deadline."""
+        """Where a host's connections may go. Raises OSError; its caller has a deadline.
+
+        Raises RuntimeError as a machine without threads does, where too many names are being looked up.
+        """
         place = host, port
         asked = self._asked.get(place)
         if asked is None:
+            if len(self._asked) >= MOST_LOOK_UPS:
+                raise RuntimeError(f"can't start new thread: {MOST_LOOK_UPS} names are being looked up")
             asked = self._asked[place] = in_thread(partial(_look_up, host, port))
             asked.add_done_callback(lambda _: self._asked.pop(place))
         return await asyncio.shield(asked)

@@ -14,6 +14,8 @@ import pytest
 
 from herald.pipeline.channel import PermanentError, TemporaryError, UnknownOutcomeError
 from herald.pipeline.channels.webhook.network import MOST_OF_HEAD
+from herald.pipeline.deliver import dialling
+from herald.pipeline.deliver.lack import THREADS, lack_in
 from tests.pipeline.channels.waiting import Waiting
 from tests.pipeline.channels.webhook.test_webhook import delivery, letter, make_channel
 from tests.servers.eventually import eventually
@@ -248,17 +250,24 @@ def _held() -> list[io.BytesIO]:
     return [one for one in found if len(one.getbuffer()) > len(LARGE)]
 
 
-def test_calls_to_one_name_wait_for_one_look_up(channel: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name whose servers are silent holds one thread, however many calls go there."""
-    asked: list[str] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The names that were looked up; no name server answers."""
+    found: list[str] = []
     over = threading.Event()
 
     def getaddrinfo(host: str, *_: Any, **_more: Any) -> Sequence[Any]:
-        asked.append(host)
+        found.append(host)
         over.wait(30)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield found
+    over.set()
+
+
+def test_calls_to_one_name_wait_for_one_look_up(channel: Waiting, asked: list[str]) -> None:
+    """A name whose servers are silent holds one thread, however many calls go there."""
     late: list[BaseException] = []
 
     def call() -> None:
@@ -273,4 +282,19 @@ def test_calls_to_one_name_wait_for_one_look_up(channel: Waiting, monkeypatch: p
         thread.join(10)
 
     assert (len(late), asked) == (10, ["hooks.example.com"])
-    over.set()
+
+
+def test_look_ups_that_outlive_their_calls_are_bounded_and_what_is_beyond_blames_nobody(
+    channel: Waiting, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialling, "MOST_LOOK_UPS", 2)
+    for host in ("a", "b"):
+        with pytest.raises(TemporaryError, match="the resolver did not answer in time"):
+            channel.deliver(letter(f"http://{host}.example.com/"), delivery(timeout=0.1))
+
+    with pytest.raises(RuntimeError, match="2 names are being looked up") as caught:
+        channel.deliver(letter("http://c.example.com/"), delivery())
+
+    lack = lack_in(caught.value)
+    assert lack is not None
+    assert (lack.kind, asked) == (THREADS, ["a.example.com", "b.example.com"])
