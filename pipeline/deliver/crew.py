@@ -3,6 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any
 
 from herald.outbox.moves.record import Outcome
@@ -16,6 +17,7 @@ Perform = Callable[[Attempt], Coroutine[Any, Any, Outcome]]
 End = Callable[[Attempt, Outcome, float], None]  # called after an attempt, with the seconds it took
 
 
+@dataclass(eq=False)
 class Crew(ABC):
     """Makes attempts, as many at once as its destinations allow.
 
@@ -23,22 +25,21 @@ class Crew(ABC):
     Called by whoever holds the lock, unless it says otherwise.
     """
 
-    def __init__(
-        self,
-        perform: Perform,
-        end: End,
-        on_error: Callable[[BaseException], None],
-        destinations: Destinations,
-        lock: threading.Lock,
-    ) -> None:
-        self._perform = perform
-        self._end = end
-        self._on_error = on_error
-        self._lock = lock
-        self.destinations = destinations
-        self.most = destinations.most
-        self.pace = destinations.assumed
-        self.done = 0
+    perform: Perform
+    end: End
+    on_error: Callable[[BaseException], None]
+    destinations: Destinations
+    lock: threading.Lock
+    pace: float = field(init=False)
+    done: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = self.destinations.assumed
+
+    @property
+    def most(self) -> int:
+        """Calls at once."""
+        return self.destinations.most
 
     @property
     @abstractmethod

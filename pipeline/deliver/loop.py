@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
 from inspect import CO_COROUTINE
 from time import monotonic
 from typing import Any, cast
@@ -19,8 +20,7 @@ import structlog
 from herald.outbox.destination.policies import channel_of
 from herald.outbox.threads import Thread
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.crew import Crew, End, Perform
-from herald.pipeline.deliver.destinations import Destinations
+from herald.pipeline.deliver.crew import Crew
 from herald.pipeline.sparing import OncePer
 
 BLOCKED = 1.0  # seconds without any other coroutine's turn
@@ -32,24 +32,16 @@ CURE = "no other call goes on meanwhile: what blocks belongs into a plain functi
 _log = structlog.get_logger()
 
 
+@dataclass(eq=False)
 class Loop(Crew):
     """It begins with the first call, unless it was started before: a machine may lack what it takes by then."""
 
-    def __init__(
-        self,
-        perform: Perform,
-        end: End,
-        on_error: Callable[[BaseException], None],
-        destinations: Destinations,
-        lock: threading.Lock,
-    ) -> None:
-        super().__init__(perform, end, on_error, destinations, lock)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._calls: dict[asyncio.Task[None], Attempt] = {}
-        self._is_woken = False
-        self._ident = 0
-        self._closed = threading.Event()
-        self._once = OncePer(TELL_AGAIN)
+    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _calls: dict[asyncio.Task[None], Attempt] = field(default_factory=dict, init=False)
+    _is_woken: bool = field(default=False, init=False)
+    _ident: int = field(default=0, init=False)
+    _closed: threading.Event = field(default_factory=threading.Event, init=False)
+    _once: OncePer = field(default_factory=lambda: OncePer(TELL_AGAIN), init=False)
 
     @property
     def is_busy(self) -> bool:
@@ -97,7 +89,7 @@ class Loop(Crew):
 
     def _begin(self) -> None:
         """On the loop: take what may begin."""
-        with self._lock:
+        with self.lock:
             self._is_woken = False
             while not self._is_full and (taken := self.destinations.take()) is not None:
                 attempt, _ = taken
@@ -106,11 +98,11 @@ class Loop(Crew):
     async def _deliver(self, attempt: Attempt) -> None:
         try:
             started = monotonic()
-            outcome = await self._perform(attempt)
-            self._end(attempt, outcome, monotonic() - started)
+            outcome = await self.perform(attempt)
+            self.end(attempt, outcome, monotonic() - started)
         except BaseException as error:  # noqa: BLE001 - told to whoever can end the process
             _log.error("delivery_failed", reason=str(error), exc_info=error)
-            self._on_error(error)
+            self.on_error(error)
         self._calls.pop(cast("asyncio.Task[None]", asyncio.current_task()))
         if not (self._is_woken or self._closed.is_set()):
             self._is_woken = True

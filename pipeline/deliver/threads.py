@@ -5,8 +5,8 @@ fast ones a change of threads costs more than the delivery. `Deliveries.wake_one
 fast ones.
 """
 
-import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any, TypeVar
@@ -15,28 +15,20 @@ import structlog
 
 from herald.outbox.threads import Thread
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.crew import SLOW, Crew, End, Perform
-from herald.pipeline.deliver.destinations import Destinations
+from herald.pipeline.deliver.crew import SLOW, Crew
 
 T = TypeVar("T")
 
 _log = structlog.get_logger()
 
 
+@dataclass(eq=False)
 class Threads(Crew):
     """They begin as they are needed, and stay."""
 
-    def __init__(
-        self,
-        perform: Perform,
-        end: End,
-        on_error: Callable[[BaseException], None],
-        destinations: Destinations,
-        lock: threading.Lock,
-    ) -> None:
-        super().__init__(perform, end, on_error, destinations, lock)
-        self._parked: SimpleQueue[None] = SimpleQueue()
-        self._threads = self._idle = 0
+    _parked: SimpleQueue[None] = field(default_factory=SimpleQueue, init=False)
+    _threads: int = field(default=0, init=False)
+    _idle: int = field(default=0, init=False)
 
     @property
     def is_busy(self) -> bool:
@@ -66,16 +58,16 @@ class Threads(Crew):
             while True:
                 attempt = self._next()
                 started = monotonic()
-                outcome = driven(self._perform(attempt))
-                self._end(attempt, outcome, monotonic() - started)
+                outcome = driven(self.perform(attempt))
+                self.end(attempt, outcome, monotonic() - started)
         except BaseException as error:  # noqa: BLE001 - told to whoever can end the process
             _log.error("delivery_thread_ended", reason=str(error), exc_info=error)
-            self._on_error(error)
+            self.on_error(error)
 
     def _next(self) -> Attempt:
         """The next attempt; parks the thread until there is one."""
         while True:
-            with self._lock:
+            with self.lock:
                 taken = self.destinations.take()
                 if taken is not None:
                     attempt, pace = taken

@@ -195,7 +195,7 @@ REMOVALS = (
     ),
     Removal(
         "a delivery thread that ends is told",
-        (Edit("pipeline/deliver/threads.py", "            self._on_error(error)\n", ""),),
+        (Edit("pipeline/deliver/threads.py", "            self.on_error(error)\n", ""),),
         ("tests/pipeline/deliver/test_threads.py::test_a_delivery_thread_that_ends_is_noticed",),
     ),
 )
