@@ -3,8 +3,9 @@
 Every address that the resolver names is checked, and the connection goes to the checked address itself: no second
 look-up can answer differently. Where it ended is checked again: Linux takes 0.0.0.0 for 127.0.0.1.
 
-aiohttp's connector asks `_create_connection` for a connection and `_factory` for what reads it: these two of its
-methods are replaced, the pool above them and the parser below are its own.
+aiohttp's connector asks `_create_connection` for a connection: this one of its methods is replaced, and what reads the
+connection is a `Connection`. The pool above and the parser below are aiohttp's own. None of these names is documented:
+another minor version is tried before it is allowed.
 """
 
 import asyncio
@@ -84,7 +85,7 @@ class GuardedConnector(aiohttp.BaseConnector):
         self._allowed = allowed
         self._trusted = trusted
         self._resolver = Resolver()
-        self._factory = partial(_reading, self._loop, {})
+        self._reading = partial(Connection, asyncio.get_running_loop(), {})
 
     async def _create_connection(self, *_asked: object) -> ResponseHandler:
         """Connect to the first address that answers, when all of them may be connected to.
@@ -105,13 +106,14 @@ class GuardedConnector(aiohttp.BaseConnector):
         except BaseException:
             connection.close()
             raise
+        loop = asyncio.get_running_loop()
         if url.scheme == "http":
-            _, protocol = await self._loop.create_connection(self._factory, sock=connection)
+            _, protocol = await loop.create_connection(self._reading, sock=connection)
             return protocol
         call.late = SECURING
         with _told(_tls_failure):
-            _, protocol = await self._loop.create_connection(
-                self._factory, sock=connection, ssl=self._trusted, server_hostname=url.host
+            _, protocol = await loop.create_connection(
+                self._reading, sock=connection, ssl=self._trusted, server_hostname=url.host
             )
         return protocol
 
@@ -119,7 +121,7 @@ class GuardedConnector(aiohttp.BaseConnector):
 class Connection(ResponseHandler):
     """aiohttp's end of a connection. It shows each call its status, and `resting` are those that wait for one."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, resting: "dict[Connection, None]") -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, resting: dict["Connection", None]) -> None:
         super().__init__(loop)
         self._resting = resting
         self._call: Call | None = None
@@ -160,10 +162,6 @@ class Connection(ResponseHandler):
             self._resting[self] = None
         if len(self._resting) > MOST_IDLE:
             next(iter(self._resting)).close()
-
-
-def _reading(loop: asyncio.AbstractEventLoop, resting: dict[Connection, None]) -> ResponseHandler:
-    return Connection(loop, resting)
 
 
 @contextmanager
