@@ -3,73 +3,14 @@
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import monotonic
 
 from herald.outbox.destination.policies import Policy, channel_of
 from herald.pipeline.deliver.attempt import Attempt
+from herald.pipeline.deliver.queues import Channel, Queue
 
 WEIGHT = 0.1  # of the newest delivery in the average
 SHORTEST_WAIT = 1.0  # seconds a message of a busy destination is put off, at least
-SLOW = 2.0  # seconds of one call from which on its destination is slow; so is one that has not answered yet
-RESERVE = 4  # of so many calls over a channel one is kept from those that are slow
-
-
-@dataclass(slots=True)
-class _Channel:
-    """`quick`: when the calls that do not count as `slow` began, the oldest first, by their identity.
-
-    `full` and `reserved` wait for a place: for any, and for one that slow destinations may have.
-    """
-
-    limit: int
-    slow: int = 0
-    quick: dict[int, float] = field(default_factory=dict)
-    full: "deque[_Queue]" = field(default_factory=deque)
-    reserved: "dict[_Queue, None]" = field(default_factory=dict)
-
-    @property
-    def has_room(self) -> bool:
-        return self.slow + len(self.quick) < self.limit
-
-    @property
-    def has_room_for_slow(self) -> bool:
-        return self.has_room and self.slow < self.limit - self.limit // RESERVE
-
-    def age(self, now: float) -> None:
-        """What has taken too long by now is slow."""
-        while self.quick and now - self.quick[oldest := next(iter(self.quick))] >= SLOW:
-            del self.quick[oldest]
-            self.slow += 1
-
-
-@dataclass(slots=True, eq=False)
-class _Queue:
-    """`pace`: seconds a delivery takes on average, `last`: the last one; `open`: attempts that wait or run.
-
-    `begun`: when those that run began, the oldest first, by their identity. Only a host can be slow.
-    """
-
-    channel: _Channel
-    limit: int
-    pace: float
-    is_host: bool
-    last: float = float("inf")
-    is_in_turn: bool = False
-    open: int = 0
-    begun: dict[int, float] = field(default_factory=dict)
-    ready: deque[Attempt] = field(default_factory=deque)
-
-    @property
-    def active(self) -> int:
-        return len(self.begun)
-
-    def age(self, now: float) -> float:
-        """Seconds that the oldest call takes by now."""
-        return now - next(iter(self.begun.values())) if self.begun else 0.0
-
-    def is_slow(self, now: float) -> bool:
-        return self.is_host and max(self.last, self.age(now)) >= SLOW
 
 
 class Destinations:
@@ -92,9 +33,9 @@ class Destinations:
         self.most = most
         self._policy = policy
         self._clock = clock
-        self._channels: dict[str | None, _Channel] = {}
-        self._queues: dict[str | None, _Queue] = {}
-        self._turns: deque[_Queue] = deque()
+        self._channels: dict[str | None, Channel] = {}
+        self._queues: dict[str | None, Queue] = {}
+        self._turns: deque[Queue] = deque()
 
     @property
     def has_ready(self) -> bool:
@@ -107,7 +48,9 @@ class Destinations:
 
     def opened(self, destination: str | None) -> None:
         """One more attempt is claimed for it."""
-        self._queue(destination).open += 1
+        queue = self._queue(destination)
+        queue.open += 1
+        queue.channel.open += 1
 
     def put(self, attempt: Attempt) -> None:
         """It may begin."""
@@ -125,7 +68,7 @@ class Destinations:
             queue.is_in_turn = False
             attempt = queue.ready.popleft()
             if queue.is_slow(now):
-                queue.channel.slow += 1
+                queue.channel.slow[id(attempt)] = now
             else:
                 queue.channel.quick[id(attempt)] = now
             queue.begun[id(attempt)] = now
@@ -137,9 +80,9 @@ class Destinations:
         queue = self._queue(attempt.destination)
         channel = queue.channel
         del queue.begun[id(attempt)]
-        queue.open -= 1
+        self.given_back(attempt)
         if channel.quick.pop(id(attempt), None) is None:
-            channel.slow -= 1
+            del channel.slow[id(attempt)]
         queue.pace = seconds if queue.last == float("inf") else queue.pace + WEIGHT * (seconds - queue.pace)
         queue.last = seconds
         self._line_up(queue)
@@ -149,19 +92,25 @@ class Destinations:
         self._offer(channel)
 
     def given_back(self, attempt: Attempt) -> None:
-        """It never began."""
-        self._queue(attempt.destination).open -= 1
+        """It is not open any more."""
+        queue = self._queue(attempt.destination)
+        queue.open -= 1
+        queue.channel.open -= 1
 
     def wait(self, destination: str | None, *, lane: int, within: float) -> float | None:
         """None when one more would begin `within` seconds behind so many of its lane; else when to come again.
 
         That is after `within`, however long the queue looks: what was measured may be over, as after calls
-        that hung until their deadline.
+        that hung until their deadline. A slow destination waits for the places that its channel has for all slow
+        ones: what is claimed for thousands of them would leave no room for others.
         """
         queue = self._queues.get(destination)
         if queue is None:
             return None
-        expected = max(queue.open / queue.limit, lane) * max(queue.pace, queue.age(self._clock()))
+        now = self._clock()
+        expected = max(queue.open / queue.limit, lane) * max(queue.pace, queue.age(now))
+        if queue.open and queue.is_slow(now):  # one of each stays in line
+            expected = max(expected, queue.channel.wait_for_slow(now))
         return None if expected <= within else max(within, SHORTEST_WAIT)
 
     def abandon(self) -> list[Attempt]:
@@ -175,27 +124,27 @@ class Destinations:
             channel.reserved.clear()
         return left
 
-    def _queue(self, destination: str | None) -> _Queue:
+    def _queue(self, destination: str | None) -> Queue:
         found = self._queues.get(destination)
         if found is None:
             name = channel_of(destination)
             policy = self._policy(destination)
             # what is called directly, a topic's handler, has as many calls as there are
             most = self.most if name is None else policy.concurrency
-            channel = self._channels.setdefault(name, _Channel(most))
+            channel = self._channels.setdefault(name, Channel(most))
             # only what is outside has a limit of its own: a handler, or a channel without a host, has its channel's
             is_host = destination is not None and ":" in destination
             limit = policy.destination_concurrency if is_host else most
-            found = _Queue(channel, limit, self.assumed, is_host=is_host)
+            found = Queue(channel, limit, self.assumed, is_host=is_host)
             self._queues[destination] = found
         return found
 
-    def _line_up(self, queue: _Queue) -> None:
+    def _line_up(self, queue: Queue) -> None:
         if queue.ready and not queue.is_in_turn and queue.active < queue.limit:
             queue.is_in_turn = True
             self._turns.append(queue)
 
-    def _is_held(self, queue: _Queue, now: float) -> bool:
+    def _is_held(self, queue: Queue, now: float) -> bool:
         """Whether it waits for a place from now on, and loses its turn until there is one."""
         channel = queue.channel
         channel.age(now)
@@ -208,7 +157,7 @@ class Destinations:
             return True
         return False
 
-    def _offer(self, channel: _Channel) -> None:
+    def _offer(self, channel: Channel) -> None:
         """The place that is free over a channel goes to one that waits for it."""
         if channel.full and channel.has_room:
             self._turns.append(channel.full.popleft())

@@ -9,10 +9,11 @@ from herald.outbox.moves.claim import REASONS
 from herald.outbox.moves.record import Outcome
 from herald.outbox.settings import ChannelPolicy
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.destinations import SLOW as SILENT
+from herald.pipeline.deliver.deliveries import MOST_OPEN
 from herald.pipeline.deliver.destinations import Destinations
 from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.lanes import Lanes
+from herald.pipeline.deliver.queues import SLOW as SILENT
 from tests.pipeline.fakes import FakeChannel
 from tests.pipeline.parts import in_this_thread, make_deliverer, make_request, make_router, settings
 
@@ -245,6 +246,29 @@ def test_a_destination_that_falls_silent_is_slow_once_its_calls_take_long_and_no
     assert [one.destination for one in take_all(destinations)] == [hosts[3]]
     destinations.done(open_calls[0], 0.01)
     assert [one.destination for one in take_all(destinations)] == [hosts[0]]
+
+
+def test_a_thousand_silent_destinations_leave_room_for_what_else_is_claimed() -> None:
+    """Most of them have no call open that could tell how long one takes: 750 have all places."""
+    now = [0.0]
+    own = {"webhook": ChannelPolicy(concurrency=1000, destination_concurrency=10)}
+    destinations = Destinations(make_router(found=settings(channels=own)).policy, assumed=0.05, clock=lambda: now[0])
+    put(destinations, attempt(LIVE))
+    destinations.done(take_all(destinations)[0], 0.01)
+    claimed, running = 0, []
+
+    for number in range(MOST_OPEN):
+        now[0] += 1 / 2500  # seconds
+        host = f"webhook:{number % 1000}"
+        if destinations.wait(host, lane=0, within=15.0) is None:
+            claimed += 1
+            put(destinations, attempt(host))
+            running += take_all(destinations)
+
+    assert len(running) == 750
+    assert claimed < MOST_OPEN / 2
+    assert destinations.wait(LIVE, lane=0, within=15.0) is None
+    assert destinations.wait("webhook:0", lane=0, within=15.0) == 15.0
 
 
 def test_what_runs_tells_how_long_a_destination_takes_before_anything_has_ended() -> None:
