@@ -41,11 +41,8 @@ from herald.pipeline.topic import Topic
 from herald.pipeline.work.ledger import Ledger
 from herald.pipeline.work.worker import Worker
 
-COLLECT_AFTER = (
-    20_000,
-    20,
-    20,
-)  # objects; with Python's own 700 a quarter of a call's time is spent on looking at others
+# Objects; with Python's own 700 a quarter of a call's time is spent on looking at others.
+COLLECT_AFTER = 20_000, 20, 20
 CLOSE_MARGIN = 2.0  # seconds to record the outcome of a delivery that took all its time
 
 _log = structlog.get_logger()
