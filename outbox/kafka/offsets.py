@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from operator import attrgetter
 from time import monotonic
 
 import structlog
@@ -14,6 +15,7 @@ from herald.outbox.settings import Settings
 
 Offsets = dict[str, dict[str, int]]  # topic → partition → offset; partitions as text, as JSON keeps them
 Partitions = Mapping[str, Iterable[int]]
+_offset = attrgetter("offset")  # of what Kafka tells; the library's stubs lack its type
 _log = structlog.get_logger()
 
 
@@ -73,16 +75,12 @@ def _read_told(admin: AdminClient, metadata: ClusterMetadata, names: Iterable[st
     offsets: Offsets = {}
     for place, future in asked:
         try:
-            offset = _offset(future.result(max(0.0, deadline - monotonic())))
+            offset = int(_offset(future.result(max(0.0, deadline - monotonic()))))
         except (KafkaException, TimeoutError) as error:
             _log.debug("offset_not_told", topic=place.topic, partition=place.partition, reason=str(error))
         else:
             offsets.setdefault(place.topic, {})[str(place.partition)] = offset
     return offsets
-
-
-def _offset(told: object) -> int:
-    return int(told.offset)  # type: ignore[attr-defined]  # confluent_kafka's stub lacks the type
 
 
 def _places_by_leader(metadata: ClusterMetadata, names: Iterable[str]) -> dict[int, list[TopicPartition]]:

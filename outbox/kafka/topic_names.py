@@ -4,7 +4,6 @@ Only at the edge to Kafka. In the log, the database, the API and in what a perso
 the prefix, so that nothing stored speaks of it, and what is stored can be compared with what is read.
 """
 
-# ruff: noqa: ANN401 - what a method passes on to confluent_kafka is confluent_kafka's to say
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass

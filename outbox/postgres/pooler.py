@@ -45,11 +45,11 @@ def make_shared_cursor(schema: str) -> type[Cursor]:
     path = f"SET LOCAL search_path = {search_path(schema)}"
 
     class SharedCursor(Cursor):
-        def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's signature
+        def execute(self, query: object, *values: Any) -> None:
             if self.name is None:
-                super().execute(f"{path}; {query}", vars)  # one message of the protocol is one transaction
+                super().execute(f"{path}; {query}", *values)  # one message of the protocol is one transaction
                 return
             execute(self.connection, "SELECT")  # begins the transaction that a cursor with a name lives in
-            super().execute(query, vars)
+            super().execute(str(query), *values)
 
     return SharedCursor

@@ -39,10 +39,10 @@ class WatchedCursor(Cursor):
 
     connection: "WatchedConnection"
 
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's signature
+    def execute(self, *arguments: Any) -> None:
         """Raises OperationalError when the server is not heard in time."""
         with self.connection.watched():
-            super().execute(query, vars)
+            super().execute(*arguments)
 
 
 class WatchedConnection(Connection):

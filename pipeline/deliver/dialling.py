@@ -96,7 +96,7 @@ async def _dialled(place: Place) -> socket.socket:
     family, address = place
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
-        connection.setblocking(False)  # noqa: FBT003 - the system's own
+        connection.settimeout(0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         await asyncio.get_running_loop().sock_connect(connection, address)
     except OSError as error:

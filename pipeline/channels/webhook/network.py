@@ -126,7 +126,7 @@ class Connection(ResponseHandler):
         self._resting = resting
         self._call: Call | None = None
 
-    def set_response_params(self, **parameters: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed through
+    def set_response_params(self, **parameters: Any) -> None:
         """Called just before a request is written."""
         self._resting.pop(self, None)
         self._call = current.get()
