@@ -27,7 +27,7 @@ from herald.api.seat import BEAT, Seat
 from herald.api.supervisor import supervise
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.logs import configure_logs
-from herald.outbox.postgres.connections import make_engine
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import UnreadableLogError, wait_for_database

@@ -28,3 +28,10 @@ def test_processes_of_herald_up_import_nothing_from_where_they_are_started(tmp_p
     done = run([*herald("relay", {}).command, "--help"], tmp_path)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_relay_and_pipeline_start_without_sqlalchemy(tmp_path: Path) -> None:
+    """It takes longer to import than all that is Herald's in them."""
+    start = "import herald.outbox.relay.process, herald.pipeline.process, sys; print('sqlalchemy' in sys.modules)"
+
+    assert run([sys.executable, "-P", "-c", start], tmp_path).stdout == "False\n"

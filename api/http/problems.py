@@ -138,7 +138,7 @@ def _from_database(request: HttpRequest, error: UnavailableError | SQLAlchemyErr
         _log_failure(request, error)
         status = HTTPStatus.BAD_REQUEST if request.method == "GET" else HTTPStatus.UNPROCESSABLE_ENTITY
         return ProblemError(status, f"PostgreSQL refuses it: {reason(error)}")
-    if not is_outage(error):
+    if not isinstance(error, PoolTimeoutError) and not is_outage(error):
         _log_failure(request, cause)
         return _shortage()
     _log.warning("database_unavailable", reason=str(cause).strip())

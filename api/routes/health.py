@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from herald.api.http.problems import HttpRequest, unavailable
 from herald.api.http.resources import resources_of
-from herald.outbox.postgres.connections import make_engine, reason
+from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import errors
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.settings import Settings
 
 STATE = "readiness"

@@ -15,8 +15,9 @@ from herald.outbox.desk.looking import count_dead_letters, list_dead_letters, li
 from herald.outbox.message.notification import TOPIC
 from herald.outbox.message.state import Status
 from herald.outbox.operate.status.database import read_database
-from herald.outbox.postgres.connections import connect_watched, make_engine
+from herald.outbox.postgres.connections import connect_watched
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.queries import events_of_notification, find_notification, list_notifications
 from herald.outbox.postgres.statements import execute, fetch_column, fetch_one
 from herald.outbox.relay.cursor import load

@@ -7,10 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
 from herald.outbox.postgres.driver import (
     Connection,
     DatabaseError,
@@ -63,18 +59,6 @@ def connect_watched(settings: Settings, application_name: str, *, is_steady: boo
     opened = _open(settings, application_name, WatchedConnection)
     _watch(opened, settings)
     return _at_home(_set_up(opened, settings, FOR_WORK, is_steady=is_steady), settings)
-
-
-def make_engine(settings: Settings, application_name: str) -> Engine:
-    """A pool of `pool_size` connections for reads; a checkout waits `connect_timeout` seconds at most."""
-    return create_engine(
-        "postgresql+psycopg2://",
-        creator=lambda: connect_watched(settings, application_name),
-        pool_size=settings.pool_size,
-        max_overflow=0,
-        pool_pre_ping=True,
-        pool_timeout=settings.connect_timeout,
-    )
 
 
 def _open(settings: Settings, application_name: str, kind: type[C]) -> C:
@@ -181,8 +165,8 @@ def read_clock(connection: Connection) -> datetime:
 
 def is_outage(error: BaseException) -> bool:
     """Whether the database, not the data, is at fault, so that the same statement may succeed later."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(original, PoolTimeoutError | InterfaceError):
+    original = _original(error)
+    if isinstance(original, InterfaceError):
         return True
     if not isinstance(original, PostgresError):
         return False
@@ -193,7 +177,7 @@ def is_outage(error: BaseException) -> bool:
 
 def is_data_error(error: BaseException) -> bool:
     """Whether PostgreSQL refuses the data itself, now and at every later try."""
-    original = error.orig if isinstance(error, DBAPIError) else error
+    original = _original(error)
     if not isinstance(original, PostgresError) or original.pgcode is None:
         return False
     return original.pgcode.startswith(DATA) and not _lacks_partition(original)
@@ -201,10 +185,16 @@ def is_data_error(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """What PostgreSQL says was wrong, without the statement that it quotes."""
-    original = error.orig if isinstance(error, DBAPIError) else error
+    original = _original(error)
     if isinstance(original, PostgresError) and original.diag.message_primary:
         return original.diag.message_primary
     return str(original).strip()
+
+
+def _original(error: BaseException) -> BaseException:
+    """Without what SQLAlchemy puts around it, which keeps it as `orig`."""
+    original: BaseException = getattr(error, "orig", None) or error
+    return original
 
 
 def _lacks_partition(error: PostgresError) -> bool:

@@ -15,7 +15,8 @@ from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.message.notification import TOPIC
 from herald.outbox.moves.accept import accept
-from herald.outbox.postgres.connections import connect, make_engine
+from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.notify import notify
 from herald.outbox.postgres.queries import EventState, MessageState, events_of, find_message
 from herald.outbox.up.child import until

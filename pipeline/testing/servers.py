@@ -12,7 +12,7 @@ from uuid import uuid4
 from alembic import command as alembic
 
 from herald.outbox.operate.migrate import make_config
-from herald.outbox.postgres.connections import make_engine
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.up import broker
 from herald.outbox.up.child import OURS, Account, Child, StartError, until
 from herald.outbox.up.placement import elsewhere_for

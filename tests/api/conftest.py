@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from herald.api.app import make_app
 from herald.api.http.resources import Budget, Resources
 from herald.outbox.acceptance.committer import Committer
-from herald.outbox.postgres.connections import make_engine
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.settings import Settings
 from tests.api.fakes import FakeCommitter
 

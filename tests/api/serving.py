@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from herald.api.http.resources import Budget, Resources
 from herald.api.process import make_server
 from herald.outbox.acceptance.committer import Committer
-from herald.outbox.postgres.connections import make_engine
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.settings import Settings
 from tests.servers.eventually import eventually
 from tests.servers.ports import accepts, free_port

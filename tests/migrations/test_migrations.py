@@ -21,8 +21,8 @@ from pytest_alembic.tests import (
 )
 
 from herald.outbox.message.state import STATUSES
-from herald.outbox.postgres.connections import make_engine
 from herald.outbox.postgres.driver import connect_plainly, errors
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.statements import execute, fetch
 from tests.conftest import ROOT
 from tests.outbox.connections import (

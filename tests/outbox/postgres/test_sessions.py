@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from herald.outbox.postgres.connections import connect, connect_watched, make_engine
+from herald.outbox.postgres.connections import connect, connect_watched
 from herald.outbox.postgres.driver import connect_plainly
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.session_settings import ALWAYS, STEADY
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import load, save

@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError as PoolOperationalError
 
 from herald.outbox.postgres import watch
-from herald.outbox.postgres.connections import connect_watched, is_outage, make_engine
+from herald.outbox.postgres.connections import connect_watched, is_outage
 from herald.outbox.postgres.driver import InterfaceError, OperationalError
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.prepared import prepare
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.postgres.watch import GRACE, WatchedConnection

@@ -17,8 +17,9 @@ from herald.outbox.moves.accept import Acceptance, make_acceptance
 from herald.outbox.moves.decide import Edit, requeue
 from herald.outbox.operate.rebuild.command import command as rebuild
 from herald.outbox.operate.replay.replaying import Choice, find_span, read_rows
-from herald.outbox.postgres.connections import make_engine, read_clock
+from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.queries import events_of, find_message
 from herald.outbox.postgres.statements import fetch, fetch_value
 from herald.outbox.relay import cursor as cursors
