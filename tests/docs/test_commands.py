@@ -61,6 +61,8 @@ def test_every_command_works_as_printed(reader: tuple[Path, int], page: str) -> 
 
         for block in runnable:
             follow(shell, block, port)
+        if page == "README.md":
+            prints_the_status_it_shows(shell)
 
 
 def follow(shell: Shell, block: Block, port: int) -> None:
@@ -82,17 +84,14 @@ def comparable(text: str) -> object:
     return json.loads(text)
 
 
-def test_status_prints_what_the_readme_shows(reader: tuple[Path, int]) -> None:
-    folder, _ = reader
+def prints_the_status_it_shows(shell: Shell) -> None:
     (sample,) = [block.text for block in blocks(ROOT / "README.md", "text") if block.text.startswith("database ")]
-    with Shell(folder) as shell:
-        shell.run("source .herald/env")
 
-        def is_as_shown() -> bool:
-            assert shape(shell.run("herald status")) == shape(sample)
-            return True
+    def is_as_shown() -> bool:
+        assert shape(shell.run("herald status")) == shape(sample)
+        return True
 
-        eventually(is_as_shown, DELIVERED)
+    eventually(is_as_shown, DELIVERED)
 
 
 def shape(text: str) -> list[str]:
