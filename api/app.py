@@ -14,7 +14,7 @@ from litestar.types import HTTPScope, LifeSpanReceive, LifeSpanScope, LifeSpanSe
 from herald.api.http.operations import RawJson
 from herald.api.http.problems import HttpRequest, answer
 from herald.api.http.resources import STATE, Resources
-from herald.api.routes import dead_letters, docs, health, messages, notifications, pauses
+from herald.api.routes import dead_letters, docs, groups, health, messages, notifications, pauses
 
 Handler = Callable[[HttpRequest], Awaitable[Response[Any]]]
 # What is asked all day is answered without Litestar's layers: 24 µs of the event loop instead of 38 (measured)
@@ -93,7 +93,7 @@ def _without_body(send: Send, instead: str) -> Send:
 def make_app(resources: Resources) -> Litestar:
     """The ASGI application; its lifespan starts and stops the committer and closes the pool."""
     settings = resources.settings
-    areas = (notifications, messages, dead_letters, pauses, health)
+    areas = (notifications, messages, groups, dead_letters, pauses, health)
     return Herald(
         route_handlers=[root, *(area.router for area in areas)],
         exception_handlers={Exception: answer},

@@ -22,6 +22,7 @@ SUBJECTS = (
     "closing",
     "queues",
     "moves",
+    "groups",
     "decide",
     "breakers_and_pauses",
     "idempotency_keys",

@@ -20,18 +20,17 @@ MAX_LIMIT = 1000
 _UUID_BYTES = 16
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
+_UUIDS = {"pattern": f"^{_UUID.pattern}$"}
 _CURSORS = {"pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"}  # of 16 bytes; the last character has 2 bits of them
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="items of one page")]
+GroupId = Annotated[UUID, msgspec.Meta(description="of what was asked for together", extra_json_schema=_UUIDS)]
 Cursor = Annotated[str, msgspec.Meta(description="of the page before; opaque", extra_json_schema=_CURSORS)]
 
 
 def id_of(request: HttpRequest) -> UUID:
     """The id in the path. Raises ProblemError: 400 naming `id`."""
-    value: str = request.path_params["id"]
-    if not _UUID.fullmatch(value):  # Python's own takes braces, prefixes and hyphens anywhere
-        raise field_problem("id", f"not a UUID: {value[:MAX_NAME]}")
-    return UUID(value)
+    return _uuid("id", request.path_params["id"])
 
 
 def there(found: T | None, what: str, named: UUID) -> T:
@@ -46,6 +45,8 @@ def filters_of(request: HttpRequest, shape: type[T]) -> T:
     given: dict[str, Any] = dict(request.query_params)
     if _NUMBER.fullmatch(given.get("limit", "")):
         given["limit"] = int(given["limit"])
+    if "group" in given:
+        given["group"] = _uuid("group", given["group"])
     for name, known in _literals(shape).items():
         if given.get(name, known[0]) not in known:
             raise field_problem(name, f"no such {name}: {given[name][:MAX_NAME]}; there are: {', '.join(known)}")
@@ -53,6 +54,12 @@ def filters_of(request: HttpRequest, shape: type[T]) -> T:
         return msgspec.convert(given, shape)
     except msgspec.ValidationError as error:
         raise explained(error) from None
+
+
+def _uuid(name: str, value: str) -> UUID:
+    if not _UUID.fullmatch(value):  # Python's own takes braces, prefixes and hyphens anywhere
+        raise field_problem(name, f"not a UUID: {value[:MAX_NAME]}")
+    return UUID(value)
 
 
 def _literals(shape: type[Any]) -> dict[str, tuple[str, ...]]:

@@ -21,7 +21,7 @@ from herald.outbox.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Work = Callable[[Connection], Sequence[UUID]]
+Work = Callable[[Connection], Sequence[UUID] | None]
 
 STATE = "resources"
 HELD = "body_bytes"  # in a request's state: what it has taken of the budget
@@ -145,14 +145,21 @@ async def in_transaction(
 async def once(request: HttpRequest, body: bytes, work: Work) -> Receipt:
     """Do it and commit, once per Idempotency-Key, or answer with the ids of the first time.
 
-    What it raises is not remembered. Raises ProblemError, KeyInUseError, KeyReusedError and what the work raises.
+    Work that is long is done in parts: after one that returns None, its next has a transaction of its own. What it
+    raises is not remembered. Raises ProblemError, KeyInUseError, KeyReusedError and what the work raises.
     """
     request_key, ttl = await request_key_of(request, body), resources_of(request).settings.idempotency_ttl
-    return await in_transaction(request, _once, request_key, work, ttl)
+    receipt = None
+    while receipt is None:
+        receipt = await in_transaction(request, _once, request_key, work, ttl)
+    return receipt
 
 
-def _once(connection: Connection, request_key: RequestKey | None, work: Work, ttl: float) -> Receipt:
-    if request_key is None:
-        return Receipt(work(connection))
-    known = find(connection, request_key)
-    return known or remember(connection, request_key, work(connection), ttl=ttl)
+def _once(connection: Connection, request_key: RequestKey | None, work: Work, ttl: float) -> Receipt | None:
+    known = request_key and find(connection, request_key)
+    if known:
+        return known
+    ids = work(connection)
+    if ids is None:
+        return None
+    return remember(connection, request_key, ids, ttl=ttl) if request_key else Receipt(ids)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
+from uuid import UUID
 
 import msgspec
+from uuid_utils.compat import uuid7
 
 from herald.api.http.bodies import decode, field_name
 from herald.api.http.problems import ProblemError, field_problem
@@ -23,7 +25,12 @@ _SHARED = [name for name in Notification.__struct_fields__ if name != "user_id"]
 
 
 def request_notification(
-    notification: Notification, settings: Settings, *, traceparent: str | None, within: str = "$"
+    notification: Notification,
+    settings: Settings,
+    *,
+    traceparent: str | None,
+    within: str = "$",
+    group_id: UUID | None = None,
 ) -> Acceptance:
     """Accept one notification. Raises ProblemError naming the field below the path `within`."""
     key, dates = notification.key, notification.dates
@@ -34,7 +41,7 @@ def request_notification(
         _check_dates(dates, settings)
     except (TargetError, DateError) as error:
         raise _wrong(error, within) from None
-    return make_acceptance(TOPIC, key, _encode(notification), traceparent=traceparent, dates=dates)
+    return make_acceptance(TOPIC, key, _encode(notification), traceparent=traceparent, dates=dates, group_id=group_id)
 
 
 def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> list[Acceptance]:
@@ -45,11 +52,11 @@ def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> 
     """
     acceptances: list[Acceptance] = []
     size, max_bytes = 0, settings.max_bulk_body
-    for path, notification in _expanded(bulk):
+    for path, group_id, notification in _expanded(bulk):
         if len(acceptances) == MAX_BULK:
             detail = f"more than {MAX_BULK} notifications once every user_ids is expanded, the limit is {MAX_BULK}"
             raise field_problem("items", detail)
-        accepted = request_notification(notification, settings, traceparent=traceparent, within=path)
+        accepted = request_notification(notification, settings, traceparent=traceparent, within=path, group_id=group_id)
         size += accepted.size
         if size > max_bytes:
             detail = f"the notifications up to here exceed {max_bytes} bytes once every user_ids is expanded"
@@ -101,12 +108,12 @@ def _wrong(error: TargetError | DateError, within: str) -> ProblemError:
     return field_problem(field_name(f"{within}.{error.field}"), str(error))
 
 
-def _expanded(bulk: Bulk) -> Iterator[tuple[str, Notification]]:
+def _expanded(bulk: Bulk) -> Iterator[tuple[str, UUID | None, Notification]]:
     for index, item in enumerate(bulk.items):
-        path = f"$.items[{index}]"
+        path, group_id = f"$.items[{index}]", uuid7() if item.user_ids else None
         shared = {name: getattr(item, name) for name in _SHARED}
         for user_id in _users(item, path):
-            yield path, Notification(user_id=user_id, **shared)
+            yield path, group_id, Notification(user_id=user_id, **shared)
 
 
 def _users(item: BulkItem, path: str) -> list[str | int]:

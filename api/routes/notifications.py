@@ -1,21 +1,30 @@
 """`/notifications`: accept one, accept many, list, look at one and at its history."""
 
-import msgspec
 from litestar import Response, Router
 
 from herald.api.http.bodies import read_json
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
-from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of, from_cursor, id_of, there, to_cursor
+from herald.api.http.parameters import (
+    DEFAULT_LIMIT,
+    Cursor,
+    GroupId,
+    Limit,
+    filters_of,
+    from_cursor,
+    id_of,
+    there,
+    to_cursor,
+)
 from herald.api.http.problems import HttpRequest
 from herald.api.http.resources import a_turn, read, resources_of, room_for
 from herald.api.routes.commands import request_bulk, request_notification
 from herald.api.routes.messages import Cancelled, accept_one, cancel_one
 from herald.api.shapes.answers import Accepted, BulkAccepted, Events, NotificationPage, bulk_accepted
 from herald.api.shapes.requests import Bulk
-from herald.outbox.message.notification import TOPIC, Name, Notification
-from herald.outbox.message.state import Status
+from herald.outbox.message.notification import TOPIC, Notification
 from herald.outbox.postgres.queries import (
+    Chosen,
     NotificationState,
     events_of_notification,
     find_notification,
@@ -23,12 +32,10 @@ from herald.outbox.postgres.queries import (
 )
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which notifications are listed: everything that is given must fit."""
+class Wanted(Chosen, frozen=True, kw_only=True):
+    """Which notifications are listed."""
 
-    user_id: Name | None = None
-    event: Name | None = None
-    status: Status | None = None
+    group: GroupId | None = None
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor | None = None
 
@@ -41,7 +48,7 @@ async def accept_notification(request: HttpRequest) -> Response[Accepted]:
 
 @accept("/bulk", "Accept many at once", body=Bulk)
 async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
-    """Accept up to 1,000 notifications, all or none; an item with `user_ids` becomes one for each user."""
+    """Accept up to 1,000 notifications, all or none; an item with `user_ids` becomes a group, one for each user."""
     resources = resources_of(request)
     bulk, body = await read_json(request, Bulk, max_bytes=resources.settings.max_bulk_body)
     request_key = await request_key_of(request, body)
@@ -49,7 +56,7 @@ async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
     with room_for(request, sum(one.size for one in acceptances)):
         del bulk, body  # while it waits for its commit, a bulk is held once and not three times
         receipt = await resources.committer.submit(acceptances, request_key)
-    return bulk_accepted(receipt, [one.deliver_at for one in acceptances], ttl=resources.settings.idempotency_ttl)
+    return bulk_accepted(receipt, acceptances, ttl=resources.settings.idempotency_ttl)
 
 
 @query("/", "List notifications", filters=Wanted)
@@ -58,15 +65,7 @@ async def notifications(request: HttpRequest) -> NotificationPage:
     wanted = filters_of(request, Wanted)
     before = from_cursor(wanted.cursor)
     async with a_turn(request):
-        items, has_more = await read(
-            request,
-            list_notifications,
-            limit=wanted.limit,
-            user_id=wanted.user_id,
-            event=wanted.event,
-            status=wanted.status,
-            before=before,
-        )
+        items, has_more = await read(request, list_notifications, wanted, limit=wanted.limit, before=before)
     return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
 
 

@@ -11,6 +11,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from herald.outbox.acceptance.idempotency import Receipt
+from herald.outbox.moves.accept import Acceptance, groups_of
 from herald.outbox.postgres.queries import EventState, NotificationState
 
 T = TypeVar("T")
@@ -25,10 +26,16 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["pending", "scheduled"] = "pending"
 
 
+class AcceptedOfMany(Accepted, frozen=True, kw_only=True):
+    """One of many; those of an item with `user_ids` have a `group`."""
+
+    group: UUID | None
+
+
 class BulkAccepted(msgspec.Struct, frozen=True, kw_only=True):
     """All of them are committed; `items` has the order of the request, expanded."""
 
-    items: list[Accepted]
+    items: list[AcceptedOfMany]
     count: int
 
 
@@ -70,19 +77,24 @@ class Encoded(Response[T], Generic[T]):
 def accepted(receipt: Receipt, deliver_at: datetime | None, *, ttl: float) -> Encoded[Accepted]:
     """202 for one; `ttl` is for how many seconds keys are kept."""
     (one,) = receipt.ids
-    return Encoded(_encode(_accepted(one, deliver_at, receipt, ttl)), _raw_headers(receipt))
+    answer = Accepted(id=one, status=_status(deliver_at, receipt, ttl))
+    return Encoded(_encode(answer), _raw_headers(receipt))
 
 
-def bulk_accepted(receipt: Receipt, dates: Sequence[datetime | None], *, ttl: float) -> Encoded[BulkAccepted]:
-    """202 for many, with the `deliver_at` of each; a repeated answer has the ids of the first, in the same order."""
-    items = [_accepted(one, deliver_at, receipt, ttl) for one, deliver_at in zip(receipt.ids, dates, strict=True)]
+def bulk_accepted(receipt: Receipt, asked: Sequence[Acceptance], *, ttl: float) -> Encoded[BulkAccepted]:
+    """202 for many; a repeated answer has the ids of the first, in the same order, those of groups last."""
+    groups = dict(zip(groups_of(asked), receipt.ids[len(asked) :], strict=True))
+    items = [
+        AcceptedOfMany(
+            id=one, status=_status(asking.deliver_at, receipt, ttl), group=asking.group_id and groups[asking.group_id]
+        )
+        for one, asking in zip(receipt.ids, asked, strict=False)
+    ]
     return Encoded(_encode(BulkAccepted(items=items, count=len(items))), _raw_headers(receipt))
 
 
-def _accepted(message: UUID, deliver_at: datetime | None, receipt: Receipt, ttl: float) -> Accepted:
-    if deliver_at is None or deliver_at <= _accepted_at(receipt, ttl):
-        return Accepted(id=message)
-    return Accepted(id=message, status="scheduled")
+def _status(deliver_at: datetime | None, receipt: Receipt, ttl: float) -> Literal["pending", "scheduled"]:
+    return "pending" if deliver_at is None or deliver_at <= _accepted_at(receipt, ttl) else "scheduled"
 
 
 def _accepted_at(receipt: Receipt, ttl: float) -> datetime:

@@ -17,7 +17,7 @@ Users = Annotated[list[UserId], msgspec.Meta(min_length=1, max_length=MAX_BULK)]
 
 
 class BulkItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A notification for `user_id`, or one for each of `user_ids`; exactly one of the two."""
+    """A notification for `user_id`, or a group of one for each of `user_ids`; exactly one of the two."""
 
     event: Name
     content: Content

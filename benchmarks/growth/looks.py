@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection as PooledConnection
 
+from benchmarks.histories.stories import GROUP
 from benchmarks.letters import EVENTS, RARE
 from herald.outbox.desk.filters import Filter
 from herald.outbox.desk.looking import count_dead_letters, list_dead_letters, list_groups
@@ -18,7 +19,8 @@ from herald.outbox.operate.status.database import read_database
 from herald.outbox.postgres.connections import connect_watched
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.engine import make_engine
-from herald.outbox.postgres.queries import events_of_notification, find_notification, list_notifications
+from herald.outbox.postgres.groups import find_group
+from herald.outbox.postgres.queries import Chosen, events_of_notification, find_notification, list_notifications
 from herald.outbox.postgres.statements import execute, fetch_column, fetch_one
 from herald.outbox.relay.cursor import load
 from herald.outbox.relay.reader import Limits, list_page, read_page
@@ -121,28 +123,36 @@ def _of_scheduler(connections: Connections) -> dict[str, Look]:
 def _of_lists(connections: Connections) -> dict[str, Look]:
     api = connections.api
     (middle,) = fetch_one(connections.desk, MIDDLE)
-    chosen: dict[str, dict[str, Any]] = {
-        "all": {},
-        "from the middle": {"before": UUID(middle)},
-        "a user": {"user_id": USER},
-        "an event": {"event": EVENTS[0]},
-        "a rare event": {"event": RARE},
-        **{one: {"status": one} for one in STATUSES},
-        "a user and event": {"user_id": USER, "event": EVENTS[0]},
-        "a user, sent": {"user_id": USER, "status": "sent"},
-        "a user, dead": {"user_id": USER, "status": "dead"},
-        "a rare event, dead": {"event": RARE, "status": "dead"},
-        "an event from the middle": {"event": EVENTS[0], "before": UUID(middle)},
+    chosen: dict[str, Chosen] = {
+        "all": Chosen(),
+        "a user": Chosen(user_id=USER),
+        "an event": Chosen(event=EVENTS[0]),
+        "a rare event": Chosen(event=RARE),
+        **{one: Chosen(status=one) for one in STATUSES},
+        "a user and event": Chosen(user_id=USER, event=EVENTS[0]),
+        "a user, sent": Chosen(user_id=USER, status="sent"),
+        "a user, dead": Chosen(user_id=USER, status="dead"),
+        "a rare event, dead": Chosen(event=RARE, status="dead"),
+        "a group": Chosen(group=GROUP),
     }
     lists: dict[str, Look] = {
-        f"list: {name}": _ended(api, partial(list_notifications, api, limit=PAGE, **filters))
-        for name, filters in chosen.items()
+        **{
+            f"list: {name}": _ended(api, partial(list_notifications, api, one, limit=PAGE))
+            for name, one in chosen.items()
+        },
+        **{
+            f"list: {name} from the middle": _ended(
+                api, partial(list_notifications, api, one, limit=PAGE, before=UUID(middle))
+            )
+            for name, one in {"all": Chosen(), "an event": chosen["an event"]}.items()
+        },
     }
     (one,) = fetch_column(connections.desk, "SELECT id::text FROM messages WHERE topic = %s LIMIT 1", TOPIC)
     return {
         **lists,
         "one notification": _ended(api, partial(find_notification, api, UUID(one))),
         "events of one": _ended(api, partial(events_of_notification, api, UUID(one))),
+        "a group": _ended(api, partial(find_group, api, GROUP)),
     }
 
 

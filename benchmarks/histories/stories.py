@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import cycle
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -40,6 +41,8 @@ ERRORS = (
     ("tls", "certificate has expired"),
 )
 HOSTS = 4
+GROUP = UUID("01a20000-0000-7000-8000-000000000000")
+GROUPED = 500  # messages, the first of those that were sent at once
 Step = tuple[timedelta, Event]
 
 
@@ -96,7 +99,8 @@ def _ms(milliseconds: float) -> timedelta:
 
 
 def _sent(asked: Asked) -> list[Step]:
-    return [_requested(asked), _started(asked, _ms(5), "log"), (_ms(8), Sent(attempt=1))]
+    together = {"group_id": GROUP} if asked.number < GROUPED else {}
+    return [_requested(asked, **together), _started(asked, _ms(5), "log"), (_ms(8), Sent(attempt=1))]
 
 
 def _retried(asked: Asked) -> list[Step]:

@@ -5,10 +5,21 @@ import (
 	"time"
 )
 
-// Accepted is committed; its status is "scheduled" where its DeliverAt had not passed, and "pending" elsewhere.
+// Accepted is committed; its status is "scheduled" where its DeliverAt had not passed, and "pending" elsewhere. What
+// several users are told has a Group.
 type Accepted struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
+	Group  string `json:"group,omitempty"`
+}
+
+// Group is what several users were told: how many messages there are, in all and in each status.
+type Group struct {
+	ID         string         `json:"id"`
+	Total      int            `json:"total"`
+	Counts     map[string]int `json:"counts"`
+	AcceptedAt time.Time      `json:"accepted_at"`
+	UpdatedAt  time.Time      `json:"updated_at"`
 }
 
 // State is what notifications and messages have alike. DueAt is the next attempt's date, or the end of the current one's
@@ -23,6 +34,7 @@ type State struct {
 	DeliverBy   *time.Time `json:"deliver_by"`
 	Priority    int        `json:"priority"`
 	Destination *string    `json:"destination"`
+	Group       *string    `json:"group"`
 	UpdatedAt   time.Time  `json:"updated_at"`
 	SentAt      *time.Time `json:"sent_at"`
 }

@@ -35,7 +35,7 @@ func (c *Client) Notify(ctx context.Context, userID, event, content string, opti
 	return found, err
 }
 
-// NotifyUsers accepts one for each of up to 1,000 users, all or none, answered in their order.
+// NotifyUsers accepts a group: one for each of up to 1,000 users, all or none, answered in their order.
 func (c *Client) NotifyUsers(ctx context.Context, userIDs []string, event, content string, options NotifyOptions) ([]Accepted, error) {
 	item := Item{UserIDs: userIDs, Event: event, Content: content, Target: options.Target}
 	return c.NotifyMany(ctx, []Item{item}, options.RequestOptions)
@@ -65,6 +65,18 @@ func (c *Client) Cancel(ctx context.Context, id string, options RequestOptions) 
 	return found, err
 }
 
+// CancelGroup takes back what was not tried yet of a group; all else was too late.
+func (c *Client) CancelGroup(ctx context.Context, id string, options RequestOptions) (found Group, err error) {
+	err = c.post(ctx, "/groups/"+url.PathEscape(id)+"/cancel", nil, options, &found)
+	return found, err
+}
+
+// Group counts the messages of a group by status.
+func (c *Client) Group(ctx context.Context, id string) (found Group, err error) {
+	err = c.call(ctx, http.MethodGet, "/groups/"+url.PathEscape(id), nil, http.Header{}, &found)
+	return found, err
+}
+
 // Notification looks at one.
 func (c *Client) Notification(ctx context.Context, id string) (found Notification, err error) {
 	err = c.call(ctx, http.MethodGet, "/notifications/"+url.PathEscape(id), nil, http.Header{}, &found)
@@ -87,7 +99,7 @@ func (c *Client) History(ctx context.Context, id string) ([]Event, error) {
 // Notifications lists them, newest first; the next page has the same filters and the Cursor of this one.
 func (c *Client) Notifications(ctx context.Context, filters Filters) (found Page, err error) {
 	query := url.Values{}
-	given := map[string]string{"user_id": filters.UserID, "event": filters.Event, "status": filters.Status, "cursor": filters.Cursor}
+	given := map[string]string{"user_id": filters.UserID, "event": filters.Event, "status": filters.Status, "group": filters.Group, "cursor": filters.Cursor}
 	if filters.Limit != 0 {
 		given["limit"] = strconv.Itoa(filters.Limit)
 	}

@@ -92,7 +92,8 @@ func (o Outbox) SendMany(ctx context.Context, tx QueryRow, messages []OutboxMess
 	return ids, json.Unmarshal([]byte(found), &ids)
 }
 
-// Cancel takes back what was not tried yet. It says whether nothing will be delivered: false where it is too late.
+// Cancel takes back what was not tried yet, of a group too. It says whether nothing will be delivered: false where it is
+// too late, of a group for any of it.
 func (o Outbox) Cancel(ctx context.Context, tx QueryRow, id string) (bool, error) {
 	found, err := ask(ctx, tx, "SELECT "+o.schema()+".cancel($1::text::uuid)::text", id)
 	return found == "true", err

@@ -51,6 +51,7 @@ type Filters struct {
 	UserID string
 	Event  string
 	Status string
+	Group  string
 	Limit  int
 	Cursor string
 }

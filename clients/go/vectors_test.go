@@ -24,7 +24,9 @@ type given struct {
 	Items          []herald.Item
 	MessageID      string `json:"message_id"`
 	NotificationID string `json:"notification_id"`
+	GroupID        string `json:"group_id"`
 	Status, Cursor string
+	Group          string
 	Limit          int
 	IdempotencyKey string `json:"idempotency_key"`
 	herald.Target
@@ -46,6 +48,10 @@ var calls = map[string]func(context.Context, *herald.Client, given) (any, error)
 	"cancel": func(ctx context.Context, c *herald.Client, g given) (any, error) {
 		return c.Cancel(ctx, g.MessageID, g.request())
 	},
+	"cancel_group": func(ctx context.Context, c *herald.Client, g given) (any, error) {
+		return c.CancelGroup(ctx, g.GroupID, g.request())
+	},
+	"group": func(ctx context.Context, c *herald.Client, g given) (any, error) { return c.Group(ctx, g.GroupID) },
 	"notification": func(ctx context.Context, c *herald.Client, g given) (any, error) {
 		return c.Notification(ctx, g.NotificationID)
 	},
@@ -54,7 +60,7 @@ var calls = map[string]func(context.Context, *herald.Client, given) (any, error)
 		return c.History(ctx, g.NotificationID)
 	},
 	"notifications": func(ctx context.Context, c *herald.Client, g given) (any, error) {
-		return c.Notifications(ctx, herald.Filters{UserID: g.UserID, Event: g.Event, Status: g.Status, Limit: g.Limit, Cursor: g.Cursor})
+		return c.Notifications(ctx, herald.Filters{UserID: g.UserID, Event: g.Event, Status: g.Status, Group: g.Group, Limit: g.Limit, Cursor: g.Cursor})
 	},
 }
 

@@ -88,7 +88,7 @@ class RequestKey(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What a caller is answered: ids in the order of the request, and until when a repetition gets the same.
 
-    `at` is when it was accepted, by the database's clock.
+    Those of groups come last. `at` is when it was accepted, by the database's clock.
     """
 
     ids: Sequence[UUID]

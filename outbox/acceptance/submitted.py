@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from herald.outbox.acceptance.idempotency import Receipt, RequestKey
-from herald.outbox.moves.accept import Acceptance
+from herald.outbox.moves.accept import Acceptance, groups_of
 
 Outcome = Receipt | Exception
 _log = structlog.get_logger()
@@ -25,8 +25,8 @@ class Command:
 
     @property
     def ids(self) -> list[UUID]:
-        """Of its rows, in order."""
-        return [row.id for row in self.rows]
+        """What the answer names: its rows, in order, and then their groups."""
+        return [*(row.id for row in self.rows), *groups_of(self.rows)]
 
     @property
     def size(self) -> int:

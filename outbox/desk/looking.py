@@ -45,6 +45,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     destination: str | None
     attempts: int
+    group: UUID | None
     accepted_at: datetime
     updated_at: datetime
 
@@ -63,7 +64,7 @@ LIMIT {MOST_GROUPS}
 
 _LIST = f"""
 SELECT m.id::text, m.topic, m.key, {DATA}::text AS data, u.status, m.reason, m.reason_code, u.error, m.destination,
-       m.attempts, m.accepted_at, m.updated_at
+       m.attempts, m.group_id::text AS "group", m.accepted_at, m.updated_at
 FROM {DESK}
 WHERE {_WHERE} AND (%(before)s::uuid IS NULL OR u.id < %(before)s::uuid)
 ORDER BY u.id DESC
@@ -117,4 +118,5 @@ def choose(
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:
-    return DeadLetter(**{**row, "id": UUID(row["id"]), "data": msgspec.Raw(row["data"].encode())})
+    identities = {"id": UUID(row["id"]), "group": row["group"] and UUID(row["group"])}
+    return DeadLetter(**{**row, **identities, "data": msgspec.Raw(row["data"].encode())})

@@ -25,6 +25,7 @@ class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
     deliver_at: datetime | None = None
     deliver_by: datetime | None = None
     priority: int | None = None
+    group_id: UUID | None = None
 
     @property
     def size(self) -> int:
@@ -37,7 +38,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def make_acceptance(
-    topic: str, key: str | None, data: bytes, *, traceparent: str | None = None, dates: Dates = ANY_TIME
+    topic: str,
+    key: str | None,
+    data: bytes,
+    *,
+    traceparent: str | None = None,
+    dates: Dates = ANY_TIME,
+    group_id: UUID | None = None,
 ) -> Acceptance:
     """Give a message its id, a UUIDv7; its time comes from this process's clock and decides nothing.
 
@@ -45,7 +52,12 @@ def make_acceptance(
     """
     at, by = dates.deliver_at, dates.deliver_by
     when = (at and in_utc("deliver_at", at), by and in_utc("deliver_by", by), dates.priority)
-    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when)
+    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when, group_id=group_id)
+
+
+def groups_of(acceptances: Sequence[Acceptance]) -> list[UUID]:
+    """Whose messages are among these, in order, each once."""
+    return list(dict.fromkeys(one.group_id for one in acceptances if one.group_id))
 
 
 class Written(NamedTuple):

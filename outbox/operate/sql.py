@@ -7,7 +7,7 @@ import rich_click as click
 from herald.outbox.moves.accept import ACCEPT
 from herald.outbox.moves.adopt import ADOPT
 from herald.outbox.moves.around import END
-from herald.outbox.moves.cancel import CANCEL
+from herald.outbox.moves.cancel import CANCEL, CANCEL_GROUP
 from herald.outbox.moves.claim import CLAIM, CLAIM_STRICTLY
 from herald.outbox.moves.decide import DISCARD, DISCARD_PENDING, EDIT, REQUEUE
 from herald.outbox.moves.expire import EXPIRE
@@ -32,6 +32,7 @@ MOVES: dict[str, Statement] = {
     "reject": REJECT,
     "end": END,
     "cancel": CANCEL,
+    "cancel-group": CANCEL_GROUP,
     "edit": EDIT,
     "requeue": REQUEUE,
     "discard": DISCARD,

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection, text
 
-from herald.outbox.message.notification import TOPIC
+from herald.outbox.message.notification import TOPIC, Name
 from herald.outbox.message.state import Status
 from herald.outbox.postgres.log import DATA
 from herald.outbox.postgres.paging import PIECE, STREAMED, bounded
@@ -18,7 +18,7 @@ from herald.outbox.registry import DEFAULT_CHANNEL
 
 
 class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification as it stands.
+    """A notification as it stands; `group` is what it was asked for together with, if anything.
 
     `due_at` is the next attempt's date, or the end of the current one's lease. `destination` is channel and
     host of the newest attempt or postponement.
@@ -38,6 +38,7 @@ class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
     deliver_by: datetime | None
     priority: int
     destination: str | None
+    group: UUID | None
     created_at: datetime
     updated_at: datetime
     sent_at: datetime | None
@@ -59,9 +60,19 @@ class MessageState(msgspec.Struct, frozen=True, kw_only=True):
     deliver_by: datetime | None
     priority: int
     destination: str | None
+    group: UUID | None
     accepted_at: datetime
     updated_at: datetime
     sent_at: datetime | None
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Which notifications: everything that is given must fit."""
+
+    user_id: Name | None = None
+    event: Name | None = None
+    status: Status | None = None
+    group: UUID | None = None
 
 
 class EventState(msgspec.Struct, frozen=True):
@@ -79,7 +90,7 @@ SELECT id, coalesce(data ->> 'user_id', key, '') AS user_id, coalesce(event, '')
        coalesce(data ->> 'content', '') AS content,
        coalesce(data ->> 'channel', split_part(destination, ':', 1), :default_channel) AS channel,
        data ->> 'address' AS address, status, attempts, reason, reason_code, due_at, deliver_by, priority, destination,
-       accepted_at AS created_at, updated_at, sent_at
+       group_id AS "group", accepted_at AS created_at, updated_at, sent_at
 FROM (
     SELECT m.*, {DATA} AS data FROM messages AS m WHERE topic = :topic <conditions> ORDER BY id DESC LIMIT :limit
 ) AS page
@@ -91,12 +102,13 @@ _FILTERS = {
     "user_id": "key = :user_id",
     "event": "event = :event",
     "status": "status = :status{among}",
+    "group": "group_id = :group",
     "before": "id < :before",
 }
 
 _MESSAGE = text(f"""
 SELECT id, topic, key, {DATA}::text AS data, status, attempts, request, reason, reason_code, due_at, deliver_by,
-       priority, destination, accepted_at, updated_at, sent_at
+       priority, destination, group_id AS "group", accepted_at, updated_at, sent_at
 FROM messages AS m
 WHERE id = :id
 """)
@@ -117,6 +129,7 @@ _QUEUES = {
     **dict.fromkeys(("unknown", "dead", "cancelled", "expired", "discarded"), "unsent"),
 }
 
+EVERYTHING = Chosen()
 _FIXED = {"topic": TOPIC, "default_channel": DEFAULT_CHANNEL}
 
 
@@ -129,18 +142,12 @@ def find_notification(connection: Connection, notification_id: UUID) -> Notifica
 
 
 def list_notifications(
-    connection: Connection,
-    *,
-    limit: int,
-    user_id: str | None = None,
-    event: str | None = None,
-    status: Status | None = None,
-    before: UUID | None = None,
+    connection: Connection, chosen: Chosen = EVERYTHING, *, limit: int, before: UUID | None = None
 ) -> tuple[list[NotificationState], bool]:
     """At most `limit` notifications, newest first by id, those older than `before`; and whether there are more."""
-    asked = {"user_id": user_id, "event": event, "status": status, "before": before}
+    asked = {name: getattr(chosen, name) for name in Chosen.__struct_fields__} | {"before": before}
     filters = {name: value for name, value in asked.items() if value is not None}
-    queue = _QUEUES.get(status or "")
+    queue = _QUEUES.get(chosen.status or "")
     among = f" AND m.id IN (SELECT q.id FROM {queue} AS q)" if queue else ""
     conditions = " ".join(f"AND {_FILTERS[name].format(among=among)}" for name in filters)
     statement = text(_NOTIFICATIONS.replace("<conditions>", conditions))

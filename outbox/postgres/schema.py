@@ -134,6 +134,7 @@ messages = Table(
     ),
     Index("messages_of_a_key", "topic", "key", "id"),
     Index("messages_of_an_event", "event", "id", postgresql_where=text("event IS NOT NULL")),
+    Index("messages_of_a_group", "group_id", "id", postgresql_where=text("group_id IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 

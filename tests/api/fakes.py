@@ -6,7 +6,7 @@ from uuid import UUID
 
 from herald.outbox.acceptance.committer import Committer, UnavailableError
 from herald.outbox.acceptance.idempotency import KeyReusedError, Receipt, RequestKey
-from herald.outbox.moves.accept import Acceptance
+from herald.outbox.moves.accept import Acceptance, groups_of
 
 KEPT_UNTIL = datetime(2026, 11, 25, 12, 30, 15, 999999, tzinfo=UTC)
 
@@ -42,7 +42,7 @@ class FakeCommitter(Committer):
                 raise KeyReusedError
             return Receipt(ids, KEPT_UNTIL, is_replay=True)
         self.accepted.extend(acceptances)
-        ids = [one.id for one in acceptances]
+        ids = [*(one.id for one in acceptances), *groups_of(acceptances)]
         if request_key is None:
             return Receipt(ids, at=datetime.now(UTC))
         self._first[request_key.key] = (request_key.fingerprint, ids)

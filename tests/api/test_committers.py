@@ -10,6 +10,7 @@ from herald.outbox.acceptance.idempotency import KeyReusedError, Receipt, Reques
 from herald.outbox.moves.accept import make_acceptance
 from tests.api.conftest import make_settings
 from tests.api.fakes import FakeCommitter
+from tests.pipeline.records import new_id
 
 MakeCommitter = Callable[[], Committer]
 
@@ -65,6 +66,18 @@ def test_a_repeated_key_gets_the_first_receipt(make_committer: MakeCommitter) ->
     assert first.kept_until is not None
     assert not first.is_replay
     assert again == Receipt(first.ids, first.kept_until, is_replay=True)
+
+
+def test_a_receipt_names_groups_behind_their_messages(make_committer: MakeCommitter) -> None:
+    committer, later, earlier = make_committer(), new_id(), new_id()
+    groups = (earlier, None, later, earlier)
+    rows = [make_acceptance("generic_topic", None, b"{}", group_id=group) for group in groups]
+    committer.start()
+
+    receipt = asyncio.run(committer.submit(rows))
+    committer.stop()
+
+    assert receipt.ids == [*(row.id for row in rows), earlier, later]
 
 
 def test_without_a_key_nothing_is_kept(make_committer: MakeCommitter) -> None:

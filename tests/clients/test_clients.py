@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from herald_client import Accepted, AsyncClient, Client, Event, Message, Notification
+from herald_client import Accepted, AcceptedOfMany, AsyncClient, Client, Event, Group, Message, Notification
 from herald_client.statements import DOLLARS, PERCENTS, cancel
 
 from tests.clients.conftest import MakeRun
@@ -133,6 +133,7 @@ def test_the_example_in_go_runs(herald: Herald, tmp_path: Path) -> None:
 def test_the_client_in_python_knows_every_field_of_an_answer(herald: Herald) -> None:
     schemas = herald.get("/docs/openapi.json")["components"]["schemas"]
     known = {"NotificationState": Notification, "MessageState": Message, "EventState": Event, "Accepted": Accepted}
+    known |= {"AcceptedOfMany": AcceptedOfMany, "GroupState": Group}
 
     for name, kind in known.items():
         (schema,) = [one for key, one in schemas.items() if key.endswith(name) and "Bulk" not in key]

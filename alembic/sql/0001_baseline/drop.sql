@@ -13,7 +13,8 @@ DROP FUNCTION discard(uuid[], text), edit(uuid[], json), requeue(uuid[]),
     checked_dates(jsonb, text, text, double precision), checked_date(jsonb, text, text, double precision),
     checked_text(jsonb, text, integer, text), checked_json(json, text, integer), parsed_json(json, text),
     is_nested_deeper(text, integer), digits_written_out(text), refuse(text, text, text, text), sender(),
-    cancel_message(uuid, text), take_back(messages, text);
+    cancel_together(uuid, text, text), refuse_cancel(text), cancel_group(uuid, uuid, text, text),
+    cancel_message(uuid, text), take_back(uuid[], text), can_be_taken_back(messages);
 DROP TABLE senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd,
     idempotency_keys_even, pauses, breakers, set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,
     event_types;

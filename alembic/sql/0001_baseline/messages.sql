@@ -38,3 +38,4 @@ CREATE TABLE messages (
 -- Columns that a move changes have no index: those are in the queues (queues.sql).
 CREATE INDEX messages_of_a_key ON messages (topic, key, id);
 CREATE INDEX messages_of_an_event ON messages (event, id) WHERE event IS NOT NULL;
+CREATE INDEX messages_of_a_group ON messages (group_id, id) WHERE group_id IS NOT NULL;

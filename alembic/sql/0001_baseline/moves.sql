@@ -85,26 +85,27 @@ CREATE FUNCTION may_have_arrived(message uuid) RETURNS boolean LANGUAGE sql STAB
             'message.dead_lettered', 'message.late', 'message.carried'))
 $$;
 
--- Takes back a message, locked by the caller, as long as no attempt to deliver it has begun: whether it did.
-CREATE FUNCTION take_back(found messages, actor text) RETURNS boolean LANGUAGE plpgsql
+-- Whether a message can be taken back: as long as no attempt to deliver it has begun.
+CREATE FUNCTION can_be_taken_back(found messages) RETURNS boolean LANGUAGE sql STABLE
+    RETURN is_unfinished(found.status) AND found.status NOT IN ('sending', 'failed')
+        AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT may_have_arrived(found.id));
+
+-- Takes back messages that the caller has locked, and then found that they can be.
+CREATE FUNCTION take_back(those uuid[], actor text) RETURNS void LANGUAGE plpgsql
     SET search_path FROM CURRENT AS $$
 DECLARE
-    message CONSTANT uuid := found.id;
     at CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    IF is_unfinished(found.status) AND found.status NOT IN ('sending', 'failed')
-        AND (found.attempts = 0 OR found.attempts = found.uncounted AND NOT may_have_arrived(message)) THEN
-        UPDATE messages AS m SET version = found.version + 1, updated_at = at, status = 'cancelled', due_at = NULL
-            WHERE m.id = message;
-        INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
-            VALUES (message, found.version + 1, 'message.cancelled',
-                jsonb_strip_nulls(jsonb_build_object('actor', actor)), at);
-        PERFORM leave_queues(ARRAY[message], ARRAY[message], NULL);
-        INSERT INTO unsent (id, status) VALUES (message, 'cancelled')
-            ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error;
-        RETURN true;
-    END IF;
-    RETURN false;
+    WITH moved AS (
+        UPDATE messages AS m SET version = m.version + 1, updated_at = at, status = 'cancelled', due_at = NULL
+        WHERE m.id = ANY (those) RETURNING m.id, m.version
+    )
+    INSERT INTO outbox (stream_id, version, type, payload, recorded_at)
+    SELECT id, version, 'message.cancelled', jsonb_strip_nulls(jsonb_build_object('actor', actor)), at
+    FROM moved ORDER BY id;
+    PERFORM leave_queues(those, those, NULL);
+    INSERT INTO unsent (id, status) SELECT id, 'cancelled' FROM unnest(those) AS t(id)
+        ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error;
 END $$;
 
 -- For the API, where many share a connection: nobody is waited for. Returns where the message stands then, and whether
@@ -122,6 +123,10 @@ BEGIN
             WHERE m.id = message AND m.topic = coalesce(on_topic, m.topic);
         RETURN;
     END IF;
-    status := CASE WHEN take_back(found, NULL) THEN 'cancelled' ELSE found.status END;
+    status := found.status;
     attempts := found.attempts;
+    IF can_be_taken_back(found) THEN
+        PERFORM take_back(ARRAY[message], NULL);
+        status := 'cancelled';
+    END IF;
 END $$;

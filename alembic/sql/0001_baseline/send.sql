@@ -131,8 +131,8 @@ BEGIN
 END $$;
 
 -- Takes back what was not tried yet: whether nothing will be delivered. False where it is too late, where somebody is just
--- moving it, and where there is no such message: nobody is waited for, and a message that stays is let go of at once.
--- Pruning is off for the sake of PostgreSQL 18 (outbox/postgres/session_settings.py).
+-- moving it, and where there is no such message: nobody is waited for, and a message that stays is let go of at once. Of a
+-- group all is taken back that can be. Pruning is off for the sake of PostgreSQL 18 (outbox/postgres/session_settings.py).
 CREATE FUNCTION cancel(id uuid) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
     SET search_path FROM CURRENT SET enable_partition_pruning = off AS $$
 DECLARE
@@ -141,14 +141,15 @@ DECLARE
     is_cancelled boolean := false;
 BEGIN
     SELECT * INTO found FROM messages AS m WHERE m.id = cancel.id FOR NO KEY UPDATE SKIP LOCKED;
-    IF found.id IS NOT NULL AND who.cancels = 'own' AND found.actor IS DISTINCT FROM who.actor THEN
-        PERFORM refuse('id', format('%s may cancel its own messages only', who.actor),
-            'an operator allows others in the table senders', '403');
-    END IF;
-    IF take_back(found, who.actor) THEN
+    IF found.id IS NULL THEN
+        RETURN cancel_together(cancel.id, who.actor, CASE who.cancels WHEN 'own' THEN who.actor END);
+    ELSIF who.cancels = 'own' AND found.actor IS DISTINCT FROM who.actor THEN
+        PERFORM refuse_cancel(who.actor);
+    ELSIF can_be_taken_back(found) THEN
+        PERFORM take_back(ARRAY[found.id], who.actor);
         RETURN true;
     END IF;
-    is_cancelled := coalesce(found.status = 'cancelled', false);
+    is_cancelled := found.status = 'cancelled';
     RAISE SQLSTATE 'ZH001';  -- all that was done here is undone, the lock too; ZH000 would mean the whole class
 EXCEPTION
     WHEN SQLSTATE 'ZH001' THEN

@@ -16,6 +16,7 @@ SELECT m.id,
        reason_code,
        due_at,
        deliver_by,
+       group_id,
        accepted_at AS created_at,
        updated_at,
        sent_at

@@ -9,6 +9,11 @@ export interface Accepted {
   status: "pending" | "scheduled";
 }
 
+/** One of many; what several users are told has a `group`. */
+export interface AcceptedOfMany extends Accepted {
+  group: string | null;
+}
+
 /** Nothing will be delivered. */
 export interface Cancelled {
   id: string;
@@ -26,6 +31,7 @@ interface State {
   deliver_by: string | null;
   priority: number;
   destination: string | null;
+  group: string | null;
   updated_at: string;
   sent_at: string | null;
 }
@@ -47,6 +53,15 @@ export interface Message extends State {
   data: Record<string, unknown>;
   request: number;
   accepted_at: string;
+}
+
+/** What several users were told: how many messages there are, in all and in each status. */
+export interface Group {
+  id: string;
+  total: number;
+  counts: Record<Status, number>;
+  accepted_at: string;
+  updated_at: string;
 }
 
 /** Of a history: `version` counts from 1, `type` is `message.requested` and the like. */
@@ -101,6 +116,7 @@ export interface Filters {
   user_id?: string;
   event?: string;
   status?: Status;
+  group?: string;
   limit?: number;
   cursor?: string;
 }

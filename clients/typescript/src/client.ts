@@ -1,7 +1,7 @@
 /** The client over HTTP. */
 import type {
-  Accepted, Cancelled, Filters, HistoryEvent, Message, Notification, NotificationItem, Page, RequestOptions, SendOptions,
-  Target,
+  Accepted, AcceptedOfMany, Cancelled, Filters, Group, HistoryEvent, Message, Notification, NotificationItem, Page,
+  RequestOptions, SendOptions, Target,
 } from "./answers.js";
 import { notHeralds, parsed } from "./errors.js";
 import { type Patience, answered } from "./retries.js";
@@ -37,7 +37,7 @@ export class Client {
     return this.#post<Accepted>("/notifications", { user_id: userId, event, content, ...rest }, request);
   }
 
-  /** Accept one for each of up to 1,000 users, all or none, answered in their order. */
+  /** Accept a group: one for each of up to 1,000 users, all or none, answered in their order. */
   notifyUsers(userIds: (string | number)[], event: string, content: string, options: Target & RequestOptions = {}) {
     const { request, rest } = apart(options);
     return this.notifyMany([{ user_ids: userIds, event, content, ...rest }], request);
@@ -45,7 +45,7 @@ export class Client {
 
   /** Accept up to 1,000 notifications, all or none, answered in their order. */
   async notifyMany(items: NotificationItem[], options: RequestOptions = {}) {
-    return (await this.#post<{ items: Accepted[] }>("/notifications/bulk", { items }, options)).items;
+    return (await this.#post<{ items: AcceptedOfMany[] }>("/notifications/bulk", { items }, options)).items;
   }
 
   /** Accept a message of a registered topic; `data` is a JSON object. */
@@ -57,6 +57,16 @@ export class Client {
   /** Take a message or notification back; `conflict` where it is too late. */
   cancel(id: string, options: RequestOptions = {}) {
     return this.#post<Cancelled>(`/messages/${encodeURIComponent(id)}/cancel`, undefined, options);
+  }
+
+  /** Take back what was not tried yet of a group; all else was too late. */
+  cancelGroup(id: string, options: RequestOptions = {}) {
+    return this.#post<Group>(`/groups/${encodeURIComponent(id)}/cancel`, undefined, options);
+  }
+
+  /** Count the messages of a group by status. */
+  group(id: string) {
+    return this.#call<Group>({ method: "GET", path: `/groups/${encodeURIComponent(id)}` });
   }
 
   /** Look at a notification. */

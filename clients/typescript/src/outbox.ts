@@ -56,7 +56,10 @@ export class Outbox {
     return JSON.parse(await answer(client, text, [JSON.stringify(messages)]));
   }
 
-  /** Take back what was not tried yet. Returns whether nothing will be delivered; false where it is too late. */
+  /**
+   * Take back what was not tried yet, of a group too. Returns whether nothing will be delivered; false where it is too
+   * late, of a group for any of it.
+   */
   async cancel(client: Queryable, id: string): Promise<boolean> {
     return (await answer(client, `SELECT ${this.#schema}.cancel($1::text::uuid)::text AS answer`, [id])) === "true";
   }

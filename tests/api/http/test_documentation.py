@@ -10,6 +10,7 @@ from tests.api.conftest import Client
 
 ACCEPTING = {"/notifications", "/notifications/bulk", "/messages"}
 GOOD = {"user_id": "1", "event": "e", "content": "c"}
+GROUPED = {"user_ids": ["1", "2"], "event": "e", "content": "c"}
 
 
 @pytest.fixture
@@ -50,6 +51,8 @@ def test_the_document_is_openapi_3_1_and_lists_every_path(document: dict[str, An
         "/messages/{id}": ["get"],
         "/notifications/{id}/cancel": ["post"],
         "/messages/{id}/cancel": ["post"],
+        "/groups/{id}": ["get"],
+        "/groups/{id}/cancel": ["post"],
         "/dead-letters": ["get"],
         "/dead-letters/groups": ["get"],
         "/dead-letters/{id}": ["get"],
@@ -152,6 +155,22 @@ def test_schema_and_validator_accept_alike(client: Client, document: dict[str, A
 def test_a_query_is_described_as_it_is_checked(
     herald: Client, path: str, name: str, value: str, *, is_right: bool
 ) -> None:
+    _check_query(herald, path, name, value, is_right=is_right)
+
+
+@pytest.mark.parametrize(
+    ("group", "is_right"),
+    [
+        ("0196F0de-0000-7000-8000-000000000000", True),
+        ("0196f0de000070008000000000000000", False),
+        ("{0196f0de-0000-7000-8000-000000000000}", False),
+    ],
+)
+def test_a_group_is_described_as_it_is_checked(herald: Client, group: str, *, is_right: bool) -> None:
+    _check_query(herald, "/notifications", "group", group, is_right=is_right)
+
+
+def _check_query(herald: Client, path: str, name: str, value: str, *, is_right: bool) -> None:
     document = herald.get("/docs/openapi.json").json()
     (schema,) = [one["schema"] for one in document["paths"][path]["get"]["parameters"] if one["name"] == name]
     read = int(value) if schema.get("type") == "integer" else value
@@ -223,7 +242,8 @@ def test_answers_fit_the_document(herald: Client) -> None:
     document = herald.get("/docs/openapi.json").json()
     paths = document["paths"]
     accepted = herald.post("/notifications", json=GOOD)
-    bulk = herald.post("/notifications/bulk", json={"items": [GOOD]})
+    bulk = herald.post("/notifications/bulk", json={"items": [GOOD, GROUPED]})
+    group = f"/groups/{bulk.json()['items'][1]['group']}"
     message = herald.post("/messages", json={"topic": "generic_topic", "data": {"a": 1}})
     path = f"/notifications/{accepted.json()['id']}"
 
@@ -236,6 +256,8 @@ def test_answers_fit_the_document(herald: Client) -> None:
     _check(document, paths["/notifications/{id}"]["get"], herald.get(path))
     _check(document, paths["/notifications/{id}"]["get"], herald.get("/notifications/x"))
     _check(document, paths["/notifications/{id}/events"]["get"], herald.get(f"{path}/events"))
+    _check(document, paths["/groups/{id}"]["get"], herald.get(group))
+    _check(document, paths["/groups/{id}/cancel"]["post"], herald.post(f"{group}/cancel"))
 
 
 def test_the_page_loads_everything_from_herald_itself(client: Client) -> None:

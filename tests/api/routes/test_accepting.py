@@ -56,8 +56,17 @@ def test_a_bulk_is_expanded_in_order(client: Client, committer: FakeCommitter) -
 
     assert response.status_code == 202
     assert [one.key for one in committer.accepted] == ["1", "2", "3", "4"]
-    ids = [str(one.id) for one in committer.accepted]
-    assert response.json() == {"items": [{"id": one, "status": "pending"} for one in ids], "count": 4}
+    first, second, third, fourth = [str(one.id) for one in committer.accepted]
+    group = str(committer.accepted[1].group_id)
+    assert response.json() == {
+        "items": [
+            {"id": first, "status": "pending", "group": None},
+            {"id": second, "status": "pending", "group": group},
+            {"id": third, "status": "pending", "group": group},
+            {"id": fourth, "status": "pending", "group": None},
+        ],
+        "count": 4,
+    }
 
 
 def test_a_bulk_takes_a_thousand(client: Client, committer: FakeCommitter) -> None:

@@ -47,6 +47,7 @@ def test_an_accepted_notification_is_pending(herald: Client) -> None:
         "deliver_by": None,
         "priority": 5,
         "destination": None,
+        "group": None,
         "created_at": found["created_at"],
         "updated_at": found["created_at"],
         "sent_at": None,

@@ -25,6 +25,7 @@ VALUES = {
     "ramp": "10",
     "refused": "'[]'",
     "id": f"'{ID}'",
+    "behind": "NULL",
     "ids": f"'{{{ID}}}'",
     "version": "1",
     "topic": "NULL",

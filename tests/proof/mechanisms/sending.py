@@ -3,7 +3,9 @@
 from tests.proof.mechanisms.removal import Edit, Removal
 
 SEND = "alembic/sql/0001_baseline/send.sql"
+GROUPS = "alembic/sql/0001_baseline/groups.sql"
 TESTS = "tests/outbox/acceptance/sql"
+ROUTES = "tests/api/routes/test_groups.py"
 
 REMOVALS = (
     Removal(
@@ -44,6 +46,32 @@ REMOVALS = (
         "a cancel by SQL that comes too late lets go of the row",
         (Edit(SEND, "    RAISE SQLSTATE 'ZH001';", "    RETURN is_cancelled;"),),
         (f"{TESTS}/test_cancelling.py::test_what_stays_is_let_go_of_at_once",),
+    ),
+    Removal(
+        "a cancel of a group skips rows that are held",
+        (Edit(GROUPS, "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE"),),
+        (f"{TESTS}/test_cancelling_groups.py::test_what_others_hold_of_a_group_is_not_waited_for",),
+    ),
+    Removal(
+        "what of a group moved before it was locked is let go of",
+        (Edit(GROUPS, "IF wanted = '{}' OR cardinality(wanted) < cardinality(locked) THEN", "IF wanted = '{}' THEN"),),
+        ("tests/outbox/moves/test_cancel_group.py::test_what_moved_before_it_was_locked_is_let_go_of_at_once",),
+    ),
+    Removal(
+        "a group is cancelled a thousand at a time",
+        (Edit(GROUPS, "most CONSTANT integer := 1000;", "most CONSTANT integer := 1000000;"),),
+        (f"{ROUTES}::test_a_group_of_several_thousand_is_cancelled_by_one_request",),
+    ),
+    Removal(
+        "the ids of groups are kept with the request's key",
+        (
+            Edit(
+                "outbox/acceptance/submitted.py",
+                "return [*(row.id for row in self.rows), *groups_of(self.rows)]",
+                "return [row.id for row in self.rows]",
+            ),
+        ),
+        (f"{ROUTES}::test_a_repeated_request_is_answered_with_the_same_group",),
     ),
     Removal(
         "a key that another transaction handles is refused by a lock that is only tried",

@@ -1,6 +1,6 @@
 """Herald for its callers: over HTTP (`Client`, `AsyncClient`), or in a transaction of their own."""
 
-from herald_client.answers import Accepted, Cancelled, Event, Message, Notification, Page, Status
+from herald_client.answers import Accepted, AcceptedOfMany, Cancelled, Event, Group, Message, Notification, Page, Status
 from herald_client.client import AsyncClient, Client
 from herald_client.errors import (
     ConflictError,
@@ -21,6 +21,7 @@ from herald_client.statements import OutboxMessage
 
 __all__ = [
     "Accepted",
+    "AcceptedOfMany",
     "AsyncClient",
     "AsyncOutbox",
     "Cancelled",
@@ -28,6 +29,7 @@ __all__ = [
     "ConflictError",
     "Event",
     "FieldError",
+    "Group",
     "HeraldError",
     "KeyReusedError",
     "Message",

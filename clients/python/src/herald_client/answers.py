@@ -24,6 +24,13 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedOfMany(Accepted):
+    """One of many; what several users are told has a `group`."""
+
+    group: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
     """Nothing will be delivered."""
 
@@ -47,6 +54,7 @@ class State:
     deliver_by: datetime | None
     priority: int
     destination: str | None
+    group: UUID | None
     updated_at: datetime
     sent_at: datetime | None
 
@@ -72,6 +80,17 @@ class Message(State):
     data: Json
     request: int
     accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What several users were told: how many messages there are, in all and in each status."""
+
+    id: UUID
+    total: int
+    counts: dict[Status, int]
+    accepted_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

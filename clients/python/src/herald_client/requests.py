@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 
 from herald_client.answers import (
     Accepted,
+    AcceptedOfMany,
     Cancelled,
     Event,
+    Group,
     Message,
     Notification,
     Page,
@@ -76,6 +78,7 @@ class Filters(TypedDict, total=False):
     user_id: str
     event: str
     status: Status
+    group: UUID | str
     limit: int
     cursor: str
 
@@ -104,16 +107,16 @@ def notify(user_id: str | int, event: str, content: str, **options: Unpack[Notif
 
 def notify_users(
     user_ids: Sequence[str | int], event: str, content: str, **options: Unpack[NotifyOptions]
-) -> Request[list[Accepted]]:
-    """Accept one for each of up to 1,000 users, all or none, answered in their order. Raises HeraldError."""
+) -> Request[list[AcceptedOfMany]]:
+    """Accept a group: one for each of up to 1,000 users, all or none, answered in their order. Raises HeraldError."""
     item: dict[str, Any] = {"user_ids": list(user_ids), "event": event, "content": content, **options}
     outer = {name: item.pop(name) for name in RequestOptions.__annotations__ if name in item}
-    return _post("/notifications/bulk", many(Accepted), {"items": [item]}, outer)
+    return _post("/notifications/bulk", many(AcceptedOfMany), {"items": [item]}, outer)
 
 
-def notify_many(items: Iterable[NotificationItem], **options: Unpack[RequestOptions]) -> Request[list[Accepted]]:
+def notify_many(items: Iterable[NotificationItem], **options: Unpack[RequestOptions]) -> Request[list[AcceptedOfMany]]:
     """Accept up to 1,000 notifications, all or none, answered in their order. Raises HeraldError."""
-    return _post("/notifications/bulk", many(Accepted), {"items": list(items)}, options)
+    return _post("/notifications/bulk", many(AcceptedOfMany), {"items": list(items)}, options)
 
 
 def send(topic: str, data: Mapping[str, Any], **options: Unpack[SendOptions]) -> Request[Accepted]:
@@ -124,6 +127,16 @@ def send(topic: str, data: Mapping[str, Any], **options: Unpack[SendOptions]) ->
 def cancel(message_id: UUID | str, **options: Unpack[RequestOptions]) -> Request[Cancelled]:
     """Take a message or notification back. Raises ConflictError where it is too late, and HeraldError."""
     return _post(f"/messages/{_part(message_id)}/cancel", one(Cancelled), None, options)
+
+
+def cancel_group(group_id: UUID | str, **options: Unpack[RequestOptions]) -> Request[Group]:
+    """Take back what was not tried yet of a group; all else was too late. Raises HeraldError."""
+    return _post(f"/groups/{_part(group_id)}/cancel", one(Group), None, options)
+
+
+def group(group_id: UUID | str) -> Request[Group]:
+    """Count the messages of a group by status. Raises HeraldError."""
+    return _get(f"/groups/{_part(group_id)}", one(Group))
 
 
 def notification(notification_id: UUID | str) -> Request[Notification]:

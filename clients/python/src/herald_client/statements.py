@@ -87,7 +87,7 @@ def send_many(messages: Iterable[OutboxMessage]) -> Statement[list[UUID]]:
 
 
 def cancel(message_id: UUID | str) -> Statement[bool]:
-    """Take back what was not tried yet. Returns whether nothing will be delivered; false where it is too late.
+    """Take back what was not tried yet, of a message or a group. Returns whether nothing of it will be delivered.
 
     Raises ProblemError, or what the driver raises.
     """
