@@ -357,6 +357,17 @@ senders = Table(
     CheckConstraint("length(owner) BETWEEN 1 AND 255", name="senders_owner_is_a_name"),
     CheckConstraint("cancels IN ('own', 'any')", name="senders_cancel_their_own_or_any"),
 )
+sender_rates = Table(
+    "sender_rates",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("per_second", Double, nullable=False),
+    Column("burst", Integer, nullable=False),
+    PrimaryKeyConstraint("owner", name="sender_rates_one_row_per_owner"),
+    CheckConstraint(
+        "per_second BETWEEN 0.001 AND 1000000 AND burst BETWEEN 1 AND 1000000", name="sender_rates_are_positive"
+    ),
+)
 topics = Table(
     "topics", metadata, Column("name", Text, nullable=False), PrimaryKeyConstraint("name", name="topics_once")
 )

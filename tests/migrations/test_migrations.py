@@ -70,6 +70,9 @@ def test_alembic_check_sees_a_column_that_no_migration_made(database: str) -> No
 
 
 def test_downgrade_leaves_nothing_behind(database: str) -> None:
+    with connected(database) as connection:
+        execute_and_commit(connection, "INSERT INTO sender_rates VALUES ('shop', 10, 10)")
+
     done = run_alembic(database, "downgrade", "base")
 
     assert done.returncode == 0, done.stderr

@@ -51,19 +51,15 @@ BEGIN
 END $$;
 
 -- What `send` was given, checked.
-CREATE FUNCTION sent_message(topic text, data json, key text, options jsonb, within text, place integer,
-                             OUT id uuid, OUT message json, OUT actor text)
+CREATE FUNCTION sent_message(who allowance, topic text, data json, key text, options jsonb, within text, place integer,
+                             OUT id uuid, OUT message json)
     LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
-    who record := sender();
-    terms limits;
     parsed jsonb;
     kept json := data;
     kept_key text := key;
     dates record;
 BEGIN
-    actor := who.actor;
-    SELECT * INTO terms FROM limits;
     IF topic IS NULL OR NOT EXISTS (SELECT FROM topics AS t WHERE t.name = topic) THEN
         PERFORM refuse(within || 'topic', format('no such topic: %s', left(topic, 255)),
             'registered: ' || (SELECT string_agg(t.name, ', ' ORDER BY t.name) FROM topics AS t));
@@ -74,14 +70,14 @@ BEGIN
         PERFORM refuse(within || 'key', format('%s characters, the limits are 1 and 255', length(key)),
             'leave it out, or make it shorter');
     END IF;
-    parsed := checked_json(data, within || 'data', terms.max_body);
+    parsed := checked_json(data, within || 'data', who.max_body);
     IF topic = 'notifications' THEN
         IF coalesce(options ->> 'deliver_at', options ->> 'deliver_by', options ->> 'priority') IS NOT NULL THEN
             PERFORM refuse(within || 'options', 'dates and priority belong into data on the topic notifications',
                 'put them into data, or call notify');
         END IF;
         SELECT * INTO dates FROM checked_notification(parsed, data ->> 'priority',
-            within || 'data.', within || 'data.', terms);
+            within || 'data.', within || 'data.', who.max_ahead);
         kept_key := checked_user(data ->> 'user_id', jsonb_typeof(parsed -> 'user_id') <> 'string',
             within || 'data.user_id');
         IF key <> kept_key THEN
@@ -89,23 +85,22 @@ BEGIN
         END IF;
         kept := ('{"user_id":' || to_json(kept_key) || dates.rest)::json;
     ELSE
-        SELECT * INTO dates FROM checked_dates(options, options ->> 'priority', within || 'options.', terms.max_ahead);
+        SELECT * INTO dates FROM checked_dates(options, options ->> 'priority', within || 'options.', who.max_ahead);
     END IF;
     SELECT made.id, made.message INTO id, message
-    FROM message_to_accept(topic, kept_key, kept, options, within || 'options.', actor, dates.deliver_at,
+    FROM message_to_accept(topic, kept_key, kept, options, within || 'options.', who.actor, dates.deliver_at,
         dates.deliver_by, dates.priority, place) AS made;
 END $$;
 
 -- What was answered under this key of this owner, or null: then it is the first to use it, and notes its answer. Whoever
 -- handles the key has its lock until his transaction ends, and is not waited for. (outbox/acceptance/idempotency.py)
-CREATE FUNCTION answered_before(actor text, options jsonb, within text, asked text, answer uuid) RETURNS uuid
+CREATE FUNCTION answered_before(who allowance, options jsonb, within text, asked text, answer uuid) RETURNS uuid
     LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     given text := options ->> 'idempotency_key';
     hashed uuid;
     print uuid;
     known record;
-    ttl double precision;
     at timestamptz;
 BEGIN
     IF given IS NULL THEN
@@ -113,7 +108,7 @@ BEGIN
     ELSIF jsonb_typeof(options -> 'idempotency_key') <> 'string' OR given !~ '^[ -~]{1,255}$' THEN
         PERFORM refuse(within || 'idempotency_key', 'must be 1 to 255 printable ASCII characters', 'use a UUID as text');
     END IF;
-    hashed := left(encode(sha256(convert_to(actor || E'\n' || given, 'UTF8')), 'hex'), 32)::uuid;
+    hashed := left(encode(sha256(convert_to(who.actor || E'\n' || given, 'UTF8')), 'hex'), 32)::uuid;
     print := left(encode(sha256(convert_to(asked, 'UTF8')), 'hex'), 32)::uuid;
     IF NOT pg_try_advisory_xact_lock(('x' || left(replace(hashed::text, '-', ''), 16))::bit(64)::bigint
             # (current_schema()::regnamespace::oid::bigint << 32)) THEN
@@ -131,15 +126,23 @@ BEGIN
         PERFORM refuse(within || 'idempotency_key', 'this key belongs to another request',
             'take a new key, or pass the same arguments', '422');
     END IF;
-    SELECT idempotency_ttl INTO ttl FROM limits;
-    IF floor(extract(epoch FROM at) / (2 * ttl))::bigint % 2 = 0 THEN
-        INSERT INTO idempotency_keys_even VALUES (hashed, print, ARRAY[answer], at + make_interval(secs => ttl))
+    IF floor(extract(epoch FROM at) / (2 * who.idempotency_ttl))::bigint % 2 = 0 THEN
+        INSERT INTO idempotency_keys_even VALUES (hashed, print, ARRAY[answer], at + make_interval(secs => who.idempotency_ttl))
         ON CONFLICT (key) DO UPDATE
             SET fingerprint = excluded.fingerprint, ids = excluded.ids, kept_until = excluded.kept_until;
     ELSE
-        INSERT INTO idempotency_keys_odd VALUES (hashed, print, ARRAY[answer], at + make_interval(secs => ttl))
+        INSERT INTO idempotency_keys_odd VALUES (hashed, print, ARRAY[answer], at + make_interval(secs => who.idempotency_ttl))
         ON CONFLICT (key) DO UPDATE
             SET fingerprint = excluded.fingerprint, ids = excluded.ids, kept_until = excluded.kept_until;
     END IF;
     RETURN NULL;
+END $$;
+
+-- Writes what was checked, at the rate of its owner.
+CREATE FUNCTION write_sent(who allowance, messages json[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF who.counted IS NOT NULL THEN
+        PERFORM keep_to_rate(who, cardinality(messages));
+    END IF;
+    PERFORM nextval('sends'), accept(array_to_json(messages), NULL);
 END $$;

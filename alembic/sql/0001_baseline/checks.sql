@@ -151,8 +151,8 @@ END $$;
 
 -- A notification as it is kept: the canonical form of its fields, but for the user's id, which comes before `rest`.
 -- What it needs is named after `within`, what it may have after `beside`.
-CREATE FUNCTION checked_notification(asked jsonb, urgency text, within text, beside text, terms limits, OUT rest text,
-                                     OUT deliver_at timestamptz, OUT deliver_by timestamptz, OUT priority smallint)
+CREATE FUNCTION checked_notification(asked jsonb, urgency text, within text, beside text,
+                                     max_ahead double precision, OUT rest text, OUT deliver_at timestamptz, OUT deliver_by timestamptz, OUT priority smallint)
     LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     words record;
@@ -165,7 +165,7 @@ BEGIN
             PERFORM refuse(within || name, 'is required', 'a notification has user_id, event and content');
         END IF;
     END LOOP;
-    SELECT * INTO deliver_at, deliver_by, priority FROM checked_dates(asked, urgency, beside, terms.max_ahead);
+    SELECT * INTO deliver_at, deliver_by, priority FROM checked_dates(asked, urgency, beside, max_ahead);
     SELECT checked_text(asked, 'event', 255, within) AS event,
         checked_text(asked, 'content', 1000000, within) AS content,
         checked_text(asked, 'channel', 255, beside) AS channel, checked_text(asked, 'address', 2048, beside) AS address,

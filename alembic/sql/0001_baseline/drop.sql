@@ -6,20 +6,32 @@ DROP VIEW role_statements, wanted_grants, notifications, queue_differences, due_
     due_in_unsent, due_in_leases, partitions;
 DROP FUNCTION discard(uuid[], text), edit(uuid[], json), requeue(uuid[]),
     cancel(uuid), notify(text[], text, text, jsonb), send_many(json), send(text, json, text, jsonb),
-    answered_before(text, jsonb, text, text, uuid), sent_message(text, json, text, jsonb, text, integer),
+    write_sent(allowance, json[]), answered_before(allowance, jsonb, text, text, uuid),
+    sent_message(allowance, text, json, text, jsonb, text, integer),
     message_to_accept(text, text, json, jsonb, text, text, timestamptz, timestamptz, smallint, integer),
     checked_options(jsonb, text[], text), outbox_new_id(integer), checked_user(text, boolean, text),
-    checked_notification(jsonb, text, text, text, limits), checked_fields(jsonb, text[], text),
+    checked_notification(jsonb, text, text, text, double precision), checked_fields(jsonb, text[], text),
     checked_dates(jsonb, text, text, double precision), checked_date(jsonb, text, text, double precision),
     checked_text(jsonb, text, integer, text), checked_json(json, text, integer), parsed_json(json, text),
-    is_nested_deeper(text, integer), digits_written_out(text), refuse(text, text, text, text), sender(),
-    cancel_together(uuid, text, text), refuse_cancel(text), cancel_group(uuid, uuid, text, text),
-    cancel_message(uuid, text), take_back(uuid[], text), can_be_taken_back(messages);
-DROP TABLE senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd,
+    is_nested_deeper(text, integer), digits_written_out(text), refuse(text, text, text, text),
+    keep_to_rate(allowance, integer), cancel_together(uuid, text, text), refuse_cancel(text),
+    cancel_group(uuid, uuid, text, text), cancel_message(uuid, text), take_back(uuid[], text),
+    can_be_taken_back(messages);
+DROP VIEW allowance;
+DROP TABLE sender_rates, senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd,
     idempotency_keys_even, pauses, breakers, set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,
     event_types;
 DROP SEQUENCE outbox_position, sends;
-DROP FUNCTION instance_takes_place(boolean), instance_here(),
+DO $$
+DECLARE
+    counter text;
+BEGIN
+    FOR counter IN SELECT relname FROM pg_class WHERE relkind = 'S' AND starts_with(relname, 'sender_rate_')
+            AND relnamespace = current_schema()::regnamespace LOOP
+        EXECUTE format('DROP SEQUENCE %I', counter);
+    END LOOP;
+END $$;
+DROP FUNCTION sender_rate_gets_its_counter(), sender_rate_counter(text), instance_takes_place(boolean), instance_here(),
     closing_abandon(), closing_finish(), closing_is_unpublished(uuid), closing_catch_up(), closing_copy(integer),
     closing_carry(uuid[]), closing_keeps(text, timestamptz, timestamptz), closing_begin(timestamptz, integer),
     closing_table(text, uuid), closing_note_change(),

@@ -58,10 +58,12 @@ FROM (VALUES
     ('{api,relay,pipeline}', 'TABLE', 'instance', '{SELECT,UPDATE}'),
     ('{reader}', 'TABLE', 'instance', '{SELECT}'),
     ('{api,relay,pipeline,reader}', 'TABLE', 'alembic_version', '{SELECT}'),
-    ('{owner,reader}', 'TABLE', 'senders', '{SELECT}'),
+    ('{owner}', 'TABLE', 'allowance', '{SELECT}'),
+    ('{reader}', 'TABLE', 'senders', '{SELECT}'),
+    ('{reader}', 'TABLE', 'sender_rates', '{SELECT}'),
     ('{owner,reader}', 'TABLE', 'topics', '{SELECT}'),
     ('{owner,reader}', 'TABLE', 'channels', '{SELECT}'),
-    ('{owner,reader}', 'TABLE', 'limits', '{SELECT}'),
+    ('{reader}', 'TABLE', 'limits', '{SELECT}'),
     ('{api,relay,pipeline}', 'TABLE', 'topics', '{SELECT,INSERT}'),
     ('{api,relay,pipeline}', 'TABLE', 'channels', '{SELECT,INSERT}'),
     ('{api,relay,pipeline}', 'TABLE', 'limits', '{SELECT,UPDATE}'),
@@ -98,7 +100,9 @@ FROM (VALUES
     ('{relay}', 'FUNCTION', 'closing_abandon()', '{EXECUTE}'),
     ('{relay}', 'FUNCTION', 'idempotency_keys_are_expired(regclass)', '{EXECUTE}'),
     ('{relay}', 'FUNCTION', 'idempotency_keys_empty(regclass)', '{EXECUTE}'),
-    ('{owner}', 'FUNCTION', 'sender()', '{EXECUTE}'),
+    ('{owner}', 'FUNCTION', 'sender_rate_counter(text)', '{EXECUTE}'),
+    ('{owner}', 'FUNCTION', 'keep_to_rate(allowance, integer)', '{EXECUTE}'),
+    ('{owner}', 'FUNCTION', 'write_sent(allowance, json[])', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'refuse(text, text, text, text)', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'digits_written_out(text)', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'is_nested_deeper(text, integer)', '{EXECUTE}'),
@@ -108,14 +112,18 @@ FROM (VALUES
     ('{owner}', 'FUNCTION', 'checked_date(jsonb, text, text, double precision)', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'checked_dates(jsonb, text, text, double precision)', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'checked_fields(jsonb, text[], text)', '{EXECUTE}'),
-    ('{owner}', 'FUNCTION', 'checked_notification(jsonb, text, text, text, limits)', '{EXECUTE}'),
+    ('{owner}', 'FUNCTION', 'checked_notification(jsonb, text, text, text, double precision)', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'checked_user(text, boolean, text)', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'checked_options(jsonb, text[], text)', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'outbox_new_id(integer)', '{EXECUTE}'),
-    ('{owner}', 'FUNCTION', 'answered_before(text, jsonb, text, text, uuid)', '{EXECUTE}'),
-    ('{owner}', 'FUNCTION', 'sent_message(text, json, text, jsonb, text, integer)', '{EXECUTE}'),
+    ('{owner}', 'FUNCTION', 'answered_before(allowance, jsonb, text, text, uuid)', '{EXECUTE}'),
+    ('{owner}', 'FUNCTION', 'sent_message(allowance, text, json, text, jsonb, text, integer)', '{EXECUTE}'),
     ('{owner}', 'FUNCTION', 'message_to_accept(text, text, json, jsonb, text, text, timestamptz, timestamptz, smallint,'
         ' integer)', '{EXECUTE}')
+    UNION ALL
+    SELECT '{owner}', 'SEQUENCE', relname::text, '{USAGE,UPDATE}'
+    FROM pg_class WHERE relkind = 'S' AND starts_with(relname, 'sender_rate_')
+        AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'outbox'::regclass)
 ) AS wanted(roles, kind, name, privileges)
 CROSS JOIN LATERAL unnest(roles) AS role CROSS JOIN LATERAL unnest(privileges) AS privilege
 CROSS JOIN (SELECT relnamespace::regnamespace::text AS schema FROM pg_class WHERE oid = 'outbox'::regclass) AS s;

@@ -6,15 +6,17 @@ CREATE FUNCTION send(topic text, data json, key text DEFAULT NULL, options jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     given jsonb := checked_options(options, '{}', 'options.');
+    who allowance;
     made record;
     before uuid;
 BEGIN
-    SELECT * INTO made FROM sent_message(topic, data, key, given, '', 0);
-    before := answered_before(made.actor, given, 'options.', concat_ws(E'\n', 'send', topic, key, data, given), made.id);
+    SELECT * INTO who FROM allowance;
+    SELECT * INTO made FROM sent_message(who, topic, data, key, given, '', 0);
+    before := answered_before(who, given, 'options.', concat_ws(E'\n', 'send', topic, key, data, given), made.id);
     IF before IS NOT NULL THEN
         RETURN before;
     END IF;
-    PERFORM nextval('sends'), accept(json_build_array(made.message), NULL);
+    PERFORM write_sent(who, ARRAY[made.message]);
     RETURN made.id;
 END $$;
 
@@ -33,12 +35,12 @@ DECLARE
     made record;
     answer uuid;
     fresh json[] := '{}';
-    terms limits;
+    who allowance;
 BEGIN
-    SELECT * INTO terms FROM limits;
-    IF octet_length(messages::text) > terms.max_bulk_body THEN
+    SELECT * INTO who FROM allowance;
+    IF octet_length(messages::text) > who.max_bulk_body THEN
         PERFORM refuse('messages', format('%s bytes, the limit is %s', octet_length(messages::text),
-            terms.max_bulk_body), 'send them in several calls (HERALD_MAX_BULK_BODY)', '413');
+            who.max_bulk_body), 'send them in several calls (HERALD_MAX_BULK_BODY)', '413');
     ELSIF coalesce(json_typeof(messages), 'null') <> 'array' OR json_array_length(messages) NOT BETWEEN 1 AND most THEN
         PERFORM refuse('messages', format('must be an array of 1 to %s', most), 'send them in several calls');
     END IF;
@@ -57,8 +59,8 @@ BEGIN
         topic := checked_text(given, 'topic', 255, within);
         key := checked_text(given, 'key', 255, within);
         given := checked_options(given -> 'options', '{}', within || 'options.');
-        SELECT * INTO made FROM sent_message(topic, one -> 'data', key, given, within, place);
-        answer := answered_before(made.actor, given, within || 'options.',
+        SELECT * INTO made FROM sent_message(who, topic, one -> 'data', key, given, within, place);
+        answer := answered_before(who, given, within || 'options.',
             concat_ws(E'\n', 'send', topic, key, one -> 'data', given), made.id);
         IF answer IS NULL THEN
             fresh := fresh || made.message;
@@ -67,7 +69,7 @@ BEGIN
         RETURN NEXT coalesce(answer, made.id);
     END LOOP;
     IF fresh <> '{}' THEN
-        PERFORM nextval('sends'), accept(array_to_json(fresh), NULL);
+        PERFORM write_sent(who, fresh);
     END IF;
 END $$;
 
@@ -79,15 +81,14 @@ DECLARE
     own CONSTANT text[] := ARRAY['channel', 'address', 'subject'];
     fields CONSTANT text[] := own || ARRAY['deliver_at', 'deliver_by', 'priority'];
     given jsonb := checked_options(options, own, 'options.');
-    who record := sender();
-    terms limits;
+    who allowance;
     words record;
     made record;
     answer uuid;
     before uuid;
     messages json[] := '{}';
 BEGIN
-    SELECT * INTO terms FROM limits;
+    SELECT * INTO who FROM allowance;
     IF coalesce(array_ndims(user_ids), 0) <> 1 OR cardinality(user_ids) > most THEN
         PERFORM refuse('user_ids', format('takes 1 to %s users', most), 'call it several times');
     ELSIF 'notifications' <> ALL (who.topics) THEN
@@ -102,12 +103,12 @@ BEGIN
     SELECT * INTO words FROM checked_notification(
         jsonb_build_object('user_id', '-', 'event', event, 'content', content)
             || (SELECT coalesce(jsonb_object_agg(k, v), '{}') FROM jsonb_each(given) AS e(k, v) WHERE k = ANY (fields)),
-        given ->> 'priority', '', 'options.', terms);
-    IF octet_length(words.rest) > terms.max_body THEN
-        PERFORM refuse('content', format('%s bytes, the limit is %s', octet_length(words.rest), terms.max_body),
+        given ->> 'priority', '', 'options.', who.max_ahead);
+    IF octet_length(words.rest) > who.max_body THEN
+        PERFORM refuse('content', format('%s bytes, the limit is %s', octet_length(words.rest), who.max_body),
             'put what is large elsewhere and send where it is (HERALD_MAX_BODY)', '413');
-    ELSIF octet_length(words.rest)::bigint * cardinality(user_ids) > terms.max_bulk_body THEN
-        PERFORM refuse('user_ids', format('the notifications of all users exceed %s bytes', terms.max_bulk_body),
+    ELSIF octet_length(words.rest)::bigint * cardinality(user_ids) > who.max_bulk_body THEN
+        PERFORM refuse('user_ids', format('the notifications of all users exceed %s bytes', who.max_bulk_body),
             'call it several times (HERALD_MAX_BULK_BODY)', '413');
     END IF;
     answer := outbox_new_id(0);
@@ -121,12 +122,12 @@ BEGIN
         messages := messages || made.message;
     END LOOP;
     answer := CASE WHEN cardinality(user_ids) = 1 THEN made.id ELSE (given ->> 'group')::uuid END;
-    before := answered_before(who.actor, given, 'options.',
+    before := answered_before(who, given, 'options.',
         concat_ws(E'\n', 'notify', user_ids, event, content, options), answer);
     IF before IS NOT NULL THEN
         RETURN before;
     END IF;
-    PERFORM nextval('sends'), accept(array_to_json(messages), NULL);
+    PERFORM write_sent(who, messages);
     RETURN answer;
 END $$;
 
@@ -136,10 +137,11 @@ END $$;
 CREATE FUNCTION cancel(id uuid) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
     SET search_path FROM CURRENT SET enable_partition_pruning = off AS $$
 DECLARE
-    who record := sender();
+    who allowance;
     found messages;
     is_cancelled boolean := false;
 BEGIN
+    SELECT * INTO who FROM allowance;
     SELECT * INTO found FROM messages AS m WHERE m.id = cancel.id FOR NO KEY UPDATE SKIP LOCKED;
     IF found.id IS NULL THEN
         RETURN cancel_together(cancel.id, who.actor, CASE who.cancels WHEN 'own' THEN who.actor END);

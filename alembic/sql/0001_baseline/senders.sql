@@ -12,6 +12,39 @@ CREATE TABLE senders (
     CONSTRAINT senders_cancel_their_own_or_any CHECK (cancels IN ('own', 'any'))
 );
 
+-- So many messages a second may an owner send, and `burst` of them at once; without a row as many as it likes. A change
+-- counts from the next call on, and waits for no sender.
+CREATE TABLE sender_rates (
+    owner text NOT NULL,
+    per_second double precision NOT NULL,
+    burst integer NOT NULL,
+    CONSTRAINT sender_rates_one_row_per_owner PRIMARY KEY (owner),
+    CONSTRAINT sender_rates_are_positive CHECK (per_second BETWEEN 0.001 AND 1000000 AND burst BETWEEN 1 AND 1000000)
+);
+
+-- The sequence that counts for an owner, by its name. It stays when the row leaves: dropping it would wait for those who
+-- have drawn, and hold up those who come.
+CREATE FUNCTION sender_rate_counter(owner text) RETURNS text LANGUAGE sql IMMUTABLE
+    RETURN 'sender_rate_' || left(encode(sha256(convert_to(owner, 'UTF8')), 'hex'), 16);
+
+CREATE FUNCTION sender_rate_gets_its_counter() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path FROM CURRENT AS $$
+DECLARE
+    counter CONSTANT text := sender_rate_counter(NEW.owner);
+    writer CONSTANT text := current_schema() || '_owner';
+BEGIN
+    IF to_regclass(counter) IS NULL THEN
+        EXECUTE format('CREATE SEQUENCE %I.%I', current_schema(), counter);
+        IF to_regrole(writer) IS NOT NULL THEN
+            EXECUTE format('GRANT USAGE, UPDATE ON SEQUENCE %I TO %I', counter, writer);
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER sender_rate_has_its_counter BEFORE INSERT OR UPDATE OF owner ON sender_rates
+    FOR EACH ROW EXECUTE FUNCTION sender_rate_gets_its_counter();
+
 -- What processes know, and their settings: each notes it when it starts (outbox/postgres/registered.py).
 CREATE TABLE topics (
     name text NOT NULL,
@@ -38,13 +71,40 @@ INSERT INTO limits DEFAULT VALUES;
 -- when the caller commits.
 CREATE SEQUENCE sends AS bigint CACHE 1;
 
-CREATE FUNCTION sender(OUT actor text, OUT topics text[], OUT cancels text) LANGUAGE plpgsql STABLE
+-- Who asks, and what holds for him.
+CREATE VIEW allowance AS
+SELECT 'sql:' || coalesce(s.owner, l.login) AS actor, s.topics, coalesce(s.cancels, 'own') AS cancels,
+       r.owner AS counted, r.per_second, r.burst,  -- null: as many as he likes
+       t.max_body, t.max_bulk_body, t.max_ahead, t.idempotency_ttl
+FROM limits AS t
+CROSS JOIN (SELECT session_user::text AS login) AS l
+LEFT JOIN senders AS s ON s.login = l.login
+LEFT JOIN sender_rates AS r ON r.owner = coalesce(s.owner, l.login);
+
+-- Counts so many messages at an owner's rate, or refuses them. Time is cut into slots of one message each, and the
+-- sequence says up to which they are used: what is drawn from it is drawn whatever becomes of the transaction, and
+-- nobody waits. Who looks at the same moment may find the same slots free; what they draw beyond a burst the next ones
+-- wait for. A counter that is further ahead than all connections together can draw is of another rate, or of a clock
+-- that was set back.
+CREATE FUNCTION keep_to_rate(who allowance, messages integer) RETURNS void LANGUAGE plpgsql
     SET search_path FROM CURRENT AS $$
+DECLARE
+    counter CONSTANT regclass := to_regclass(sender_rate_counter(who.counted));
+    furthest CONSTANT double precision := who.burst * (1.0 + current_setting('max_connections')::integer);
+    now CONSTANT double precision := date_part('epoch', clock_timestamp()) * who.per_second;
+    used bigint := pg_sequence_last_value(counter);
 BEGIN
-    SELECT 'sql:' || s.owner, s.topics, s.cancels INTO actor, topics, cancels
-    FROM senders AS s WHERE s.login = session_user;
-    IF NOT FOUND THEN
-        actor := 'sql:' || session_user;
-        cancels := 'own';
+    IF messages > who.burst THEN
+        PERFORM refuse('rate', format('%s messages at once, the limit of %s is %s', messages, who.actor, who.burst),
+            'send them in several calls, or an operator raises burst in the table sender_rates', '413');
     END IF;
+    IF (used BETWEEN now AND now + furthest) IS NOT TRUE THEN
+        used := setval(counter, floor(now)::bigint);
+    END IF;
+    IF used + messages > now + who.burst THEN
+        PERFORM refuse('rate', format('%s sends more than %s messages a second', who.actor, who.per_second),
+            format('try again in %s s, or an operator raises it in the table sender_rates',
+                round(((used + messages - who.burst - now) / who.per_second)::numeric, 3)), '429');
+    END IF;
+    PERFORM nextval(counter) FROM generate_series(1, messages);
 END $$;

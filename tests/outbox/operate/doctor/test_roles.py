@@ -23,7 +23,7 @@ from tests.proof.end_to_end.system import STARTED, Herald
 from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
 
-VIEWS = ("partitions", "queue_differences", "notifications", "wanted_grants", "role_statements")
+VIEWS = ("partitions", "queue_differences", "notifications", "wanted_grants", "role_statements", "allowance")
 MORE = "SELECT outbox_make_partitions(interval '1 month', clock_timestamp() + interval '3 months')"
 ALL = """
 SELECT DISTINCT kind, name, privilege FROM wanted_grants WHERE kind <> 'SCHEMA' AND role ~ '_(api|relay|pipeline)$'
