@@ -69,6 +69,41 @@ FROM (SELECT *, true AS is_lacking FROM (TABLE wanted EXCEPT TABLE granted) AS l
       WHERE grantee = 0 OR grantee IN (SELECT grantee FROM wanted)) AS d
 GROUP BY 1, 2, 3, 4 ORDER BY 3 DESC, 1, 2, 4
 """
+
+# What no grant on a table shows: what a role gets from another, is by itself, owns, may do with a column, and may give
+# to others; and who acts as the role that writes for senders.
+_BEYOND = """
+WITH ours AS (SELECT * FROM pg_roles WHERE rolname IN (SELECT role FROM wanted_grants)),
+kept AS (SELECT oid, relname, relowner, relacl, relnamespace::regnamespace AS schema FROM pg_class
+    WHERE relkind IN ('r', 'p', 'v', 'S')
+        AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'outbox'::regclass))
+SELECT rolname::text AS role, 'is a member of ' || g.roleid::regrole AS text,
+    format('REVOKE %s FROM %I', g.roleid::regrole, rolname) AS advice
+FROM ours JOIN pg_auth_members AS g ON g.member = ours.oid
+UNION ALL
+SELECT g.member::regrole::text, 'acts as ' || ours.rolname, format('REVOKE %I FROM %s', ours.rolname, g.member::regrole)
+FROM ours JOIN pg_auth_members AS g ON g.roleid = ours.oid JOIN pg_roles AS m ON m.oid = g.member
+WHERE ours.rolname ~ '_owner$' AND NOT m.rolsuper AND m.oid NOT IN (SELECT oid FROM ours)
+    AND pg_has_role(g.member, g.roleid, 'USAGE')
+    AND NOT pg_has_role(g.member, (SELECT relowner FROM kept WHERE relname = 'outbox'), 'USAGE')
+UNION ALL
+SELECT rolname, 'is ' || power, format('ALTER ROLE %I NO%s', rolname, power)
+FROM ours, unnest(ARRAY[CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
+    CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolreplication THEN 'REPLICATION' END,
+    CASE WHEN rolbypassrls THEN 'BYPASSRLS' END]) AS power WHERE power IS NOT NULL
+UNION ALL
+SELECT rolname, 'owns ' || relname, format('ALTER TABLE %s.%I OWNER TO CURRENT_USER', schema, relname)
+FROM ours JOIN kept ON relowner = ours.oid
+UNION ALL
+SELECT rolname, format('%s of %s on %s', a.privilege_type, attname, relname),
+    format('REVOKE %s (%I) ON %s.%I FROM %I', a.privilege_type, attname, schema, relname, rolname)
+FROM kept JOIN pg_attribute ON attrelid = kept.oid, aclexplode(attacl) AS a JOIN ours ON ours.oid = a.grantee
+UNION ALL
+SELECT rolname, format('may grant %s on %s', a.privilege_type, relname),
+    format('REVOKE GRANT OPTION FOR %s ON %s.%I FROM %I', a.privilege_type, schema, relname, rolname)
+FROM kept, aclexplode(relacl) AS a JOIN ours ON ours.oid = a.grantee WHERE a.is_grantable AND relowner <> ours.oid
+ORDER BY 1, 2
+"""
 _MISSING = """
 SELECT DISTINCT role FROM wanted_grants AS w
 WHERE NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = w.role) ORDER BY role
@@ -124,6 +159,8 @@ def named(database: Database) -> Look:
         else:
             text = f"{row['role']} has more than it needs: {row['privileges']} on {row['name']}"
             yield warning(text, f"REVOKE {place} FROM {row['role']};")
+    for row in database.ask(_BEYOND):
+        yield warning(f"{row['role']} has more than it needs: {row['text']}", f"{row['advice']};")
     if not missing and (still := database.row(_STILL_OWNED)["still"]):
         text = f"{still} functions that write for others do not belong to the role made for it"
         yield note(text, "`herald roles` prints the SQL.")

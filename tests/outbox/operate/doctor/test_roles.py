@@ -236,6 +236,32 @@ def test_herald_s_roles_have_what_they_need_and_nothing_else(database: str) -> N
         ),
         ("REVOKE USAGE ON SCHEMA herald FROM herald_api", "problem", "herald_api lacks USAGE on herald"),
         ("ALTER FUNCTION cancel(uuid) OWNER TO postgres", "note", "1 functions that write for others"),
+        (
+            "GRANT herald_owner TO herald_sender",
+            "warning",
+            "herald_sender has more than it needs: is a member of herald_o",
+        ),
+        (
+            "GRANT pg_read_all_data TO herald_api",
+            "warning",
+            "herald_api has more than it needs: is a member of pg_read",
+        ),
+        ("ALTER ROLE herald_sender CREATEROLE", "warning", "herald_sender has more than it needs: is CREATEROLE"),
+        (
+            "ALTER VIEW due_in_waiting OWNER TO herald_sender",
+            "warning",
+            "herald_sender has more than it needs: owns due_in",
+        ),
+        (
+            "GRANT UPDATE (owner) ON senders TO herald_sender",
+            "warning",
+            "herald_sender has more than it needs: UPDATE of owner on senders",
+        ),
+        (
+            "GRANT SELECT ON messages TO herald_api WITH GRANT OPTION",
+            "warning",
+            "herald_api has more than it needs: may grant SELECT on messages",
+        ),
     ],
 )
 def test_what_a_role_lacks_or_has_too_much_is_found(database: str, change: str, level: str, text: str) -> None:
@@ -248,3 +274,14 @@ def test_what_a_role_lacks_or_has_too_much_is_found(database: str, change: str, 
     if level != "note":
         follow(database, found)
         assert look_once(database, "roles").level == "ok"
+
+
+def test_who_acts_as_the_owner_of_the_functions_is_found(server: PostgresServer, database: str) -> None:
+    server.execute("CREATE ROLE tom LOGIN IN ROLE herald_owner")
+
+    found = look_once(database, "roles")
+    follow(database, found)
+    server.execute("DROP ROLE tom")
+
+    assert (found.level, found.text) == ("warning", "tom has more than it needs: acts as herald_owner")
+    assert look_once(database, "roles").level == "ok"
