@@ -1,15 +1,17 @@
--- From what a caller gives to `send`, `notify` and `send_many` (send.sql) to what `accept` takes.
+-- From what a caller gives to `send`, `notify` and `send_many` (send.sql) to what `accept_these` takes. These functions, as
+-- those of checks.sql, have the search path of the one that is called: to set it costs as much as they do.
 
 -- UUIDv7 of the database's clock; `place` keeps the order within one call (a quarter of a microsecond each).
-CREATE FUNCTION outbox_new_id(place integer) RETURNS uuid LANGUAGE sql VOLATILE SET search_path FROM CURRENT AS $$
-    SELECT (lpad(to_hex(quarters / 4000), 12, '0') || '7' || lpad(to_hex(quarters % 4000), 3, '0')
-        || right(replace(gen_random_uuid()::text, '-', ''), 16))::uuid
-    FROM (SELECT (extract(epoch FROM clock_timestamp()) * 4000000)::bigint + place AS quarters) AS clock
-$$;
+CREATE FUNCTION outbox_new_id(place integer) RETURNS uuid LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    quarters CONSTANT bigint := (extract(epoch FROM clock_timestamp()) * 4000000)::bigint + place;
+BEGIN
+    RETURN (lpad(to_hex(quarters / 4000), 12, '0') || '7' || lpad(to_hex(quarters % 4000), 3, '0')
+        || right(gen_random_uuid()::text, 17))::uuid;
+END $$;
 
 -- Options are an object of these; `known` are those that a function has of its own.
-CREATE FUNCTION checked_options(options jsonb, known text[], within text) RETURNS jsonb LANGUAGE plpgsql
-    SET search_path FROM CURRENT AS $$
+CREATE FUNCTION checked_options(options jsonb, known text[], within text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     given jsonb := coalesce(nullif(options, 'null'), '{}');
     every CONSTANT text[] := ARRAY['deliver_at', 'deliver_by', 'priority', 'idempotency_key', 'traceparent', 'group',
@@ -24,17 +26,15 @@ BEGIN
     RETURN given;
 END $$;
 
--- One message for `accept`, checked; a traceparent that is malformed is ignored, as its specification says.
+-- One message for `accept_these`, checked; a traceparent that is malformed is ignored, as its specification says.
 CREATE FUNCTION message_to_accept(topic text, key text, data json, options jsonb, within text, actor text,
-                                  deliver_at timestamptz, deliver_by timestamptz, priority smallint, place integer,
-                                  OUT id uuid, OUT message json)
-    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+                                  deliver_at timestamptz, deliver_by timestamptz, priority smallint, place integer)
+    RETURNS asked_message LANGUAGE plpgsql AS $$
 DECLARE
     trace text;
     behalf text;
     family text;
 BEGIN
-    id := outbox_new_id(place);
     IF options <> '{}' THEN
         trace := checked_text(options, 'traceparent', 1000, within);
         behalf := checked_text(options, 'actor', 255, within);
@@ -43,24 +43,21 @@ BEGIN
             PERFORM refuse(within || 'group', 'must be a UUID', 'as notify answers it for several users');
         END IF;
     END IF;
-    message := json_build_object('id', id, 'topic', topic, 'key', key, 'data', data,
-        'traceparent', CASE WHEN trace ~
+    RETURN ROW(outbox_new_id(place), topic, key, data, deliver_at, deliver_by, priority, CASE WHEN trace ~
             '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN trace END,
-        'deliver_at', deliver_at, 'deliver_by', deliver_by, 'priority', priority, 'actor', actor,
-        'on_behalf_of', behalf, 'group_id', family);
+        actor, behalf, family, NULL, NULL, NULL)::asked_message;
 END $$;
 
 -- What `send` was given, checked.
-CREATE FUNCTION sent_message(who allowance, topic text, data json, key text, options jsonb, within text, place integer,
-                             OUT id uuid, OUT message json)
-    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION sent_message(who allowance, topic text, data json, key text, options jsonb, within text, place integer)
+    RETURNS asked_message LANGUAGE plpgsql AS $$
 DECLARE
     parsed jsonb;
-    kept json := data;
+    kept json;
     kept_key text := key;
-    dates record;
+    words record;
 BEGIN
-    IF topic IS NULL OR NOT EXISTS (SELECT FROM topics AS t WHERE t.name = topic) THEN
+    IF topic IS NULL OR topic <> ALL (who.registered) THEN
         PERFORM refuse(within || 'topic', format('no such topic: %s', left(topic, 255)),
             'registered: ' || (SELECT string_agg(t.name, ', ' ORDER BY t.name) FROM topics AS t));
     ELSIF topic <> ALL (who.topics) THEN
@@ -70,32 +67,31 @@ BEGIN
         PERFORM refuse(within || 'key', format('%s characters, the limits are 1 and 255', length(key)),
             'leave it out, or make it shorter');
     END IF;
-    parsed := checked_json(data, within || 'data', who.max_body);
+    kept := checked_json(data, within || 'data', who.max_body);
     IF topic = 'notifications' THEN
+        parsed := data::jsonb;
         IF coalesce(options ->> 'deliver_at', options ->> 'deliver_by', options ->> 'priority') IS NOT NULL THEN
             PERFORM refuse(within || 'options', 'dates and priority belong into data on the topic notifications',
                 'put them into data, or call notify');
         END IF;
-        SELECT * INTO dates FROM checked_notification(parsed, data ->> 'priority',
-            within || 'data.', within || 'data.', who.max_ahead);
+        words := checked_notification(parsed, data ->> 'priority', within || 'data.', within || 'data.', who.max_ahead);
         kept_key := checked_user(data ->> 'user_id', jsonb_typeof(parsed -> 'user_id') <> 'string',
             within || 'data.user_id');
         IF key <> kept_key THEN
             PERFORM refuse(within || 'key', 'must be data.user_id or absent on the topic notifications', 'leave it out');
         END IF;
-        kept := ('{"user_id":' || to_json(kept_key) || dates.rest)::json;
+        kept := ('{"user_id":' || to_json(kept_key) || words.rest)::json;
     ELSE
-        SELECT * INTO dates FROM checked_dates(options, options ->> 'priority', within || 'options.', who.max_ahead);
+        words := checked_dates(options, options ->> 'priority', within || 'options.', who.max_ahead);
     END IF;
-    SELECT made.id, made.message INTO id, message
-    FROM message_to_accept(topic, kept_key, kept, options, within || 'options.', who.actor, dates.deliver_at,
-        dates.deliver_by, dates.priority, place) AS made;
+    RETURN message_to_accept(topic, kept_key, kept, options, within || 'options.', who.actor, words.deliver_at,
+        words.deliver_by, words.priority, place);
 END $$;
 
 -- What was answered under this key of this owner, or null: then it is the first to use it, and notes its answer. Whoever
 -- handles the key has its lock until his transaction ends, and is not waited for. (outbox/acceptance/idempotency.py)
 CREATE FUNCTION answered_before(who allowance, options jsonb, within text, asked text, answer uuid) RETURNS uuid
-    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    LANGUAGE plpgsql AS $$
 DECLARE
     given text := options ->> 'idempotency_key';
     hashed uuid;
@@ -139,10 +135,14 @@ BEGIN
 END $$;
 
 -- Writes what was checked, at the rate of its owner.
-CREATE FUNCTION write_sent(who allowance, messages json[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION write_sent(who allowance, messages asked_message[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    drawn bigint;
+    written record;
 BEGIN
     IF who.counted IS NOT NULL THEN
         PERFORM keep_to_rate(who, cardinality(messages));
     END IF;
-    PERFORM nextval('sends'), accept(array_to_json(messages), NULL);
+    drawn := nextval('sends');
+    written := accept_these(messages, NULL);
 END $$;

@@ -1,8 +1,7 @@
 -- What the API checks of what a caller sends (outbox/message/, api/shapes/), refused with the same status: SQLSTATE is ZH
 -- and the status of HTTP. Nothing here depends on how a session reads a backslash.
 
-CREATE FUNCTION refuse(field text, detail text, hint text, status text DEFAULT '400') RETURNS void LANGUAGE plpgsql
-    SET search_path FROM CURRENT AS $$
+CREATE FUNCTION refuse(field text, detail text, hint text, status text DEFAULT '400') RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'ZH' || status, MESSAGE = format('%s: %s', field, detail), DETAIL = field,
         COLUMN = field, HINT = hint;
@@ -10,7 +9,7 @@ END $$;
 
 -- So many characters that a number with an exponent has more when it is written out, as jsonb does it
 -- (outbox/message/numbers.py).
-CREATE FUNCTION digits_written_out(raw text) RETURNS bigint LANGUAGE sql IMMUTABLE SET search_path FROM CURRENT AS $$
+CREATE FUNCTION digits_written_out(raw text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(sum(
         length(sign) + greatest(1, CASE WHEN digits = '' THEN 0 ELSE length(digits) - length(fraction) + shift END)
         + CASE WHEN length(fraction) > shift THEN 1 + length(fraction) - shift ELSE 0 END - length(number)), 0)::bigint
@@ -20,12 +19,11 @@ CREATE FUNCTION digits_written_out(raw text) RETURNS bigint LANGUAGE sql IMMUTAB
             ltrim(found[3] || coalesce(found[4], ''), '0') AS digits, found[5]::bigint AS shift) AS parts
 $$;
 
-CREATE FUNCTION is_nested_deeper(raw text, levels integer) RETURNS boolean LANGUAGE plpgsql IMMUTABLE
-    SET search_path FROM CURRENT AS $$
+CREATE FUNCTION is_nested_deeper(raw text, levels integer) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     brackets text := raw;
 BEGIN
-    IF length(raw) - length(translate(raw, '[{', '')) <= levels THEN
+    IF 2 * octet_length(raw) - octet_length(replace(raw, '[', '')) - octet_length(replace(raw, '{', '')) <= levels THEN
         RETURN false;
     END IF;
     brackets := regexp_replace(regexp_replace(brackets, E'\\\\.', '', 'g'), '"[^"]*"', '', 'g');
@@ -36,7 +34,7 @@ BEGIN
     RETURN brackets <> '';
 END $$;
 
-CREATE FUNCTION parsed_json(given json, field text) RETURNS jsonb LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION parsed_json(given json, field text) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
     RETURN given::jsonb;
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
@@ -44,9 +42,9 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
         'NUL, half of a surrogate pair, or a number with too many digits: leave it out');
 END $$;
 
--- JSON that jsonb and the API take: an object, not too large as it is read back, not nested too deep.
-CREATE FUNCTION checked_json(given json, field text, most integer) RETURNS jsonb LANGUAGE plpgsql
-    SET search_path FROM CURRENT AS $$
+-- JSON that jsonb and the API take: an object, not too large as it is read back, not nested too deep; without the spaces
+-- around it. What has no escape of Unicode, no exponent and no room for a number of 16,383 digits jsonb takes, untried.
+CREATE FUNCTION checked_json(given json, field text, most integer) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
     raw text := given::text;
     levels CONSTANT integer := 31;  -- the API takes 32, of which its own object is one
@@ -62,17 +60,18 @@ BEGIN
     IF is_nested_deeper(raw, levels) THEN
         PERFORM refuse(field, format('nested deeper than the limit of %s levels', levels), 'make it flatter');
     END IF;
-    parsed := parsed_json(given, field);
-    IF raw ~ '[0-9][eE][-+]?[0-9]' AND octet_length(raw) + digits_written_out(raw) > most THEN
-        PERFORM refuse(field, format('too many digits when its numbers are written out; the limit is %s bytes in all',
-            most), 'send such numbers as text');
+    IF octet_length(raw) >= 16383 OR raw ~ E'\\\\u|[0-9][eE]' THEN
+        parsed := parsed_json(given, field);
+        IF raw ~ '[0-9][eE][-+]?[0-9]' AND octet_length(raw) + digits_written_out(raw) > most THEN
+            PERFORM refuse(field, format('too many digits when its numbers are written out; the limit is %s bytes in all',
+                most), 'send such numbers as text');
+        END IF;
     END IF;
-    RETURN parsed;
+    RETURN CASE WHEN raw LIKE '{%}' THEN given ELSE btrim(raw, E' \t\r\n')::json END;
 END $$;
 
 -- A text of 1 to `most` characters, or null where it is absent or null.
-CREATE FUNCTION checked_text(asked jsonb, name text, most integer, within text) RETURNS text LANGUAGE plpgsql
-    SET search_path FROM CURRENT AS $$
+CREATE FUNCTION checked_text(asked jsonb, name text, most integer, within text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     kind text := jsonb_typeof(asked -> name);
     value text := asked ->> name;
@@ -90,7 +89,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION checked_date(asked jsonb, name text, within text, max_ahead double precision) RETURNS timestamptz
-    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    LANGUAGE plpgsql AS $$
 DECLARE
     value text := upper(asked ->> name);
     at timestamptz;
@@ -121,13 +120,16 @@ END $$;
 -- When it is to be delivered. `priority` is the number as it was written.
 CREATE FUNCTION checked_dates(asked jsonb, urgency text, within text, max_ahead double precision,
                               OUT deliver_at timestamptz, OUT deliver_by timestamptz, OUT priority smallint)
-    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    LANGUAGE plpgsql AS $$
 BEGIN
     IF urgency IS NOT NULL THEN
         IF jsonb_typeof(asked -> 'priority') <> 'number' OR urgency !~ '^(-?0|[1-9])$' THEN
             PERFORM refuse(within || 'priority', 'must be a whole number from 0 to 9', '9 is the most urgent');
         END IF;
         priority := urgency::smallint;
+    END IF;
+    IF NOT asked ?| ARRAY['deliver_at', 'deliver_by'] THEN
+        RETURN;
     END IF;
     deliver_at := checked_date(asked, 'deliver_at', within, max_ahead);
     deliver_by := checked_date(asked, 'deliver_by', within, max_ahead);
@@ -138,8 +140,7 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION checked_fields(asked jsonb, known text[], within text) RETURNS void LANGUAGE plpgsql
-    SET search_path FROM CURRENT AS $$
+CREATE FUNCTION checked_fields(asked jsonb, known text[], within text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     stray text;
 BEGIN
@@ -152,10 +153,12 @@ END $$;
 -- A notification as it is kept: the canonical form of its fields, but for the user's id, which comes before `rest`.
 -- What it needs is named after `within`, what it may have after `beside`.
 CREATE FUNCTION checked_notification(asked jsonb, urgency text, within text, beside text,
-                                     max_ahead double precision, OUT rest text, OUT deliver_at timestamptz, OUT deliver_by timestamptz, OUT priority smallint)
-    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+                                     max_ahead double precision, OUT rest text, OUT deliver_at timestamptz,
+                                     OUT deliver_by timestamptz, OUT priority smallint)
+    LANGUAGE plpgsql AS $$
 DECLARE
     words record;
+    dates record;
     name text;
 BEGIN
     PERFORM checked_fields(asked, ARRAY['user_id', 'event', 'content', 'channel', 'address', 'subject', 'deliver_at',
@@ -165,7 +168,10 @@ BEGIN
             PERFORM refuse(within || name, 'is required', 'a notification has user_id, event and content');
         END IF;
     END LOOP;
-    SELECT * INTO deliver_at, deliver_by, priority FROM checked_dates(asked, urgency, beside, max_ahead);
+    dates := checked_dates(asked, urgency, beside, max_ahead);
+    deliver_at := dates.deliver_at;
+    deliver_by := dates.deliver_by;
+    priority := dates.priority;
     SELECT checked_text(asked, 'event', 255, within) AS event,
         checked_text(asked, 'content', 1000000, within) AS content,
         checked_text(asked, 'channel', 255, beside) AS channel, checked_text(asked, 'address', 2048, beside) AS address,
@@ -182,8 +188,7 @@ BEGIN
 END $$;
 
 -- A user's id: text, or an integer, which is kept as text.
-CREATE FUNCTION checked_user(user_id text, is_number boolean, field text) RETURNS text LANGUAGE plpgsql
-    SET search_path FROM CURRENT AS $$
+CREATE FUNCTION checked_user(user_id text, is_number boolean, field text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     IF is_number AND user_id !~ '^-?(0|[1-9][0-9]*)$' THEN
         PERFORM refuse(field, 'must be text or an integer', 'put it in quotes');

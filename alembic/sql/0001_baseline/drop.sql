@@ -6,7 +6,7 @@ DROP VIEW role_statements, wanted_grants, notifications, queue_differences, due_
     due_in_unsent, due_in_leases, partitions;
 DROP FUNCTION discard(uuid[], text), edit(uuid[], json), requeue(uuid[]),
     cancel(uuid), notify(text[], text, text, jsonb), send_many(json), send(text, json, text, jsonb),
-    write_sent(allowance, json[]), answered_before(allowance, jsonb, text, text, uuid),
+    write_sent(allowance, asked_message[]), answered_before(allowance, jsonb, text, text, uuid),
     sent_message(allowance, text, json, text, jsonb, text, integer),
     message_to_accept(text, text, json, jsonb, text, text, timestamptz, timestamptz, smallint, integer),
     checked_options(jsonb, text[], text), outbox_new_id(integer), checked_user(text, boolean, text),
@@ -40,10 +40,11 @@ DROP FUNCTION sender_rate_gets_its_counter(), sender_rate_counter(text), instanc
     outbox_make_partitions(interval, timestamptz), outbox_reach(timestamptz, interval),
     outbox_add_partition(text, uuid, uuid), outbox_next_bound(timestamptz, interval), outbox_time_of(uuid),
     outbox_first_id(timestamptz),
-    may_have_arrived(uuid), adopt(json, text), accept(json, text),
+    may_have_arrived(uuid), adopt(json, text), accept(json, text), accept_these(asked_message[], text),
     queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text),
     is_waiting(text, integer), is_unfinished(text), has_date(text),
     outbox_allow_event(text, integer, text), outbox_note_size(), outbox_refuse_change();
+DROP TYPE asked_message;
 
 -- Roles belong to the whole cluster: one that another database uses, or that has members, stays.
 DO $$

@@ -1,10 +1,23 @@
 -- The moves that others may make in a transaction of their own: to accept and to cancel. All others are statements of
 -- outbox/moves/; what follows from an event is there in door.py, and here once more for these.
 
+-- A message as it is asked for; what is null is not given.
+CREATE TYPE asked_message AS (id uuid, topic text, key text, data json, deliver_at timestamptz, deliver_by timestamptz,
+    priority smallint, traceparent text, actor text, on_behalf_of text, group_id uuid, version integer, source text,
+    request integer);
+
 -- What begins messages: the event in the log, the row in the projection and its queues, with the same date. `kind` is the
 -- event; without one a caller asks, now or for later, and one message that cannot be stored fails all of them.
 CREATE FUNCTION accept(asked json, kind text, OUT transaction_id xid8, OUT at timestamptz) LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    SELECT * INTO transaction_id, at
+    FROM accept_these(ARRAY(SELECT m FROM json_populate_recordset(NULL::asked_message, asked) AS m), kind);
+END $$;
+
+-- The same of rows: JSON that is made and read again is a fifth of what accepting one costs.
+CREATE FUNCTION accept_these(asked asked_message[], kind text, OUT transaction_id xid8, OUT at timestamptz)
+    LANGUAGE plpgsql AS $$
 BEGIN
     transaction_id := pg_current_xact_id();
     at := clock_timestamp();
@@ -14,9 +27,7 @@ BEGIN
                topic, key, data, source, coalesce(request, CASE WHEN deliver_at > at THEN 0 ELSE 1 END) AS request,
                CASE WHEN deliver_at > at THEN deliver_at END AS due_at, deliver_by, priority, traceparent, actor,
                on_behalf_of, group_id
-        FROM json_to_recordset(asked) AS r(id uuid, version integer, topic text, key text, data json, source text,
-            request integer, traceparent text, deliver_at timestamptz, deliver_by timestamptz, priority smallint,
-            actor text, on_behalf_of text, group_id uuid)
+        FROM unnest(asked)
     ),
     logged AS (
         INSERT INTO outbox (stream_id, version, type, topic, key, data, payload, recorded_at)

@@ -7,16 +7,18 @@ CREATE FUNCTION send(topic text, data json, key text DEFAULT NULL, options jsonb
 DECLARE
     given jsonb := checked_options(options, '{}', 'options.');
     who allowance;
-    made record;
+    made asked_message;
     before uuid;
 BEGIN
     SELECT * INTO who FROM allowance;
-    SELECT * INTO made FROM sent_message(who, topic, data, key, given, '', 0);
-    before := answered_before(who, given, 'options.', concat_ws(E'\n', 'send', topic, key, data, given), made.id);
-    IF before IS NOT NULL THEN
-        RETURN before;
+    made := sent_message(who, topic, data, key, given, '', 0);
+    IF given ? 'idempotency_key' THEN
+        before := answered_before(who, given, 'options.', concat_ws(E'\n', 'send', topic, key, data, given), made.id);
+        IF before IS NOT NULL THEN
+            RETURN before;
+        END IF;
     END IF;
-    PERFORM write_sent(who, ARRAY[made.message]);
+    PERFORM write_sent(who, ARRAY[made]);
     RETURN made.id;
 END $$;
 
@@ -32,9 +34,9 @@ DECLARE
     key text;
     place integer := 0;
     within text;
-    made record;
+    made asked_message;
     answer uuid;
-    fresh json[] := '{}';
+    fresh asked_message[] := '{}';
     who allowance;
 BEGIN
     SELECT * INTO who FROM allowance;
@@ -59,11 +61,11 @@ BEGIN
         topic := checked_text(given, 'topic', 255, within);
         key := checked_text(given, 'key', 255, within);
         given := checked_options(given -> 'options', '{}', within || 'options.');
-        SELECT * INTO made FROM sent_message(who, topic, one -> 'data', key, given, within, place);
+        made := sent_message(who, topic, one -> 'data', key, given, within, place);
         answer := answered_before(who, given, within || 'options.',
             concat_ws(E'\n', 'send', topic, key, one -> 'data', given), made.id);
         IF answer IS NULL THEN
-            fresh := fresh || made.message;
+            fresh := fresh || made;
         END IF;
         place := place + 1;
         RETURN NEXT coalesce(answer, made.id);
@@ -83,10 +85,10 @@ DECLARE
     given jsonb := checked_options(options, own, 'options.');
     who allowance;
     words record;
-    made record;
+    made asked_message;
     answer uuid;
     before uuid;
-    messages json[] := '{}';
+    messages asked_message[] := '{}';
 BEGIN
     SELECT * INTO who FROM allowance;
     IF coalesce(array_ndims(user_ids), 0) <> 1 OR cardinality(user_ids) > most THEN
@@ -100,7 +102,7 @@ BEGIN
     FOR place IN 1..cardinality(user_ids) LOOP
         PERFORM checked_user(user_ids[array_lower(user_ids, 1) + place - 1], false, format('user_ids[%s]', place));
     END LOOP;
-    SELECT * INTO words FROM checked_notification(
+    words := checked_notification(
         jsonb_build_object('user_id', '-', 'event', event, 'content', content)
             || (SELECT coalesce(jsonb_object_agg(k, v), '{}') FROM jsonb_each(given) AS e(k, v) WHERE k = ANY (fields)),
         given ->> 'priority', '', 'options.', who.max_ahead);
@@ -116,10 +118,10 @@ BEGIN
         given := given || jsonb_build_object('group', answer);
     END IF;
     FOR place IN 1..cardinality(user_ids) LOOP
-        SELECT * INTO made FROM message_to_accept('notifications', user_ids[array_lower(user_ids, 1) + place - 1],
+        made := message_to_accept('notifications', user_ids[array_lower(user_ids, 1) + place - 1],
             ('{"user_id":' || to_json(user_ids[array_lower(user_ids, 1) + place - 1]) || words.rest)::json, given,
             'options.', who.actor, words.deliver_at, words.deliver_by, words.priority, place);
-        messages := messages || made.message;
+        messages := messages || made;
     END LOOP;
     answer := CASE WHEN cardinality(user_ids) = 1 THEN made.id ELSE (given ->> 'group')::uuid END;
     before := answered_before(who, given, 'options.',

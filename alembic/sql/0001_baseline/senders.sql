@@ -71,23 +71,23 @@ INSERT INTO limits DEFAULT VALUES;
 -- when the caller commits.
 CREATE SEQUENCE sends AS bigint CACHE 1;
 
--- Who asks, and what holds for him.
+-- Who asks, and what holds for him. LATERAL keeps PostgreSQL from hashing tables of a row or two.
 CREATE VIEW allowance AS
-SELECT 'sql:' || coalesce(s.owner, l.login) AS actor, s.topics, coalesce(s.cancels, 'own') AS cancels,
+SELECT 'sql:' || coalesce(s.owner, session_user) AS actor, s.topics, coalesce(s.cancels, 'own') AS cancels,
        r.owner AS counted, r.per_second, r.burst,  -- null: as many as he likes
-       t.max_body, t.max_bulk_body, t.max_ahead, t.idempotency_ttl
+       ARRAY(SELECT name FROM topics) AS registered, t.max_body, t.max_bulk_body, t.max_ahead, t.idempotency_ttl
 FROM limits AS t
-CROSS JOIN (SELECT session_user::text AS login) AS l
-LEFT JOIN senders AS s ON s.login = l.login
-LEFT JOIN sender_rates AS r ON r.owner = coalesce(s.owner, l.login);
+LEFT JOIN senders AS s ON s.login = session_user
+LEFT JOIN LATERAL (
+    SELECT * FROM sender_rates AS r WHERE r.owner = coalesce(s.owner, session_user) LIMIT 1
+) AS r ON true;
 
 -- Counts so many messages at an owner's rate, or refuses them. Time is cut into slots of one message each, and the
 -- sequence says up to which they are used: what is drawn from it is drawn whatever becomes of the transaction, and
 -- nobody waits. Who looks at the same moment may find the same slots free; what they draw beyond a burst the next ones
 -- wait for. A counter that is further ahead than all connections together can draw is of another rate, or of a clock
 -- that was set back.
-CREATE FUNCTION keep_to_rate(who allowance, messages integer) RETURNS void LANGUAGE plpgsql
-    SET search_path FROM CURRENT AS $$
+CREATE FUNCTION keep_to_rate(who allowance, messages integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     counter CONSTANT regclass := to_regclass(sender_rate_counter(who.counted));
     furthest CONSTANT double precision := who.burst * (1.0 + current_setting('max_connections')::integer);

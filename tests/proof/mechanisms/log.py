@@ -95,7 +95,7 @@ REMOVALS = (
     ),
     Removal(
         "no function touches what was accepted",
-        (Edit("alembic/sql/0001_baseline/moves.sql", "data json, source", "data jsonb, source"),),
+        (Edit("alembic/sql/0001_baseline/moves.sql", "data json, deliver_at", "data jsonb, deliver_at"),),
         (f"{KEPT}::test_what_was_accepted_is_published_and_shown_byte_for_byte",),
     ),
     Removal(

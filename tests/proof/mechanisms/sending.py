@@ -11,7 +11,7 @@ ROUTES = "tests/api/routes/test_groups.py"
 REMOVALS = (
     Removal(
         "what is sent by SQL is written in the caller's transaction",
-        (Edit(SEND, "    PERFORM write_sent(who, ARRAY[made.message]);\n", ""),),
+        (Edit(SEND, "    PERFORM write_sent(who, ARRAY[made]);\n", ""),),
         (
             f"{TESTS}/test_sending.py::test_what_commits_is_in_the_log_as_it_was_given",
             f"{TESTS}/test_sending.py::test_what_is_rolled_back_was_never_sent",
