@@ -157,9 +157,13 @@ CREATE FUNCTION checked_notification(asked jsonb, urgency text, within text, bes
                                      OUT deliver_by timestamptz, OUT priority smallint)
     LANGUAGE plpgsql AS $$
 DECLARE
-    words record;
     dates record;
     name text;
+    event text;
+    content text;
+    channel text;
+    address text;
+    subject text;
 BEGIN
     PERFORM checked_fields(asked, ARRAY['user_id', 'event', 'content', 'channel', 'address', 'subject', 'deliver_at',
         'deliver_by', 'priority'], within);
@@ -172,19 +176,23 @@ BEGIN
     deliver_at := dates.deliver_at;
     deliver_by := dates.deliver_by;
     priority := dates.priority;
-    SELECT checked_text(asked, 'event', 255, within) AS event,
-        checked_text(asked, 'content', 1000000, within) AS content,
-        checked_text(asked, 'channel', 255, beside) AS channel, checked_text(asked, 'address', 2048, beside) AS address,
-        checked_text(asked, 'subject', 255, beside) AS subject, checked_notification.deliver_at,
-        checked_notification.deliver_by, checked_notification.priority INTO words;
-    IF words.subject ~ E'[\\u0001-\\u001f\\u007f-\\u009f\\u2028\\u2029]' THEN
+    event := checked_text(asked, 'event', 255, within);
+    content := checked_text(asked, 'content', 1000000, within);
+    channel := checked_text(asked, 'channel', 255, beside);
+    address := checked_text(asked, 'address', 2048, beside);
+    subject := checked_text(asked, 'subject', 255, beside);
+    IF subject ~ E'[\\u0001-\\u001f\\u007f-\\u009f\\u2028\\u2029]' THEN
         PERFORM refuse(beside || 'subject', 'contains no control characters', 'write it in one line');
     END IF;
-    IF words.channel IS NOT NULL AND NOT EXISTS (SELECT FROM channels AS c WHERE c.name = words.channel) THEN
-        PERFORM refuse(beside || 'channel', format('no such channel: %s', words.channel),
-            'registered: ' || (SELECT string_agg(c.name, ', ' ORDER BY c.name) FROM channels AS c));
+    IF channel IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM channels AS c WHERE c.name = channel) THEN
+            PERFORM refuse(beside || 'channel', format('no such channel: %s', channel),
+                'registered: ' || (SELECT string_agg(c.name, ', ' ORDER BY c.name) FROM channels AS c));
+        END IF;
     END IF;
-    rest := ',' || substr(json_strip_nulls(row_to_json(words))::text, 2);
+    rest := ',' || substr(json_strip_nulls(json_build_object('event', event, 'content', content, 'channel', channel,
+        'address', address, 'subject', subject, 'deliver_at', deliver_at, 'deliver_by', deliver_by,
+        'priority', priority))::text, 2);
 END $$;
 
 -- A user's id: text, or an integer, which is kept as text.

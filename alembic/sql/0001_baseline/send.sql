@@ -81,9 +81,9 @@ CREATE FUNCTION notify(user_ids text[], event text, content text, options jsonb 
 DECLARE
     most CONSTANT integer := 1000;
     own CONSTANT text[] := ARRAY['channel', 'address', 'subject'];
-    fields CONSTANT text[] := own || ARRAY['deliver_at', 'deliver_by', 'priority'];
     given jsonb := checked_options(options, own, 'options.');
     who allowance;
+    user_id text;
     words record;
     made asked_message;
     answer uuid;
@@ -96,16 +96,17 @@ BEGIN
     ELSIF 'notifications' <> ALL (who.topics) THEN
         PERFORM refuse('topic', format('%s may not send on notifications', who.actor),
             'an operator allows it in the table senders', '403');
-    ELSIF EXISTS (SELECT FROM unnest(user_ids) AS u GROUP BY u HAVING count(*) > 1) THEN
-        PERFORM refuse('user_ids', 'a user stands there twice', 'name each once');
+    ELSIF cardinality(user_ids) > 1 THEN
+        IF EXISTS (SELECT FROM unnest(user_ids) AS u GROUP BY u HAVING count(*) > 1) THEN
+            PERFORM refuse('user_ids', 'a user stands there twice', 'name each once');
+        END IF;
     END IF;
     FOR place IN 1..cardinality(user_ids) LOOP
-        PERFORM checked_user(user_ids[array_lower(user_ids, 1) + place - 1], false, format('user_ids[%s]', place));
+        user_id := checked_user(user_ids[array_lower(user_ids, 1) + place - 1], false, format('user_ids[%s]', place));
     END LOOP;
-    words := checked_notification(
-        jsonb_build_object('user_id', '-', 'event', event, 'content', content)
-            || (SELECT coalesce(jsonb_object_agg(k, v), '{}') FROM jsonb_each(given) AS e(k, v) WHERE k = ANY (fields)),
-        given ->> 'priority', '', 'options.', who.max_ahead);
+    words := checked_notification(jsonb_build_object('user_id', '-', 'event', event, 'content', content)
+        || (given - ARRAY['idempotency_key', 'traceparent', 'group', 'actor']), given ->> 'priority', '', 'options.',
+        who.max_ahead);
     IF octet_length(words.rest) > who.max_body THEN
         PERFORM refuse('content', format('%s bytes, the limit is %s', octet_length(words.rest), who.max_body),
             'put what is large elsewhere and send where it is (HERALD_MAX_BODY)', '413');
@@ -124,10 +125,12 @@ BEGIN
         messages := messages || made;
     END LOOP;
     answer := CASE WHEN cardinality(user_ids) = 1 THEN made.id ELSE (given ->> 'group')::uuid END;
-    before := answered_before(who, given, 'options.',
-        concat_ws(E'\n', 'notify', user_ids, event, content, options), answer);
-    IF before IS NOT NULL THEN
-        RETURN before;
+    IF given ? 'idempotency_key' THEN
+        before := answered_before(who, given, 'options.',
+            concat_ws(E'\n', 'notify', user_ids, event, content, options), answer);
+        IF before IS NOT NULL THEN
+            RETURN before;
+        END IF;
     END IF;
     PERFORM write_sent(who, messages);
     RETURN answer;
