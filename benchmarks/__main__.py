@@ -19,10 +19,12 @@ from benchmarks import (
     idempotency,
     latency,
     logs,
+    looking,
     pipeline,
     rebuild,
     relay,
     replication,
+    sends,
     webhooks,
 )
 from benchmarks.costs.checkouts import present
@@ -50,6 +52,8 @@ PARTS: dict[str, Part] = {
     "pipeline": pipeline.measure,
     "webhooks": webhooks.measure,
     "api": api.measure,
+    "sends": sends.measure,
+    "looking": looking.measure,
     "idempotency": idempotency.measure,
     "destinations": destinations.measure,
     "desk": desk.measure,
