@@ -11,8 +11,10 @@ from litestar.datastructures import State
 from litestar.response import Redirect
 from litestar.types import HTTPScope, LifeSpanReceive, LifeSpanScope, LifeSpanSend, Message, Receive, Scope, Send
 
+from herald.api.http.headers import told
 from herald.api.http.operations import RawJson
-from herald.api.http.problems import HttpRequest, answer
+from herald.api.http.origins import refuse_foreign
+from herald.api.http.problems import HttpRequest, ProblemError, answer
 from herald.api.http.resources import STATE, Resources
 from herald.api.routes import dead_letters, docs, groups, health, messages, notifications, pauses
 
@@ -54,6 +56,12 @@ class Herald(Litestar):
     ) -> Coroutine[Any, Any, None]:
         """Answer a request; none is handed on by a coroutine of its own."""
         method = scope.get("method")
+        if isinstance(method, str):
+            try:
+                refuse_foreign(method, told(cast("HTTPScope", scope)))
+            except ProblemError as problem:
+                refused = _refuse(problem)
+                return self._answer(refused, cast("Scope", scope), cast("Receive", receive), cast("Send", send))
         at_once = _AT_ONCE.get((method, scope.get("path")))
         if at_once:
             return self._answer(at_once, cast("Scope", scope), cast("Receive", receive), cast("Send", send))
@@ -72,6 +80,13 @@ class Herald(Litestar):
         except Exception as error:  # noqa: BLE001 - whatever ends a request becomes its problem
             response = answer(request, error)
         await response.to_asgi_response(app=None, request=request)(scope, receive, send)
+
+
+def _refuse(problem: ProblemError) -> Handler:
+    async def refused(_: HttpRequest) -> Response[Any]:
+        raise problem
+
+    return refused
 
 
 def _without_body(send: Send, instead: str) -> Send:

@@ -153,6 +153,7 @@ def make_server(resources: Resources, *, host: str, port: int, seat: Seat | None
         log_config=None,
         proxy_headers=False,  # no answer depends on the caller's address; the middleware costs every request
         server_header=False,
+        headers=[("x-content-type-options", "nosniff")],  # an answer is what it says, not what a browser finds in it
         timeout_graceful_shutdown=GRACE,
     )
     return Server(config, door, seat)

@@ -3,6 +3,7 @@
 import re
 
 from litestar.concurrency import sync_to_thread
+from litestar.types import HTTPScope
 
 from herald.api.http.problems import IDEMPOTENCY_KEY, HttpRequest, field_problem
 from herald.outbox.acceptance.idempotency import RequestKey, make_request_key
@@ -17,6 +18,7 @@ _QUOTED = re.compile(rb'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED = re.compile(rb'\\(["\\])')
 # https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; ff and zeros are invalid
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TOLD = frozenset({b"host", b"origin", b"sec-fetch-site"})
 
 
 def header(request: HttpRequest, name: bytes) -> bytes | None:
@@ -25,6 +27,11 @@ def header(request: HttpRequest, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
+
+
+def told(scope: HTTPScope) -> dict[bytes, bytes]:
+    """Who asks, and from where, as the request's headers say: in one pass over them, for every request."""
+    return {name: value for name, value in scope["headers"] if name in _TOLD}
 
 
 def traceparent(request: HttpRequest) -> str | None:

@@ -55,4 +55,4 @@ def make_client(url: str, **settings: Any) -> Client:
 
 def _client(settings: Settings, committer: Committer) -> Client:
     resources = Resources(settings, committer, make_engine(settings, "tests"), Budget(settings.memory))
-    return TestClient(make_app(resources), raise_server_exceptions=False)
+    return TestClient(make_app(resources), base_url="http://127.0.0.1", raise_server_exceptions=False)

@@ -3,6 +3,7 @@
 from tests.proof.mechanisms import (
     acceptance,
     audit,
+    callers,
     channels,
     claims,
     desk,
@@ -25,6 +26,7 @@ from tests.proof.mechanisms.removal import Removal
 
 REMOVALS: tuple[Removal, ...] = (
     *door.REMOVALS,
+    *callers.REMOVALS,
     *sessions.REMOVALS,
     *identity.REMOVALS,
     *acceptance.REMOVALS,
