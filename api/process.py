@@ -140,7 +140,8 @@ def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None)
 
 def make_server(resources: Resources, *, host: str, port: int, seat: Seat | None = None) -> Server:
     """A server that `run` runs until SIGTERM or SIGINT: uvicorn, with limits; with a seat on that one's sockets."""
-    door = Door(resources.settings, resources.budget, seat.totals.connections if seat else None)
+    total = seat.totals.connections if seat else None
+    door = Door(resources.settings, resources.budget, total, resources.gate.refusals)
     config = uvicorn.Config(
         cast("ASGI3Application", make_app(resources)),
         host=host,

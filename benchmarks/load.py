@@ -91,10 +91,8 @@ def _note(connection: Connection, tally: Tally) -> None:
 
 def _requests() -> Iterator[bytes]:
     for _, body in letters(BODIES):
-        head = (
-            f"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        )
-        yield head.encode() + b"\r\n\r\n" + body
+        head = ["POST /notifications HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+        yield "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
 @click.command()

@@ -15,6 +15,7 @@ ORDER = (
     "set-aside",
     "pause",
     "resume",
+    "keys",
     "migrate",
     "roles",
     "api",

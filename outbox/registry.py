@@ -1,4 +1,4 @@
-"""The topics that have a consumer, the channels that deliver and the tasks that run by the clock: one line each.
+"""The topics that have a consumer, the channels that deliver, the tasks that run by the clock, what a key may be for.
 
 Modules are named as text: the pipeline imports topics and channels when it starts, the relay its tasks;
 the API only needs the names. `docs/topics.md` shows a third topic being added.
@@ -25,3 +25,11 @@ TASKS = {
 DEFAULT_CHANNEL = "log"
 DEAD_LETTERS = "dead_letters"
 OWNER_TOPIC = "herald_instance"  # whose topics these are
+
+SCOPES = {
+    "send": "accept messages, and take them back",
+    "read": "see how messages, dead letters and pauses stand, without what the messages carry",
+    "read:content": "the same, and what they carry: data, content, addresses",
+    "decide": "requeue, edit and discard dead letters",
+    "operate": "pause and resume deliveries",
+}

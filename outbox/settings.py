@@ -146,6 +146,7 @@ class Settings(SchemaSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="the API listens here")
     port: Port = Field(8000, description="the API listens here")
+    open: Literal["yes", "no"] = Field("no", description="whether whoever reaches the API needs no key")
     api_processes: int = Field(1, ge=1, le=64, description="of one API, behind its port")
     readers: int = Field(4, ge=1, le=500, description="lists and groups that one API process reads at once")
     max_connections: int = Field(1000, ge=1, le=100_000, description="open to one API")

@@ -30,6 +30,7 @@ SUBJECTS = (
     "instance",
     "views",
     "senders",
+    "api_keys",
     "checks",
     "asked",
     "send",

@@ -45,12 +45,14 @@ class Guest(Protocol):
 class Door:
     """One per process; `total` counts the connections of all processes of the port."""
 
-    def __init__(self, settings: Settings, budget: Budget, total: Total | None = None) -> None:
+    def __init__(
+        self, settings: Settings, budget: Budget, total: Total | None = None, refusals: Refusals | None = None
+    ) -> None:
         self.settings = settings
         self.connections = most_connections(settings)
         self.body_bytes = max(settings.max_body, settings.max_bulk_body)
         self.budget = budget
-        self.refusals = Refusals()
+        self.refusals = refusals or Refusals()
         self.waiting: dict[Guest, float] = {}  # in the order of these dates: by the event loop's clock
         self.is_closing = False  # the server ends: each answer is the last of its connection
         self._total = total or Total()

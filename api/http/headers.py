@@ -1,10 +1,11 @@
 """Headers that Herald reads: `Idempotency-Key`, and W3C trace context, which leaves with the Kafka records."""
 
 import re
+from functools import partial
 
 from litestar.concurrency import sync_to_thread
-from litestar.types import HTTPScope
 
+from herald.api.http.gate import key_of
 from herald.api.http.problems import IDEMPOTENCY_KEY, HttpRequest, field_problem
 from herald.outbox.acceptance.idempotency import RequestKey, make_request_key
 
@@ -18,7 +19,6 @@ _QUOTED = re.compile(rb'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED = re.compile(rb'\\(["\\])')
 # https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; ff and zeros are invalid
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_TOLD = frozenset({b"host", b"origin", b"sec-fetch-site"})
 
 
 def header(request: HttpRequest, name: bytes) -> bytes | None:
@@ -27,11 +27,6 @@ def header(request: HttpRequest, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
-
-
-def told(scope: HTTPScope) -> dict[bytes, bytes]:
-    """Who asks, and from where, as the request's headers say: in one pass over them, for every request."""
-    return {name: value for name, value in scope["headers"] if name in _TOLD}
 
 
 def traceparent(request: HttpRequest) -> str | None:
@@ -47,10 +42,10 @@ async def request_key_of(request: HttpRequest, body: bytes) -> RequestKey | None
         return None
     if len(sent) > 1:
         raise field_problem(IDEMPOTENCY_KEY, f"is given {len(sent)} times, the limit is 1")
+    caller = key_of(request)
     key, method, path = _parse(sent[0]), request.scope["method"], request.scope["path"]
-    if len(body) > AT_ONCE:
-        return await sync_to_thread(make_request_key, key, method=method, path=path, body=body)
-    return make_request_key(key, method=method, path=path, body=body)
+    asked = partial(make_request_key, key, owner=caller.owner if caller else None, method=method, path=path, body=body)
+    return await sync_to_thread(asked) if len(body) > AT_ONCE else asked()
 
 
 def _values(request: HttpRequest, name: bytes) -> list[bytes]:

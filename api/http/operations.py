@@ -21,6 +21,8 @@ from herald.api.shapes.schemas import query_schemas, reference
 
 REASONS = {
     400: "A field or a parameter is wrong; `errors` names it and its limit",
+    401: "No key is shown, or one that is not good; `detail` says which",
+    403: "The key lacks the scope or the topic, or a page of another address asks",
     404: "There is nothing with this id",
     409: "Its state does not allow it, or a request with its Idempotency-Key is being handled; `detail` says which",
     413: "The body is too large; `errors` names the limit",
@@ -121,11 +123,11 @@ def described(
     body: type[msgspec.Struct] | None = None,
     is_optional: bool = False,
 ) -> dict[str, Any]:
-    """What Litestar is told of a handler: the problems it answers with beside 400 and 503, its parameters and body.
+    """What Litestar is told of a handler: the problems beside those that any may have, its parameters and body.
 
     The body is described by the struct that validates it, so they cannot differ.
     """
-    statuses = {400, *problems, 503} | ({404} if "{" in path else set()) | ({415} if body else set())
+    statuses = {400, 401, 403, *problems, 503} | ({404} if "{" in path else set()) | ({415} if body else set())
     found = [ID, *parameters] if "{id:" in path else parameters
     return {
         "path": path,

@@ -11,6 +11,7 @@ from litestar.concurrency import sync_to_thread
 from sqlalchemy import Connection as Pooled
 from sqlalchemy import Engine
 
+from herald.api.http.gate import Gate, key_of
 from herald.api.http.headers import request_key_of
 from herald.api.http.problems import HttpRequest, unavailable
 from herald.api.http.totals import Total
@@ -80,9 +81,11 @@ class Resources:
     budget: Budget
     large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_AT_ONCE))
     lists: asyncio.Semaphore = field(init=False)
+    gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
         """Lists leave at least one connection of the pool to everything else, where there is another one."""
+        self.gate = Gate(self.settings)
         self.lists = asyncio.Semaphore(max(1, min(self.settings.readers, self.settings.pool_size - 1)))
 
 
@@ -148,6 +151,7 @@ async def once(request: HttpRequest, body: bytes, work: Work) -> Receipt:
     Work that is long is done in parts: after one that returns None, its next has a transaction of its own. What it
     raises is not remembered. Raises ProblemError, KeyInUseError, KeyReusedError and what the work raises.
     """
+    key_of(request)  # it may have been revoked while the body came
     request_key, ttl = await request_key_of(request, body), resources_of(request).settings.idempotency_ttl
     receipt = None
     while receipt is None:

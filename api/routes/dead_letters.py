@@ -8,6 +8,8 @@ import msgspec
 from litestar import Response, Router
 
 from herald.api.http.bodies import read_json, read_optional
+from herald.api.http.contents import sees_content, shown
+from herald.api.http.gate import key_for
 from herald.api.http.operations import command, query
 from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of, from_cursor, id_of, to_cursor
 from herald.api.http.problems import HttpRequest, field_problem
@@ -62,6 +64,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 async def groups(request: HttpRequest) -> Groups:
     """Group what is on the desk by error, topic, channel and status."""
     chosen = filters_of(request, Filter)
+    key_for(request, chosen.topic)
     async with a_turn(request):
         return Groups(items=await in_transaction(request, list_groups, chosen))
 
@@ -70,10 +73,12 @@ async def groups(request: HttpRequest) -> Groups:
 async def letters(request: HttpRequest) -> DeadLetterPage:
     """List what is on the desk, newest message first."""
     wanted = filters_of(request, Wanted)
-    before = from_cursor(wanted.cursor)
+    key, before = key_for(request, wanted.topic), from_cursor(wanted.cursor)
     async with a_turn(request):
         items, has_more = await in_transaction(request, list_dead_letters, wanted, limit=wanted.limit, before=before)
-    return DeadLetterPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
+    return DeadLetterPage(
+        items=[shown(one, key) for one in items], cursor=to_cursor(items[-1].id) if has_more else None
+    )
 
 
 @query("/{id:str}", "Look at one", problems=[409])
@@ -81,7 +86,9 @@ async def letter(request: HttpRequest) -> DeadLetterHistory:
     """Show a dead letter and its history."""
     message_id = id_of(request)
     found = await in_transaction(request, _letter, message_id)
-    return DeadLetterHistory(letter=found, events=list(await read(request, events_of, message_id)))
+    key = key_for(request, found.topic)
+    events = await read(request, events_of, message_id, with_data=sees_content(key))
+    return DeadLetterHistory(letter=shown(found, key), events=list(events))
 
 
 @command("/{id:str}/requeue", "Try one again", status=202, body=Requeue, is_optional=True)

@@ -95,7 +95,7 @@ def make_openapi_config(settings: Settings) -> OpenAPIConfig:
         description=DESCRIPTION,
         use_handler_docstrings=True,
         openapi_router=Router(PATH, route_handlers=[assets], after_request=_guarded, include_in_schema=False),
-        render_plugins=[_Page(path="/swagger"), JsonRenderPlugin()],
+        render_plugins=[_Page(path="/"), JsonRenderPlugin()],
     )
 
 

@@ -31,12 +31,12 @@ async def live() -> dict[str, str]:
 
 @get("/ready")
 async def ready(request: HttpRequest) -> dict[str, str]:
-    """200 when a request would be served now, 503 naming what is missing."""
+    """200 when a request would be served now, 503 when not; where no key is needed, naming what is missing."""
     missing = await _missing(request)
     if missing:
         _log.warning("not_ready", missing=missing)
-        detail = f"not ready: {'; '.join(missing)}"
-        raise unavailable(detail)
+        is_told = resources_of(request).gate.is_open
+        raise unavailable(f"not ready: {'; '.join(missing) if is_told else 'the log says why'}")
     return {"status": "ready"}
 
 

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Response
 
 from herald.api.http.bodies import read_ignored, read_json
+from herald.api.http.gate import key_for
 from herald.api.http.headers import request_key_of
 from herald.api.http.operations import command, query
 from herald.api.http.parameters import id_of, there
@@ -59,12 +60,14 @@ async def requeue_many(request: HttpRequest) -> Response[Job | DryRun]:
 @query("/requeues", "List jobs")
 async def jobs(request: HttpRequest) -> Jobs:
     """List the jobs that requeue many, the newest first; 100 at most."""
+    key_for(request, None)
     return Jobs(items=await in_transaction(request, list_jobs, limit=100))
 
 
 @query("/requeues/{id:str}", "Look at a job")
 async def job(request: HttpRequest) -> Job:
     """Show how far a job is."""
+    key_for(request, None)
     return await _find(request, id_of(request))
 
 

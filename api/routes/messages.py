@@ -9,6 +9,8 @@ import msgspec
 from litestar import Response, Router
 
 from herald.api.http.bodies import read_ignored, read_json
+from herald.api.http.contents import shown
+from herald.api.http.gate import key_for, key_of
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
 from herald.api.http.parameters import id_of, there
@@ -41,8 +43,11 @@ async def accept_message(request: HttpRequest) -> Response[Accepted]:
 @query("/{id:str}", "Look at one")
 async def message(request: HttpRequest) -> MessageState:
     """Show a message as it stands."""
-    message_id = id_of(request)
-    return there(await read(request, find_message, message_id), "message", message_id)
+    message_id, key = id_of(request), key_of(request)
+    found = await read(request, find_message, message_id)
+    if found and key and not key.is_for(found.topic):
+        found = None
+    return shown(there(found, "message", message_id), key)
 
 
 @command("/{id:str}/cancel", "Cancel one")
@@ -59,6 +64,7 @@ async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[.
     resources = resources_of(request)
     asked, body = await read_json(request, shape)
     acceptance = accept_it(asked, resources.settings, traceparent=traceparent(request))
+    key_for(request, acceptance.topic)
     receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
     return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 

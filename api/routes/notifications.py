@@ -3,6 +3,8 @@
 from litestar import Response, Router
 
 from herald.api.http.bodies import read_json
+from herald.api.http.contents import sees_content, shown
+from herald.api.http.gate import key_for
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
 from herald.api.http.parameters import (
@@ -26,7 +28,7 @@ from herald.outbox.message.notification import TOPIC, Notification
 from herald.outbox.postgres.queries import (
     Chosen,
     NotificationState,
-    events_of_notification,
+    events_of,
     find_notification,
     list_notifications,
 )
@@ -51,6 +53,7 @@ async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
     """Accept up to 1,000 notifications, all or none; an item with `user_ids` becomes a group, one for each user."""
     resources = resources_of(request)
     bulk, body = await read_json(request, Bulk, max_bytes=resources.settings.max_bulk_body)
+    key_for(request, TOPIC)
     request_key = await request_key_of(request, body)
     acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request))
     with room_for(request, sum(one.size for one in acceptances)):
@@ -62,25 +65,27 @@ async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
 @query("/", "List notifications", filters=Wanted)
 async def notifications(request: HttpRequest) -> NotificationPage:
     """List notifications, newest first."""
-    wanted = filters_of(request, Wanted)
+    key, wanted = key_for(request, TOPIC), filters_of(request, Wanted)
     before = from_cursor(wanted.cursor)
     async with a_turn(request):
         items, has_more = await read(request, list_notifications, wanted, limit=wanted.limit, before=before)
-    return NotificationPage(items=items, cursor=to_cursor(items[-1].id) if has_more else None)
+    return NotificationPage(
+        items=[shown(one, key) for one in items], cursor=to_cursor(items[-1].id) if has_more else None
+    )
 
 
 @query("/{id:str}", "Look at one")
 async def notification(request: HttpRequest) -> NotificationState:
     """Show a notification as it stands."""
-    notification_id = id_of(request)
-    return there(await read(request, find_notification, notification_id), "notification", notification_id)
+    notification_id, key = id_of(request), key_for(request, TOPIC)
+    return shown(there(await read(request, find_notification, notification_id), "notification", notification_id), key)
 
 
 @query("/{id:str}/events", "Look at its history")
 async def notification_events(request: HttpRequest) -> Events:
     """Show what happened to a notification, oldest first."""
-    notification_id = id_of(request)
-    found = await read(request, events_of_notification, notification_id)
+    notification_id, key = id_of(request), key_for(request, TOPIC)
+    found = await read(request, events_of, notification_id, topic=TOPIC, with_data=sees_content(key))
     return Events(items=there(found or None, "notification", notification_id))
 
 

@@ -7,6 +7,7 @@ from litestar import Router, delete, put
 from litestar.params import PathParameter
 
 from herald.api.http.bodies import read_ignored, read_optional
+from herald.api.http.gate import key_of
 from herald.api.http.operations import described, query
 from herald.api.http.parameters import only_query
 from herald.api.http.problems import HttpRequest
@@ -43,6 +44,7 @@ async def pauses(request: HttpRequest) -> Pauses:
 async def pause_scope(request: HttpRequest, what: Scope) -> Pause:
     """Hold deliveries back; what is under way ends as it would. Paused work stays due, and nothing of it is lost."""
     asked, _ = await read_optional(request, PauseRequest)
+    key_of(request)  # it may have been revoked while the body came
     return await in_transaction(request, pause, what, reason=asked.reason)
 
 
@@ -50,6 +52,7 @@ async def pause_scope(request: HttpRequest, what: Scope) -> Pause:
 async def resume_scope(request: HttpRequest, what: Scope) -> Resumed:
     """Let deliveries go on."""
     await read_ignored(request)
+    key_of(request)
     return Resumed(scope=what, was_paused=await in_transaction(request, resume, what))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from litestar.openapi.spec import Components
+from litestar.openapi.spec import Components, SecurityScheme
 
 from herald.api.shapes.requests import EXAMPLES, BulkItem, MessageRequest, Requeue
 from herald.outbox.destination.check import missing_settings, needs_address
@@ -18,15 +18,17 @@ from herald.outbox.settings import Settings
 
 Schema = dict[str, Any]
 PLACE = "#/components/schemas/{name}"
+KEY = "key"  # the security scheme
+_KEY = "A key that `herald keys create` made; of the scopes that an operation names, one is needed"
 JSON, JSON_OBJECT = "Json", "JsonObject"
 _TEXT: Schema = {"type": "string", "pattern": WITHOUT_NUL}
 
 
 class BodySchemas(Components):
-    """The schemas of bodies beside Litestar's own, which would take their place in the document."""
+    """The schemas of bodies beside Litestar's own, which would take their place in the document; and that of keys."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
+        super().__init__(security_schemes={KEY: SecurityScheme(type="http", scheme="bearer", description=_KEY)})
         self._bodies = body_schemas(settings)
 
     def to_schema(self) -> dict[str, Any]:

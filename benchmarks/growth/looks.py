@@ -20,7 +20,7 @@ from herald.outbox.postgres.connections import connect_watched
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.groups import find_group
-from herald.outbox.postgres.queries import Chosen, events_of_notification, find_notification, list_notifications
+from herald.outbox.postgres.queries import Chosen, events_of, find_notification, list_notifications
 from herald.outbox.postgres.statements import execute, fetch_column, fetch_one
 from herald.outbox.relay.cursor import load
 from herald.outbox.relay.reader import Limits, list_page, read_page
@@ -151,7 +151,7 @@ def _of_lists(connections: Connections) -> dict[str, Look]:
     return {
         **lists,
         "one notification": _ended(api, partial(find_notification, api, UUID(one))),
-        "events of one": _ended(api, partial(events_of_notification, api, UUID(one))),
+        "events of one": _ended(api, partial(events_of, api, UUID(one), topic=TOPIC)),
         "a group": _ended(api, partial(find_group, api, GROUP)),
     }
 

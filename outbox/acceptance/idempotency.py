@@ -100,9 +100,10 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 Known = Receipt | KeyInUseError | KeyReusedError
 
 
-def make_request_key(key: str, *, method: str, path: str, body: bytes) -> RequestKey:
-    """Hash what identifies a request; two bodies that mean the same are different ones."""
-    return RequestKey(_hashed(key.encode()), _hashed(method.encode(), path.encode(), body))
+def make_request_key(key: str, *, owner: str | None = None, method: str, path: str, body: bytes) -> RequestKey:
+    """Hash what identifies a request; two bodies that mean the same are different ones. An owner's keys are its own."""
+    owned = [key.encode()] if owner is None else [owner.encode(), key.encode()]
+    return RequestKey(_hashed(*owned), _hashed(method.encode(), path.encode(), body))
 
 
 def find(connection: Connection, request_key: RequestKey) -> Receipt | None:

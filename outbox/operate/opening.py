@@ -1,5 +1,7 @@
 """How every command of an operator opens, what its options may be, and with which code it ends."""
 
+import getpass
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -68,6 +70,11 @@ def end(text: str, code: int = 1) -> NoReturn:
     """End the process, and say why on standard error."""
     click.echo(text, err=True)
     sys.exit(code)
+
+
+def person() -> str:
+    """Who decides, as events call it."""
+    return f"cli:{getpass.getuser()}@{socket.gethostname()}"
 
 
 def stop_told() -> threading.Event:

@@ -1,7 +1,5 @@
 """`herald set-aside`: the rows of the log that could not be published, on the command line."""
 
-import getpass
-import socket
 import threading
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -21,7 +19,7 @@ from herald.outbox.desk.aside import (
 )
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.message.events import Requested
-from herald.outbox.operate.opening import desk, end, text
+from herald.outbox.operate.opening import desk, end, person, text
 from herald.outbox.operate.replay.replaying import Replayer
 from herald.outbox.operate.shown import day_and_time, listed, show
 from herald.outbox.postgres.driver import Connection
@@ -88,7 +86,7 @@ def discard_command(events: tuple[Event, ...], *, because: str) -> None:
     """Give them up for good. A message that waits for it ends as discarded, with the reason in the log."""
     with desk(NAME) as (_, connection):
         for row in _undecided(connection, events):
-            discard_aside(connection, row, Decision(_person(), because))
+            discard_aside(connection, row, Decision(person(), because))
             connection.commit()
             click.echo(f"discarded {row.name}")
 
@@ -102,7 +100,7 @@ def publish_command(events: tuple[Event, ...], *, because: str | None) -> None:
     A message that waits for it is requested again: the relay publishes that, or sets it aside anew. Of anything
     else the record itself is published.
     """
-    decision = Decision(_person(), because)
+    decision = Decision(person(), because)
     with desk(NAME) as (settings, connection):
         for row in _undecided(connection, events):
             if request_aside(connection, row, decision):
@@ -128,10 +126,6 @@ def _found(connection: Connection, event: Event) -> list[AsideRow]:
     stream, version = event
     name = f"{stream}{'' if version is None else f'.{version}'}"
     return find_aside(connection, stream, version) or end(f"not set aside: {name}")
-
-
-def _person() -> str:
-    return f"cli:{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _cells(one: AsideRow) -> Sequence[object]:

@@ -20,14 +20,14 @@ from herald.outbox.registry import DEFAULT_CHANNEL
 class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
     """A notification as it stands; `group` is what it was asked for together with, if anything.
 
-    `due_at` is the next attempt's date, or the end of the current one's lease. `destination` is channel and
+    `content` and `address` are null for whoever may not read contents. `due_at` is the next attempt's date, or the end of the current one's lease. `destination` is channel and
     host of the newest attempt or postponement.
     """
 
     id: UUID
     user_id: str
     event: str
-    content: str
+    content: str | None
     channel: str
     address: str | None
     status: Status
@@ -45,7 +45,10 @@ class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageState(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as it stands; `request` counts how often delivery was asked for."""
+    """A message as it stands; `request` counts how often delivery was asked for.
+
+    `data` is null for whoever may not read contents.
+    """
 
     id: UUID
     topic: str
@@ -157,19 +160,19 @@ def list_notifications(
 
 
 def _size(notification: NotificationState) -> int:
-    return len(notification.content.encode())
+    return len((notification.content or "").encode())
 
 
-def events_of_notification(connection: Connection, notification_id: UUID) -> Sequence[EventState]:
-    """Its events, oldest first; none when there is no such notification."""
-    return events_of(connection, notification_id, topic=TOPIC)
+def events_of(
+    connection: Connection, message_id: UUID, *, topic: str | None = None, with_data: bool = True
+) -> Sequence[EventState]:
+    """The events of a message (on that topic), oldest first; none when there is no such message.
 
-
-def events_of(connection: Connection, message_id: UUID, *, topic: str | None = None) -> Sequence[EventState]:
-    """The events of a message (on that topic), oldest first; none when there is no such message."""
+    `with_data`: what was given, too.
+    """
     rows = connection.execute(_EVENTS, {"id": message_id, "topic": topic})
     return [
-        EventState(version, kind, recorded_at, _joined(given, fields))
+        EventState(version, kind, recorded_at, _joined(given if with_data else None, fields))
         for version, kind, recorded_at, given, fields in rows
     ]
 

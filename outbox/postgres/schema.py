@@ -12,6 +12,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -25,6 +26,7 @@ from sqlalchemy.types import UserDefinedType
 
 from herald.outbox.message.state import STATUSES
 from herald.outbox.message.upcasting import known_schemas
+from herald.outbox.registry import SCOPES
 
 
 class Xid8(UserDefinedType[int]):
@@ -384,6 +386,47 @@ limits = Table(
     Column("idempotency_ttl", Double, nullable=False, server_default=text("86400")),
     PrimaryKeyConstraint("is_only", name="limits_one_row"),
     CheckConstraint("is_only", name="limits_are_the_only_ones"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("topics", ARRAY(Text)),
+    Column("made_at", _instant, nullable=False, server_default=_clock),
+    Column("expires_at", _instant),
+    Column("revoked_at", _instant),
+    PrimaryKeyConstraint("id", name="api_keys_one_row_per_key"),
+    CheckConstraint("length(name) BETWEEN 1 AND 100 AND length(owner) BETWEEN 1 AND 100", name="api_keys_are_named"),
+    CheckConstraint("octet_length(hash) = 32", name="api_keys_hash_is_a_sha256"),
+    CheckConstraint(
+        f"scopes <> '{{}}' AND scopes <@ ARRAY[{', '.join(map(repr, SCOPES))}]", name="api_keys_scopes_are_known"
+    ),
+    CheckConstraint(
+        "topics IS NULL OR topics <> '{}' AND NOT scopes && ARRAY['decide', 'operate']",
+        name="api_keys_topics_do_not_limit_decisions",
+    ),
+)
+
+api_key_uses = Table(
+    "api_key_uses",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("last_used_at", _instant, nullable=False),
+    PrimaryKeyConstraint("id", name="api_key_uses_one_row_per_key"),
+)
+
+api_key_changes = Table(
+    "api_key_changes",
+    metadata,
+    Column("is_only", Boolean, nullable=False, server_default=text("true")),
+    Column("number", BigInteger, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("is_only", name="api_key_changes_one_row"),
+    CheckConstraint("is_only", name="api_key_changes_are_the_only_ones"),
 )
 
 closing_changes = Table("closing_changes", metadata, Column("id", Uuid, nullable=False))

@@ -14,7 +14,7 @@ import rich_click as click
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.up.child import LOOK, StartError
 from herald.outbox.up.demo import visit
-from herald.outbox.up.environment import Given
+from herald.outbox.up.environment import Given, is_open
 from herald.outbox.up.start import REPORT, Start
 from herald.outbox.up.supervisor import Signals, StopRequestedError, Supervisor
 from herald.outbox.up.terminal import Terminal
@@ -58,6 +58,7 @@ def up(given: Settings, port: int, data: Path, demo: int, terminal: Terminal) ->
             make_data_folder(data)
             with held(data):
                 require_free(given.host, port)
+                require_open(given, demo)
                 return _run(Start(data, given, port, terminal, signals, supervisor), demo)
         except (StartError, OSError) as error:
             terminal.complain(str(error))
@@ -114,6 +115,13 @@ def require_free(host: str, port: int) -> None:
     except OSError as error:
         message = f"the API cannot listen on {host}:{port} ({error.strerror}): choose another port with --port"
         raise StartError(message) from None
+
+
+def require_open(given: Settings, demo: int) -> None:
+    """Raise StartError where the demo has nobody to ask for it."""
+    if demo and not is_open(given):
+        message = "--demo posts without a key: set HERALD_OPEN=yes, where only this machine reaches the address"
+        raise StartError(message)
 
 
 def base_url(host: str, port: int) -> str:

@@ -38,16 +38,17 @@ def visit(url: str, data: Path, settings: Settings, demo: int, terminal: Termina
         while not (_is_ready(client) or stop.wait(LOOK)):
             pass
         if not stop.is_set():
-            announce(url, data, terminal)
+            announce(url, data, terminal, is_open=settings.open == "yes")
         if demo and not stop.is_set():
             Demo(client, settings, demo, terminal, stop).run()
 
 
-def announce(url: str, data: Path, terminal: Terminal) -> None:
-    """Say where everything is."""
+def announce(url: str, data: Path, terminal: Terminal, *, is_open: bool) -> None:
+    """Say where everything is, and who may use it."""
     for label, text in (
         ("ready", url),
         ("docs", f"{url}/docs"),
+        ("keys", "none is needed here: HERALD_OPEN=yes" if is_open else "herald keys create --help"),
         ("data", str(data)),
         ("another terminal", f"source {quote(str(data / 'env'))}; herald status; alembic current; psql"),
         ("stop", "Ctrl-C"),

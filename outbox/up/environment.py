@@ -13,6 +13,8 @@ from pydantic_settings import SettingsConfigDict
 from herald.outbox.postgres.driver import parse_dsn
 from herald.outbox.settings import Settings
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 
 class Given(Settings):
     """What the environment or `.env` already decides; where a server's address is empty, `herald up` brings its own."""
@@ -21,6 +23,13 @@ class Given(Settings):
 
     database_url: str = Field("", validation_alias=AliasChoices("DATABASE_URL", "database_url"))
     kafka_bootstrap_servers: str = Field("", validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"))
+
+
+def is_open(given: Settings) -> bool:
+    """Whether the API takes whoever comes: as the setting says, else where database and callers are of this machine."""
+    if "open" in given.model_fields_set:
+        return given.open == "yes"
+    return not given.database_url and given.host in LOOPBACK
 
 
 def child_environment(servers: Mapping[str, str], own: Mapping[str, str] = os.environ) -> dict[str, str]:

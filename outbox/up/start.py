@@ -13,7 +13,7 @@ from herald.outbox.restarts import describe
 from herald.outbox.settings import Settings
 from herald.outbox.up import broker, postgres
 from herald.outbox.up.child import StartError, until
-from herald.outbox.up.environment import child_environment, shell_file, write_private
+from herald.outbox.up.environment import child_environment, is_open, shell_file, write_private
 from herald.outbox.up.placement import POSTGRES, wheel
 from herald.outbox.up.supervisor import Member, Player, Role, Signals, Supervisor
 from herald.outbox.up.terminal import Terminal
@@ -50,11 +50,12 @@ class Start:
             "HERALD_PORT": str(self.port),
         }
         write_private(self.data / "env", shell_file(servers, self._psql()))
-        env = child_environment({**servers, "HERALD_SUPERVISION": str(self.data / REPORT)})
+        own = {"HERALD_SUPERVISION": str(self.data / REPORT), "HERALD_OPEN": "yes" if is_open(self.given) else "no"}
+        env = child_environment({**servers, **own})
         self._migrate(env)
         for name in PROCESSES:
             self.supervisor.start(herald(name, env))
-        return self.given.model_copy(update={"database_url": servers["DATABASE_URL"]})
+        return self.given.model_copy(update={"database_url": servers["DATABASE_URL"], "open": own["HERALD_OPEN"]})
 
     def _database(self) -> str:
         self.terminal.say("starting the embedded PostgreSQL 18")

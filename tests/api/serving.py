@@ -44,10 +44,8 @@ class Caller(socket.socket):
     def post(self, body: bytes = GOOD, *, path: str = "/notifications", length: int | None = None) -> None:
         """Send a request, whatever length it announces."""
         announced = len(body) if length is None else length
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {announced}\r\n\r\n"
-        )
-        self.sendall(head.encode() + body)
+        head = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+        self.sendall("\r\n".join([*head, f"Content-Length: {announced}", "", ""]).encode() + body)
 
     def read_head(self) -> bytes:
         """The next answer up to its body."""

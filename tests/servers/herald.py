@@ -11,9 +11,13 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR")  # what a clean env
 
 
 def herald_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Only what the test says: no setting of the developer's shell reaches the process. Its group has a known name."""
+    """Only what the test says: no setting of the developer's shell reaches the process.
+
+    Its group has a known name, and its API needs no key.
+    """
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1", "HERALD_LOG_FORMAT": "json", "HERALD_GROUP": "herald", **settings}
+    known = {"PYTHONUNBUFFERED": "1", "HERALD_LOG_FORMAT": "json", "HERALD_GROUP": "herald", "HERALD_OPEN": "yes"}
+    return {**kept, **known, **settings}
 
 
 class HeraldProcess(Child):

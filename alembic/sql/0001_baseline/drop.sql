@@ -18,7 +18,7 @@ DROP FUNCTION discard(uuid[], text), edit(uuid[], json), requeue(uuid[]),
     cancel_group(uuid, uuid, text, text), cancel_message(uuid, text), take_back(uuid[], text),
     can_be_taken_back(messages);
 DROP VIEW allowance;
-DROP TABLE sender_rates, senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd,
+DROP TABLE api_keys, api_key_uses, api_key_changes, sender_rates, senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd,
     idempotency_keys_even, pauses, breakers, set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,
     event_types;
 DROP SEQUENCE outbox_position, sends;
@@ -43,7 +43,7 @@ DROP FUNCTION sender_rate_gets_its_counter(), sender_rate_counter(text), instanc
     may_have_arrived(uuid), adopt(json, text), accept(json, text), accept_these(asked_message[], text),
     queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text),
     is_waiting(text, integer), is_unfinished(text), has_date(text),
-    outbox_allow_event(text, integer, text), outbox_note_size(), outbox_refuse_change();
+    api_keys_note_change(), outbox_allow_event(text, integer, text), outbox_note_size(), outbox_refuse_change();
 DROP TYPE asked_message;
 
 -- Roles belong to the whole cluster: one that another database uses, or that has members, stays.

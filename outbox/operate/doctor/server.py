@@ -12,7 +12,7 @@ VERSIONS = range(14, 19)  # that the tests know
 READINGS = 5  # of the clock; the quickest counts
 SKEW = 1.0  # seconds between two clocks that matter
 FULL = 0.9  # of the connections
-API_BESIDES = 2  # connections of a process of the API, without its pool
+API_BESIDES = 3  # connections of a process of the API, without its pool
 BESIDES = {"a relay": 4, "a pipeline": 1}  # connections
 _RELOAD = "SELECT pg_reload_conf();"
 

@@ -89,8 +89,8 @@ def test_options_of_an_unknown_path_is_a_problem(client: Client) -> None:
 
 def test_an_answer_to_options_is_as_long_as_it_says(committer: FakeCommitter) -> None:
     with serving(make_settings(NOWHERE), committer) as port, Caller(port) as caller:
-        caller.sendall(b"OPTIONS /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
-        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        caller.sendall(b"OPTIONS /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
         answers = caller.read_all()
 

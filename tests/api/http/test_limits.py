@@ -22,7 +22,7 @@ from tests.api.serving import GOOD, Caller, serving, status_of
 from tests.servers.eventually import eventually
 
 Serve = Callable[..., int]
-HEAD = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /notifications HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 MEGABYTE = 1_000_000
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_read_for_lack_of_memory_is_not_its_clients_fault(
 @pytest.mark.parametrize("line", [b"GET http://[ HTTP/1.1", b"GET /\xff HTTP/1.1", b"GET", b"\0 / HTTP/1.1"])
 def test_what_is_no_http_is_its_clients_fault(serve: Serve, line: bytes) -> None:
     with Caller(serve()) as caller:
-        caller.sendall(line + b"\r\nHost: x\r\n\r\n")
+        caller.sendall(line + b"\r\nHost: localhost\r\n\r\n")
 
         assert status_of(caller.read_all()) == 400
 
@@ -240,7 +240,7 @@ def test_a_bulk_that_with_its_own_body_exceeds_the_budget_passes_alone(committer
 
 def test_many_requests_at_once_on_one_connection_are_bounded(serve: Serve) -> None:
     with Caller(serve()) as caller:
-        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
 
         answers = caller.read_all()
 
@@ -249,7 +249,7 @@ def test_many_requests_at_once_on_one_connection_are_bounded(serve: Serve) -> No
 
 def test_those_taken_before_one_too_many_are_answered_and_then_told_why(serve: Serve) -> None:
     with Caller(serve()) as caller:
-        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        caller.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
         answer = caller.read_all()
 
     assert answer.count(b"HTTP/1.1 200") == MOST_PIPELINED + 1
@@ -259,7 +259,10 @@ def test_those_taken_before_one_too_many_are_answered_and_then_told_why(serve: S
 def test_those_taken_before_a_body_too_large_are_answered_and_then_told_why(serve: Serve) -> None:
     with Caller(serve(max_body=4096, max_bulk_body=4096)) as caller:
         caller.sendall(
-            b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD + b"Content-Length: 5000\r\n\r\n" + b"x" * 5000
+            b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            + HEAD
+            + b"Content-Length: 5000\r\n\r\n"
+            + b"x" * 5000
         )
         answer = caller.read_all()
 
@@ -270,7 +273,7 @@ def test_a_second_request_that_is_refused_with_its_header_is_told_why(serve: Ser
     with Caller(serve()) as caller:
         caller.post()
         first = caller.read_head()
-        caller.sendall(b"GET http://x:y/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        caller.sendall(b"GET http://x:y/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
         assert (status_of(first), b"HTTP/1.1 400" in caller.read_all()) == (202, True)
 
@@ -303,7 +306,7 @@ def test_what_is_not_http_is_refused_as_a_problem(serve: Serve) -> None:
 def test_an_upgrade_that_nobody_offers_is_answered_as_any_request(serve: Serve) -> None:
     with Caller(serve()) as caller:
         caller.sendall(
-            b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+            b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
 

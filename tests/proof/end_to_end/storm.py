@@ -65,7 +65,12 @@ def _opened(ports: Sequence[int], callers: int) -> Iterator[tuple[int, socket.so
 
 
 def _request(body: bytes, key: str | None) -> bytes:
-    head = ["POST /notifications HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    head = [
+        "POST /notifications HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
     if key is not None:
         head.append(f"Idempotency-Key: {key}")
     return "\r\n".join([*head, "", ""]).encode() + body

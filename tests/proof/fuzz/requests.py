@@ -64,7 +64,7 @@ def _whole(sketch: Sketch, content: bytes | None = None) -> bytes:
     return _head(sketch, ("content-length", str(len(body)))) + body
 
 
-def _head(sketch: Sketch, *headers: tuple[str, str], version: str = "HTTP/1.1", host: str = "x") -> bytes:
+def _head(sketch: Sketch, *headers: tuple[str, str], version: str = "HTTP/1.1", host: str = "localhost") -> bytes:
     lines = [f"{sketch.method} {target_of(sketch)} {version}", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in (*sketch.headers, *headers)]
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogatepass")
@@ -80,19 +80,27 @@ def _against_protocol(draw: Random, sketch: Sketch) -> bytes:
         )
     made: tuple[Callable[[], bytes], ...] = (
         lambda: whole.replace(b" /", b" http://x/", 1),
-        lambda: whole.replace(b"Host: x\r\n", b"", 1),
-        lambda: whole.replace(b"Host: x\r\n", b"Host: x\r\nHost: y\r\n", 1),
+        lambda: whole.replace(b"Host: localhost\r\n", b"", 1),
+        lambda: whole.replace(b"Host: localhost\r\n", b"Host: localhost\r\nHost: y\r\n", 1),
         lambda: whole.replace(
-            b"Host: x", b"Host: " + draw.choice((b"", b"\xff", b"x" * 9000, b"x:99999", b"[::1", b"a b")), 1
+            b"Host: localhost", b"Host: " + draw.choice((b"", b"\xff", b"x" * 9000, b"x:99999", b"[::1", b"a b")), 1
         ),
         lambda: whole.replace(b"\r\n", b"\n"),
-        lambda: whole.replace(b"Host: x\r\n", b"Host: x\r\nX-A: a\r\n  folded\r\n", 1),
-        lambda: whole.replace(b"Host: x\r\n", b"Host: x\r\nX-A: a\0b\r\n", 1),
-        lambda: whole.replace(b"Host: x\r\n", b"Host: x\r\nX A: b\r\n: c\r\n", 1),
-        lambda: whole.replace(b"Host: x\r\n", b"Host: x\r\n" + b"X-A: b\r\n" * draw.choice((10, 100, 3000)), 1),
-        lambda: whole.replace(b"Host: x\r\n", b"Host: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n", 1),
-        lambda: whole.replace(b"Host: x\r\n", b"Host: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n", 1),
-        lambda: whole.replace(b"Host: x\r\n", b"Host: x\r\nConnection: close\r\nConnection: keep-alive\r\n", 1),
+        lambda: whole.replace(b"Host: localhost\r\n", b"Host: localhost\r\nX-A: a\r\n  folded\r\n", 1),
+        lambda: whole.replace(b"Host: localhost\r\n", b"Host: localhost\r\nX-A: a\0b\r\n", 1),
+        lambda: whole.replace(b"Host: localhost\r\n", b"Host: localhost\r\nX A: b\r\n: c\r\n", 1),
+        lambda: whole.replace(
+            b"Host: localhost\r\n", b"Host: localhost\r\n" + b"X-A: b\r\n" * draw.choice((10, 100, 3000)), 1
+        ),
+        lambda: whole.replace(
+            b"Host: localhost\r\n", b"Host: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n", 1
+        ),
+        lambda: whole.replace(
+            b"Host: localhost\r\n", b"Host: localhost\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n", 1
+        ),
+        lambda: whole.replace(
+            b"Host: localhost\r\n", b"Host: localhost\r\nConnection: close\r\nConnection: keep-alive\r\n", 1
+        ),
         lambda: _head(sketch, length, ("expect", draw.choice(("100-continue", "200-ok")))) + sketch.content,
         lambda: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + whole,
         lambda: whole * draw.choice((2, 16, 40)),
