@@ -39,7 +39,7 @@ type State struct {
 	SentAt      *time.Time `json:"sent_at"`
 }
 
-// Notification is one as it stands.
+// Notification is one as it stands; Content and Address are empty where the key may not read them.
 type Notification struct {
 	State
 	UserID    string    `json:"user_id"`
@@ -50,7 +50,8 @@ type Notification struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Message is one of any topic as it stands; Request counts how often delivery was asked for.
+// Message is one of any topic as it stands; Request counts how often delivery was asked for. Data is null where the key may
+// not read it.
 type Message struct {
 	State
 	Topic      string          `json:"topic"`

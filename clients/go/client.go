@@ -17,11 +17,13 @@ import (
 	"unicode"
 )
 
-// Client speaks with the Herald at URL, from any number of goroutines. HTTP and Header bring what stands before it.
+// Client speaks with the Herald at URL, from any number of goroutines. Key is one of its API. HTTP and Header bring what
+// stands before it.
 // Deadline bounds a call with its repetitions (30 s if not given), Attempt one of them (10 s). Every method fails with
 // *Error.
 type Client struct {
 	URL      string
+	Key      string
 	HTTP     *http.Client
 	Header   http.Header
 	Deadline time.Duration
@@ -140,6 +142,9 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, hea
 	key := header.Get("Idempotency-Key")
 	for name, values := range c.Header {
 		header[name] = values
+	}
+	if c.Key != "" {
+		header.Set("Authorization", "Bearer "+c.Key)
 	}
 	request, err := http.NewRequest(method, strings.TrimRight(c.URL, "/")+path, bytes.NewReader(body))
 	if err == nil && (request.URL.Host == "" || request.URL.Scheme != "http" && request.URL.Scheme != "https") {

@@ -74,6 +74,7 @@ func TestVectors(t *testing.T) {
 			t.Parallel()
 			client := &herald.Client{
 				URL:      os.Getenv("HERALD_URL"),
+				Key:      one.Key,
 				Deadline: vectors.Seconds(one.Patience.Deadline),
 				Attempt:  vectors.Seconds(one.Patience.Attempt),
 			}

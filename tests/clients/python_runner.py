@@ -30,7 +30,7 @@ async def run_all(run: Run, kind: type[Client] | type[AsyncClient]) -> list[str]
 
 
 def _calls(kind: type[Client] | type[AsyncClient], url: str, vector: dict[str, Any], http: Any) -> Call:
-    client = kind(url, patience=Patience(**vector.get("patience", {})), http=http)
+    client = kind(url, key=vector.get("key"), patience=Patience(**vector.get("patience", {})), http=http)
     if isinstance(client, AsyncClient):
         return lambda name, given: getattr(client, name)(**given)
     return lambda name, given: asyncio.to_thread(getattr(client, name), **given)

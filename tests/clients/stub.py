@@ -33,6 +33,7 @@ class Received(NamedTuple):
     path: str
     key: str | None
     body: bytes
+    authorization: str | None
 
 
 class Stub:
@@ -93,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", "0")))
         _, index, path = self.path.split("/", 2)
-        received = Received(monotonic(), self.command, f"/{path}", self.headers.get("idempotency-key"), body)
+        key, shown = self.headers.get("idempotency-key"), self.headers.get("authorization")
+        received = Received(monotonic(), self.command, f"/{path}", key, body, shown)
         scripted = self.stub.take(int(index), received)
         if "hang" in scripted:
             self.stub.wait_for_the_end()

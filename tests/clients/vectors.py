@@ -63,3 +63,5 @@ def assert_received(vector: dict[str, Any], received: list[Received]) -> None:
     posts = [one for one in received if one.method == "POST"]
     assert len({(one.path, one.key, one.body) for one in posts}) <= 1, name
     assert all(one.key for one in posts), name
+    shown = f"Bearer {vector['key']}" if "key" in vector else None
+    assert {one.authorization for one in received} <= {shown}, name

@@ -40,7 +40,7 @@ interface State {
 export interface Notification extends State {
   user_id: string;
   event: string;
-  content: string;
+  content: string | null; // where the key may not read it
   channel: string;
   address: string | null;
   created_at: string;
@@ -50,7 +50,7 @@ export interface Notification extends State {
 export interface Message extends State {
   topic: string;
   key: string | null;
-  data: Record<string, unknown>;
+  data: Record<string, unknown> | null; // where the key may not read it
   request: number;
   accepted_at: string;
 }

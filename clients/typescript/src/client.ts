@@ -6,8 +6,9 @@ import type {
 import { notHeralds, parsed } from "./errors.js";
 import { type Patience, answered } from "./retries.js";
 
-/** `headers` go along with each request, `fetch` is used in the place of the global one. */
+/** `key` is one of Herald's API, `headers` go along with each request, `fetch` is used in the place of the global one. */
 export interface ClientOptions {
+  key?: string;
   patience?: Patience;
   headers?: Record<string, string>;
   fetch?: typeof fetch;
@@ -105,7 +106,8 @@ export class Client {
   async #call<T>({ path, headers, ...rest }: Request): Promise<T> {
     const { fetch = globalThis.fetch, headers: own, patience = {} } = this.#options;
     const key = headers?.["idempotency-key"];
-    const init: RequestInit = { ...rest, headers: new Headers({ ...own, ...headers }), redirect: "manual" };
+    const shown = this.#options.key && { authorization: `Bearer ${this.#options.key}` };
+    const init: RequestInit = { ...rest, headers: new Headers({ ...own, ...shown, ...headers }), redirect: "manual" };
     const { status, body } = await answered(
       async (signal) => {
         const response = await fetch(this.#url + path, { ...init, signal });

@@ -26,7 +26,7 @@ describe("vectors", { concurrency: true }, () => {
   JSON.parse(readFileSync(HERALD_VECTORS, "utf8")).http.forEach((vector, index) => {
     test(vector.name, async () => {
       const url = vector.stub ? `${HERALD_STUB_URL}/${index}` : HERALD_URL;
-      const client = new Client(url, { patience: vector.patience ?? {} });
+      const client = new Client(url, { key: vector.key, patience: vector.patience ?? {} });
       const saved = {};
       for (const step of vector.steps) {
         const began = performance.now();

@@ -24,6 +24,7 @@ type Vectors struct{ HTTP, SQL []Vector }
 // Vector is a series of calls.
 type Vector struct {
 	Name     string
+	Key      string
 	Stub     []any
 	Patience struct{ Deadline, Attempt float64 }
 	Steps    []Step

@@ -65,7 +65,7 @@ class Notification(State):
 
     user_id: str
     event: str
-    content: str
+    content: str | None  # where the key may not read it
     channel: str
     address: str | None
     created_at: datetime
@@ -77,7 +77,7 @@ class Message(State):
 
     topic: str
     key: str | None
-    data: Json
+    data: Json | None  # where the key may not read it
     request: int
     accepted_at: datetime
 

@@ -39,14 +39,23 @@ def _async(make: Callable[P, Request[T]]) -> "Callable[Concatenate[AsyncClient, 
 
 
 class Client:
-    """A Herald by its URL; for any number of threads. `http` brings what stands before it: headers, proxies, CAs.
+    """A Herald by its URL; for any number of threads. `key` is one of its API.
+
+    `http` brings what stands before it: headers, proxies, CAs.
 
     The deadline is looked at between attempts and with each piece of an answer's body: a wait for bytes that is under
     way, or a head that comes byte by byte, may outlast it.
     """
 
-    def __init__(self, url: str, *, patience: Patience | None = None, http: httpx2.Client | None = None) -> None:
-        self._url = _checked(url)
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        patience: Patience | None = None,
+        http: httpx2.Client | None = None,
+    ) -> None:
+        self._url, self._shown = _checked(url), _shown(key)
         self._patience = patience or Patience()
         self._http = http or httpx2.Client()
 
@@ -73,7 +82,9 @@ class Client:
     def _attempt(self, request: Request[T], seconds: float) -> Answer | str:
         end = monotonic() + seconds
         try:
-            with closing(self._http.send(_built(self._http, self._url, request, seconds), stream=True)) as response:
+            with closing(
+                self._http.send(_built(self._http, self._url, self._shown, request, seconds), stream=True)
+            ) as response:
                 return _answer(response, b"".join(_until(end, response.iter_bytes())))
         except (TimeoutError, *_LOST) as error:
             return f"{type(error).__name__} {error}"
@@ -94,8 +105,15 @@ class Client:
 class AsyncClient:
     """The same for asyncio; the deadline bounds the whole call."""
 
-    def __init__(self, url: str, *, patience: Patience | None = None, http: httpx2.AsyncClient | None = None) -> None:
-        self._url = _checked(url)
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        patience: Patience | None = None,
+        http: httpx2.AsyncClient | None = None,
+    ) -> None:
+        self._url, self._shown = _checked(url), _shown(key)
         self._patience = patience or Patience()
         self._http = http or httpx2.AsyncClient()
 
@@ -122,7 +140,7 @@ class AsyncClient:
     async def _attempt(self, request: Request[T], seconds: float) -> Answer | str:
         try:
             async with asyncio.timeout(seconds):
-                response = await self._http.send(_built(self._http, self._url, request, seconds))
+                response = await self._http.send(_built(self._http, self._url, self._shown, request, seconds))
                 return _answer(response, response.content)
         except (TimeoutError, *_LOST) as error:
             return f"{type(error).__name__} {error}"
@@ -147,13 +165,19 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def _built(http: httpx2.Client | httpx2.AsyncClient, url: str, request: Request[T], seconds: float) -> httpx2.Request:
+def _shown(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"authorization": f"Bearer {key}"}
+
+
+def _built(
+    http: httpx2.Client | httpx2.AsyncClient, url: str, shown: dict[str, str], request: Request[T], seconds: float
+) -> httpx2.Request:
     return http.build_request(
         request.method,
         url + request.path,
         content=request.body,
         params=request.query,
-        headers=request.headers,
+        headers={**request.headers, **shown},
         timeout=seconds,
     )
 
