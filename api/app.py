@@ -144,7 +144,8 @@ def make_app(resources: Resources) -> Litestar:
         plugins=[RawJson()],
         state=State({STATE: resources, GATE: resources.gate, health.STATE: health.Readiness(settings)}),
     )
-    _describe_access(app)
+    if not resources.gate.is_open:
+        _describe_access(app)
     return app
 
 

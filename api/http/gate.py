@@ -161,6 +161,12 @@ def key_of(request: HttpRequest) -> ApiKey | None:
     return key and gate.confirm(key)
 
 
+def actor_of(request: HttpRequest) -> str | None:
+    """What events call who asks. Raises ProblemError."""
+    key = key_of(request)
+    return key.actor if key else None
+
+
 def key_for(request: HttpRequest, topic: str | None) -> ApiKey | None:
     """The same, for a topic, or for all of them. Raises ProblemError: 403 beside the others."""
     key = key_of(request)

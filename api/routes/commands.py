@@ -29,6 +29,7 @@ def request_notification(
     settings: Settings,
     *,
     traceparent: str | None,
+    actor: str | None = None,
     within: str = "$",
     group_id: UUID | None = None,
 ) -> Acceptance:
@@ -41,10 +42,14 @@ def request_notification(
         _check_dates(dates, settings)
     except (TargetError, DateError) as error:
         raise _wrong(error, within) from None
-    return make_acceptance(TOPIC, key, _encode(notification), traceparent=traceparent, dates=dates, group_id=group_id)
+    return make_acceptance(
+        TOPIC, key, _encode(notification), traceparent=traceparent, dates=dates, actor=actor, group_id=group_id
+    )
 
 
-def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> list[Acceptance]:
+def request_bulk(
+    bulk: Bulk, settings: Settings, *, traceparent: str | None, actor: str | None = None
+) -> list[Acceptance]:
     """Accept every notification of a bulk, in order.
 
     HERALD_MAX_BULK_BODY bounds their data after expansion: one long text for 1,000 users would be a gigabyte.
@@ -56,7 +61,9 @@ def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> 
         if len(acceptances) == MAX_BULK:
             detail = f"more than {MAX_BULK} notifications once every user_ids is expanded, the limit is {MAX_BULK}"
             raise field_problem("items", detail)
-        accepted = request_notification(notification, settings, traceparent=traceparent, within=path, group_id=group_id)
+        accepted = request_notification(
+            notification, settings, traceparent=traceparent, actor=actor, within=path, group_id=group_id
+        )
         size += accepted.size
         if size > max_bytes:
             detail = f"the notifications up to here exceed {max_bytes} bytes once every user_ids is expanded"
@@ -65,7 +72,9 @@ def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> 
     return acceptances
 
 
-def request_message(message: MessageRequest, settings: Settings, *, traceparent: str | None) -> Acceptance:
+def request_message(
+    message: MessageRequest, settings: Settings, *, traceparent: str | None, actor: str | None = None
+) -> Acceptance:
     """Accept one message on any registered topic. Raises ProblemError naming the field."""
     if message.topic not in TOPICS:
         detail = f"no such topic: {message.topic}; registered: {', '.join(TOPICS)}"
@@ -78,14 +87,16 @@ def request_message(message: MessageRequest, settings: Settings, *, traceparent:
             _check_dates(message.dates, settings)
         except DateError as error:
             raise _wrong(error, "$") from None
-        return make_acceptance(message.topic, message.key, data, traceparent=traceparent, dates=message.dates)
+        return make_acceptance(
+            message.topic, message.key, data, traceparent=traceparent, dates=message.dates, actor=actor
+        )
     for field in ("deliver_at", "deliver_by", "priority"):
         if getattr(message, field) is not None:
             raise field_problem(field, f"belongs into data on the topic {TOPIC}")
     notification = decode(data, Notification, within="$.data")
     if message.key not in {None, notification.key}:
         raise field_problem("key", f"must be data.user_id ({notification.key}) or absent on the topic {TOPIC}")
-    return request_notification(notification, settings, traceparent=traceparent, within="$.data")
+    return request_notification(notification, settings, traceparent=traceparent, actor=actor, within="$.data")
 
 
 def check_edit(topic: str, key: str | None, data: bytes, settings: Settings) -> Edit:

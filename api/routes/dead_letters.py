@@ -9,7 +9,7 @@ from litestar import Response, Router
 
 from herald.api.http.bodies import read_json, read_optional
 from herald.api.http.contents import sees_content, shown
-from herald.api.http.gate import key_for
+from herald.api.http.gate import actor_of, key_for
 from herald.api.http.operations import command, query
 from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of, from_cursor, id_of, to_cursor
 from herald.api.http.problems import HttpRequest, field_problem
@@ -96,6 +96,7 @@ async def requeue_one(request: HttpRequest) -> Response[Decided]:
     """Try a dead letter again, as it is or with new `data`; its attempts are counted anew."""
     message_id, settings = id_of(request), resources_of(request).settings
     asked, body = await read_optional(request, Requeue)
+    actor = actor_of(request)
 
     def edit(connection: Connection) -> Edit | None:
         if not bytes(asked.data):
@@ -104,7 +105,8 @@ async def requeue_one(request: HttpRequest) -> Response[Decided]:
         return check_edit(found.topic, found.key, bytes(asked.data), settings)
 
     def work(connection: Connection) -> list[UUID]:
-        return requeue(connection, [message_id], edit=edit(connection)) or _refuse(connection, message_id)
+        done = requeue(connection, [message_id], edit=edit(connection), actor=actor)
+        return done or _refuse(connection, message_id)
 
     receipt = await once(request, body, work)
     return Response(Decided(id=message_id, status="pending"), headers=key_headers(receipt))
@@ -115,9 +117,11 @@ async def discard_one(request: HttpRequest) -> Response[Decided]:
     """Give a dead letter up for good, with a reason."""
     message_id = id_of(request)
     asked, body = await read_json(request, Discard)
+    actor = actor_of(request)
 
     def work(connection: Connection) -> list[UUID]:
-        return discard(connection, [message_id], reason=asked.reason) or _refuse(connection, message_id)
+        done = discard(connection, [message_id], reason=asked.reason, actor=actor)
+        return done or _refuse(connection, message_id)
 
     receipt = await once(request, body, work)
     return Response(Decided(id=message_id, status="discarded"), headers=key_headers(receipt))

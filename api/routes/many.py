@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 
 from herald.api.http.bodies import read_ignored, read_json
-from herald.api.http.gate import key_for
+from herald.api.http.gate import actor_of, key_for
 from herald.api.http.headers import request_key_of
 from herald.api.http.operations import command, query
 from herald.api.http.parameters import id_of, there
@@ -52,8 +52,10 @@ async def requeue_many(request: HttpRequest) -> Response[Job | DryRun]:
     asked, body = await read_json(request, RequeueMany)
     if asked.dry_run:
         return Response(await _dry_run(request, body, asked.filter), status_code=200)
-    rate = asked.rate or resources_of(request).settings.requeue_rate
-    receipt = await once(request, body, lambda connection: [make_job(connection, asked.filter, rate=rate).id])
+    rate, actor = asked.rate or resources_of(request).settings.requeue_rate, actor_of(request)
+    receipt = await once(
+        request, body, lambda connection: [make_job(connection, asked.filter, rate=rate, actor=actor).id]
+    )
     return Response(await _find(request, receipt.ids[0]), headers=key_headers(receipt))
 
 
@@ -90,9 +92,11 @@ async def discard_many(request: HttpRequest) -> Response[Discarded | DryRun]:
     asked, body = await read_json(request, DiscardMany)
     if asked.dry_run:
         return Response(await _dry_run(request, body, asked.filter))
+    actor = actor_of(request)
 
     def work(connection: Connection) -> list[UUID]:
-        return discard(connection, choose(connection, asked.filter, limit=MOST_AT_ONCE), reason=asked.reason)
+        chosen = choose(connection, asked.filter, limit=MOST_AT_ONCE)
+        return discard(connection, chosen, reason=asked.reason, actor=actor)
 
     receipt = await once(request, body, work)
     left = await in_transaction(request, count_dead_letters, asked.filter)

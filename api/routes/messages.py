@@ -10,7 +10,7 @@ from litestar import Response, Router
 
 from herald.api.http.bodies import read_ignored, read_json
 from herald.api.http.contents import shown
-from herald.api.http.gate import key_for, key_of
+from herald.api.http.gate import actor_of, key_for, key_of
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
 from herald.api.http.parameters import id_of, there
@@ -63,7 +63,7 @@ async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[.
     """From a request to its 202: the body, decoded and checked, committed with what others submit, and answered."""
     resources = resources_of(request)
     asked, body = await read_json(request, shape)
-    acceptance = accept_it(asked, resources.settings, traceparent=traceparent(request))
+    acceptance = accept_it(asked, resources.settings, traceparent=traceparent(request), actor=actor_of(request))
     key_for(request, acceptance.topic)
     receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
     return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
@@ -71,10 +71,11 @@ async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[.
 
 async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> Response[Cancelled]:
     """Cancel the one that the path names."""
-    message_id = id_of(request)
+    message_id, key = id_of(request), key_for(request, topic) if topic else key_of(request)
+    topics = [topic] if topic else key.topics if key else None
 
     def work(connection: Connection) -> list[UUID]:
-        found = there(cancel(connection, message_id, topic=topic), what, message_id)
+        found = there(cancel(connection, message_id, topics=topics, actor=actor_of(request)), what, message_id)
         if found.status != "cancelled" and found.is_held:
             detail = "another transaction holds it; try again"
             raise field_problem("id", detail, HTTPStatus.CONFLICT, TRY_AGAIN)

@@ -4,7 +4,7 @@ from litestar import Response, Router
 
 from herald.api.http.bodies import read_json
 from herald.api.http.contents import sees_content, shown
-from herald.api.http.gate import key_for
+from herald.api.http.gate import actor_of, key_for
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
 from herald.api.http.parameters import (
@@ -55,7 +55,7 @@ async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
     bulk, body = await read_json(request, Bulk, max_bytes=resources.settings.max_bulk_body)
     key_for(request, TOPIC)
     request_key = await request_key_of(request, body)
-    acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request))
+    acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request), actor=actor_of(request))
     with room_for(request, sum(one.size for one in acceptances)):
         del bulk, body  # while it waits for its commit, a bulk is held once and not three times
         receipt = await resources.committer.submit(acceptances, request_key)

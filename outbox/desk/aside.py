@@ -95,7 +95,7 @@ def readable_columns(connection: Connection, row: AsideRow) -> dict[str, str]:
 
 def discard_aside(connection: Connection, row: AsideRow, decision: Decision) -> None:
     """Give it up; a message that waits for it ends as `discarded`. In the caller's transaction."""
-    discard_pending(connection, row.stream_id, row.version, reason=decision.because)
+    discard_pending(connection, row.stream_id, row.version, reason=decision.because, actor=decision.by)
     _decide(connection, row, "discarded", decision)
 
 

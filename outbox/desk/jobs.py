@@ -26,7 +26,11 @@ from herald.outbox.postgres.statements import execute, fetch_named, find_one
 MOST_IN_A_STEP = 1_000  # messages
 CATCH_UP = 2.0  # seconds of its rate that a job makes up for after a pause
 _log = structlog.get_logger()
-_COLUMNS = "id::text, filter, rate, requested_at, total, done, finished_at, is_stopped"
+_COLUMNS = "id::text, filter, rate, requested_at, total, done, finished_at, is_stopped, actor"
+
+_MAKE = f"""
+INSERT INTO requeues (id, filter, rate, total, actor) VALUES (%s, %s::jsonb, %s, %s, %s) RETURNING {_COLUMNS}
+"""
 
 
 class _UndoneError(Exception):
@@ -34,7 +38,7 @@ class _UndoneError(Exception):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """`total` fitted when it was made; `rate` is messages per second."""
+    """`total` fitted when `actor` made it; `rate` is messages per second."""
 
     id: UUID
     filter: Filter
@@ -44,14 +48,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     finished_at: datetime | None
     status: Literal["running", "finished", "stopped"]
+    actor: str | None
 
 
-def make_job(connection: Connection, chosen: Filter, *, rate: float) -> Job:
+def make_job(connection: Connection, chosen: Filter, *, rate: float, actor: str | None = None) -> Job:
     """In the caller's transaction; the scheduler begins within a second."""
     total = count_dead_letters(connection, chosen)
-    values = (str(uuid7()), msgspec.json.encode(chosen).decode(), rate, total)
-    statement = f"INSERT INTO requeues (id, filter, rate, total) VALUES (%s, %s::jsonb, %s, %s) RETURNING {_COLUMNS}"
-    return _jobs(connection, statement, *values)[0]
+    values = (str(uuid7()), msgspec.json.encode(chosen).decode(), rate, total, actor)
+    return _jobs(connection, _MAKE, *values)[0]
 
 
 def find_job(connection: Connection, job_id: UUID) -> Job | None:
@@ -80,7 +84,7 @@ def stop_job(connection: Connection, job_id: UUID) -> Job | None:
 _ALLOWED = "rate * extract(epoch FROM at - last_step_at)::float8"
 _NEXT = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at)
-SELECT id::text, filter, rate, requested_at, last_id::text, at,
+SELECT id::text, filter, rate, requested_at, last_id::text, actor, at,
     least({_ALLOWED}, greatest(1, rate * {CATCH_UP}), {MOST_IN_A_STEP}) AS allowed
 FROM requeues, clock
 WHERE finished_at IS NULL AND {_ALLOWED} >= 1
@@ -103,11 +107,11 @@ def step(connection: Connection) -> int:
     row = find_one(connection, _NEXT)
     if row is None:
         return 0
-    job_id, chosen, rate, requested_at, last_id, at, allowed = row
+    job_id, chosen, rate, requested_at, last_id, actor, at, allowed = row
     most = int(allowed)
     before, fits = requested_at.isoformat(), msgspec.convert(chosen, Filter)
     ids = choose(connection, fits, limit=most, before=before, after=UUID(last_id))
-    count = _requeue_around(connection, ids)
+    count = _requeue_around(connection, ids, actor)
     carried = (allowed - most) / rate  # or a low rate would lose a part of a message at every step
     last = str(ids[-1]) if ids else last_id
     progress = {
@@ -122,12 +126,12 @@ def step(connection: Connection) -> int:
     return count
 
 
-def _requeue_around(connection: Connection, ids: Sequence[UUID]) -> int:
+def _requeue_around(connection: Connection, ids: Sequence[UUID], actor: str | None) -> int:
     """Requeue them; one for whose sake it fails stays on the desk, by name, and the job goes on behind it."""
 
     def act(some: Sequence[UUID]) -> int:
         with _savepoint(connection):
-            return len(requeue(connection, some))
+            return len(requeue(connection, some, actor=actor))
 
     def probe() -> None:
         with contextlib.suppress(_UndoneError), _savepoint(connection):

@@ -33,9 +33,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class Requested(Event, frozen=True, kw_only=True):
     """Delivery was asked for: the first time by the caller, later by the scheduler or a person.
 
-    The first request brings the data; a later one names the version of the event that brought it. `actor` asked by SQL,
-    perhaps for somebody else; what was asked for together has a `group_id`. Once a person
-    decides to try again (`requeued`), the attempts so far no longer count, nor does `deliver_by`.
+    The first request brings the data; a later one names the version of the event that brought it. `actor` asked, where
+    that is known (`key:`, `sql:` or `cli:` and a name), perhaps for somebody else; what was asked for together has a
+    `group_id`. Once a person decides to try again (`requeued`), the attempts so far no longer count, nor does
+    `deliver_by`.
     """
 
     TYPE = "message.requested"
@@ -192,6 +193,7 @@ class Edited(Event, frozen=True, kw_only=True):
     TYPE = "message.edited"
     key: str | None = None
     data: msgspec.Raw
+    actor: str | None = None
 
 
 class Discarded(Event, frozen=True, kw_only=True):
@@ -200,6 +202,7 @@ class Discarded(Event, frozen=True, kw_only=True):
     TYPE = "message.discarded"
     reason: str
     code: str | None = None
+    actor: str | None = None
 
 
 class Carried(Event, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
     deliver_by: datetime | None = None
     priority: int | None = None
     group_id: UUID | None = None
+    actor: str | None = None
 
     @property
     def size(self) -> int:
@@ -45,6 +46,7 @@ def make_acceptance(
     traceparent: str | None = None,
     dates: Dates = ANY_TIME,
     group_id: UUID | None = None,
+    actor: str | None = None,
 ) -> Acceptance:
     """Give a message its id, a UUIDv7; its time comes from this process's clock and decides nothing.
 
@@ -52,7 +54,7 @@ def make_acceptance(
     """
     at, by = dates.deliver_at, dates.deliver_by
     when = (at and in_utc("deliver_at", at), by and in_utc("deliver_by", by), dates.priority)
-    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when, group_id=group_id)
+    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when, group_id=group_id, actor=actor)
 
 
 def groups_of(acceptances: Sequence[Acceptance]) -> list[UUID]:

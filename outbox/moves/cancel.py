@@ -1,5 +1,6 @@
 """Cancelling: a caller takes a message or a group back, as long as no attempt to deliver it has begun."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 from uuid import UUID
 
@@ -7,8 +8,10 @@ from herald.outbox.message.state import Status
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch_one
 
-CANCEL = "SELECT status, attempts, is_held FROM cancel_message(%(id)s::uuid, %(topic)s::text)"
-CANCEL_GROUP = "SELECT last::text, looked, held FROM cancel_group(%(id)s::uuid, %(behind)s::uuid, NULL, NULL)"
+CANCEL = "SELECT status, attempts, is_held FROM cancel_message(%(id)s::uuid, %(topics)s::text[], %(actor)s)"
+CANCEL_GROUP = """
+SELECT last::text, looked, held FROM cancel_group(%(id)s::uuid, %(behind)s::uuid, %(actor)s, NULL, %(topics)s::text[])
+"""
 
 
 class Standing(NamedTuple):
@@ -30,20 +33,30 @@ class Part(NamedTuple):
     held: int
 
 
-def cancel(connection: Connection, message_id: UUID, *, topic: str | None = None) -> Standing | None:
-    """Take it back, in the caller's transaction. None when there is no such message (on that topic).
+def cancel(
+    connection: Connection, message_id: UUID, *, topics: Collection[str] | None = None, actor: str | None = None
+) -> Standing | None:
+    """Take it back, in the caller's transaction. None when there is no such message (on these topics).
 
     Nobody is waited for.
     """
-    status, *more = fetch_one(connection, CANCEL, {"id": str(message_id), "topic": topic})
+    values = {"id": str(message_id), "topics": topics and list(topics), "actor": actor}
+    status, *more = fetch_one(connection, CANCEL, values)
     return None if status is None else Standing(status, *more)
 
 
-def cancel_part(connection: Connection, group_id: UUID, *, behind: UUID | None = None) -> Part:
-    """Take back what can be of the first 1,000 of a group, or of the next, in the caller's transaction.
+def cancel_part(
+    connection: Connection,
+    group_id: UUID,
+    *,
+    behind: UUID | None = None,
+    topics: Collection[str] | None = None,
+    actor: str | None = None,
+) -> Part:
+    """Take back what can be of the first 1,000 of a group (on these topics), or of the next.
 
-    Nobody is waited for.
+    In the caller's transaction; nobody is waited for.
     """
-    values = {"id": str(group_id), "behind": behind and str(behind)}
+    values = {"id": str(group_id), "behind": behind and str(behind), "topics": topics and list(topics), "actor": actor}
     last, looked, held = fetch_one(connection, CANCEL_GROUP, values)
     return Part(last and UUID(last), looked, held)

@@ -3,8 +3,9 @@
 A requeue begins anew: the attempts so far no longer count, and `deliver_by` is dropped. All is done in the
 caller's transaction; what is not on the desk (any more) stays as it is.
 
-What the API decides are functions of the database, so that its role cannot write the log but by them
-(alembic/sql/0001_baseline/decide.sql): each is the statement that is put together here, which a test compares.
+`actor` is who decides, as the events say it. What the API decides are functions of the database, so that its role
+cannot write the log but by them (alembic/sql/0001_baseline/decide.sql): each is the statement that is put together
+here, which a test compares.
 """
 
 from collections.abc import Sequence
@@ -32,13 +33,15 @@ locked AS MATERIALIZED (
     WHERE id = ANY (%(ids)s::uuid[]) AND status IN ('dead', 'unknown')
     ORDER BY id FOR NO KEY UPDATE
 )"""
-_WHY = "jsonb_build_object('reason', %(reason)s::text, 'code', 'discarded_by_person')"
+_WHY = """jsonb_strip_nulls(jsonb_build_object('reason', %(reason)s::text,
+               'code', 'discarded_by_person', 'actor', %(actor)s::text))"""
 _ANSWER = "SELECT id FROM moved"
 
 EDIT = moving(
     f"""{_LOCKED},
 decided AS MATERIALIZED (
-    SELECT id, 'message.edited' AS type, jsonb_strip_nulls(jsonb_build_object('key', key)) AS payload, data,
+    SELECT id, 'message.edited' AS type,
+           jsonb_strip_nulls(jsonb_build_object('key', key, 'actor', %(actor)s::text)) AS payload, data,
            NULL AS publish_to, 0 AS place
     FROM locked, json_to_record(%(edit)s::json) AS e(data json, key text)
 )""",
@@ -48,7 +51,8 @@ decided AS MATERIALIZED (
 REQUEUE = moving(
     f"""{_LOCKED},
 decided AS MATERIALIZED (
-    SELECT id, 'message.requested' AS type, jsonb_build_object('request', request + 1, 'cause', 'requeued') AS payload,
+    SELECT id, 'message.requested' AS type,
+           jsonb_build_object('request', request + 1, 'cause', 'requeued', 'actor', %(actor)s::text) AS payload,
            topic AS publish_to, row_number() OVER (ORDER BY accepted_at, id) AS place
     FROM locked
 )""",
@@ -78,26 +82,31 @@ decided AS MATERIALIZED (
 )
 
 _CALL = "SELECT {}::text"
-_EDIT = _CALL.format("edit(%(ids)s::uuid[], %(edit)s::json)")
-_REQUEUE = _CALL.format("requeue(%(ids)s::uuid[])")
-_DISCARD = _CALL.format("discard(%(ids)s::uuid[], %(reason)s)")
+_EDIT = _CALL.format("edit(%(ids)s::uuid[], %(edit)s::json, %(actor)s)")
+_REQUEUE = _CALL.format("requeue(%(ids)s::uuid[], %(actor)s)")
+_DISCARD = _CALL.format("discard(%(ids)s::uuid[], %(reason)s, %(actor)s)")
 
 
-def requeue(connection: Connection, ids: Sequence[UUID], *, edit: Edit | None = None) -> list[UUID]:
+def requeue(
+    connection: Connection, ids: Sequence[UUID], *, edit: Edit | None = None, actor: str | None = None
+) -> list[UUID]:
     """Try these again; returns those that were on the desk. An edit is for one, and an event before the request."""
     if edit:
-        _decide(connection, _EDIT, ids, edit=msgspec.json.encode(edit).decode())
-    return _decide(connection, _REQUEUE, ids)
+        _decide(connection, _EDIT, ids, edit=msgspec.json.encode(edit).decode(), actor=actor)
+    return _decide(connection, _REQUEUE, ids, actor=actor)
 
 
-def discard(connection: Connection, ids: Sequence[UUID], *, reason: str) -> list[UUID]:
+def discard(connection: Connection, ids: Sequence[UUID], *, reason: str, actor: str | None = None) -> list[UUID]:
     """Give these up for good; returns those that were on the desk."""
-    return _decide(connection, _DISCARD, ids, reason=reason)
+    return _decide(connection, _DISCARD, ids, reason=reason, actor=actor)
 
 
-def discard_pending(connection: Connection, message: UUID, version: int, *, reason: str | None) -> None:
+def discard_pending(
+    connection: Connection, message: UUID, version: int, *, reason: str | None, actor: str | None
+) -> None:
     """Give up what waits for the request that this version made."""
-    execute(connection, DISCARD_PENDING, {"id": str(message), "version": version, "reason": reason})
+    values = {"id": str(message), "version": version, "reason": reason, "actor": actor}
+    execute(connection, DISCARD_PENDING, values)
 
 
 def _decide(connection: Connection, statement: str, ids: Sequence[UUID], **values: object) -> list[UUID]:

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from operator import attrgetter
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from herald.outbox.desk.looking import (
 )
 from herald.outbox.message.events import Recorded
 from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
-from herald.outbox.operate.opening import UNUSABLE, desk, end, filtered, text
+from herald.outbox.operate.opening import UNUSABLE, desk, end, filtered, person, text
 from herald.outbox.operate.shown import day_and_time, fields, in_words, listed, show, shown_steps
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
@@ -83,12 +84,12 @@ def requeue_command(
     """
     with desk(NAME) as (settings, connection):
         if messages:
-            _tell(connection, "requeued", messages, requeue(connection, messages))
+            _tell(connection, "requeued", messages, requeue(connection, messages, actor=person()))
             return
         if not is_meant:
             _dry_run(connection, chosen, "requeued")
             return
-        job = make_job(connection, chosen, rate=rate or settings.requeue_rate)
+        job = make_job(connection, chosen, rate=rate or settings.requeue_rate, actor=person())
         connection.commit()
         click.echo(f"job {job.id}: {job.total} messages at {job.rate:g} per second")
         if is_waiting:
@@ -107,7 +108,7 @@ def edit_command(message: UUID, data: str) -> None:
             new, key = checked_edit(found.topic, found.key, raw, settings)
         except EditError as error:
             end(str(error), UNUSABLE)
-        done = requeue(connection, [message], edit=Edit(msgspec.Raw(new), key))
+        done = requeue(connection, [message], edit=Edit(msgspec.Raw(new), key), actor=person())
         _tell(connection, "requeued", (message,), done)
 
 
@@ -120,13 +121,14 @@ def discard_command(chosen: Filter, *, messages: tuple[UUID, ...], reason: str, 
     """Give up for good: the MESSAGES named, or all that fit the options."""
     with desk(NAME) as (_, connection):
         if messages:
-            _tell(connection, "discarded", messages, discard(connection, messages, reason=reason))
+            _tell(connection, "discarded", messages, discard(connection, messages, reason=reason, actor=person()))
             return
         if not is_meant:
             _dry_run(connection, chosen, "discarded")
             return
         gone, begin = 0, read_clock(connection).isoformat()  # what dies meanwhile, nobody has looked at
-        while batch := discard(connection, choose(connection, chosen, limit=MOST_AT_ONCE, before=begin), reason=reason):
+        give_up = partial(discard, connection, reason=reason, actor=person())
+        while batch := give_up(choose(connection, chosen, limit=MOST_AT_ONCE, before=begin)):
             connection.commit()
             gone += len(batch)
         click.echo(f"{gone} discarded")

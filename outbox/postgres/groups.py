@@ -1,5 +1,6 @@
 """Groups: what was asked for together, counted by status."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -23,13 +24,17 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _GROUP = text("""
-SELECT status, count(*), min(accepted_at), max(updated_at) FROM messages WHERE group_id = :id GROUP BY status
+SELECT status, count(*), min(accepted_at), max(updated_at) FROM messages
+WHERE group_id = :id AND topic = ANY (coalesce(CAST(:topics AS text[]), ARRAY[topic])) GROUP BY status
 """)
 
 
-def find_group(connection: Connection, group_id: UUID) -> GroupState | None:
-    """All that was asked for together, in one snapshot; None where nothing was."""
-    found = {status: more for status, *more in connection.execute(_GROUP, {"id": group_id})}
+def find_group(
+    connection: Connection, group_id: UUID, *, topics: Collection[str] | None = None
+) -> GroupState | None:
+    """All that was asked for together (on these topics), in one snapshot; None where nothing was."""
+    values = {"id": group_id, "topics": topics and list(topics)}
+    found = {status: more for status, *more in connection.execute(_GROUP, values)}
     if not found:
         return None
     counts = {status: found[status][0] if status in found else 0 for status in STATUSES}

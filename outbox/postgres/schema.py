@@ -313,6 +313,7 @@ requeues = Table(
     Column("last_id", Uuid, nullable=False, server_default=text("'00000000-0000-0000-0000-000000000000'::uuid")),
     Column("finished_at", _instant),
     Column("is_stopped", Boolean, nullable=False, server_default=text("false")),
+    Column("actor", Text),
     PrimaryKeyConstraint("id", name="requeues_one_row_per_job"),
     CheckConstraint("rate > 0", name="requeues_have_a_rate"),
     Index("requeues_under_way", "id", postgresql_where=text("finished_at IS NULL")),

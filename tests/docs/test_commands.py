@@ -39,7 +39,7 @@ def reader() -> Iterator[tuple[Path, int]]:
     for name in CHECKOUT:
         (folder / name).symlink_to(ROOT / name)
     command = [sys.executable, "-m", "herald.outbox.cli", "up", "--port", str(port)]
-    herald = Child(command, log=folder / "up.log", env=herald_environment({}), cwd=folder)
+    herald = Child(command, log=folder / "up.log", env=herald_environment({"HERALD_OPEN": ""}), cwd=folder)
     herald.start()
     try:
         herald.wait_for("another terminal", STARTED)

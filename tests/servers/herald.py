@@ -13,11 +13,11 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR")  # what a clean env
 def herald_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Only what the test says: no setting of the developer's shell reaches the process.
 
-    Its group has a known name, and its API needs no key.
+    Its group has a known name, and its API needs no key; what is empty is left out.
     """
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     known = {"PYTHONUNBUFFERED": "1", "HERALD_LOG_FORMAT": "json", "HERALD_GROUP": "herald", "HERALD_OPEN": "yes"}
-    return {**kept, **known, **settings}
+    return {name: value for name, value in {**kept, **known, **settings}.items() if value}
 
 
 class HeraldProcess(Child):

@@ -1,7 +1,7 @@
 -- What a person decides on the desk, for the API, whose role writes nothing itself: statements of outbox/moves/decide.py as
 -- `herald sql` prints them. Each returns the ids of those that were on the desk.
 
-CREATE FUNCTION requeue(ids uuid[]) RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION requeue(ids uuid[], actor text) RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER
     SET search_path FROM CURRENT AS $$
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 locked AS MATERIALIZED (
@@ -10,7 +10,8 @@ locked AS MATERIALIZED (
     ORDER BY id FOR NO KEY UPDATE
 ),
 decided AS MATERIALIZED (
-    SELECT id, 'message.requested' AS type, jsonb_build_object('request', request + 1, 'cause', 'requeued') AS payload,
+    SELECT id, 'message.requested' AS type,
+           jsonb_build_object('request', request + 1, 'cause', 'requeued', 'actor', $2::text) AS payload,
            topic AS publish_to, row_number() OVER (ORDER BY accepted_at, id) AS place
     FROM locked
 ),
@@ -53,7 +54,7 @@ waits AS (
 SELECT id FROM moved
 $$;
 
-CREATE FUNCTION edit(ids uuid[], edited json) RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION edit(ids uuid[], edited json, actor text) RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER
     SET search_path FROM CURRENT AS $$
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 locked AS MATERIALIZED (
@@ -62,7 +63,8 @@ locked AS MATERIALIZED (
     ORDER BY id FOR NO KEY UPDATE
 ),
 decided AS MATERIALIZED (
-    SELECT id, 'message.edited' AS type, jsonb_strip_nulls(jsonb_build_object('key', key)) AS payload, data,
+    SELECT id, 'message.edited' AS type,
+           jsonb_strip_nulls(jsonb_build_object('key', key, 'actor', $3::text)) AS payload, data,
            NULL AS publish_to, 0 AS place
     FROM locked, json_to_record($2::json) AS e(data json, key text)
 ),
@@ -89,7 +91,7 @@ logged AS (
 SELECT id FROM moved
 $$;
 
-CREATE FUNCTION discard(ids uuid[], why text) RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION discard(ids uuid[], why text, actor text) RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER
     SET search_path FROM CURRENT AS $$
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS at),
 locked AS MATERIALIZED (
@@ -98,7 +100,8 @@ locked AS MATERIALIZED (
     ORDER BY id FOR NO KEY UPDATE
 ),
 decided AS MATERIALIZED (
-    SELECT id, 'message.discarded' AS type, jsonb_build_object('reason', $2::text, 'code', 'discarded_by_person') AS payload,
+    SELECT id, 'message.discarded' AS type, jsonb_strip_nulls(jsonb_build_object('reason', $2::text,
+               'code', 'discarded_by_person', 'actor', $3::text)) AS payload,
            NULL AS publish_to, 0 AS place
     FROM locked
 ),

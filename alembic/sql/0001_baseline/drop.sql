@@ -4,7 +4,7 @@
 SELECT closing_abandon();
 DROP VIEW role_statements, wanted_grants, notifications, queue_differences, due_in_unfinished, due_in_waiting,
     due_in_unsent, due_in_leases, partitions;
-DROP FUNCTION discard(uuid[], text), edit(uuid[], json), requeue(uuid[]),
+DROP FUNCTION discard(uuid[], text, text), edit(uuid[], json, text), requeue(uuid[], text),
     cancel(uuid), notify(text[], text, text, jsonb), send_many(json), send(text, json, text, jsonb),
     write_sent(allowance, asked_message[]), answered_before(allowance, jsonb, text, text, uuid),
     sent_message(allowance, text, json, text, jsonb, text, integer),
@@ -15,7 +15,7 @@ DROP FUNCTION discard(uuid[], text), edit(uuid[], json), requeue(uuid[]),
     checked_text(jsonb, text, integer, text), checked_json(json, text, integer), parsed_json(json, text),
     is_nested_deeper(text, integer), digits_written_out(text), refuse(text, text, text, text),
     keep_to_rate(allowance, integer), cancel_together(uuid, text, text), refuse_cancel(text),
-    cancel_group(uuid, uuid, text, text), cancel_message(uuid, text), take_back(uuid[], text),
+    cancel_group(uuid, uuid, text, text, text[]), cancel_message(uuid, text[], text), take_back(uuid[], text),
     can_be_taken_back(messages);
 DROP VIEW allowance;
 DROP TABLE api_keys, api_key_uses, api_key_changes, sender_rates, senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd,

@@ -1,9 +1,9 @@
 -- What was asked for together has the same `group_id`, and is taken back as one.
 
--- Takes back what can be of the next thousand messages of a group, behind that id: of all, or of those that `whose` sent.
--- Without an id it begins. Returns the id of the last one, null where there are no more, how many there were, and how many of them others hold:
--- nobody is waited for, and what stays is let go of at once.
-CREATE FUNCTION cancel_group(family uuid, behind uuid, actor text, whose text,
+-- Takes back what can be of the next thousand messages of a group, behind that id: of all, or of those that `whose` sent
+-- and that are on these topics. Without an id it begins. Returns the id of the last one, null where there are no more, how
+-- many there were, and how many of them others hold: nobody is waited for, and what stays is let go of at once.
+CREATE FUNCTION cancel_group(family uuid, behind uuid, actor text, whose text, on_topics text[],
                              OUT last uuid, OUT looked integer, OUT held integer)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 DECLARE
@@ -16,7 +16,9 @@ BEGIN
     SELECT count(*), (array_agg(page.id))[most], array_agg(page.id) FILTER (WHERE page.fits) INTO looked, last, wanted
     FROM (
         SELECT m.id, can_be_taken_back(m) AND m.actor IS NOT DISTINCT FROM coalesce(whose, m.actor) AS fits
-        FROM messages AS m WHERE m.group_id = family AND m.id > coalesce(behind, first) ORDER BY m.id LIMIT most
+        FROM messages AS m WHERE m.group_id = family AND m.id > coalesce(behind, first)
+            AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic]))
+        ORDER BY m.id LIMIT most
     ) AS page;
     WHILE wanted <> '{}' LOOP
         BEGIN
@@ -45,7 +47,7 @@ DECLARE
     is_ones_own boolean;
 BEGIN
     LOOP
-        SELECT last INTO behind FROM cancel_group(family, behind, actor, whose);
+        SELECT last INTO behind FROM cancel_group(family, behind, actor, whose, NULL);
         EXIT WHEN behind IS NULL;
     END LOOP;
     SELECT bool_and(m.status = 'cancelled'), bool_or(m.actor IS NOT DISTINCT FROM whose) INTO are_cancelled, is_ones_own

@@ -120,24 +120,25 @@ BEGIN
 END $$;
 
 -- For the API, where many share a connection: nobody is waited for. Returns where the message stands then, and whether
--- another transaction holds it; null where there is no such message (on that topic).
-CREATE FUNCTION cancel_message(message uuid, on_topic text, OUT status text, OUT attempts integer, OUT is_held boolean)
+-- another transaction holds it; null where there is no such message (on those topics).
+CREATE FUNCTION cancel_message(message uuid, on_topics text[], actor text,
+                               OUT status text, OUT attempts integer, OUT is_held boolean)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     found messages;
 BEGIN
-    SELECT * INTO found FROM messages AS m WHERE m.id = message AND m.topic = coalesce(on_topic, m.topic)
+    SELECT * INTO found FROM messages AS m WHERE m.id = message AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic]))
         FOR NO KEY UPDATE SKIP LOCKED;
     is_held := found.id IS NULL;
     IF is_held THEN
         SELECT m.status, m.attempts INTO status, attempts FROM messages AS m
-            WHERE m.id = message AND m.topic = coalesce(on_topic, m.topic);
+            WHERE m.id = message AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic]));
         RETURN;
     END IF;
     status := found.status;
     attempts := found.attempts;
     IF can_be_taken_back(found) THEN
-        PERFORM take_back(ARRAY[message], NULL);
+        PERFORM take_back(ARRAY[message], actor);
         status := 'cancelled';
     END IF;
 END $$;

@@ -11,6 +11,7 @@ CREATE TABLE requeues (
     last_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     finished_at timestamptz,
     is_stopped boolean NOT NULL DEFAULT false,
+    actor text,  -- who made it
     CONSTRAINT requeues_one_row_per_job PRIMARY KEY (id),
     CONSTRAINT requeues_have_a_rate CHECK (rate > 0)
 );

@@ -13,7 +13,7 @@ from herald.api.http.access import ACCESS, EVERYBODY
 from herald.api.http.gate import Gate
 from herald.api.http.problems import ProblemError
 from herald.api.http.resources import Budget, Resources
-from herald.outbox.postgres.connections import make_engine
+from herald.outbox.postgres.engine import make_engine
 from herald.outbox.registry import SCOPES
 from tests.api.conftest import NOWHERE, Client, make_settings
 from tests.api.fakes import FakeCommitter
@@ -24,7 +24,7 @@ from tests.servers.eventually import eventually
 from tests.servers.postgres import PostgresServer
 
 Route = tuple[str, str]
-FILTERED = {"filter": {}}
+FILTERED: dict[str, Any] = {"filter": {}}
 BODIES: dict[Route, dict[str, Any]] = {
     ("POST", "/notifications"): GOOD,
     ("POST", "/notifications/bulk"): {"items": [GOOD]},
@@ -106,8 +106,8 @@ def test_other_methods_show_no_more_than_a_key_would(api: Locked, method: str) -
     assert answer.content == b""
 
 
-def test_the_document_says_what_the_table_says(client: Client) -> None:
-    paths = client.get("/docs/openapi.json").json()["paths"]
+def test_the_document_says_what_the_table_says(api: Locked) -> None:
+    paths = api.answer("GET", "/docs/openapi.json").json()["paths"]
 
     told = {
         (method.upper(), path): {scope for one in operation["security"] for scope in one["key"]}
@@ -115,6 +115,10 @@ def test_the_document_says_what_the_table_says(client: Client) -> None:
         for method, operation in operations.items()
     }
     assert told == {route: set(needed) for route, needed in ACCESS.items() if needed is not EVERYBODY}
+
+
+def test_the_document_of_an_open_service_asks_for_no_key(client: Client) -> None:
+    assert "security" not in client.get("/docs/openapi.json").json()["paths"]["/messages"]["post"]
 
 
 def test_the_documentation_says_what_the_table_says() -> None:

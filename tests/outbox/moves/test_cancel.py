@@ -105,7 +105,7 @@ def test_a_cancel_waits_for_no_transaction(connection: Connection, database: str
     with connected(database) as other:
         execute(other, "SET lock_timeout = '5s'")
         assert cancel(other, message) == Standing("pending", 0, is_held=True)
-        assert cancel(other, message, topic="generic_topic") is None
+        assert cancel(other, message, topics=["generic_topic"]) is None
         connection.rollback()
 
         assert cancel(other, message) == Standing("cancelled", 0)
@@ -149,7 +149,7 @@ def test_who_waited_for_another_move_takes_the_message_out_of_the_queue_that_it_
 def test_nobody_knows_a_message_of_another_topic(connection: Connection) -> None:
     (message,) = accepted(connection, notification())
 
-    assert cancel(connection, message, topic="generic_topic") is None
+    assert cancel(connection, message, topics=["generic_topic"]) is None
     assert cancel(connection, new_id()) is None
 
 

@@ -13,7 +13,11 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 @pytest.mark.parametrize(
     ("name", "statement", "values"),
-    [("requeue", REQUEUE, ("ids",)), ("edit", EDIT, ("ids", "edit")), ("discard", DISCARD, ("ids", "reason"))],
+    [
+        ("requeue", REQUEUE, ("ids", "actor")),
+        ("edit", EDIT, ("ids", "edit", "actor")),
+        ("discard", DISCARD, ("ids", "reason", "actor")),
+    ],
 )
 def test_a_function_is_the_statement_of_its_move(
     database: str, name: str, statement: str, values: tuple[str, ...]

@@ -7,6 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from herald.outbox.operate.dead_letters import command
+from herald.outbox.operate.history import command as history
+from herald.outbox.operate.opening import person
 from herald.outbox.operate.pause import pause_command, resume_command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
@@ -184,3 +186,15 @@ def test_pausing_and_resuming_say_what_they_did(run: Run, connection: Connection
     assert runner.invoke(resume_command, ["topic:notifications"]).output == "resumed: topic:notifications\n"
     assert runner.invoke(resume_command).output == "was not paused: all\n"
     assert runner.invoke(pause_command, ["topic:letters"]).exit_code == 2
+
+
+def test_the_history_says_who_decided(run: Run, connection: Connection, bury: Bury) -> None:
+    message, other = bury(count=2)
+    run("edit", message, "--data", '{"user_id": "ada", "event": "greeting", "content": "better"}')
+    run("discard", other, "--reason", "over")
+
+    edited, discarded = (CliRunner().invoke(history, [str(one)]).output for one in (message, other))
+
+    assert status_of(connection, message) == "pending"
+    assert edited.count(f"actor {person()}") == 2  # the edit, and the request that follows it
+    assert discarded.count(f"actor {person()}") == 1

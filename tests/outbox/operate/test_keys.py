@@ -31,7 +31,12 @@ def test_a_key_is_shown_once_and_not_kept(run: Run, database: str) -> None:
     (kept,) = _keys(database)
     assert kept.fits(made.encode())
     assert made[3:15] == kept.id
-    assert (kept.name, kept.owner, kept.scopes, kept.topics) == ("shop", "shop", {"send", "read:content"}, None)
+    assert (kept.name, kept.owner, kept.scopes, kept.topics) == (
+        "shop",
+        "shop",
+        frozenset({"send", "read:content"}),
+        None,
+    )
     assert made[16:] not in repr(kept)
     shown = run("list").output
     assert kept.id in shown
@@ -42,7 +47,7 @@ def test_a_key_has_an_owner_topics_and_an_end(run: Run, database: str) -> None:
     run("create", "shop-1", "--scope", "send", "--topic", "generic_topic", "--owner", "shop", "--days", "2")
 
     (kept,) = _keys(database)
-    assert (kept.owner, kept.topics) == ("shop", {"generic_topic"})
+    assert (kept.owner, kept.topics) == ("shop", frozenset({"generic_topic"}))
     assert kept.expires_at
     assert 1.99 < (kept.expires_at - kept.made_at).total_seconds() / 86_400 < 2.01
 

@@ -28,7 +28,8 @@ VALUES = {
     "behind": "NULL",
     "ids": f"'{{{ID}}}'",
     "version": "1",
-    "topic": "NULL",
+    "topics": "NULL",
+    "actor": "NULL",
     "reason": "'no'",
     "edit": "'{\"data\": {}}'",
 }

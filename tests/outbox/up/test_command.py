@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from herald.outbox.up import command as module
 from herald.outbox.up.command import base_url, command, held, make_data_folder
+from tests.servers.ports import free_port
 
 
 @pytest.fixture
@@ -51,6 +52,15 @@ def test_a_wrong_port_in_the_environment_names_the_setting(monkeypatch: pytest.M
 
     assert result.exit_code == 2
     assert "HERALD_PORT" in result.output
+
+
+def test_a_demo_without_a_key_is_refused_where_one_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://herald@127.0.0.1:1/herald")
+
+    result = CliRunner().invoke(command, ["--port", str(free_port()), "--data", str(tmp_path), "--demo", "1"])
+
+    assert result.exit_code == 1
+    assert "set HERALD_OPEN=yes" in result.output
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from herald.outbox.settings import load_settings
 from herald.outbox.up.environment import (
     Given,
     child_environment,
+    is_open,
     libpq_variables,
     shell_file,
     write_private,
@@ -114,3 +115,26 @@ def test_children_log_what_can_be_read_by_a_program() -> None:
     assert env["HERALD_LOG_FORMAT"] == "json"
     assert env["HOME"] == "/somewhere"
     assert os.environ.get("KAFKA_BOOTSTRAP_SERVERS") != SERVERS["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, True),
+        ({"HERALD_HOST": "::1", "HERALD_OPEN": ""}, True),
+        ({"HERALD_OPEN": "no"}, False),
+        ({"HERALD_HOST": "192.0.2.7"}, False),
+        ({"DATABASE_URL": SERVERS["DATABASE_URL"]}, False),
+        ({"DATABASE_URL": SERVERS["DATABASE_URL"], "HERALD_HOST": "192.0.2.7", "HERALD_OPEN": "yes"}, True),
+    ],
+)
+def test_an_api_of_this_machine_alone_needs_no_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: dict[str, str], *, expected: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "HERALD_HOST", "HERALD_OPEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+
+    assert is_open(load_settings(Given)) == expected

@@ -32,7 +32,8 @@ class Machine:
         self.url = f"http://127.0.0.1:{free_port()}"
 
     def up(self, *arguments: str) -> HeraldProcess:
-        return self._start("up", "--port", self.url.rpartition(":")[2], "--data", str(self.data), *arguments)
+        address = ("--port", self.url.rpartition(":")[2])
+        return self._start("up", *address, "--data", str(self.data), *arguments, HERALD_OPEN="")
 
     def in_another_terminal(self, command: str) -> str:
         """The output of a shell command once `env` was read. Raises CalledProcessError."""
@@ -65,6 +66,7 @@ def machine(start_herald: StartHerald) -> Iterator[Machine]:
 def test_herald_up_delivers_its_demonstration_and_ends_without_remains(machine: Machine) -> None:
     up = machine.up("--demo", "5")
     up.wait_for("5 of 5 delivered", UP)
+    up.wait_for("none is needed here: HERALD_OPEN=yes")
     children = descendants(up.pid)
     assert {name for name in EVERYTHING if any(name in command for command in children.values())} == EVERYTHING
 

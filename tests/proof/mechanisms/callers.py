@@ -5,6 +5,7 @@ from tests.proof.mechanisms.removal import Edit, Removal
 ORIGINS = "tests/api/http/test_origins.py"
 ACCESS = "tests/api/http/test_access.py"
 KEYS = "tests/api/http/test_keys.py"
+ACTORS = "tests/api/routes/test_actors.py"
 
 REMOVALS = (
     Removal(
@@ -42,5 +43,25 @@ REMOVALS = (
         "who could not read the keys for a second lets nobody in",
         (Edit("api/http/gate.py", "        if time.monotonic() - self._read_at > STALE:\n", "        if False:\n"),),
         (f"{KEYS}::test_a_process_that_was_frozen_honours_no_key_that_was_revoked_meanwhile",),
+    ),
+    Removal(
+        "who asks goes with it into the event",
+        (Edit("api/http/gate.py", "    return key.actor if key else None\n", "    return None\n"),),
+        (
+            f"{ACTORS}::test_what_is_accepted_and_cancelled_names_the_key",
+            f"{ACTORS}::test_a_decision_about_one_names_the_key",
+            f"{ACTORS}::test_a_decision_about_many_names_the_key_whoever_carries_it_out",
+        ),
+    ),
+    Removal(
+        "who decides at the command line goes with it into the event",
+        (
+            Edit(
+                "outbox/operate/opening.py",
+                '    return f"cli:{getpass.getuser()}@{socket.gethostname()}"\n',
+                '    return ""\n',
+            ),
+        ),
+        ("tests/outbox/operate/test_dead_letters.py::test_the_history_says_who_decided",),
     ),
 )

@@ -26,7 +26,7 @@ REMOVALS = (
         (
             Edit(
                 "outbox/desk/jobs.py",
-                "count = _requeue_around(connection, ids)",
+                "count = _requeue_around(connection, ids, actor)",
                 "count = len(requeue(connection, ids))",
             ),
         ),

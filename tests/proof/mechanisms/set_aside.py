@@ -169,8 +169,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/desk/aside.py",
-                "    discard_pending(connection, row.stream_id, row.version, reason=decision.because)\n",
-                "",
+                "discard_pending(connection, row.stream_id, row.version, reason=decision.because, actor=decision.by)",
+                "pass",
             ),
         ),
         (f"{DESK}::test_a_discarded_row_ends_the_message_that_waits_for_it",),

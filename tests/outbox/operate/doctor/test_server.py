@@ -91,7 +91,7 @@ def test_more_connections_than_the_server_gives_are_a_problem(safe: str) -> None
     found = look_once(safe, "connections", pool_size=125, api_processes=2)
 
     assert found.level == "problem"
-    assert "of 197 connections of the server are open; one API, relay and pipeline use up to 386" in found.text
+    assert "of 197 connections of the server are open; one API, relay and pipeline use up to 389" in found.text
     assert found.advice
     assert "HERALD_POOL_SIZE (125)" in found.advice
 
@@ -108,7 +108,7 @@ def test_connections_that_run_out_are_a_warning(safe: str) -> None:
 
     with connected(safe) as connection:
         execute_and_commit(connection, "DROP ROLE few")
-    said = "18 of 20 connections of the role are open; one API, relay and pipeline use up to 17"
+    said = "18 of 20 connections of the role are open; one API, relay and pipeline use up to 18"
     assert (found.level, found.text) == ("warning", said)
     assert of_server.level == "ok"
 
