@@ -15,6 +15,7 @@ from benchmarks import (
     api,
     desk,
     destinations,
+    floods,
     held,
     idempotency,
     latency,
@@ -56,6 +57,7 @@ PARTS: dict[str, Part] = {
     "looking": looking.measure,
     "idempotency": idempotency.measure,
     "destinations": destinations.measure,
+    "floods": floods.measure,
     "desk": desk.measure,
     "rebuild": rebuild.measure,
 }
@@ -71,6 +73,8 @@ PARTS: dict[str, Part] = {
     type=click.IntRange(1000, 10_000_000),
     help=f"Messages of the log; {MILLION:,}, with --all ten times as many.",
 )
+@click.option("--flood", type=click.IntRange(100, 1_000_000), help="Messages of a flood; 100,000, with --quick 5,000.")
+@click.option("--kind", "kinds", multiple=True, help="Only the floods whose name begins so, as `key`.")
 @click.option("--record", "is_recorded", is_flag=True, help="Put the results into docs/benchmarks.md.")
 @click.option("--cache", type=click.Path(path_type=Path, file_okay=False), default=CACHE, help="For what is kept.")
 def main(  # noqa: PLR0913 - click's way
@@ -80,6 +84,8 @@ def main(  # noqa: PLR0913 - click's way
     is_long: bool,
     rounds: int,
     rows: int | None,
+    flood: int | None,
+    kinds: tuple[str, ...],
     is_recorded: bool,
     cache: Path,
 ) -> None:
@@ -92,6 +98,7 @@ def main(  # noqa: PLR0913 - click's way
     with staged(kept=logs.cluster(cache)) as stage:
         logs.sweep(stage)
         run = Run(stage, cache, rows=size, rounds=1 if quick else rounds, is_quick=quick, is_long=is_long)
+        run.flood, run.kinds = flood, kinds
         head = _head(run)
         click.echo(f"{head}\n")
         found = {name: _measured(name, run) for name in parts or PARTS}

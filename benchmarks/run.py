@@ -17,6 +17,8 @@ FEW = 10_000  # messages of the log where it is only to be seen whether everythi
 class Run:
     """`cache`: the folder of what is kept between runs. `rows`: messages of the log.
 
+    `flood`: messages of a flood, where it is said; `kinds`: which floods, all without.
+
     `is_quick`: does it run, not how fast. `is_long`: what takes hours, too.
     """
 
@@ -26,6 +28,8 @@ class Run:
     rounds: int = 3
     is_quick: bool = False
     is_long: bool = False
+    flood: int | None = None
+    kinds: tuple[str, ...] = ()
     used: list[str] = field(default_factory=list)  # logs that are kept
 
     @cached_property

@@ -13,6 +13,7 @@ PRODUCER = {
     "acks": "all",
     "message.timeout.ms": 0,
     "compression.type": "lz4",
+    "batch.num.messages": 200,  # whoever reads is given a whole batch, of one partition, before anything else
     "linger.ms": 5,  # while pages follow each other; whoever waits for acknowledgements waits for none of it
     "partitioner": "murmur2_random",  # the same partition as Java clients and Quix choose for a key
     "allow.auto.create.topics": False,

@@ -28,12 +28,19 @@ QUIX = "quixstreams"  # the logger of all its modules
 QUIET = 10.0  # seconds in which one kind of Quix's warnings is shown once
 QUEUE_SHARE, FETCH_SHARE = 4, 8  # parts of HERALD_MEMORY: what is fetched ahead, and one answer to a fetch
 LEAST_FETCH = 1_000_000  # bytes; librdkafka takes no less than its own message.max.bytes
+# What was fetched is handed over in its order: a message waits for all that was fetched before, of whatever partition.
+AHEAD = {
+    "queued.min.messages": 100,  # no more is fetched while so many wait
+    "fetch.queue.backoff.ms": 5,  # until it is looked again whether fewer do; 1,000 would let them run out
+    "max.partition.fetch.bytes": 16_384,  # of one partition in one fetch; a larger batch comes alone
+}
 CONSUMER = {
     "client.id": "herald-pipeline",
     "topic.metadata.refresh.interval.ms": 10_000,  # new partitions would be seen after 5 minutes
     "reconnect.backoff.max.ms": 1_000,
     "socket.timeout.ms": 10_000,  # an answer that the network has swallowed would be waited for a minute
     "statistics.interval.ms": STATISTICS,
+    **AHEAD,
 }
 
 
