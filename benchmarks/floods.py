@@ -40,7 +40,7 @@ LEFT = "FROM unfinished AS u JOIN messages AS m ON m.id = u.id WHERE m.key LIKE 
 # Of one key each begins after the one before it.
 OVERTAKEN = """
 SELECT count(*) FROM (
-    SELECT o.recorded_at < lag(o.recorded_at) OVER (PARTITION BY m.topic, m.key ORDER BY m.accepted_at, m.id) AS is_early
+    SELECT o.recorded_at < lag(o.recorded_at) OVER (PARTITION BY m.key ORDER BY m.accepted_at, m.id) AS is_early
     FROM messages AS m JOIN outbox AS o ON o.stream_id = m.id AND o.type = 'message.started' AND m.attempts = 1
     WHERE m.key LIKE 'flood%'
 ) AS begun WHERE is_early

@@ -15,7 +15,7 @@ from itertools import count
 VARIABLE = "HERALD_CRASH_AT"
 BAD_SETTING = 2  # exit code
 
-DUTIES = ("partitions", "leases", "expiry", "due", "requeues", "keys", "topics", "pages", "lost")
+DUTIES = ("partitions", "leases", "expiry", "due", "lines", "requeues", "keys", "topics", "pages", "lost")
 
 POINTS = (
     "api.taken",  # commands are taken from the queue, nothing is written

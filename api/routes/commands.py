@@ -56,13 +56,14 @@ def request_bulk(
     Raises ProblemError naming the item.
     """
     acceptances: list[Acceptance] = []
+    together = uuid7() if len(bulk.items) > 1 else None
     size, max_bytes = 0, settings.max_bulk_body
     for path, group_id, notification in _expanded(bulk):
         if len(acceptances) == MAX_BULK:
             detail = f"more than {MAX_BULK} notifications once every user_ids is expanded, the limit is {MAX_BULK}"
             raise field_problem("items", detail)
         accepted = request_notification(
-            notification, settings, traceparent=traceparent, actor=actor, within=path, group_id=group_id
+            notification, settings, traceparent=traceparent, actor=actor, within=path, group_id=group_id or together
         )
         size += accepted.size
         if size > max_bytes:

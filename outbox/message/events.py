@@ -13,7 +13,7 @@ import msgspec
 Cause = Literal["accepted", "scheduled", "retry", "postponed", "lost", "topic deleted", "requeued"]
 # Why a message waits, is tried again or has ended: programs decide by it, the reason beside it is for people.
 Code = Literal[
-    "paused", "busy", "breaker_open", "behind", "out_of_time", "stopped", "machine_lacks", "not_set_up",
+    "paused", "busy", "breaker_open", "behind", "queued", "out_of_time", "stopped", "machine_lacks", "not_set_up",
     "lease_ended", "no_answer", "timeout", "connection", "tls", "http_status", "smtp_reply", "refused", "failed",
     "handler_error", "undeliverable", "unstorable_reason", "refused_by_kafka", "convicted", "discarded_by_person",
 ]  # fmt: skip

@@ -50,7 +50,7 @@ def make_acceptance(
 ) -> Acceptance:
     """Give a message its id, a UUIDv7; its time comes from this process's clock and decides nothing.
 
-    Raises DateError for dates that were not checked.
+    `group` is for what was asked for together. Raises DateError for dates that were not checked.
     """
     at, by = dates.deliver_at, dates.deliver_by
     when = (at and in_utc("deliver_at", at), by and in_utc("deliver_by", by), dates.priority)

@@ -31,6 +31,7 @@ REASONS = {
     "busy": "its destination is busy",
     "breaker_open": "its destination fails",
     "behind": "waits for the one before it",
+    "queued": "waits for its turn behind many of its kind",
 }
 _REASONS = " ".join(f"WHEN '{code}' THEN '{reason}'" for code, reason in REASONS.items())
 _encode = msgspec.json.Encoder().encode
@@ -64,6 +65,7 @@ class Claim(NamedTuple):
     unknowns: int = 0
 
 
+# One that was never claimed has no destination yet, and may go to the same. What is behind one in line stands in line.
 # The date of a less urgent one says nothing: behind others that are more urgent it may be over for long.
 # Rows are found by their ids and one at a time (ARRAY, LIMIT): a join would let the planner read all that is pending.
 _CLAIM = f"""
@@ -92,19 +94,24 @@ failing AS MATERIALIZED (
 hindered AS MATERIALIZED (
     SELECT f.*, behind.until, CASE
         WHEN {IS_PAUSED.format(message="f")} THEN 'paused'
-        WHEN f.wait IS NOT NULL THEN 'busy'
+        WHEN behind.in_line = 'queued' THEN 'queued'
+        WHEN f.wait IS NOT NULL OR behind.in_line = 'busy' THEN 'busy'
         WHEN behind.found {{or_elsewhere}} THEN 'behind'
     END AS hindrance
     FROM fitting AS f CROSS JOIN clock
     LEFT JOIN LATERAL (
-        SELECT true AS found, CASE WHEN has_date(p.status) AND p.status <> 'failed' AND p.priority >= f.priority
+        SELECT true AS found, CASE WHEN w.line IS NOT NULL THEN p.reason_code END AS in_line, CASE
+            WHEN w.line IS NOT NULL AND p.reason_code = 'queued' THEN f.accepted_at
+            WHEN w.line IS NOT NULL
+            THEN greatest(p.due_at + interval '1 microsecond', clock.at + make_interval(secs => {ELSEWHERE_WAIT}))
+            WHEN has_date(p.status) AND p.status <> 'failed' AND p.priority >= f.priority
             THEN greatest(p.due_at + interval '1 microsecond', clock.at)
             ELSE clock.at + make_interval(secs => {BEHIND_WAIT}) END AS until
         FROM waiting AS w CROSS JOIN LATERAL (SELECT * FROM messages WHERE id = w.id OFFSET 0) AS p
         WHERE w.topic = f.topic AND w.key = f.key
           AND w.request > 0 AND (w.accepted_at, w.id) < (f.accepted_at, f.id)
           AND (f.is_strict AND NOT f.is_here
-               OR p.destination IS NOT DISTINCT FROM f.destination AND p.attempts = p.uncounted)
+               OR (p.destination IS NULL OR p.destination = f.destination) AND p.attempts = p.uncounted)
           AND NOT EXISTS (SELECT FROM fitting AS beside WHERE beside.id = p.id)
         ORDER BY w.accepted_at DESC, w.id DESC
         LIMIT 1
@@ -126,15 +133,18 @@ judged AS MATERIALIZED (
 dated AS MATERIALIZED (
     SELECT j.*, CASE verdict
         WHEN 'paused' THEN clock.at
-        WHEN 'busy' THEN clock.at + make_interval(secs => wait)
+        WHEN 'busy' THEN coalesce(clock.at + make_interval(secs => wait), until)
         WHEN 'breaker_open' THEN greatest(probe_at, clock.at)
+        WHEN 'queued' THEN until
         WHEN 'behind' THEN coalesce(until, clock.at + make_interval(secs => {ELSEWHERE_WAIT}))
     END AS due_at
     FROM judged AS j, clock
 ),
 lined_up AS MATERIALIZED (
-    SELECT d.id, d.attempts, d.destination, d.is_probe, coalesce(verdict, CASE WHEN key IS NOT NULL
-               AND bool_or(verdict IS NOT NULL) OVER before THEN 'behind' END) AS obstacle,
+    SELECT d.id, d.attempts, d.destination, d.is_probe, coalesce(verdict, CASE WHEN key IS NULL THEN NULL
+               WHEN bool_or(verdict IS NOT NULL) OVER before THEN
+                   coalesce(max(verdict) FILTER (WHERE verdict IN ('busy', 'queued')) OVER before, 'behind')
+               END) AS obstacle,
            coalesce(due_at, max(due_at) OVER before + interval '1 microsecond') AS due_at
     FROM dated AS d
     WINDOW before AS (PARTITION BY topic, key, CASE WHEN NOT is_strict THEN destination END

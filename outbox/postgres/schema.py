@@ -160,8 +160,10 @@ waiting = Table(
     Column("request", Integer, nullable=False),
     Column("due_at", _instant),
     Column("accepted_at", _instant, nullable=False),
+    Column("line", Text(collation="C")),
     PrimaryKeyConstraint("id", name="waiting_once"),
-    Index("waiting_due", "priority", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("waiting_due", "priority", "due_at", postgresql_where=text("due_at IS NOT NULL AND line IS NULL")),
+    Index("waiting_in_line", "line", "accepted_at", "id", postgresql_where=text("line IS NOT NULL")),
     Index(
         "waiting_for_a_destination",
         "destination",

@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import structlog
 
@@ -17,6 +18,7 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.errors import SilentKafkaError
+from herald.outbox.relay.fairness import Fairness
 from herald.outbox.relay.in_flight import InFlight
 from herald.outbox.relay.judging import Judge
 from herald.outbox.relay.publisher import Publisher
@@ -67,6 +69,7 @@ class Term:
         self.pause = threading.Event()  # set it to settle what is in flight, and end
         self._more_ahead = 0
         self._sends = Sends()
+        self._fairness = Fairness()
         self._pages_left = math.inf if pages is None else pages
         self._failure: Exception | None = None
         self._silence: SilentKafkaError | None = None
@@ -175,8 +178,9 @@ class Term:
                 continue
             closes = place.target is not None  # an empty page may still be the last of a difference
             page = read_next(self._session, place, self._limits, self._ended.wait, self._judge)
-            place = page.cursor
-            if page.rows or page.refused or closes:
+            place, is_empty = page.cursor, not (page.rows or page.refused)
+            if closes or not is_empty:
+                page = replace(page, rows=self._fairness.publishable(self._session, page.rows))
                 reach("relay.read")
                 self._pages.put(page)
                 continue

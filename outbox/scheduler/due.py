@@ -26,7 +26,7 @@ w.due_at <= (SELECT clock_timestamp())
 AND NOT {IS_PAUSED.format(message="w")}
 AND NOT (w.topic = ANY (%(strict_topics)s) AND w.request > 0 AND EXISTS (
     SELECT FROM waiting AS p
-    WHERE p.topic = w.topic AND p.key = w.key AND p.request > 0
+    WHERE p.topic = w.topic AND p.key = w.key AND p.request > 0 AND p.line IS NULL
       AND (p.accepted_at, p.id) < (w.accepted_at, w.id)))
 """
 NOT_FAILING = """NOT EXISTS (
@@ -39,7 +39,7 @@ _DUE = f"""
 SELECT m.id, m.version FROM (
     SELECT found.id FROM generate_series(9, 0, -1) AS level CROSS JOIN LATERAL (
         SELECT w.id FROM waiting AS w
-        WHERE w.priority = level AND {WAITS} AND {NOT_FAILING}
+        WHERE w.priority = level AND w.line IS NULL AND {WAITS} AND {NOT_FAILING}
         ORDER BY w.due_at
         LIMIT %(limit)s
     ) AS found LIMIT %(limit)s

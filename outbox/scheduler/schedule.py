@@ -20,6 +20,7 @@ from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.notify import notify
 from herald.outbox.scheduler.deleted import watch_topics
 from herald.outbox.scheduler.due import request_due
+from herald.outbox.scheduler.lines import Lines
 from herald.outbox.scheduler.lost import Sweep
 from herald.outbox.scheduler.pages import Pages
 from herald.outbox.scheduler.partitions import make_partitions
@@ -29,6 +30,7 @@ from herald.outbox.threads import Thread
 
 STOP_TIMEOUT = 3.0  # seconds
 TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond
+TURN = 0.05  # seconds; who waits in line has a turn again
 AGAIN = 0.02  # seconds; who comes to what is due while it is requested waits for it, and others wait for who came
 NOTE_PAGES = 1.0  # seconds
 REST = 1.0  # seconds at least after a turn that failed
@@ -161,12 +163,16 @@ def running(schedulers: Sequence[Scheduler]) -> Iterator[None]:
 
 def make_duties(settings: Settings) -> list[Duty]:
     """What Herald itself does by the clock, whether Kafka answers or not."""
+    in_line = Lines()
 
     def leases(connection: Connection) -> int:
         return settle_leases(connection, settings)
 
     def due(connection: Connection) -> int:
         return request_due(connection, settings)
+
+    def lines(connection: Connection) -> int:
+        return in_line.request_next(connection, settings)
 
     def partitions(connection: Connection) -> None:
         make_partitions(connection, retention=settings.retention, at=read_clock(connection))
@@ -176,6 +182,7 @@ def make_duties(settings: Settings) -> list[Duty]:
         Duty(TICK, leases, name="leases"),
         Duty(TICK, expire, name="expiry"),
         Duty(TICK, due, name="due", again=AGAIN),
+        Duty(TICK, lines, name="lines", again=TURN),
         Duty(TICK, requeue_step, name="requeues"),
         Duty(EMPTY_KEYS, empty_expired_keys, name="keys"),
     ]

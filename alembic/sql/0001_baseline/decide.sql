@@ -28,7 +28,7 @@ moved AS (
     FROM decided AS d, clock
     WHERE m.id = ANY (ARRAY(SELECT id FROM decided)) AND m.id = d.id
     RETURNING m.id, m.version, m.status, m.attempts, m.uncounted, m.unknowns, m.destination, m.accepted_at,
-        m.updated_at, m.topic, m.key, m.priority, m.request, m.due_at, m.deliver_by, m.reason,
+        m.updated_at, m.topic, m.key, m.priority, m.request, m.due_at, m.deliver_by, m.reason, m.reason_code,
         d.type, d.publish_to, d.place, NULL::json AS data,
         CASE d.type WHEN 'message.requested' THEN jsonb_strip_nulls(d.payload
                 || jsonb_build_object('data_version', m.data_version, 'traceparent', m.traceparent))
@@ -45,11 +45,12 @@ begun_anew AS (
     ON CONFLICT (id) DO UPDATE SET deliver_by = excluded.deliver_by
 ),
 waits AS (
-    INSERT INTO waiting (id, topic, key, destination, priority, request, due_at, accepted_at)
+    INSERT INTO waiting (id, topic, key, destination, priority, request, due_at, accepted_at, line)
     SELECT id, topic, key, destination, priority, request, CASE WHEN has_date(status) THEN due_at END,
-           accepted_at FROM moved WHERE is_waiting(status, request)
-    ON CONFLICT (id) DO UPDATE
-        SET destination = excluded.destination, request = excluded.request, due_at = excluded.due_at
+           accepted_at, line_of(status, reason_code, topic, key, destination, priority) FROM moved
+    WHERE is_waiting(status, request)
+    ON CONFLICT (id) DO UPDATE SET destination = excluded.destination, request = excluded.request,
+        due_at = excluded.due_at, line = excluded.line
 )
 SELECT id FROM moved
 $$;
@@ -77,7 +78,7 @@ moved AS (
     FROM decided AS d, clock
     WHERE m.id = ANY (ARRAY(SELECT id FROM decided)) AND m.id = d.id
     RETURNING m.id, m.version, m.status, m.attempts, m.uncounted, m.unknowns, m.destination, m.accepted_at,
-        m.updated_at, m.topic, m.key, m.priority, m.request, m.due_at, m.deliver_by, m.reason,
+        m.updated_at, m.topic, m.key, m.priority, m.request, m.due_at, m.deliver_by, m.reason, m.reason_code,
         d.type, d.publish_to, d.place, d.data AS data,
         CASE d.type WHEN 'message.requested' THEN jsonb_strip_nulls(d.payload
                 || jsonb_build_object('data_version', m.data_version, 'traceparent', m.traceparent))
@@ -114,7 +115,7 @@ moved AS (
     FROM decided AS d, clock
     WHERE m.id = ANY (ARRAY(SELECT id FROM decided)) AND m.id = d.id
     RETURNING m.id, m.version, m.status, m.attempts, m.uncounted, m.unknowns, m.destination, m.accepted_at,
-        m.updated_at, m.topic, m.key, m.priority, m.request, m.due_at, m.deliver_by, m.reason,
+        m.updated_at, m.topic, m.key, m.priority, m.request, m.due_at, m.deliver_by, m.reason, m.reason_code,
         d.type, d.publish_to, d.place, NULL::json AS data,
         CASE d.type WHEN 'message.requested' THEN jsonb_strip_nulls(d.payload
                 || jsonb_build_object('data_version', m.data_version, 'traceparent', m.traceparent))

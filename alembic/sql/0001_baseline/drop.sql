@@ -42,6 +42,7 @@ DROP FUNCTION sender_rate_gets_its_counter(), sender_rate_counter(text), instanc
     outbox_first_id(timestamptz),
     may_have_arrived(uuid), adopt(json, text), accept(json, text), accept_these(asked_message[], text),
     queues_follow(uuid[]), leave_queues(uuid[], uuid[], uuid[]), desk_error(text, text), is_unsent(text),
+    line_of(text, text, text, text, text, smallint),
     is_waiting(text, integer), is_unfinished(text), has_date(text),
     api_keys_note_change(), outbox_allow_event(text, integer, text), outbox_note_size(), outbox_refuse_change();
 DROP TYPE asked_message;

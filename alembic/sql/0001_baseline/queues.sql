@@ -21,9 +21,11 @@ CREATE TABLE waiting (
     request integer NOT NULL,
     due_at timestamptz,
     accepted_at timestamptz NOT NULL,
+    line text COLLATE "C",  -- where it stands in line, in the order of acceptance: it is requested in its turn
     CONSTRAINT waiting_once PRIMARY KEY (id)
 );
-CREATE INDEX waiting_due ON waiting (priority, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX waiting_due ON waiting (priority, due_at) WHERE due_at IS NOT NULL AND line IS NULL;
+CREATE INDEX waiting_in_line ON waiting (line, accepted_at, id) WHERE line IS NOT NULL;
 CREATE INDEX waiting_for_a_destination ON waiting (destination, priority, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX waiting_of_a_key ON waiting (topic, key, accepted_at, id);
 
@@ -57,6 +59,14 @@ CREATE FUNCTION is_unfinished(status text) RETURNS boolean LANGUAGE sql IMMUTABL
 CREATE FUNCTION is_waiting(status text, request integer) RETURNS boolean LANGUAGE sql IMMUTABLE
     RETURN has_date(status) OR request > 1 AND status IN ('pending', 'sending');
 
+-- In which line it waits for its turn: of its key, because many of its kind wait, or to a destination that is busy, where
+-- those of each priority have a line of their own.
+CREATE FUNCTION line_of(status text, reason_code text, topic text, key text, destination text, priority smallint)
+    RETURNS text LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN has_date(status) THEN CASE reason_code
+        WHEN 'queued' THEN topic || '/' || coalesce(key, '')
+        WHEN 'busy' THEN 'to ' || coalesce(destination, topic) || ', priority ' || priority END END;
+
 CREATE FUNCTION is_unsent(status text) RETURNS boolean LANGUAGE sql IMMUTABLE
     RETURN status IN ('unknown', 'dead', 'cancelled', 'expired', 'discarded');
 
@@ -87,7 +97,8 @@ SELECT id, deliver_by FROM messages WHERE is_unfinished(status);
 
 CREATE VIEW due_in_waiting AS
 SELECT id, topic, key, destination, priority, request,
-       CASE WHEN has_date(status) THEN due_at END AS due_at, accepted_at
+       CASE WHEN has_date(status) THEN due_at END AS due_at, accepted_at,
+       line_of(status, reason_code, topic, key, destination, priority) AS line
 FROM messages WHERE is_waiting(status, request);
 
 CREATE VIEW due_in_unsent AS

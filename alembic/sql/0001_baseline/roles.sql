@@ -88,6 +88,7 @@ FROM (VALUES
     ('{owner,api,relay,pipeline,reader}', 'FUNCTION', 'has_date(text)', '{EXECUTE}'),
     ('{owner,api,relay,pipeline,reader}', 'FUNCTION', 'is_unfinished(text)', '{EXECUTE}'),
     ('{owner,api,relay,pipeline,reader}', 'FUNCTION', 'is_waiting(text, integer)', '{EXECUTE}'),
+    ('{owner,api,relay,pipeline,reader}', 'FUNCTION', 'line_of(text, text, text, text, text, smallint)', '{EXECUTE}'),
     ('{owner,api,relay,pipeline,reader}', 'FUNCTION', 'is_unsent(text)', '{EXECUTE}'),
     ('{owner,api,relay,pipeline,reader}', 'FUNCTION', 'desk_error(text, text)', '{EXECUTE}'),
     ('{api,relay,pipeline,reader}', 'FUNCTION', 'outbox_time_of(uuid)', '{EXECUTE}'),

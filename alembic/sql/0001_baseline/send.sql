@@ -37,6 +37,7 @@ DECLARE
     made asked_message;
     answer uuid;
     fresh asked_message[] := '{}';
+    together CONSTANT uuid := outbox_new_id(0);
     who allowance;
 BEGIN
     SELECT * INTO who FROM allowance;
@@ -61,7 +62,8 @@ BEGIN
         topic := checked_text(given, 'topic', 255, within);
         key := checked_text(given, 'key', 255, within);
         given := checked_options(given -> 'options', '{}', within || 'options.');
-        made := sent_message(who, topic, one -> 'data', key, given, within, place);
+        made := sent_message(who, topic, one -> 'data', key, CASE WHEN json_array_length(messages) > 1
+            THEN jsonb_build_object('group', together) || given ELSE given END, within, place);
         answer := answered_before(who, given, within || 'options.',
             concat_ws(E'\n', 'send', topic, key, one -> 'data', given), made.id);
         IF answer IS NULL THEN

@@ -18,7 +18,8 @@ SELECT m.id::text, m.version, count(*) OVER () AS total FROM {queue} AS w JOIN m
 WHERE m.id >= %(first_id)s::uuid"""
 _UNFINISHED = _FOUND.format(queue="unfinished")
 _SENDING = f"{_UNFINISHED} AND m.status = 'sending' AND m.due_at < {_CLOCK} - {_LATE} ORDER BY m.due_at LIMIT %(limit)s"
-_DUE = f"""{_FOUND.format(queue="waiting")} AND w.due_at < {_CLOCK} - {_LATE} AND {WAITS} AND {NOT_FAILING}
+_DUE = f"""{_FOUND.format(queue="waiting")} AND w.line IS NULL AND w.due_at < {_CLOCK} - {_LATE}
+AND {WAITS} AND {NOT_FAILING}
 ORDER BY m.priority DESC, m.due_at LIMIT %(limit)s
 """
 _TO_EXPIRE = f"""{_UNFINISHED} AND m.deliver_by < {_CLOCK} - {_LATE} AND m.status <> 'sending'

@@ -57,6 +57,12 @@ FROM messages WHERE id IN (SELECT w.id FROM waiting AS w) AND status = 'schedule
 GROUP BY reason_code ORDER BY count(*) DESC, reason_code LIMIT 5
 """
 
+# Who waits in line for the turn of each, the longest lines first.
+IN_LINE = """
+SELECT line, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds
+FROM waiting WHERE line IS NOT NULL GROUP BY line ORDER BY count(*) DESC, line LIMIT 5
+"""
+
 # Messages that wait on topics for which this release has no consumer.
 UNCONSUMED = """
 SELECT topic, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
@@ -96,6 +102,7 @@ QUESTIONS = {
     "withheld": WITHHELD,
     "set_aside": ASIDE,
     "untried": UNTRIED,
+    "in_line": IN_LINE,
     "without_consumer": UNCONSUMED,
     "instance": "SELECT id::text AS id FROM instance",
 }

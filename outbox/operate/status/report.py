@@ -195,5 +195,6 @@ SEVERAL: dict[str, tuple[str, Callable[[Row], str]]] = {
     "set_aside": ("set aside", "{count:,} {reason}, the newest {newest}: {error}".format_map),
     "without_consumer": ("no consumer", lambda row: f"{row['topic']}: {_waiting(row)}"),
     "withheld": ("withheld", _withheld),
+    "in_line": ("in line", lambda row: f"{row['line']}: {_waiting(row)}"),
     "untried": ("untried", lambda row: f"{_waiting(row)}: {row['reason']}"),
 }

@@ -54,6 +54,13 @@ def fail(connection: Connection, message: UUID, *, attempt: int = 1) -> None:
     connection.commit()
 
 
+def postpone(connection: Connection, message: UUID) -> None:
+    """It is due again at once."""
+    pause(connection, "all")
+    claim(connection, [Record(message, 1, destination=HOOK)], lease=60)
+    resume(connection, "all")
+
+
 @pytest.mark.parametrize("scope", ["all", "topic:notifications", "channel:log"])
 def test_what_is_paused_is_postponed_and_stays_due(connection: Connection, scope: str) -> None:
     (message,) = accepted(connection, notification())
@@ -138,7 +145,7 @@ def test_a_message_waits_for_one_of_its_key_and_destination_that_was_postponed(c
     won = claim(connection, [Record(one, 1, destination=HOOK) for one in (second, other)], lease=60)
 
     assert won == {other: FIRST}
-    assert reason_of(connection, second) == "waits for the one before it"
+    assert reason_of(connection, second) == "its destination is busy"
 
 
 def test_a_message_does_not_wait_for_one_of_another_destination(connection: Connection) -> None:
@@ -154,7 +161,7 @@ def test_in_one_batch_a_message_waits_for_the_one_before_it_that_is_postponed(co
     records = [Record(first, 1, destination=HOOK, wait=7.0), Record(second, 1, destination=HOOK)]
     assert claim(connection, records, lease=60) == {}
 
-    assert reason_of(connection, second) == "waits for the one before it"
+    assert reason_of(connection, second) == "its destination is busy"
 
 
 def test_what_waits_for_another_takes_its_date(connection: Connection) -> None:
@@ -179,7 +186,7 @@ def test_in_one_batch_what_waits_for_another_takes_its_date(connection: Connecti
 
 def test_what_waits_for_another_that_was_requested_again_is_looked_at_soon(connection: Connection) -> None:
     first, second = accepted(connection, notification(), notification())
-    claim(connection, [Record(first, 1, destination=HOOK, wait=0.0)], lease=60)
+    postpone(connection, first)
     assert request_due(connection, settings=make_settings("postgresql://nowhere/nothing")) == 1
 
     claim(connection, [Record(second, 1, destination=HOOK)], lease=60)
@@ -193,7 +200,7 @@ def test_what_waits_for_another_that_was_requested_again_is_looked_at_soon(conne
 def test_a_queue_behind_a_message_that_was_postponed_ends_with_it(connection: Connection) -> None:
     """Messages of one key come all the time: each waits for the one before it, and still one day none does."""
     first, second, third = accepted(connection, notification(), notification(), notification())
-    claim(connection, [Record(first, 1, destination=HOOK, wait=0.0)], lease=60)
+    postpone(connection, first)
     claim(connection, [Record(second, 1, destination=HOOK)], lease=60)
 
     assert request_due(connection, settings=make_settings("postgresql://nowhere/nothing")) == 2

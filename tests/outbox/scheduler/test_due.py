@@ -47,9 +47,11 @@ def due(connection: Connection, **settings: Any) -> int:
 
 
 def postponed(connection: Connection, count: int = 1, *, user: str | None = None) -> list[UUID]:
-    """Messages to one destination that were busy and are due now."""
+    """Messages to one destination that were paused and are due now."""
     messages = accepted(connection, *(notification(user or f"user {number}") for number in range(count)))
-    claim(connection, [Record(message, 1, destination=HOOK, wait=0.0) for message in messages], lease=60)
+    pause(connection, "all")
+    claim(connection, [Record(message, 1, destination=HOOK) for message in messages], lease=60)
+    resume(connection, "all")
     connection.commit()
     return messages
 

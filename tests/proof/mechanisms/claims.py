@@ -85,7 +85,7 @@ REMOVALS = (
     ),
     Removal(
         "a busy destination postpones",
-        (Edit("outbox/moves/claim.py", "        WHEN f.wait IS NOT NULL THEN 'busy'\n", ""),),
+        (Edit("outbox/moves/claim.py", "WHEN f.wait IS NOT NULL OR behind.in_line = 'busy' THEN 'busy'\n", ""),),
         (f"{POSTPONING}::test_a_busy_destination_is_come_back_to",),
     ),
     Removal(
@@ -131,8 +131,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/claim.py",
-                "AND (f.is_strict AND NOT f.is_here\n               OR p.destination",
-                "AND (false\n               OR p.destination",
+                "AND (f.is_strict AND NOT f.is_here\n               OR (p.destination",
+                "AND (false\n               OR (p.destination",
             ),
         ),
         (f"{POSTPONING}::test_on_a_strict_topic_a_failed_message_holds_its_successors",),

@@ -11,13 +11,14 @@ from herald.outbox.message.events import Requested
 from herald.outbox.relay import reader
 from herald.outbox.relay.cursor import LEAP, Cursor
 from herald.outbox.relay.records import make_headers
-from tests.proof.model import scheduler
+from tests.proof.model import scheduler, statements
 from tests.proof.model.kafka import KafkaAwayError, Producer, Sent
 from tests.proof.model.postgres import AwayError, Row, Session, save_cursor, visible_rows
 from tests.proof.model.world import Actor, Steps, World
 
 SOURCE = "/herald"
 PAGES_AHEAD = 3
+HELD = 0.15  # of the keys in a page, so many are crowded
 CLUSTER = "kafka"
 
 _encode = msgspec.json.encode
@@ -181,11 +182,23 @@ class Term:
         self._place = self._relay.memory = page.cursor
         if not page.rows and place.target is None:
             return self._world.random.uniform(0.5, 1.0)
-        flying = Flying(page.cursor, len(page.rows))
+        left = self._hold(page.rows)
+        flying = Flying(page.cursor, len(left))
         self._flying.append(flying)
-        self._unsent += [(row, flying) for row in page.rows]
+        self._unsent += [(row, flying) for row in left]
         self._settle()
         return 0.0
+
+    def _hold(self, rows: list[reader.Row]) -> list[reader.Row]:
+        """Of any keys, for the product chooses by what it has published of them; and whatever is behind one in line."""
+        random, messages = self._world.random, self._world.database.state.messages.values()
+        keys = {row[4] for row in rows if random.random() < HELD}
+        if self._world.has("line"):
+            keys |= {one.key for one in messages if one.key is not None and statements.is_before(one)}
+        first = [row for row in rows if row[4] in keys and row[7] == "1" and row[2] == Requested.TYPE]
+        held = statements.hold(self._session.begin(), self._world.clock, [UUID(row[0]) for row in first])
+        self._session.commit()
+        return [row for row in rows if not (row in first and UUID(row[0]) in held)]
 
     def _send(self) -> float:
         row, flying = self._unsent.popleft()

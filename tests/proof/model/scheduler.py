@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from herald.outbox.destination.policies import Policy
@@ -74,7 +75,7 @@ def _due(tick: int) -> list[Callable[[World, Relay, Session], Steps]]:
 
 
 def _statements(world: World, _relay: Relay, session: Session) -> Steps:
-    for act in (_settle, _expire, _request_due):
+    for act in (_settle, _expire, _request_due, _request_next):
         if act(world, session):
             session.commit()
             yield 0.0
@@ -90,6 +91,24 @@ def _expire(world: World, session: Session) -> int:
 
 def _request_due(world: World, session: Session) -> int:
     return statements.request_due(session.begin(), world.clock)
+
+
+def _request_next(world: World, session: Session) -> int:
+    """Up to any place in line of each key, for the product chooses by shares; what the cursor has not passed waits."""
+    ages = (0, 0, 3, 10)
+    random, last, transaction = world.random, dict[str | None, datetime](), session.begin()
+    cursor = transaction.state.cursor
+    coming = {
+        row.stream
+        for row in transaction.state.to_publish
+        if cursor and row.position > cursor.floor and not is_visible(row.transaction_id, cursor.previous)
+    }
+
+    def is_next(message: Message) -> bool:
+        until = last.setdefault(message.key, statements.date(world.clock - random.choice(ages)))
+        return message.accepted_at <= until and (message.id not in coming or not world.has("passed"))
+
+    return statements.request_next(transaction, world.clock, is_next)
 
 
 def _note_page(world: World, _relay: Relay, session: Session) -> Steps:

@@ -17,6 +17,7 @@ from herald.outbox.message.events import (
     Cancelled,
     Carried,
     Cause,
+    Code,
     DeadLettered,
     Discarded,
     Edited,
@@ -121,16 +122,16 @@ def claim(
     fitting = [message for message in fitting if message.deliver_by is None or message.deliver_by > date(at)]
     beside = {message.id for message in fitting}
     won: dict[UUID, Claim] = {}
-    held: dict[tuple[str, str, str | None], datetime] = {}
+    held: dict[tuple[str, str, str | None], tuple[datetime, Code]] = {}
     for message in sorted(fitting, key=lambda one: (one.accepted_at, one.id)):
         destination = asked[message.id].destination
         lane = None if message.key is None else (message.topic, message.key, destination)
         until = _until(transaction, at, message, destination, beside) if lane is not None else None
         if lane is not None and (until or lane in held):
             if until:
-                held[lane] = max(until, held.get(lane, until))
-            until = until or held[lane] + MICROSECOND
-            waits = Postponed(reason=REASONS["behind"], code="behind", due_at=until, destination=destination)
+                held[lane] = _longer(until, held.get(lane, until))
+            due_at, code = until or (held[lane][0] + MICROSECOND, held[lane][1])
+            waits = Postponed(reason=REASONS[code], code=code, due_at=due_at, destination=destination)
             append(transaction, at, message.id, waits)
             continue
         attempt = message.attempts + 1
@@ -140,10 +141,25 @@ def claim(
     return won
 
 
+def _longer(one: tuple[datetime, Code], other: tuple[datetime, Code]) -> tuple[datetime, Code]:
+    """The later date; in line as soon as one is."""
+    return max(one[0], other[0]), "queued" if "queued" in {one[1], other[1]} else "behind"
+
+
+def is_in_line(message: Message) -> bool:
+    """Whether it is requested in its turn."""
+    return message.status == "scheduled" and message.reason_code == "queued"
+
+
+def is_before(message: Message) -> bool:
+    """Whether it is in line, or had its turn and was not claimed since: nothing of its key is published past it."""
+    return is_in_line(message) or (message.status == "pending" and message.request > 1 and message.destination is None)
+
+
 def _until(
     transaction: Transaction, at: float, message: Message, destination: str | None, beside: Iterable[UUID]
-) -> datetime | None:
-    """Until when it waits for an earlier one of its key, never tried so far, that is delayed."""
+) -> tuple[datetime, Code] | None:
+    """Until when it waits for an earlier one of its key, never tried so far, that is delayed; and why."""
     before = [
         one
         for one in _all(transaction)
@@ -151,7 +167,7 @@ def _until(
         and one.topic == message.topic
         and one.request > 0
         and one.attempts == one.uncounted
-        and one.destination == destination
+        and one.destination in {None, destination}
         and (one.accepted_at, one.id) < (message.accepted_at, message.id)
         and (one.status in {"scheduled", "failed"} or (one.request > 1 and one.status in {"pending", "sending"}))
         and one.id not in beside
@@ -159,9 +175,11 @@ def _until(
     if not before:
         return None
     last = max(before, key=lambda one: (one.accepted_at, one.id))
+    if is_in_line(last):
+        return message.accepted_at, "queued"
     if last.status == "scheduled" and last.due_at:
-        return max(last.due_at + MICROSECOND, date(at))
-    return date(at + BEHIND_WAIT)
+        return max(last.due_at + MICROSECOND, date(at)), "behind"
+    return date(at + BEHIND_WAIT), "behind"
 
 
 def _all(transaction: Transaction) -> Iterable[Message]:
@@ -234,9 +252,31 @@ def _is_due(message: Message, at: float) -> bool:
 
 def request_due(transaction: Transaction, at: float) -> int:
     def is_due(message: Message) -> bool:
-        return message.status in {"scheduled", "failed"} and _is_due(message, at)
+        return message.status in {"scheduled", "failed"} and _is_due(message, at) and not is_in_line(message)
 
     return request_again(transaction, at, is_due, None)
+
+
+def hold(transaction: Transaction, at: float, ids: Sequence[UUID]) -> set[UUID]:
+    """What is pending for the first time, and nobody else has, stands in line; returns what is not to be published."""
+    left: set[UUID] = set()
+    for message, found in [(one, found) for one in ids if (found := transaction.find(one))]:
+        if found.status != "pending" or found.request > 1:
+            left.add(message)
+        elif not transaction.is_locked_elsewhere(message):
+            due_at = found.accepted_at
+            append(transaction, at, message, Postponed(reason=REASONS["queued"], code="queued", due_at=due_at))
+            left.add(message)
+    return left
+
+
+def request_next(transaction: Transaction, at: float, is_next: Callable[[Message], bool] = lambda _: True) -> int:
+    """Those in line that have their turn."""
+
+    def has_turn(message: Message) -> bool:
+        return is_in_line(message) and _is_due(message, at) and is_next(message)
+
+    return request_again(transaction, at, has_turn, "postponed")
 
 
 def request_again(

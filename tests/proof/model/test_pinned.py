@@ -21,15 +21,17 @@ from herald.outbox.moves.cancel import cancel
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import Edit, discard, requeue
 from herald.outbox.moves.expire import expire
+from herald.outbox.moves.hold import hold
 from herald.outbox.moves.record import Kind, Outcome, record_outcomes
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
 from herald.outbox.moves.settle import settle_leases
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
-from herald.outbox.postgres.statements import fetch
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
+from herald.outbox.scheduler.lines import Lines
 from tests.outbox.connections import COLUMNS, change, connected, make_settings
 from tests.proof.model import statements
 from tests.proof.model.postgres import Database, Transaction
@@ -41,6 +43,11 @@ STEP = 1_500.0  # seconds that pass at once
 TOLERANCE = timedelta(seconds=200)  # between the two clocks, on a machine that is busy
 KINDS: tuple[Kind, ...] = ("sent", "failed", "unknown", "postponed", "dead")
 DESTINATIONS = (None, "log", "email:example.org", "webhook:example.org")
+# The relay's cursor is behind everything.
+PASSED = """
+INSERT INTO relay_cursor (name, previous, last_position, floor, epoch, system_identifier, timeline)
+VALUES ('relay', '1:1:', 0, 1000000, 1, '', 1) ON CONFLICT DO NOTHING
+"""
 NOT_COMPARED = {"requested_in"}  # transaction ids; the model gives out its own
 
 
@@ -164,6 +171,19 @@ def _request_due(both: Both) -> None:
     assert both.do(statements.request_due) == count, both.steps
 
 
+def _hold(both: Both) -> None:
+    messages = both.some()
+    held = hold(both.connection, [str(message) for message in messages], [True] * len(messages))
+    same = both.do(lambda transaction, at: statements.hold(transaction, at, messages))
+    assert held == set(map(str, same)), both.steps
+
+
+def _request_next(both: Both) -> None:
+    execute(both.connection, PASSED)
+    count = Lines().request_next(both.connection, both.settings)
+    assert both.do(statements.request_next) == count, both.steps
+
+
 def _request_lost(both: Both) -> None:
     again = request_again(both.connection, Choice(pending_that("true"), {}, "'lost'"), limit=1000)
     count = both.do(
@@ -249,6 +269,8 @@ STEPS: tuple[tuple[str, Callable[[Both], None]], ...] = (
     ("record", _record),
     ("settle", _settle),
     ("request due", _request_due),
+    ("hold", _hold),
+    ("request next", _request_next),
     ("request lost", _request_lost),
     ("expire", _expire),
     ("cancel", _cancel),

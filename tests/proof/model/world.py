@@ -19,6 +19,8 @@ MECHANISMS = (
     "widths",  # a key was in another partition before their number changed
     "topic id",  # offsets repeat when a topic is made anew
     "request number",  # a record of an earlier request starts nothing
+    "line",  # nothing is published past one of its key that stands in line
+    "passed",  # nobody in line has a turn before the relay's cursor has passed its place
     "lease",  # nobody settles an attempt before its lease ends
 )
 
