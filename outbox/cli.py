@@ -17,6 +17,7 @@ ORDER = (
     "resume",
     "keys",
     "migrate",
+    "extensions",
     "roles",
     "api",
     "relay",

@@ -1,8 +1,10 @@
 """The topics that have a consumer, the channels that deliver, the tasks that run by the clock, what a key may be for.
 
-Modules are named as text: the pipeline imports topics and channels when it starts, the relay its tasks;
-the API only needs the names. `docs/topics.md` shows a third topic being added.
+Texts, `module` or `module:member`: the pipeline imports topics and channels when it starts, the relay its tasks; the
+API only needs the names. `herald.outbox.extensions` adds those of a user's own package: docs/extensions.md.
 """
+
+from collections.abc import Iterable
 
 TOPICS = {
     "notifications": "herald.pipeline.topics.notifications",
@@ -16,10 +18,9 @@ CHANNELS = {
     "apprise": "herald.pipeline.channels.apprise",
 }
 
-# seconds between two runs, in the relay that leads; each module has `run(connection)`
 TASKS = {
-    "herald.outbox.scheduler.tasks.report_backlog": 300.0,
-    "herald.outbox.scheduler.tasks.remind_of_dead_letters": 900.0,
+    "report_backlog": "herald.outbox.scheduler.tasks.report_backlog",
+    "remind_of_dead_letters": "herald.outbox.scheduler.tasks.remind_of_dead_letters",
 }
 
 DEFAULT_CHANNEL = "log"
@@ -33,3 +34,20 @@ SCOPES = {
     "decide": "requeue, edit and discard dead letters",
     "operate": "pause and resume deliveries",
 }
+
+ELSEWHERE: dict[str, tuple[str, ...]] = {"topics": (), "channels": ()}
+
+
+def note_registered(topics: Iterable[str], channels: Iterable[str]) -> None:
+    """What the database has, where every process notes its own: outbox/postgres/registered.py."""
+    ELSEWHERE.update(topics=tuple(topics), channels=tuple(channels))
+
+
+def registered_topics() -> tuple[str, ...]:
+    """Those of this process, and those of others: they are accepted and published, and wait for a consumer."""
+    return tuple(dict.fromkeys((*TOPICS, *ELSEWHERE["topics"])))
+
+
+def registered_channels() -> tuple[str, ...]:
+    """The same of channels."""
+    return tuple(dict.fromkeys((*CHANNELS, *ELSEWHERE["channels"])))

@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
 
+from herald.outbox.extensions import ExtensionError, extend
 from herald.outbox.registry import CHANNELS, DEAD_LETTERS, OWNER_TOPIC, TOPICS
 
 LOCAL_KAFKA = "localhost:9092"
@@ -80,12 +81,18 @@ def _named(variable: str) -> AliasChoices:
     return AliasChoices(variable, variable.lower())
 
 
-class SchemaSettings(BaseSettings):
-    """Where in a database Herald is: all that is needed where no server is asked."""
+class ExtensionSettings(BaseSettings):
+    """Which packages of the user's own there are: read first, because the others may speak of what those have."""
 
     model_config = SettingsConfigDict(
         env_prefix="HERALD_", env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
     )
+
+    extensions: Names = Field((), description="modules that say which topics, channels and tasks they have")
+
+
+class SchemaSettings(ExtensionSettings):
+    """Where in a database Herald is: all that is needed where no server is asked."""
 
     database_schema: str = Field(
         "herald", validation_alias=_named("HERALD_SCHEMA"), description="of the database; everything of Herald is there"
@@ -301,7 +308,7 @@ class Settings(SchemaSettings):
         return self
 
 
-S = TypeVar("S", bound=SchemaSettings)
+S = TypeVar("S", bound=ExtensionSettings)
 
 
 def variable(field: str) -> str:
@@ -315,13 +322,16 @@ def variable(field: str) -> str:
 def load_settings() -> Settings: ...
 @overload
 def load_settings(kind: type[S]) -> S: ...
-def load_settings(kind: type[SchemaSettings] = Settings) -> SchemaSettings:
-    """Read the settings, once per process start.
+def load_settings(kind: type[ExtensionSettings] = Settings) -> ExtensionSettings:
+    """Read the settings, once per process start, and before them which extensions there are.
 
-    Raises SettingsError with one line per wrong setting.
+    Raises SettingsError with one line per wrong setting, or with what is wrong with an extension.
     """
     try:
+        extend(ExtensionSettings().extensions)
         return kind()
+    except ExtensionError as error:
+        raise SettingsError(str(error)) from None
     except UnreadableError as error:
         field = re.search(r'field "(\w+)"', str(error))
         message = f"{variable(field[1]) if field else 'a setting'}: is not valid JSON: {error.__cause__}"

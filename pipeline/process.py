@@ -14,18 +14,19 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from herald.outbox.extensions import ExtensionError
 from herald.outbox.kafka.asking import Asking
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
 from herald.outbox.kafka.owner import OwnedElsewhereError, refuse_others
 from herald.outbox.kafka.topic_names import TopicNames
-from herald.outbox.kafka.topics import names, read_topic_ids
+from herald.outbox.kafka.topics import read_topic_ids
 from herald.outbox.logs import configure_logs
 from herald.outbox.moves.breakers import policy_of
 from herald.outbox.postgres.connections import connect_watched
 from herald.outbox.postgres.driver import OperationalError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
-from herald.outbox.registry import DEAD_LETTERS
+from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import UnreadableLogError, wait_for_database, wait_until
 from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
@@ -79,10 +80,10 @@ def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], N
 
     `on_failure` is called when it begins to end by itself, which may take as long as the deliveries under way.
     """
-    topics = load_topics()
     try:
+        topics = load_topics()
         router = Router(settings, topics, load_channels(settings))
-    except SettingsError as error:
+    except (ExtensionError, SettingsError) as error:
         click.echo(str(error), err=True)
         return 2
     try:
@@ -123,7 +124,7 @@ def wait_for_servers(settings: Settings, stop: threading.Event) -> Settings:
 
     def find_topics() -> None:
         found = ask_anew(settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT))
-        if missing := sorted(set(names()) - set(found.topics)):
+        if missing := sorted({*TOPICS, DEAD_LETTERS} - set(found.topics)):
             raise MissingTopicsError(f"missing: {', '.join(missing)}; the relay makes them when it starts")
 
     def look_for_others() -> None:

@@ -17,7 +17,7 @@ from herald.outbox.message.dates import ANY_TIME, DateError, Dates, check_dates
 from herald.outbox.message.notification import MAX_NAME, TOPIC, Notification
 from herald.outbox.moves.accept import Acceptance, make_acceptance
 from herald.outbox.moves.decide import Edit
-from herald.outbox.registry import TOPICS
+from herald.outbox.registry import TOPICS, registered_topics
 from herald.outbox.settings import Settings
 
 _encode = msgspec.json.Encoder().encode
@@ -77,8 +77,8 @@ def request_message(
     message: MessageRequest, settings: Settings, *, traceparent: str | None, actor: str | None = None
 ) -> Acceptance:
     """Accept one message on any registered topic. Raises ProblemError naming the field."""
-    if message.topic not in TOPICS:
-        detail = f"no such topic: {message.topic}; registered: {', '.join(TOPICS)}"
+    if message.topic not in TOPICS and message.topic not in registered_topics():
+        detail = f"no such topic: {message.topic}; registered: {', '.join(registered_topics())}"
         raise field_problem("topic", detail)
     data = bytes(message.data)
     if not data.lstrip().startswith(b"{"):

@@ -1,9 +1,10 @@
 """`/pauses`: hold deliveries back at run time, everywhere, for a topic or over a channel."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import msgspec
 from litestar import Router, delete, put
+from litestar.openapi.spec import Parameter
 from litestar.params import PathParameter
 
 from herald.api.http.bodies import read_ignored, read_optional
@@ -13,12 +14,18 @@ from herald.api.http.parameters import only_query
 from herald.api.http.problems import HttpRequest
 from herald.api.http.resources import in_transaction
 from herald.api.shapes.requests import PauseRequest
-from herald.outbox.moves.pauses import Pause, list_pauses, pause, resume, scopes
+from herald.api.shapes.schemas import SCOPE, reference
+from herald.outbox.moves.pauses import Pause, list_pauses, pause, resume
 
 PATH = "/{what:str}"
-Scope = Annotated[
-    str, PathParameter(description="`all`, `topic:<name>` or `channel:<name>`", schema_extra={"enum": scopes()})
-]
+Scope = Annotated[str, PathParameter()]
+WHAT = Parameter(  # instead of what Litestar finds in the signature
+    "what",
+    "path",
+    required=True,
+    description="`all`, `topic:<name>` or `channel:<name>`",
+    schema=cast("Any", reference(SCOPE)),
+)
 
 
 class Pauses(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +47,9 @@ async def pauses(request: HttpRequest) -> Pauses:
     return Pauses(items=await in_transaction(request, list_pauses))
 
 
-@put(before_request=only_query(), **described(PATH, "Pause", 413, body=PauseRequest, is_optional=True))
+@put(
+    before_request=only_query(), **described(PATH, "Pause", 413, parameters=[WHAT], body=PauseRequest, is_optional=True)
+)
 async def pause_scope(request: HttpRequest, what: Scope) -> Pause:
     """Hold deliveries back; what is under way ends as it would. Paused work stays due, and nothing of it is lost."""
     asked, _ = await read_optional(request, PauseRequest)
@@ -48,7 +57,7 @@ async def pause_scope(request: HttpRequest, what: Scope) -> Pause:
     return await in_transaction(request, pause, what, reason=asked.reason)
 
 
-@delete(status_code=200, before_request=only_query(), **described(PATH, "Resume", 413))
+@delete(status_code=200, before_request=only_query(), **described(PATH, "Resume", 413, parameters=[WHAT]))
 async def resume_scope(request: HttpRequest, what: Scope) -> Resumed:
     """Let deliveries go on."""
     await read_ignored(request)

@@ -1,6 +1,7 @@
 """The JSON schemas of bodies in the OpenAPI document: those by which msgspec validates, and what they cannot say.
 
-A channel that is not set up here is in none of them, so they are made by each process from its settings.
+A channel that is not set up here is in none of them, so they are made by each process from its settings, when they are
+first asked for: by then it knows the topics and channels that others have registered.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,15 @@ from herald.api.shapes.requests import EXAMPLES, BulkItem, MessageRequest, Reque
 from herald.outbox.destination.check import missing_settings, needs_address
 from herald.outbox.message.notification import TOPIC, Notification
 from herald.outbox.message.payload import WITHOUT_NUL
-from herald.outbox.registry import CHANNELS, TOPICS
+from herald.outbox.moves.pauses import scopes
+from herald.outbox.registry import registered_channels, registered_topics
 from herald.outbox.settings import Settings
 
 Schema = dict[str, Any]
 PLACE = "#/components/schemas/{name}"
 KEY = "key"  # the security scheme
 _KEY = "A key that `herald keys create` made; of the scopes that an operation names, one is needed"
-JSON, JSON_OBJECT = "Json", "JsonObject"
+JSON, JSON_OBJECT, SCOPE = "Json", "JsonObject", "Scope"
 _TEXT: Schema = {"type": "string", "pattern": WITHOUT_NUL}
 
 
@@ -29,26 +31,26 @@ class BodySchemas(Components):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(security_schemes={KEY: SecurityScheme(type="http", scheme="bearer", description=_KEY)})
-        self._bodies = body_schemas(settings)
+        self._settings = settings
 
     def to_schema(self) -> dict[str, Any]:
         """As they are served."""
         served = super().to_schema()
-        served["schemas"] |= self._bodies
+        served["schemas"] |= body_schemas(self._settings)
         return served
 
 
 def body_schemas(settings: Settings) -> Schema:
     """By the names of the structs; `reference` leads to them."""
     _, schemas = msgspec.json.schema_components(list(EXAMPLES), ref_template=PLACE)
-    channels = [name for name in CHANNELS if not missing_settings(name, settings)]
+    channels = [name for name in registered_channels() if not missing_settings(name, settings)]
     for targeted in (Notification, BulkItem):
         _narrow_target(schemas[targeted.__name__], channels)
     schemas[BulkItem.__name__]["oneOf"] = [{"required": ["user_id"]}, {"required": ["user_ids"]}]
     for handed_through in (MessageRequest, Requeue):
         schemas[handed_through.__name__]["properties"]["data"] = reference(JSON_OBJECT)
     _narrow_message(schemas[MessageRequest.__name__])
-    return {**schemas, **_json_schemas()}
+    return {**schemas, **_json_schemas(), SCOPE: {"enum": scopes()}}
 
 
 def reference(name: str) -> Schema:
@@ -72,7 +74,7 @@ def _narrow_target(schema: Schema, channels: Sequence[str]) -> None:
 
 def _narrow_message(schema: Schema) -> None:
     """What `request_message` checks."""
-    schema["properties"]["topic"] = {"enum": list(TOPICS)}
+    schema["properties"]["topic"] = {"enum": list(registered_topics())}
     schema["if"] = _given("topic", [TOPIC])
     here = {name: {"type": "null"} for name in ("deliver_at", "deliver_by", "priority")}
     schema["then"] = {"properties": {"data": reference(Notification.__name__), **here}}

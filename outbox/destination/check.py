@@ -12,7 +12,7 @@ from herald.outbox.destination.names import check_destination
 from herald.outbox.destination.routes import choose
 from herald.outbox.destination.urls import parse_url
 from herald.outbox.message.notification import TOPIC, AddressError, Notification
-from herald.outbox.registry import CHANNELS
+from herald.outbox.registry import CHANNELS, registered_channels
 from herald.outbox.settings import Settings
 
 
@@ -34,8 +34,8 @@ def check_target(notification: Notification, settings: Settings) -> None:
         channel=notification.channel,
         address=notification.address,
     )
-    if channel not in CHANNELS:
-        raise TargetError("channel", f"no such channel: {channel}; registered: {', '.join(CHANNELS)}")
+    if channel not in CHANNELS and channel not in registered_channels():
+        raise TargetError("channel", f"no such channel: {channel}; registered: {', '.join(registered_channels())}")
     check = _CHECKS.get(channel)
     if check is None:
         return

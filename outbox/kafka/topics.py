@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, answer_to, code, explanation, is_silence
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, find_one
-from herald.outbox.registry import DEAD_LETTERS, TOPICS
+from herald.outbox.registry import DEAD_LETTERS, registered_topics
 from herald.outbox.settings import Settings
 
 # The broker's date counts, not that of the machine whose relay leads: Kafka 4 refuses what is more than an hour ahead
@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 
 def names() -> tuple[str, ...]:
     """Every topic that Herald makes: the registered ones, and the dead letters."""
-    return (*TOPICS, DEAD_LETTERS)
+    return (*registered_topics(), DEAD_LETTERS)
 
 
 def make_topics(admin: AdminClient, settings: Settings) -> list[str]:

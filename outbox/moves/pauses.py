@@ -10,7 +10,7 @@ import msgspec
 
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch, fetch_one
-from herald.outbox.registry import CHANNELS, TOPICS
+from herald.outbox.registry import registered_channels, registered_topics
 
 ALL = "all"
 # SQL: whether a message (a table's alias) is held back
@@ -32,7 +32,8 @@ class Pause(msgspec.Struct, frozen=True):
 
 def scopes() -> list[str]:
     """Everything that can be paused."""
-    return [ALL, *(f"topic:{name}" for name in TOPICS), *(f"channel:{name}" for name in CHANNELS)]
+    topics, channels = registered_topics(), registered_channels()
+    return [ALL, *(f"topic:{name}" for name in topics), *(f"channel:{name}" for name in channels)]
 
 
 def check_scope(scope: str) -> str:

@@ -12,25 +12,35 @@ from alembic.config import Config
 from herald.outbox.logs import configure_logs
 from herald.outbox.operate.opening import answering
 from herald.outbox.postgres.connections import connect_anywhere
-from herald.outbox.postgres.driver import OperationalError
+from herald.outbox.postgres.driver import Connection, OperationalError
 from herald.outbox.postgres.fitness import FOR_MIGRATIONS, UnfitError
+from herald.outbox.postgres.registered import register_names
 from herald.outbox.settings import Settings
 from herald.outbox.startup import refuse_shared, wait_until
 
 
 @click.command("migrate")
 def command() -> None:
-    """Upgrade the database, as `alembic upgrade head` does; waits for it to answer first."""
+    """Upgrade the database, as `alembic upgrade head` does; waits for it to answer first.
+
+    Then it registers the topics and channels that are known here, those of extensions as well.
+    """
     configure_logs("migrate")
     with answering(UnfitError) as settings:
         wait_until(lambda: _look(settings), what="the database", on=OperationalError, stop=threading.Event())
     alembic.upgrade(make_config(), "head")
+    with contextlib.closing(_connect(settings)) as connection, connection:
+        register_names(connection)
 
 
 def _look(settings: Settings) -> None:
     """Raises UnfitError, OperationalError."""
-    with contextlib.closing(connect_anywhere(settings, "herald-migrate", checks=FOR_MIGRATIONS)) as connection:
+    with contextlib.closing(_connect(settings)) as connection:
         refuse_shared(connection, settings)
+
+
+def _connect(settings: Settings) -> Connection:
+    return connect_anywhere(settings, "herald-migrate", checks=FOR_MIGRATIONS)
 
 
 def make_config() -> Config:

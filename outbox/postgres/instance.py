@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.fitness import UnfitError
+from herald.outbox.postgres.registered import learn_names
 from herald.outbox.postgres.statements import execute, fetch_value, find_one
 from herald.outbox.settings import Settings
 
@@ -68,7 +69,11 @@ def adopt_settings(connection: Connection, settings: Settings) -> None:
 
 
 def identified(settings: Settings, connection: Connection) -> Settings:
-    """Settings that know the instance, with a consumer group of its own unless one is set. Raises UnfitError."""
+    """Settings that know the instance, with a consumer group of its own unless one is set. Raises UnfitError.
+
+    Now it is also known here which topics and channels others have registered.
+    """
+    learn_names(connection)
     instance = read_instance(connection).id
     return settings.of_instance(instance, group=default_group(instance))
 

@@ -374,7 +374,13 @@ sender_rates = Table(
     ),
 )
 topics = Table(
-    "topics", metadata, Column("name", Text, nullable=False), PrimaryKeyConstraint("name", name="topics_once")
+    "topics",
+    metadata,
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("name", name="topics_once"),
+    CheckConstraint(
+        "name ~ '^[A-Za-z0-9._-]{1,249}$' AND name !~ '^(__|[.]{1,2}$)'", name="topics_have_names_that_kafka_takes"
+    ),
 )
 channels = Table(
     "channels", metadata, Column("name", Text, nullable=False), PrimaryKeyConstraint("name", name="channels_once")

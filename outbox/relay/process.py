@@ -13,11 +13,13 @@ import threading
 import time
 from dataclasses import dataclass
 
+import rich_click as click
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from herald.outbox.crash_points import reach
+from herald.outbox.extensions import ExtensionError
 from herald.outbox.kafka.asking import Asking
 from herald.outbox.kafka.clients import (
     ANSWER_TIMEOUT,
@@ -50,12 +52,17 @@ _log = structlog.get_logger()
 
 
 def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int:
-    """Term after term; returns the exit code: 0 when told to stop, 1 when the supervisor should start it anew.
+    """Term after term; returns the exit code.
 
-    `poll` is how many seconds it rests without a notification, and how soon it answers `stop`.
+    0 when told to stop, 1 when the supervisor should start it anew, 2 where a task cannot be loaded. `poll` is how many
+    seconds it rests without a notification, and how soon it answers `stop`.
     """
     try:
+        load_tasks()  # each term has duties of its own; what is broken is known before the first
         wait_for_database(settings, stop)
+    except ExtensionError as error:
+        click.echo(str(error), err=True)
+        return 2
     except (UnfitError, UnreadableLogError) as error:
         _log.error("relay_cannot_start", reason=str(error))
         return 1

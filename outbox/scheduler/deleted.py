@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient
 from herald.outbox.kafka.topics import load_topic_ids, make_topics, names, read_topic_ids, save_topic_ids
 from herald.outbox.moves.request_again import Choice, pending_that, request_again
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.registered import learn_names
 from herald.outbox.scheduler.pages import forget_topics
 from herald.outbox.settings import Settings
 
@@ -23,6 +24,7 @@ def watch_topics(
     The new ids are stored last: a crash in between repeats the work instead of losing it. The relay is
     told, because an idempotent producer may wait for ever for a broker that has forgotten it.
     """
+    learn_names(connection)
     make_topics(admin, settings)
     stored = load_topic_ids(connection)
     found = read_topic_ids(admin, stored)

@@ -16,10 +16,11 @@ from herald.outbox.kafka.offsets import partitions_of, read_committed_told, read
 from herald.outbox.moves.request_again import NOT_ASIDE, Choice, request_again
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch, find_one
-from herald.outbox.registry import TOPICS
+from herald.outbox.registry import registered_topics
 from herald.outbox.scheduler.behind import Behind, Page, Standing, standing_of
 from herald.outbox.scheduler.gaps import Gaps, Place
 from herald.outbox.scheduler.pages import forget_pages, load_pages
+from herald.outbox.scheduler.unread import Unread
 from herald.outbox.scheduler.widths import Widths, follow, read_widths, widths_of
 from herald.outbox.settings import Settings
 
@@ -57,6 +58,7 @@ class Sweep:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._gaps = Gaps(settings)
+        self._unread = Unread()
         self._after = FIRST
 
     def request_lost(self, connection: Connection, admin: AdminClient) -> int:
@@ -64,13 +66,14 @@ class Sweep:
 
         `connection` in autocommit. Raises KafkaException where no broker, or the group's, does not answer.
         """
-        metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
-        partitions = partitions_of(metadata, TOPICS)
-        first = read_first_told(admin, metadata, TOPICS)
+        metadata, topics = admin.list_topics(timeout=ANSWER_TIMEOUT), registered_topics()
+        partitions = partitions_of(metadata, topics)
+        first = read_first_told(admin, metadata, topics)
         committed = read_committed_told(self._settings, partitions)
-        standing = standing_of(committed, first, read_ends_told(admin, metadata, TOPICS))
+        standing = standing_of(committed, first, read_ends_told(admin, metadata, topics))
         pages = load_pages(connection)
         standing = standing._replace(read=self._gaps.pass_over(standing.read, wanted(pages, standing)))
+        self._unread.note(standing)
         behind = Behind(pages, standing, _read_widths(connection, widths_of(partitions)))
         if behind.oldest_needed is not None:
             forget_pages(connection, below=behind.oldest_needed)
@@ -120,5 +123,5 @@ def _read_widths(connection: Connection, partitions: dict[str, int]) -> Widths:
 
 def read_candidates(connection: Connection, newest: str, *, after: str) -> list[Candidate]:
     """The next pending messages of registered topics, behind that id, that the snapshot shows as published."""
-    values = {"after": after, "topics": list(TOPICS), "newest": newest, "limit": BATCH}
+    values = {"after": after, "topics": list(registered_topics()), "newest": newest, "limit": BATCH}
     return fetch(connection, _CANDIDATES, values, into=Candidate)

@@ -11,7 +11,7 @@ from herald.outbox.kafka.clients import ANSWER_TIMEOUT
 from herald.outbox.kafka.offsets import Offsets, partitions_of, read_ends_told
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch, find_one
-from herald.outbox.registry import TOPICS
+from herald.outbox.registry import registered_topics
 from herald.outbox.scheduler.behind import Page
 from herald.outbox.scheduler.widths import Widths, follow, read_widths, save_widths, widths_of
 
@@ -69,10 +69,10 @@ class Pages:
         published = _read_cursor(connection)
         if published is None or (published.epoch == self._complete and monotonic() < self._look_again):
             return
-        metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
-        partitions = partitions_of(metadata, TOPICS)
+        metadata, topics = admin.list_topics(timeout=ANSWER_TIMEOUT), registered_topics()
+        partitions = partitions_of(metadata, topics)
         widths = _save_widths(connection, published, widths_of(partitions))
-        told = published_of(read_ends_told(admin, metadata, TOPICS), published.withheld, widths)
+        told = published_of(read_ends_told(admin, metadata, topics), published.withheld, widths)
         ends = {name: {**told.get(name, {}), **published.noted.get(name, {})} for name in told | published.noted}
         if ends != published.noted:
             _note(connection, Page(published.epoch, published.snapshot, ends))

@@ -1,18 +1,15 @@
 """The registered tasks, as duties of a scheduler."""
 
 import time
-from importlib import import_module
 
-from herald.outbox import registry
+from herald.outbox.extensions import TASK, load
+from herald.outbox.registry import TASKS
 from herald.outbox.scheduler.schedule import Duty
+from herald.outbox.scheduler.task import Task
 
 
 def load_tasks() -> list[Duty]:
-    """Each first runs after one interval.
-
-    Raises ImportError or AttributeError for a line in the registry that leads nowhere.
-    """
+    """Each first runs after one interval. Raises ExtensionError."""
     now = time.monotonic()
-    return [
-        Duty(every, import_module(module).run, name=module, due=now + every) for module, every in registry.TASKS.items()
-    ]
+    tasks: dict[str, Task] = {name: load(TASK, name) for name in TASKS}
+    return [Duty(task.every, task.run, name=name, due=now + task.every) for name, task in tasks.items()]

@@ -8,6 +8,7 @@ from math import inf
 from pathlib import Path
 from shutil import which
 
+from herald.outbox.extensions import added
 from herald.outbox.postgres.driver import errors
 from herald.outbox.restarts import describe
 from herald.outbox.settings import Settings
@@ -22,7 +23,7 @@ REPORT = "troubled"  # the file below DATA that names processes which keep endin
 START_TIMEOUT = 60.0  # seconds a server may take to answer; recovery after a crash is part of it
 ENDS_AT_START = 3  # a server that ended so often before it ever answered will not answer
 # when it is killed, in seconds after the shutdown began, and the events after which it does its work
-MIGRATION = (7.0, ())
+BEFORE = (7.0, ())  # what is run before them, to its end
 PROCESSES = {  # in the order in which they start; they stop in the other one
     "pipeline": (7.0, ("pipeline_started",)),
     "relay": (5.0, ("leading", "standing_by")),
@@ -43,6 +44,8 @@ class Start:
 
     def everything(self) -> Settings:
         """Start it all; the settings that hold. Raises StartError, StopRequestedError."""
+        if added():
+            self._finish("extensions", child_environment({}), "an extension is broken; nothing was started")
         servers = {
             "DATABASE_URL": self.given.database_url or self._database(),
             **self._kafka(),
@@ -52,7 +55,7 @@ class Start:
         write_private(self.data / "env", shell_file(servers, self._psql()))
         own = {"HERALD_SUPERVISION": str(self.data / REPORT), "HERALD_OPEN": "yes" if is_open(self.given) else "no"}
         env = child_environment({**servers, **own})
-        self._migrate(env)
+        self._finish("migrate", env, "the migration failed; nothing else was started")
         for name in PROCESSES:
             self.supervisor.start(herald(name, env))
         return self.given.model_copy(update={"database_url": servers["DATABASE_URL"], "open": own["HERALD_OPEN"]})
@@ -92,15 +95,15 @@ class Start:
             message = f"{member.role.name} does not start; its last lines are above"
             raise StartError(message)
 
-    def _migrate(self, env: Mapping[str, str]) -> None:
-        child = Player(herald("migrate", env), self.terminal)
+    def _finish(self, name: str, env: Mapping[str, str], failed: str) -> None:
+        """Run a command to its end. Raises StartError, with `failed`, where it ends otherwise than well."""
+        child = Player(herald(name, env), self.terminal)
         try:
             self._until(lambda: child.code is not None, inf)
         finally:
             child.kill()
         if child.code:
-            message = f"the migration failed ({describe(child.code)}); nothing else was started"
-            raise StartError(message)
+            raise StartError(f"{failed} ({describe(child.code)})")
 
     def _until(self, holds: Callable[[], object], seconds: float) -> None:
         """Keep running meanwhile what was started before. Raises StopRequestedError."""
@@ -114,6 +117,6 @@ class Start:
 
 def herald(name: str, env: Mapping[str, str]) -> Role:
     """One process of Herald."""
-    stop_by, ready = PROCESSES.get(name, MIGRATION)
+    stop_by, ready = PROCESSES.get(name, BEFORE)
     command = [sys.executable, "-P", "-m", "herald.outbox.cli", name]
     return Role(name=name, command=command, env=env, stop_by=stop_by, ready=frozenset(ready))

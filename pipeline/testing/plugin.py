@@ -73,10 +73,12 @@ def herald(
 ) -> Iterator["Herald"]:
     """Herald running: post messages, wait until they are settled, assert that nothing is lost."""
     marked = _marked(request.node)
+    from herald.outbox.extensions import extend
     from herald.pipeline.testing.consumers import Consumers
     from herald.pipeline.testing.herald import running
 
     servers = {"DATABASE_URL": herald_database, "KAFKA_BOOTSTRAP_SERVERS": herald_broker}
+    extend(marked["settings"].get("extensions", ()))
     said = {**QUICK, **marked["settings"], **servers}
     consumers = Consumers(marked["topics"], marked["channels"])
     folder: Path = tmp_path_factory.mktemp("herald")

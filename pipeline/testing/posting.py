@@ -9,7 +9,7 @@ from herald.outbox.desk.editing import checked_edit
 from herald.outbox.message.dates import DateError, Dates, check_dates
 from herald.outbox.message.notification import Date, Name, Priority
 from herald.outbox.moves.accept import Acceptance, make_acceptance
-from herald.outbox.registry import TOPICS
+from herald.outbox.registry import registered_topics
 from herald.outbox.settings import Settings
 
 
@@ -27,8 +27,8 @@ def make_message(
 ) -> Acceptance:
     """A message for a registered topic."""
     raw = msgspec.json.encode(data)
-    if topic not in TOPICS:
-        message = f"topic: no such topic: {topic}; registered: {', '.join(TOPICS)}"
+    if topic not in registered_topics():
+        message = f"topic: no such topic: {topic}; registered: {', '.join(registered_topics())}"
         raise ValueError(message)
     if not raw.startswith(b"{"):
         message = f"data: must be a JSON object, this is {raw[:40].decode()}"

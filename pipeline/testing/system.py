@@ -10,6 +10,7 @@ from signal import SIGKILL
 from typing import Any
 
 from herald.outbox.crash_points import POINTS, VARIABLE
+from herald.outbox.extensions import extend
 from herald.outbox.logs import configure_logs
 from herald.outbox.relay import process as relay
 from herald.outbox.settings import Settings
@@ -120,6 +121,7 @@ def main(path: Path) -> None:
     stop_on_signals(stop)
     configure_logs("pipeline")
     quieten_quix()
+    extend(said["settings"].get("extensions", ()))
     with Consumers(**said["consumers"]).registered():
         run_pipeline(make_settings(said["settings"]), Journal(Path(said["journal"])), stop)
 

@@ -1,37 +1,32 @@
 """The example of the page about topics, run as a reader would add it."""
 
-import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-import herald.pipeline.topics
 from herald.outbox import registry
+from herald.outbox.extensions import extend
 from herald.pipeline.load import load_channels, load_topics
 from herald.pipeline.work.worker import Worker
+from tests.docs.shop import entry_points, write_shop
+from tests.outbox.extending import Install, install
 from tests.pipeline.fakes import FakeDeadLetters
 from tests.pipeline.parts import make_router, make_worker, settings
 from tests.pipeline.records import arrival, rows
 from tests.servers.eventually import eventually
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "topics.md"
-_LINE = re.compile(r'^ {4}"(\w+)": "([\w.]+)",$', re.MULTILINE)
+__all__ = ["install"]
 
 
 @pytest.fixture
-def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def orders(tmp_path: Path, install: Install) -> str:
     """The file written and the line added; gives the topic's name."""
-    page = PAGE.read_text(encoding="utf-8")
-    source, line = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    ((name, module),) = _LINE.findall(line)
-    (tmp_path / f"{module.rpartition('.')[2]}.py").write_text(source, encoding="utf-8")
-    monkeypatch.setattr(herald.pipeline.topics, "__path__", [*herald.pipeline.topics.__path__, str(tmp_path)])
-    monkeypatch.setitem(registry.TOPICS, name, module)
-    yield name
-    sys.modules.pop(module, ModuleType(module))
+    write_shop(tmp_path)
+    (name,) = entry_points("topics.md")["herald.topics"]
+    install("herald-shop", topics=entry_points("topics.md")["herald.topics"])
+    extend(())
+    return name
 
 
 @pytest.fixture
@@ -58,7 +53,7 @@ def dead_letters() -> FakeDeadLetters:
         ("south", 1_001, "dead", "1001 pieces: the limit is 1000"),
     ],
 )
-def test_a_third_topic_is_one_file_and_one_line(
+def test_a_topic_of_ones_own_is_one_file_and_one_line(
     database: str, worker: Worker, warehouse: str, pieces: int, status: str, reason: str | None
 ) -> None:
     worker.inbox.add(arrival({"order_id": "o-1", "warehouse": warehouse, "pieces": pieces}, key=None, topic="orders"))

@@ -48,7 +48,8 @@ CREATE TRIGGER sender_rate_has_its_counter BEFORE INSERT OR UPDATE OF owner ON s
 -- What processes know, and their settings: each notes it when it starts (outbox/postgres/registered.py).
 CREATE TABLE topics (
     name text NOT NULL,
-    CONSTRAINT topics_once PRIMARY KEY (name)
+    CONSTRAINT topics_once PRIMARY KEY (name),
+    CONSTRAINT topics_have_names_that_kafka_takes CHECK (name ~ '^[A-Za-z0-9._-]{1,249}$' AND name !~ '^(__|[.]{1,2}$)')
 );
 CREATE TABLE channels (
     name text NOT NULL,

@@ -9,7 +9,7 @@ from herald.outbox.kafka.offsets import partitions_of, read_first_offsets, read_
 from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.operate.doctor.kafka import OFFSETS, Kafka
 from herald.outbox.operate.shown import count, duration
-from herald.outbox.registry import TOPICS
+from herald.outbox.registry import DEAD_LETTERS, registered_topics
 
 LATE = 0.8  # of the retention
 WEEK = 604_800_000  # milliseconds, as Kafka keeps records by default
@@ -37,7 +37,7 @@ def consumes(kafka: Kafka) -> Iterator[Finding]:
 
 
 def _assigned(kafka: Kafka, text: str) -> Finding:
-    partitions = {(name, number) for name, places in kafka.ends.items() if name in TOPICS for number in places}
+    partitions = {(name, number) for name, places in kafka.ends.items() if name != DEAD_LETTERS for number in places}
     assigned = {
         (kafka.names.here(place.topic), str(place.partition))
         for member in kafka.group.members
@@ -46,7 +46,10 @@ def _assigned(kafka: Kafka, text: str) -> Finding:
     idle = len(kafka.group.members) - max((len(places) for places in kafka.ends.values()), default=0)
     if unread := sorted(partitions - assigned):
         shown = ", ".join(f"{topic} {number}" for topic, number in unread[:8])
-        return warning(f"{text}, none of which reads {shown}", "Restart the pipelines, one after the other.")
+        return warning(
+            f"{text}, none of which reads {shown}",
+            "Restart the pipelines, one after the other; a topic of an extension needs it beside each of them.",
+        )
     if idle > 0:
         return note(f"{text}, {idle} of them idle: no topic has as many partitions")
     return ok(f"{text}, which read all {len(partitions)} partitions")
@@ -57,7 +60,7 @@ def in_time(kafka: Kafka) -> Iterator[Finding]:
     if OFFSETS in kafka.metadata.topics and not kafka.has_coordinator:
         yield note("not told: the group has no broker")
         return
-    for name in (name for name in TOPICS if name in kafka.ends):
+    for name in (name for name in registered_topics() if name in kafka.ends):
         yield from _topic_in_time(kafka, name)
 
 

@@ -102,7 +102,7 @@ def consumed(database: Database) -> Look:
         yield warning(
             f"topic {row['topic']} has {count(row['count'], 'message')} waiting and no consumer, the oldest for"
             f" {duration(row['oldest_seconds'])}",
-            "Register the topic again, in relay and pipeline, and they are delivered; or cancel them, one by one.",
+            "Install what has it beside the pipelines, and they are delivered; or cancel them, one by one.",
         )
     return "nothing waits on a topic without a consumer"
 

@@ -2,15 +2,16 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic_settings import DotEnvSettingsSource
 
 from herald.outbox.destination.descriptors import allowed, needed_by_pipeline
 from herald.outbox.destination.retries import Retries
+from herald.outbox.extensions import ExtensionError, added, load, origin
 from herald.outbox.logs import LogSettings
-from herald.outbox.operate.doctor.finding import Checks, Look, note, warning
+from herald.outbox.operate.doctor.finding import Checks, Finding, Look, note, ok, problem, warning
 from herald.outbox.settings import Settings, variable
 
 LIKELY = 0.8  # how alike two names are for one to be the other misspelled
@@ -127,10 +128,25 @@ def channels(configuration: Configuration) -> Look:
     return f"{len(s.routes)} route(s)"
 
 
+def extensions(_configuration: Configuration) -> Iterator[Finding]:
+    """What is not Herald's own can be loaded where this command runs."""
+    if not added():
+        yield ok("no extensions")
+    for kind, name in added():
+        told = f"{kind.what} {name} of {origin(kind, name)}"
+        try:
+            load(kind, name)
+        except ExtensionError:
+            yield problem(f"{told} is broken: what uses it does not start", "herald extensions shows the traceback")
+        else:
+            yield ok(told)
+
+
 CHECKS: Checks[Configuration] = {
     "names": known,
     ".env": overridden,
     "times": times,
     "limits": limits,
     "routes": channels,
+    "extensions": extensions,
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 from herald.outbox.operate.opening import connect_to_look, first_line
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.postgres.registered import learn_names
 from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.registry import TOPICS
 from herald.outbox.settings import Settings
@@ -130,6 +131,8 @@ def read_database(settings: Settings) -> dict[str, Answer]:
     except PostgresError as error:
         return dict.fromkeys(QUESTIONS, Answer([], first_line(error)))
     with contextlib.closing(connection):
+        with contextlib.suppress(PostgresError):
+            learn_names(connection)
         return {name: _ask(connection, question, values) for name, question in QUESTIONS.items()}
 
 

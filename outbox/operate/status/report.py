@@ -17,7 +17,7 @@ from herald.outbox.operate.opening import answering
 from herald.outbox.operate.shown import duration, named, show, size
 from herald.outbox.operate.status.database import Answer, Row, read_database
 from herald.outbox.postgres.instance import default_group
-from herald.outbox.registry import TOPICS
+from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings
 
 Database = Mapping[str, Answer]
@@ -178,7 +178,7 @@ def read_kafka(settings: Settings) -> dict[str, Any]:
 def _topic(name: str, ends: Mapping[str, int], committed: Mapping[str, int]) -> dict[str, int | None]:
     """`records` is the sum of the end offsets; `lag` is None where the group has no part in it."""
     behind = sum(end - committed.get(partition, 0) for partition, end in ends.items())
-    return {"partitions": len(ends), "records": sum(ends.values()), "lag": behind if name in TOPICS else None}
+    return {"partitions": len(ends), "records": sum(ends.values()), "lag": behind if name != DEAD_LETTERS else None}
 
 
 # By the question: what each part is called, and how its answer reads; below, how each of its rows does.

@@ -4,6 +4,7 @@ import structlog
 
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch_one
+from herald.outbox.scheduler.task import Task
 
 _log = structlog.get_logger()
 _WAITING = """
@@ -19,3 +20,6 @@ def run(connection: Connection) -> None:
         _log.warning(
             "dead_letters_wait", dead=dead, unknown=unknown, since=since.isoformat(), see="herald dead-letters"
         )
+
+
+task = Task(every=900.0, run=run)

@@ -4,6 +4,7 @@ import structlog
 
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch, fetch_one
+from herald.outbox.scheduler.task import Task
 
 _log = structlog.get_logger()
 
@@ -21,3 +22,6 @@ def run(connection: Connection) -> None:
     unfinished: dict[str, int] = dict(fetch(connection, _UNFINISHED))
     open_breakers, pauses = fetch_one(connection, _TROUBLE)
     _log.info("backlog_reported", open_breakers=open_breakers, pauses=pauses, **unfinished)
+
+
+task = Task(every=300.0, run=run)

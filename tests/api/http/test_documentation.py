@@ -200,7 +200,8 @@ def test_a_key_is_described_as_it_is_checked(
 def test_what_can_be_paused_is_described(document: dict[str, Any]) -> None:
     (what,) = document["paths"]["/pauses/{what}"]["put"]["parameters"]
 
-    assert {"all", "topic:notifications", "channel:log"} <= set(what["schema"]["enum"])
+    assert what["schema"] == {"$ref": "#/components/schemas/Scope"}
+    assert {"all", "topic:notifications", "channel:log"} <= set(document["components"]["schemas"]["Scope"]["enum"])
 
 
 def test_a_channel_that_is_not_set_up_is_not_described(herald: Client) -> None:

@@ -2,10 +2,12 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from herald.api.http.headers import AT_ONCE
+from herald.outbox import registry
 from tests.api.conftest import Client
 from tests.api.fakes import FakeCommitter
 
@@ -25,6 +27,15 @@ def test_a_notification_is_answered_with_its_id_and_status(client: Client, commi
     (accepted,) = committer.accepted
     assert response.json() == {"id": str(accepted.id), "status": "pending"}
     assert (accepted.topic, accepted.key, _data(committer)) == ("notifications", "1", [GOOD])
+
+
+def test_what_only_other_processes_know_is_accepted(client: Client, committer: FakeCommitter) -> None:
+    with patch.dict(registry.ELSEWHERE, topics=("orders",), channels=("pager",)):
+        order = client.post("/messages", json={"topic": "orders", "data": {}})
+        page = client.post("/notifications", json={**GOOD, "channel": "pager"})
+
+    assert (order.status_code, page.status_code) == (202, 202)
+    assert [one.topic for one in committer.accepted] == ["orders", "notifications"]
 
 
 @pytest.mark.parametrize("path", ["/notifications", "/notifications/bulk", "/messages"])

@@ -3,17 +3,33 @@
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from click.testing import CliRunner
 
-from herald.outbox.postgres.driver import Connection
+from herald.outbox import registry
+from herald.outbox.extensions import extend
+from herald.outbox.operate.migrate import command as migrate
+from herald.outbox.operate.pause import pause_command
+from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.statements import fetch, fetch_column, fetch_one
-from herald.outbox.registry import TOPICS
+from herald.outbox.registry import TOPICS, registered_channels, registered_topics
 from herald.outbox.startup import wait_for_database
 from tests.outbox.connections import connected, execute_and_commit, make_settings
+from tests.outbox.extending import Install, install
+
+__all__ = ["install"]
 
 LIMITS = "SELECT max_body, max_bulk_body, max_ahead, idempotency_ttl FROM limits"
+
+
+@pytest.fixture(autouse=True)
+def names() -> Iterator[None]:
+    """What is registered in one database is not known in the next."""
+    with patch.dict(registry.ELSEWHERE):
+        yield
 
 
 @pytest.fixture
@@ -41,6 +57,40 @@ def test_what_others_know_stays(database: str, connection: Connection) -> None:
 
     assert set(fetch_column(connection, "SELECT name FROM topics")) == {*TOPICS, "of_a_later_release"}
     assert "webhook" in fetch_column(connection, "SELECT name FROM channels")
+
+
+def test_a_process_knows_what_others_have_registered(database: str, connection: Connection) -> None:
+    execute_and_commit(connection, "INSERT INTO topics VALUES ('orders'); INSERT INTO channels VALUES ('pager')")
+
+    start(database)
+
+    assert registered_topics() == ("notifications", "generic_topic", "orders")
+    assert registered_channels() == ("log", "webhook", "email", "apprise", "pager")
+
+
+def test_what_others_have_registered_can_be_paused(database: str, connection: Connection) -> None:
+    execute_and_commit(connection, "INSERT INTO topics VALUES ('orders')")
+
+    paused = CliRunner().invoke(pause_command, ["topic:orders"], env={"DATABASE_URL": database})
+
+    assert (paused.exit_code, paused.stdout) == (0, "paused: topic:orders\n")
+
+
+def test_the_migration_registers_what_extensions_have(install: Install, database: str, connection: Connection) -> None:
+    install("shop", topics={"orders": "shop_orders"}, channels={"pager": "shop_pager"})
+    extend(())
+
+    done = CliRunner().invoke(migrate, env={"DATABASE_URL": database})
+
+    assert done.exit_code == 0, done.output
+    assert "orders" in fetch_column(connection, "SELECT name FROM topics")
+    assert "pager" in fetch_column(connection, "SELECT name FROM channels")
+
+
+@pytest.mark.parametrize("name", ["", "of orders", "__orders", ".", "..", "o" * 250])
+def test_no_topic_is_registered_that_kafka_could_not_have(connection: Connection, name: str) -> None:
+    with pytest.raises(errors.CheckViolation, match="topics_have_names_that_kafka_takes"):
+        execute_and_commit(connection, "INSERT INTO topics VALUES (%s)", name)
 
 
 def test_a_start_that_changes_nothing_writes_nothing(database: str, connection: Connection) -> None:

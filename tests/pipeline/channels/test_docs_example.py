@@ -1,37 +1,32 @@
 """The examples of the page about channels, as a reader would use them."""
 
 import json
-import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-import herald.pipeline.channels
-from herald.outbox import registry
+from herald.outbox.extensions import extend
 from herald.outbox.settings import ChannelPolicy, Settings
 from herald.pipeline.channel import Delivery, Letter, PermanentError
 from herald.pipeline.load import load_channels
 from tests.docs.pages import ROOT, blocks
+from tests.docs.shop import entry_points, write_shop
+from tests.outbox.extending import Install, install
 from tests.pipeline.parts import settings
 from tests.pipeline.records import new_id
 
 PAGE = ROOT / "docs" / "channels.md"
-_LINE = re.compile(r'^ {4}"(\w+)": "([\w.]+)",$', re.MULTILINE)
+__all__ = ["install"]
 
 
 @pytest.fixture
-def pager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def pager(tmp_path: Path, install: Install) -> str:
     """The file written and the line added; gives the channel's name."""
-    source, line = (block.text for block in blocks(PAGE, "python"))
-    ((name, module),) = _LINE.findall(line)
-    (tmp_path / f"{module.rpartition('.')[2]}.py").write_text(source, encoding="utf-8")
-    monkeypatch.setattr(herald.pipeline.channels, "__path__", [*herald.pipeline.channels.__path__, str(tmp_path)])
-    monkeypatch.setitem(registry.CHANNELS, name, module)
-    yield name
-    sys.modules.pop(module, ModuleType(module))
+    write_shop(tmp_path)
+    (name,) = entry_points("channels.md")["herald.channels"]
+    install("herald-shop", channels=entry_points("channels.md")["herald.channels"])
+    extend(())
+    return name
 
 
 def test_a_channel_of_ones_own_is_one_file_and_one_line(pager: str, capsys: pytest.CaptureFixture[str]) -> None:
