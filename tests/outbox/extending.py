@@ -17,7 +17,6 @@ Install = Callable[..., None]
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Call it with a package's name, its modules, and its entry points by their group."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    installed: list[str] = []
 
     def install(name: str, modules: Mapping[str, str] | None = None, **groups: Mapping[str, str]) -> None:
         folder = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
@@ -31,11 +30,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (folder / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
         for module, text in (modules or {}).items():
             (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
-            installed.append(module)
 
     with ExitStack() as kept:
         for known in (*(kind.places for kind in extensions.KINDS), extensions.ORIGINS, registry.ELSEWHERE):
             kept.enter_context(patch.dict(known))
         yield install
-    for module in installed:
-        sys.modules.pop(module, None)
+    for module in [one for one in sys.modules.values() if str(getattr(one, "__file__", "")).startswith(str(tmp_path))]:
+        del sys.modules[module.__name__]
