@@ -77,8 +77,9 @@ def added() -> list[tuple[Kind, str]]:
 
 def extend(modules: Iterable[str]) -> None:
     """Add to the registry what is installed and what these modules say; twice is once. Raises ExtensionError."""
+    installed = entry_points()  # all are read for one group, too
     for kind in KINDS:
-        for entry in entry_points(group=kind.group):
+        for entry in installed.select(group=kind.group):
             by = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an installed package"
             _add(kind, entry.name, entry.value, by)
     for module in modules:

@@ -13,8 +13,9 @@ LONGEST = 86_400.0  # seconds; it begins anew with each relay that leads
 class Task:
     """Runs `every` so many seconds, the first time after as many; one that takes long holds up other tasks only.
 
-    `run` gets a connection to Herald's database, in autocommit. What it raises is logged, and it runs again at its next
-    turn. Raises ValueError for an interval that is none.
+    `run` gets a connection to Herald's database, in autocommit, and returns how many events it left for the relay to
+    publish, or nothing. What it raises is logged, and it runs again at its next turn. Raises ValueError for an interval
+    that is none.
     """
 
     every: float

@@ -100,9 +100,9 @@ def test_topic_channel_and_task_work_under_herald_up(installed: Installed) -> No
         call = post(port, "notifications", **fire, channel="pager", address="night")
 
         eventually(lambda: (look(port, order), look(port, call)) == ("sent", "sent"), DELIVERED)
-        up.wait_for("orders_wait", DELIVERED)
-        assert "order_passed_on" in up.output()
-        assert "called" in up.output()
+        up.wait_for("orders_wait count=", DELIVERED)
+        assert "order_passed_on order=o-1" in up.output()
+        assert "called team=night" in up.output()
     finally:
         code = up.stop()
     assert code == 0, up.tail()

@@ -10,7 +10,7 @@ from confluent_kafka import TopicPartition
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, make_admin
 from herald.outbox.kafka.offsets import read_ends_told
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch
+from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.registry import TOPICS
 from tests.conftest import ROOT, on_apache_kafka
 from tests.outbox.connections import make_settings
@@ -70,6 +70,7 @@ def test_the_messages_of_a_topic_that_was_taken_out_wait_and_are_delivered_once_
     eventually(lambda: topic_ids(connection).keys() >= TOPICS.keys(), STARTED)
     known = topic_ids(connection)
     assert herald.stop("relay") == 0
+    execute(connection, "DELETE FROM topics WHERE name = %s", TAKEN_OUT)
 
     relay_without.start()
     relay_without.wait_for("leading", STARTED)

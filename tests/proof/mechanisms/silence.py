@@ -106,8 +106,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/scheduler/pages.py",
-                "        told = published_of(read_ends_told(admin, metadata, TOPICS), published.withheld, widths)\n",
-                "        told = read_ends_told(admin, metadata, TOPICS)\n",
+                "        told = published_of(read_ends_told(admin, metadata, topics), published.withheld, widths)\n",
+                "        told = read_ends_told(admin, metadata, topics)\n",
             ),
         ),
         (

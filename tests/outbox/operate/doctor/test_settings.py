@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 
+from herald.outbox.extensions import extend
 from herald.outbox.operate.doctor.command import SETTINGS
 from herald.outbox.operate.doctor.finding import Finding, run
 from herald.outbox.operate.doctor.settings import Configuration, read_configuration
 from tests.outbox.connections import make_settings
+from tests.outbox.extending import Install, install
+
+__all__ = ["install"]
 
 URL = "postgresql://herald@localhost/herald"
 
@@ -23,6 +27,17 @@ def look(
 @pytest.mark.parametrize("check", SETTINGS)
 def test_the_defaults_are_ok(check: str) -> None:
     assert [found.level for found in look(check)] == ["ok"]
+
+
+def test_a_broken_extension_is_a_problem_and_another_is_not(install: Install) -> None:
+    modules = {"shop_orders": "raise RuntimeError", "shop_pager": "make_channel = print"}
+    install("shop", modules, topics={"orders": "shop_orders"}, channels={"pager": "shop_pager"})
+    extend(())
+
+    broken, good = look("extensions")
+
+    assert (broken.level, broken.text[:36]) == ("problem", "topic orders of shop 1.0 is broken: ")
+    assert (good.level, good.text) == ("ok", "channel pager of shop 1.0")
 
 
 @pytest.mark.parametrize(
