@@ -1,11 +1,7 @@
 """Each client against a Herald that runs; in one file, so that one process starts one Herald for all."""
 
 import asyncio
-import os
-import shutil
-import subprocess
 import tomllib
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,20 +10,18 @@ import pytest
 from herald_client import Accepted, AcceptedOfMany, AsyncClient, Client, Event, Group, Message, Notification
 from herald_client.statements import DOLLARS, PERCENTS, cancel
 
+from tests.clients.building import CLIENTS, TYPESCRIPT, assert_passes, build_typescript, missing
 from tests.clients.conftest import MakeRun
 from tests.clients.outbox_runner import Way, is_undone, run_outbox
 from tests.clients.python_runner import run_all
 from tests.clients.ways import ASYNC_WAYS, WAYS
-from tests.conftest import ROOT, require
+from tests.conftest import require
 from tests.docs.pages import blocks
 from tests.installed import make_environment
 from tests.proof.end_to_end.system import Herald
 
-CLIENTS = ROOT / "clients"
-TYPESCRIPT = CLIENTS / "typescript"
 GO_MODULE = "example.org/herald/clients/go"
 PRINTED = "pending 42 Your parcel is on its way.\n"
-TIMEOUT = 240.0  # seconds; the first run on a machine fetches the compilers, others take a few
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
@@ -145,30 +139,3 @@ def example(client: str, language: str, herald: Herald) -> str:
     text = blocks(CLIENTS / client / "README.md", language)[0].text
     assert "http://localhost:8000" in text
     return text.replace("http://localhost:8000", str(herald.client.base_url).rstrip("/"))
-
-
-def missing(*programs: str) -> list[str]:
-    return [name for name in programs if not shutil.which(name)]
-
-
-def build_typescript() -> None:
-    """What package-lock.json names is installed once, and again when that changes."""
-    lock, installed = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        assert_passes(["npm", "ci", "--no-audit", "--no-fund"], TYPESCRIPT)
-    assert_passes(["node_modules/.bin/tsc"], TYPESCRIPT)
-
-
-def assert_passes(command: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> str:
-    """Returns what it printed."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
