@@ -36,7 +36,7 @@ DECLARE
     family text;
 BEGIN
     IF options <> '{}' THEN
-        trace := checked_text(options, 'traceparent', 1000, within);
+        trace := options ->> 'traceparent';
         behalf := checked_text(options, 'actor', 255, within);
         family := checked_text(options, 'group', 36, within);
         IF family !~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' THEN

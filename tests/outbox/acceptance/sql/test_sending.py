@@ -139,6 +139,13 @@ def test_many_are_sent_in_order_or_not_at_all(connection: Connection, herald: Co
     assert ids == sorted(ids, key=UUID)
 
 
+def test_a_traceparent_that_is_none_is_ignored_however_long(connection: Connection, herald: Connection) -> None:
+    send(connection, options=json.dumps({"traceparent": "x" * 1001}))
+    connection.commit()
+
+    assert fetch_value(herald, "SELECT traceparent FROM messages") is None
+
+
 def test_a_date_is_waited_for(connection: Connection, herald: Connection) -> None:
     later = fetch_value(connection, "SELECT to_json(clock_timestamp() + interval '1 day')::text")
     options = f'{{"deliver_at": {later}}}'
