@@ -1,22 +1,32 @@
-"""How migrations run: one at a time, and never in the way of traffic for long."""
+"""How migrations run: one at a time, and never in the way of traffic.
 
-from typing import Any, TypeVar
+A DDL that waits for a lock keeps all who come later waiting as well: it gives up after a moment, and its migration
+begins again, until it comes through. So a part that an autocommit block has committed may be run twice.
+"""
+
+import logging
+from threading import Event
+from typing import Any, TypeVar, cast
 
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, pool, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.exc import OperationalError
 
 from herald.outbox.postgres import driver
 from herald.outbox.postgres.connections import connect_anywhere
 from herald.outbox.postgres.fitness import FOR_MIGRATIONS, UnfitError
+from herald.outbox.postgres.holders import holder
 from herald.outbox.postgres.locks import SCHEMA, UPGRADE
 from herald.outbox.postgres.schema import PgSnapshot, Xid8, metadata
 from herald.outbox.postgres.session_settings import search_path
 from herald.outbox.settings import SchemaSettings, Settings, SettingsError, load_settings
 
 S = TypeVar("S", bound=SchemaSettings)
-LOCK_TIMEOUT = "5s"  # a DDL that is blocked for longer gives up instead of queueing every later query behind it
+LOCK_TIMEOUT = "50ms"
+PAUSE = 0.5  # seconds between two tries
+_log = logging.getLogger("herald.migrations")  # of those below "alembic" a plain `alembic` shows nothing
 
 # Looked for first: IF NOT EXISTS would need the right to make one all the same. Of two upgrades one is faster.
 MAKE_SCHEMA = """
@@ -73,13 +83,33 @@ def _migrate(connection: Connection) -> None:
     connection.execute(text("SELECT set_config('lock_timeout', :timeout, false)"), {"timeout": LOCK_TIMEOUT})
     connection.commit()
     try:
-        context.configure(connection=connection, **_options())
-        with context.begin_transaction():
-            context.run_migrations()
+        _run(connection)
     finally:
         connection.rollback()
         connection.execute(text(f"SELECT pg_advisory_unlock({SCHEMA}::integer, :key)"), {"key": UPGRADE})
         connection.commit()
+
+
+def _run(connection: Connection) -> None:
+    """Says for whom it waits, once for each."""
+    waits_for, pause = "", Event()
+    while True:
+        try:
+            context.configure(connection=connection, **_options())
+            with context.begin_transaction():
+                context.run_migrations()
+        except OperationalError as error:
+            if not isinstance(error.orig, driver.errors.LockNotAvailable):
+                raise
+            connection.rollback()
+            opened = cast(driver.Connection, connection.connection.driver_connection)
+            if (found := holder(opened)) != waits_for:
+                waits_for = found
+                _log.warning("the migration waits for %s, and keeps nobody waiting", waits_for)
+            opened.rollback()  # what is asked past SQLAlchemy has a transaction that it does not know of
+            pause.wait(PAUSE)
+        else:
+            return
 
 
 def _make_schema(connection: Connection) -> str:

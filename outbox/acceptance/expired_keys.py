@@ -4,6 +4,7 @@ import structlog
 
 from herald.outbox.acceptance.idempotency import TABLES
 from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.holders import holder
 from herald.outbox.postgres.statements import fetch_value
 
 EMPTY_KEYS = 15.0  # seconds between two looks; a table stays expired for as long as keys are kept, 60 s at least
@@ -24,5 +25,5 @@ def _emptied(connection: Connection, table: str) -> bool:
     try:
         return bool(fetch_value(connection, "SELECT idempotency_keys_empty(%s)", table))
     except errors.LockNotAvailable:
-        _log.info("idempotency_keys_locked", table=table, consequence="it is emptied at a later turn")
+        _log.info("idempotency_keys_locked", by=holder(connection), table=table, consequence="it is emptied later")
         return False

@@ -10,6 +10,7 @@ from datetime import datetime
 import structlog
 
 from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.holders import holder
 from herald.outbox.postgres.statements import fetch_value
 
 HOUR = 3600.0  # seconds
@@ -48,4 +49,4 @@ def _cut(connection: Connection, width: str, at: datetime) -> None:
             if not fetch_value(connection, "SELECT outbox_cut_widest(%s::interval, %s, %s)", width, at, SMALL):
                 break
     except errors.LockNotAvailable:
-        _log.info("partitions_locked", consequence="too wide a partition is cut at a later turn")
+        _log.info("partitions_locked", by=holder(connection), consequence="too wide a partition is cut at a later turn")

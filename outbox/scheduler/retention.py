@@ -13,6 +13,7 @@ import structlog
 
 from herald.outbox.postgres.connections import is_outage, read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError, errors
+from herald.outbox.postgres.holders import holder
 from herald.outbox.postgres.locks import BOOKS, try_lock, unlock
 from herald.outbox.postgres.statements import execute, fetch_one, fetch_value
 
@@ -23,7 +24,6 @@ FEW = 100  # changes that may be left for the statement that everybody waits for
 MOST_AT_ONCE = 4  # partitions of each table in one closing
 TELL_AGAIN = 600.0  # seconds until the same reason is logged again
 REBUILT = "a rebuild of the projection"
-LOCKED = "a lock that somebody holds"
 WITHHELD = "a topic or partition that Kafka does not take"
 _log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ def close_books(connection: Connection, *, retention: float, at: datetime) -> st
         is_behind = _call(connection, "(SELECT EXISTS (SELECT FROM relay_withheld))")
         waits_for = WITHHELD if is_behind else _advance(connection, at - timedelta(seconds=retention))
     except errors.LockNotAvailable:
-        waits_for = LOCKED
+        waits_for = holder(connection)
     except PostgresError as error:
         if not is_outage(error):
             _call(connection, "closing_abandon()")

@@ -21,6 +21,7 @@ from pytest_alembic.tests import (
 )
 
 from herald.outbox.message.state import STATUSES
+from herald.outbox.moves.accept import accept
 from herald.outbox.postgres.driver import connect_plainly, errors
 from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.statements import execute, fetch
@@ -32,6 +33,8 @@ from tests.outbox.connections import (
     make_settings,
     notification,
 )
+from tests.servers.child import Child
+from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
 
 Done = subprocess.CompletedProcess[str]
@@ -143,14 +146,23 @@ def test_concurrent_upgrades_wait_for_each_other(empty_database: str) -> None:
     assert [one.returncode for one in done] == [0, 0, 0, 0], done
 
 
-def test_a_blocked_ddl_gives_up(database: str) -> None:
-    with connected(database) as reader:
+def test_a_migration_waits_for_whom_it_names_and_keeps_nobody_waiting(database: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "alembic", "downgrade", "base"]
+    migration = Child(command, log=tmp_path / "log", env=herald_environment({"DATABASE_URL": database}), cwd=ROOT)
+    with connected(database) as reader, connected(database) as writer:
+        execute(reader, "SET idle_in_transaction_session_timeout = 0")
         fetch(reader, "SELECT 1 FROM messages LIMIT 1")
+        migration.start()
 
-        done = run_alembic(database, "downgrade", "base")
+        migration.wait_for(f"the migration waits for pid {reader.info.backend_pid} (test, postgres), open since", 60.0)
+        execute(writer, "SET lock_timeout = '1s'")
+        for _ in range(10):  # one after the other while it tries again and again
+            accept(writer, [notification()])
+            writer.rollback()
+        reader.rollback()
 
-    assert done.returncode != 0
-    assert "lock timeout" in done.stderr
+        eventually(lambda: not migration.running, 60.0, what="the migration is over")
+    assert migration.exit_code == 0, migration.tail()
 
 
 def test_the_sql_can_be_printed_and_run_by_hand(empty_database: str) -> None:

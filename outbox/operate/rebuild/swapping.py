@@ -7,7 +7,7 @@ twice does no harm, so whatever a later look sees as well is only repeated.
 Who holds `messages` in ACCESS EXCLUSIVE knows that no transaction has changed it and not ended; and every change of
 it stands in the log by the same transaction. So the last look at the log sees everything that the live table has.
 
-The lock is asked for with a timeout of 200 ms, since all who come later wait behind it. A vacuum of either
+The lock is asked for with a timeout of 50 ms, since all who come later wait behind it. A vacuum of either
 table would outlast that every time: it is asked to leave first, by locks that nobody else waits behind.
 
 Nobody waits for the disk either: the commit is not flushed under the lock (it took most of that time). Whatever is
@@ -26,6 +26,7 @@ from herald.outbox.operate.rebuild.building import IN_BOUNDS, copy, fold_streams
 from herald.outbox.operate.rebuild.partitions import Pair
 from herald.outbox.operate.rebuild.session import RefusedError, Session
 from herald.outbox.postgres.driver import Connection, errors
+from herald.outbox.postgres.holders import holder
 from herald.outbox.postgres.log import LOG_COLUMNS
 from herald.outbox.postgres.statements import execute, fetch, fetch_one
 
@@ -58,7 +59,7 @@ _NO_VACUUM = (
     "SET LOCAL lock_timeout = '8s'; LOCK TABLE ONLY {live} IN SHARE UPDATE EXCLUSIVE MODE;"
     " LOCK TABLE ONLY {fresh} IN ACCESS EXCLUSIVE MODE"
 )
-_ALONE = "SET LOCAL lock_timeout = '200ms'; LOCK TABLE ONLY messages, ONLY {live} IN ACCESS EXCLUSIVE MODE"
+_ALONE = "SET LOCAL lock_timeout = '50ms'; LOCK TABLE ONLY messages, ONLY {live} IN ACCESS EXCLUSIVE MODE"
 
 
 class Step(NamedTuple):
@@ -124,7 +125,7 @@ def swap(session: Session, pair: Pair, previous: str, names: Mapping[str, str]) 
             changed += step.streams
             continue
         return Swap(seconds, number, changed + last)
-    message = f"{pair.name}: no lock after {TRIES} tries, because a transaction that uses messages stays open"
+    message = f"{pair.name}: no lock after {TRIES} tries, because of {holder(session.writer)}"
     raise RefusedError(message)
 
 
