@@ -44,7 +44,7 @@ def check_target(notification: Notification, settings: Settings) -> None:
     if missing := missing_settings(channel, settings):
         raise TargetError("channel", f"{channel} is not set up here: {missing}")
     if not address:
-        raise TargetError("address", f"is required by the channel {channel}")
+        raise TargetError("address", no_address(channel))
     try:
         check(address, settings)
     except AddressError as error:
@@ -59,6 +59,11 @@ def missing_settings(channel: str, settings: Settings) -> str:
 def needs_address(channel: str) -> bool:
     """Whether it delivers nothing without one; which one is what `check_target` says."""
     return channel in _CHECKS
+
+
+def no_address(channel: str) -> str:
+    """What is said of a message that has none, at the door and where it is used."""
+    return f"is required by the channel {channel}"
 
 
 def check_subject(notification: Notification) -> None:

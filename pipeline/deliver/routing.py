@@ -7,10 +7,11 @@ from inspect import isawaitable, iscoroutine, iscoroutinefunction
 
 import msgspec
 
+from herald.outbox.destination.check import needs_address, no_address
 from herald.outbox.destination.policies import Policy, channel_of, policy
 from herald.outbox.destination.routes import Target, choose
 from herald.outbox.settings import Settings
-from herald.pipeline.channel import Channel, Delivery, Letter, NotSetUpError, UnknownOutcomeError
+from herald.pipeline.channel import Channel, Delivery, Letter, NotSetUpError, PermanentError, UnknownOutcomeError
 from herald.pipeline.consume.record import Request
 from herald.pipeline.topic import Draft, Handle, Topic
 
@@ -39,12 +40,19 @@ class Router:
         """`channel` or `channel:host`; None where the topic's own handler delivers.
 
         Raises NotSetUpError where this process has no such channel or no settings for it, PermanentError when the
-        address is none of it.
+        address is none of it, or its topic's check refuses what SQL accepted unchecked.
         """
         if self._handler(request.topic) is not None:
             return None
         target = self._target(request, self._draft(request))
-        host = self._channel(target.channel).host(target.address)
+        channel = self._channel(target.channel)
+        if not target.address and needs_address(target.channel):
+            raise PermanentError(no_address(target.channel))
+        try:
+            self._topics[request.topic].check(request.data)
+        except ValueError as error:
+            raise PermanentError(str(error)) from None
+        host = channel.host(target.address)
         return f"{target.channel}:{host}" if host else target.channel
 
     def is_async(self, request: Request) -> bool:

@@ -44,3 +44,15 @@ def refusal(connection: Connection, statement: str, *values: object) -> Postgres
         return error
     message = f"not refused: {statement} {values}"
     raise AssertionError(message)
+
+
+def status_of(error: PostgresError) -> int:
+    """That of HTTP which the SQLSTATE names; what is no JSON at all PostgreSQL refuses itself."""
+    if str(error.pgcode).startswith("22"):
+        return 400
+    field = error.diag.column_name
+    assert str(error.pgcode).startswith("ZH"), error
+    assert field == error.diag.message_detail
+    assert error.diag.message_hint
+    assert str(error.diag.message_primary).startswith(f"{field}: ")
+    return int(str(error.pgcode)[2:])

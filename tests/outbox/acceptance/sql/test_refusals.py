@@ -10,7 +10,7 @@ import pytest
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import fetch_column, fetch_value
 from tests.api.conftest import MAIL, Client, make_client
-from tests.outbox.acceptance.sql.callers import SEND, Caller, refusal
+from tests.outbox.acceptance.sql.callers import SEND, Caller, refusal, status_of
 from tests.outbox.connections import connected, execute_and_commit
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -133,17 +133,6 @@ def by_http(client: Client, given: Input) -> int:
     fields = {"topic": given.topic, "key": given.key, **given.options}
     body = json.dumps(fields)[:-1] + f', "data": {given.data}}}'
     return client.post("/messages", content=body.encode(), headers={"content-type": "application/json"}).status_code
-
-
-def status_of(error: PostgresError) -> int:
-    if str(error.pgcode).startswith("22"):
-        return 400
-    field = error.diag.column_name
-    assert str(error.pgcode).startswith("ZH"), error
-    assert field == error.diag.message_detail
-    assert error.diag.message_hint
-    assert str(error.diag.message_primary).startswith(f"{field}: ")
-    return int(str(error.pgcode)[2:])
 
 
 def by_sql(connection: Connection, given: Input) -> int:
