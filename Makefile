@@ -53,7 +53,7 @@ end-to-end: $(STAMP) ## Run all processes together, on the embedded broker and o
 mechanisms: $(STAMP) ## Take each mechanism out of the code, one at a time, and show its tests failing
 	$(BIN)/python -m tests.proof.mechanisms
 
-proof: $(STAMP) ## The long search for what breaks Herald, six hours on Apache Kafka; PART=n/12 is one of its parts
+proof: $(STAMP) ## The long search for what breaks Herald, eight hours on Apache Kafka; PART=n/14 is one of its parts
 	$(BIN)/python -m tests.proof $(addprefix --part ,$(PART))
 
 bench: $(STAMP) ## Measure beside rivals on a log of a million messages, in half an hour; prints tables of ratios

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, cast
 
 from litestar import Litestar, Request, Response, get
@@ -12,13 +13,24 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.response import Redirect
 from litestar.routes import HTTPRoute
-from litestar.types import HTTPScope, LifeSpanReceive, LifeSpanScope, LifeSpanSend, Message, Receive, Scope, Send
+from litestar.types import (
+    ASGIApp,
+    HTTPScope,
+    LifeSpanReceive,
+    LifeSpanScope,
+    LifeSpanSend,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 
 from herald.api.http.access import ACCESS
 from herald.api.http.gate import STATE as GATE
 from herald.api.http.gate import Gate, told
 from herald.api.http.operations import RawJson
 from herald.api.http.problems import HttpRequest, ProblemError, answer
+from herald.api.http.requests import NOWHERE, note, noted
 from herald.api.http.resources import STATE, Resources
 from herald.api.routes import dead_letters, docs, groups, health, messages, notifications, pauses
 from herald.api.shapes.schemas import KEY
@@ -72,13 +84,14 @@ class Herald(Litestar):
             handler = _refuse(problem)
         if handler:
             return self._answer(handler, asked, take, give)
-        instead = _INSTEAD.get(asked["method"])
-        if instead is None:
-            return super().__call__(scope, receive, send)
-        return super().__call__(cast("Scope", {**asked, "method": instead}), take, _without_body(give, instead))
+        method, instead = asked["method"], _INSTEAD.get(asked["method"])
+        if instead:
+            asked, give = cast("HTTPScope", {**asked, "method": instead}), _without_body(give, instead)
+        return noted(cast("ASGIApp", super().__call__), method, asked, take, give)
 
     async def _answer(self, handler: Handler, scope: Scope, receive: Receive, send: Send) -> None:
         """As Litestar would: the same handler, and the same problems."""
+        began = monotonic()
         scope["app"] = scope["litestar_app"] = self
         request = _PlainRequest(scope, receive, send)
         try:
@@ -86,6 +99,8 @@ class Herald(Litestar):
         except Exception as error:  # noqa: BLE001 - whatever ends a request becomes its problem
             response = answer(request, error)
         await response.to_asgi_response(app=None, request=request)(scope, receive, send)
+        path = scope["path"] if (request.method, scope["path"]) in _AT_ONCE else NOWHERE
+        note(request.method, path, response.status_code or HTTPStatus.OK, began, scope)
 
 
 def _refuse(problem: ProblemError) -> Handler:
@@ -142,7 +157,7 @@ def make_app(resources: Resources) -> Litestar:
         logging_config=None,
         openapi_config=docs.make_openapi_config(settings),
         plugins=[RawJson()],
-        state=State({STATE: resources, GATE: resources.gate, health.STATE: health.Readiness(settings)}),
+        state=State({STATE: resources, GATE: resources.gate}),
     )
     if not resources.gate.is_open:
         _describe_access(app)
@@ -152,7 +167,6 @@ def make_app(resources: Resources) -> Litestar:
 @asynccontextmanager
 async def _running(app: Litestar) -> AsyncIterator[None]:
     resources: Resources = app.state[STATE]
-    readiness: health.Readiness = app.state[health.STATE]
     await asyncio.to_thread(resources.gate.start)
     resources.committer.start()
     try:
@@ -160,5 +174,5 @@ async def _running(app: Litestar) -> AsyncIterator[None]:
     finally:
         await asyncio.to_thread(resources.committer.stop)  # its thread may still answer requests on this loop
         resources.gate.stop()
-        readiness.close()
+        resources.readiness.close()
         resources.engine.dispose()

@@ -22,16 +22,21 @@ from herald.api.accepting import Acceptor
 from herald.api.app import make_app
 from herald.api.http.door import BACKLOG, Door
 from herald.api.http.protocol import LimitedProtocol
+from herald.api.http.requests import tell
 from herald.api.http.resources import Budget, Resources
+from herald.api.routes.health import lacking_here
 from herald.api.seat import BEAT, Seat
-from herald.api.supervisor import supervise
+from herald.api.supervisor import NO_ADDRESS, supervise
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.logs import configure_logs
 from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.settings import Settings, SettingsError, load_settings
-from herald.outbox.startup import UnreadableLogError, wait_for_database
+from herald.outbox.startup import UnreadableLogError, be_watched, wait_for_database
 from herald.outbox.threads import Thread
+from herald.outbox.watched.api import METRICS
+from herald.outbox.watched.life import LIFE, living
+from herald.outbox.watched.port import PortError
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
 GRACE = 5  # seconds that open requests get to finish
@@ -57,7 +62,7 @@ def command(host: str | None, port: int | None) -> None:
     configure_logs("api")
     host, port = host or settings.host, port or settings.port
     if settings.api_processes > 1:
-        sys.exit(supervise(host, port, settings.api_processes))
+        sys.exit(supervise(settings, host, port))
     serve(settings, host=host, port=port)
 
 
@@ -85,7 +90,7 @@ class Server(uvicorn.Server):
         if seat:
             self._acceptors = [Acceptor(one, self._make_protocol, seat.totals) for one in seat.listeners]
             seat.totals.listening.own = 1
-            self._say_alive(seat)
+        self._beat()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is being asked, and end."""
@@ -95,14 +100,19 @@ class Server(uvicorn.Server):
         if self._seat:
             self._seat.totals.listening.own = 0
         await super().shutdown(sockets=[*self._seat.listeners] if self._seat else sockets)
+        tell()
 
     def _make_protocol(self) -> asyncio.Protocol:
         make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
         return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
-    def _say_alive(self, seat: Seat) -> None:
-        seat.say_alive()
-        asyncio.get_running_loop().call_later(BEAT, self._say_alive, seat)
+    def _beat(self) -> None:
+        """The loop turns. A process with a stuck thread is replaced as one that says nothing is."""
+        LIFE.came_by()
+        tell()
+        if self._seat and not LIFE.stuck():
+            self._seat.say_alive()
+        asyncio.get_running_loop().call_later(BEAT, self._beat)
 
 
 def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None) -> None:
@@ -134,8 +144,24 @@ def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None)
     budget = Budget(settings.memory // 2, body_bytes)  # the other half is for what becomes of the bodies: texts, SQL
     resources = Resources(settings, Committer(settings), make_engine(settings, "herald-api"), budget)
     if not seat:
+        _be_watched(resources)
         _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-    make_server(resources, host=host, port=port, seat=seat).run()
+    with living("event loop"):
+        make_server(resources, host=host, port=port, seat=seat).run()
+
+
+def _be_watched(resources: Resources) -> None:
+    """Of several processes the supervisor answers for all."""
+    try:
+        be_watched(
+            resources.settings,
+            METRICS.registry,
+            readiness=resources.readiness,
+            missing=lambda: lacking_here(resources),
+        )
+    except PortError as error:
+        _log.error("api_cannot_start", reason=str(error))
+        sys.exit(NO_ADDRESS)
 
 
 def make_server(resources: Resources, *, host: str, port: int, seat: Seat | None = None) -> Server:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import structlog
@@ -18,8 +19,10 @@ import structlog
 from herald.api.http.totals import Totals
 from herald.outbox.stopping import LEAVE
 from herald.outbox.threads import Thread
+from herald.outbox.watched.metrics import FOLDER, SEAT
 
 BEAT = 1.0  # seconds between two signs of life of a process that listens
+SILENT = 500  # looks of the supervisor, 25 seconds, without a sign of life until a process counts as stuck
 UNHEARD = 1200  # looks of the supervisor, a minute, without a sign of life until a process is killed
 PROGRAM = (sys.executable, "-P", "-m", "herald.api.worker")
 _log = structlog.get_logger()
@@ -82,12 +85,17 @@ class Seat:
 class Worker:
     """A process on a seat, as its supervisor sees it; moments by the monotonic clock. Raises OSError at its start."""
 
-    def __init__(self, seat: Seat, line: socket.socket) -> None:
+    def __init__(self, seat: Seat, line: socket.socket, counts: Path | None = None) -> None:
+        """`counts` is a folder for what it counts."""
         self.seat = seat
         self._totals = seat.totals  # from now on: its memory cannot lack when the process ends
         self.started_at, self.ready_at, self._kill_at = time.monotonic(), math.inf, math.inf
+        counting = {FOLDER: str(counts), SEAT: str(seat.number)} if counts else {}
         self._process = subprocess.Popen(  # noqa: S603 - our own
-            [*PROGRAM, *seat.arguments], stdin=subprocess.DEVNULL, pass_fds=seat.files
+            [*PROGRAM, *seat.arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=seat.files,
+            env={**os.environ, **counting},
         )
         self.pid = self._process.pid
         self._line = line
@@ -97,6 +105,11 @@ class Worker:
     def code(self) -> int | None:
         """None while it runs, -N when signal N ended it."""
         return self._process.poll()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has said nothing for so long that one of its threads is stuck."""
+        return self.is_ready and self._unheard > SILENT
 
     @property
     def is_ready(self) -> bool:

@@ -12,14 +12,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from herald.api.http.door import BACKLOG
 from herald.api.http.totals import make_file, seats_of
 from herald.api.seat import Seat, Worker
 from herald.outbox.restarts import Restarts, describe
+from herald.outbox.settings import Settings
+from herald.outbox.startup import be_watched
 from herald.outbox.stopping import LEAVE, stop_on_signals
+from herald.outbox.watched.life import LIFE, came_by, living
+from herald.outbox.watched.port import PortError
 
 NO_ADDRESS = 3  # exit code, as uvicorn's
 LOOK = 0.05  # seconds between two passes
@@ -54,8 +62,10 @@ class Place(Restarts):
 class Supervisor:
     """Of `count` processes; `watch` is one pass."""
 
-    def __init__(self, listeners: Sequence[socket.socket], count: int) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], count: int, counts: Path | None = None) -> None:
+        """What processes count is kept in the folder `counts`, where there is one."""
         self._listeners = listeners
+        self._counts = counts
         self._totals_file = make_file(count)
         self._places = [Place() for _ in range(count)]
         self._has_started = False  # each place has listened
@@ -84,6 +94,14 @@ class Supervisor:
             worker.stop()
         for worker in workers:
             worker.end()
+
+    def stuck(self) -> list[str]:
+        """Its own threads, and processes that say nothing."""
+        return [*LIFE.stuck(), *(f"process {one.pid}" for one in self._workers if one.is_silent)]
+
+    def missing(self) -> list[str]:
+        """What keeps all of them from serving; each answers for its own database on the API's port."""
+        return [] if any(one.is_ready for one in self._workers) else ["no process listens"]
 
     @property
     def _workers(self) -> list[Worker]:
@@ -146,7 +164,8 @@ class Supervisor:
         number = min(set(range(seats_of(len(self._places)))) - taken)
         line, theirs = socket.socketpair()
         with theirs:
-            return Worker(Seat(self._listeners, self._totals_file, len(self._places), number, theirs), line)
+            seat = Seat(self._listeners, self._totals_file, len(self._places), number, theirs)
+            return Worker(seat, line, self._counts)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -156,23 +175,35 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return [socket.create_server(address, family=family, backlog=BACKLOG) for family, address in addresses]
 
 
-def supervise(host: str, port: int, processes: int) -> int:
-    """Serve with so many processes until SIGTERM or SIGINT; the exit code, 3 where the address cannot be had."""
+def supervise(settings: Settings, host: str, port: int) -> int:
+    """Serve with several processes until SIGTERM or SIGINT; the exit code, 3 where an address cannot be had."""
+    with TemporaryDirectory(prefix="herald-", ignore_cleanup_errors=True) as counts:
+        return _supervise(settings, host, port, Path(counts) if settings.metrics_port else None)
+
+
+def _supervise(settings: Settings, host: str, port: int, counts: Path | None) -> int:
+    processes = settings.api_processes
     stop, hangups = threading.Event(), deque[int]()
     stop_on_signals(stop, leave_within=LEAVE + MARGIN)
     signal.signal(signal.SIGHUP, lambda number, _: hangups.append(number))
     try:
-        supervisor = Supervisor(listen(host, port), processes)
-    except OSError as error:
+        supervisor = Supervisor(listen(host, port), processes, counts)
+        registry = CollectorRegistry()
+        if counts:
+            MultiProcessCollector(registry, str(counts))
+        be_watched(settings, registry, missing=supervisor.missing, stuck=supervisor.stuck)
+    except (OSError, PortError) as error:
         _log.error("api_cannot_start", reason=str(error))
         return NO_ADDRESS
     _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs", processes=processes)
     try:
-        while not stop.wait(LOOK):
-            if hangups:
-                hangups.clear()
-                supervisor.restart()
-            supervisor.watch()
+        with living("supervisor"):
+            while not stop.wait(LOOK):
+                if hangups:
+                    hangups.clear()
+                    supervisor.restart()
+                supervisor.watch()
+                came_by()
     except NotStartedError as error:
         _log.error("api_cannot_start", reason=str(error))
         return error.code

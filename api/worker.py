@@ -8,6 +8,7 @@ from herald.api.process import serve
 from herald.api.seat import Seat
 from herald.outbox.logs import configure_logs
 from herald.outbox.settings import SettingsError, load_settings
+from herald.outbox.watched.life import LIFE
 
 
 def main(arguments: list[str]) -> None:
@@ -20,6 +21,7 @@ def main(arguments: list[str]) -> None:
         click.echo(error, err=True)
         sys.exit(2)
     configure_logs("api")
+    LIFE.watch()
     serve(settings, host=settings.host, port=settings.port, seat=seat)
 
 

@@ -165,6 +165,9 @@ class Settings(SchemaSettings):
     max_body: int = Field(2_097_152, ge=1024, le=104_857_600, description="bytes of one request body")
     max_bulk_body: int = Field(16_777_216, ge=1024, le=104_857_600, description="bytes of one bulk request body")
 
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="the metrics are there")
+    metrics_port: int = Field(0, ge=0, le=65535, description="of metrics and probes of a process; 0: none")
+
     memory: int = Field(
         134_217_728, ge=8_388_608, le=17_179_869_184, description="bytes of one process for what is on its way"
     )

@@ -11,15 +11,20 @@ from importlib.metadata import version
 
 import structlog
 import tenacity
+from prometheus_client import CollectorRegistry
 
 from herald.outbox.message.upcasting import known_schemas
 from herald.outbox.postgres.connections import connect, is_outage, is_shared, reason
 from herald.outbox.postgres.driver import Connection, OperationalError, errors
 from herald.outbox.postgres.fitness import UnfitError, pooler, read_facts, refuse_unfit
 from herald.outbox.postgres.instance import adopt_settings, stay_home
+from herald.outbox.postgres.readiness import Readiness
 from herald.outbox.postgres.registered import register
 from herald.outbox.postgres.statements import execute, fetch, fetch_value
 from herald.outbox.settings import Settings
+from herald.outbox.watched.life import LIFE
+from herald.outbox.watched.port import Names, Watched, serve
+from herald.outbox.watched.servers import SERVERS
 
 FIRST_WAIT = 0.25  # seconds
 LONGEST_WAIT = 30.0  # seconds
@@ -54,6 +59,7 @@ def wait_until(
     def tell(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         wait = state.next_action.sleep if state.next_action else 0.0
+        SERVERS.lost(what, "waited for")
         _log.warning("waiting", what=what, reason=str(error).strip(), next_try_seconds=wait)
 
     retrying = tenacity.Retrying(
@@ -66,6 +72,31 @@ def wait_until(
     )
     if not stop.is_set():
         retrying(probe)
+        SERVERS.found(what)
+
+
+def be_watched(
+    settings: Settings,
+    registry: CollectorRegistry,
+    *,
+    readiness: Readiness | None = None,
+    missing: Names = SERVERS.missing,
+    stuck: Names = LIFE.stuck,
+) -> None:
+    """From now on the threads are looked after, and answered for where HERALD_METRICS_PORT is set. Raises PortError.
+
+    `missing`: what keeps it from its work beside the database, which is asked.
+    """
+    LIFE.watch()
+    if not settings.metrics_port:
+        return
+    asked = readiness or Readiness(settings)
+
+    def all_missing() -> list[str]:
+        lacking = asked.lacking()
+        return [*missing(), *([lacking] if lacking else [])]
+
+    serve(settings.metrics_host, settings.metrics_port, Watched(registry, stuck, all_missing))
 
 
 def wait_for_database(settings: Settings, stop: threading.Event) -> None:

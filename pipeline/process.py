@@ -28,8 +28,12 @@ from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from herald.outbox.settings import Settings, SettingsError, load_settings
-from herald.outbox.startup import UnreadableLogError, wait_for_database, wait_until
+from herald.outbox.startup import UnreadableLogError, be_watched, wait_for_database, wait_until
 from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
+from herald.outbox.watched.life import living
+from herald.outbox.watched.pipeline import METRICS
+from herald.outbox.watched.port import PortError
+from herald.outbox.watched.servers import KAFKA, SERVERS
 from herald.pipeline.consume.application import PipelineApplication, quieten_quix, run_until
 from herald.pipeline.consume.connection import BrokerWatch, SilentKafkaError
 from herald.pipeline.consume.dead_letters import DeadLetters
@@ -70,6 +74,11 @@ def command() -> None:
     stop_on_signals(stop, leave_within=leave_within)
     configure_logs("pipeline")
     quieten_quix()
+    try:
+        be_watched(settings, METRICS.registry)
+    except PortError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
     gc.freeze()  # what was imported stays
     gc.set_threshold(*COLLECT_AFTER)
     leave(run(settings, stop, on_failure=lambda: end_hard_in(leave_within)))
@@ -173,7 +182,8 @@ def consume(
         worker.start()
         _log.info("pipeline_started", topics=sorted(topics), group=settings.group, window=settings.window_size)
         try:
-            run_until(application, stop)
+            with living("consumer", is_idle=lambda: worker.holds_up_flush() or SERVERS.is_lost(KAFKA), may_fail=True):
+                run_until(application, stop)
         finally:
             worker.close(longest_delivery(settings) + CLOSE_MARGIN)
     _log.info("pipeline_stopped")

@@ -20,7 +20,7 @@ from herald.api.http.problems import HttpRequest, ProblemError, unavailable
 from herald.api.http.refusals import Refusals
 from herald.outbox.acceptance.api_keys import ID_END, LENGTH, PREFIX, ApiKey, note_uses, read_keys, read_mark
 from herald.outbox.postgres.connections import connect_watched, reason
-from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import execute
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
@@ -51,7 +51,7 @@ class Gate:
     def __init__(self, settings: Settings) -> None:
         self.is_open = settings.open == "yes"
         self.refusals = Refusals()
-        self._settings = settings.model_copy(update={"statement_timeout": PATIENCE, "connect_timeout": PATIENCE})
+        self._settings = settings.model_copy(update={"statement_timeout": PATIENCE})
         self._keys: dict[bytes, ApiKey] = {}
         self._read_at = -math.inf  # by the monotonic clock: when that was asked of which the keys are the answer
         self._has_looked, self._stop = threading.Event(), threading.Event()
@@ -72,9 +72,13 @@ class Gate:
 
     def refuse_pages(self, scope: HTTPScope, headers: Headers) -> None:
         """Raises ProblemError: 403 for what a page of somebody else's has a browser ask."""
-        refuse_foreign(scope["method"], headers)
-        if self.is_open:
-            refuse_rebound(headers, self._settings.host)
+        try:
+            refuse_foreign(scope["method"], headers)
+            if self.is_open:
+                refuse_rebound(headers, self._settings.host)
+        except ProblemError:
+            self.refusals.count("a foreign page asks", time.monotonic())
+            raise
 
     def let_in(self, scope: HTTPScope, headers: Headers, route: tuple[str, str]) -> None:
         """Leaves the caller's key in the scope, where one is needed. Raises ProblemError: 401, 403 or 503."""
@@ -148,10 +152,14 @@ class Gate:
     def _note_uses(self, connection: Connection) -> None:
         now, used = time.monotonic(), list(self._used)
         due = [one for one in used if now - self._noted.get(one, -math.inf) > NOTED]
-        if due:
+        if not due:
+            return
+        self._noted |= dict.fromkeys(due, now)
+        self._used.difference_update(due)
+        try:
             note_uses(connection, due)
-            self._noted |= dict.fromkeys(due, now)
-            self._used.difference_update(due)
+        except PostgresError as error:  # read-only, or locked by somebody: the keys are read all the same
+            _log.warning("key_use_not_noted", reason=reason(error))
 
 
 def key_of(request: HttpRequest) -> ApiKey | None:

@@ -7,6 +7,7 @@ import httptools
 import structlog
 
 from herald.api.http.problems import MEDIA_TYPE, ProblemError
+from herald.outbox.watched.api import REFUSED
 
 REPORT_EVERY = 10.0  # seconds between two log lines about refusals of one kind, however many there are
 STATUS = {  # of what is its client's fault; else 503
@@ -51,6 +52,7 @@ class Refusals:
     def count(self, kind: str, now: float) -> None:
         """One more; the first of its kind is logged at once."""
         self.counts[kind] += 1
+        REFUSED.labels(kind).inc()
         self._untold[kind] += 1
         self.report(now)
 

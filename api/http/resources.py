@@ -18,6 +18,7 @@ from herald.api.http.totals import Total
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.acceptance.idempotency import Receipt, RequestKey, find, remember
 from herald.outbox.postgres.driver import Connection
+from herald.outbox.postgres.readiness import Readiness
 from herald.outbox.settings import Settings
 
 P = ParamSpec("P")
@@ -82,10 +83,11 @@ class Resources:
     large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_AT_ONCE))
     lists: asyncio.Semaphore = field(init=False)
     gate: Gate = field(init=False)
+    readiness: Readiness = field(init=False)
 
     def __post_init__(self) -> None:
         """Lists leave at least one connection of the pool to everything else, where there is another one."""
-        self.gate = Gate(self.settings)
+        self.gate, self.readiness = Gate(self.settings), Readiness(self.settings)
         self.lists = asyncio.Semaphore(max(1, min(self.settings.readers, self.settings.pool_size - 1)))
 
 

@@ -29,7 +29,6 @@ def request_notification(
     settings: Settings,
     *,
     traceparent: str | None,
-    actor: str | None = None,
     within: str = "$",
     group_id: UUID | None = None,
 ) -> Acceptance:
@@ -42,28 +41,24 @@ def request_notification(
         _check_dates(dates, settings)
     except (TargetError, DateError) as error:
         raise _wrong(error, within) from None
-    return make_acceptance(
-        TOPIC, key, _encode(notification), traceparent=traceparent, dates=dates, actor=actor, group_id=group_id
-    )
+    return make_acceptance(TOPIC, key, _encode(notification), traceparent=traceparent, dates=dates, group_id=group_id)
 
 
-def request_bulk(
-    bulk: Bulk, settings: Settings, *, traceparent: str | None, actor: str | None = None
-) -> list[Acceptance]:
+def request_bulk(bulk: Bulk, settings: Settings, *, traceparent: str | None) -> list[Acceptance]:
     """Accept every notification of a bulk, in order.
 
     HERALD_MAX_BULK_BODY bounds their data after expansion: one long text for 1,000 users would be a gigabyte.
     Raises ProblemError naming the item.
     """
     acceptances: list[Acceptance] = []
-    together = uuid7() if len(bulk.items) > 1 else None
+    together = uuid7() if sum(not one.user_ids for one in bulk.items) > 1 else None
     size, max_bytes = 0, settings.max_bulk_body
     for path, group_id, notification in _expanded(bulk):
         if len(acceptances) == MAX_BULK:
             detail = f"more than {MAX_BULK} notifications once every user_ids is expanded, the limit is {MAX_BULK}"
             raise field_problem("items", detail)
         accepted = request_notification(
-            notification, settings, traceparent=traceparent, actor=actor, within=path, group_id=group_id or together
+            notification, settings, traceparent=traceparent, within=path, group_id=group_id or together
         )
         size += accepted.size
         if size > max_bytes:
@@ -73,9 +68,7 @@ def request_bulk(
     return acceptances
 
 
-def request_message(
-    message: MessageRequest, settings: Settings, *, traceparent: str | None, actor: str | None = None
-) -> Acceptance:
+def request_message(message: MessageRequest, settings: Settings, *, traceparent: str | None) -> Acceptance:
     """Accept one message on any registered topic. Raises ProblemError naming the field."""
     if message.topic not in TOPICS and message.topic not in registered_topics():
         detail = f"no such topic: {message.topic}; registered: {', '.join(registered_topics())}"
@@ -88,16 +81,14 @@ def request_message(
             _check_dates(message.dates, settings)
         except DateError as error:
             raise _wrong(error, "$") from None
-        return make_acceptance(
-            message.topic, message.key, data, traceparent=traceparent, dates=message.dates, actor=actor
-        )
+        return make_acceptance(message.topic, message.key, data, traceparent=traceparent, dates=message.dates)
     for field in ("deliver_at", "deliver_by", "priority"):
         if getattr(message, field) is not None:
             raise field_problem(field, f"belongs into data on the topic {TOPIC}")
     notification = decode(data, Notification, within="$.data")
     if message.key not in {None, notification.key}:
         raise field_problem("key", f"must be data.user_id ({notification.key}) or absent on the topic {TOPIC}")
-    return request_notification(notification, settings, traceparent=traceparent, actor=actor, within="$.data")
+    return request_notification(notification, settings, traceparent=traceparent, within="$.data")
 
 
 def check_edit(topic: str, key: str | None, data: bytes, settings: Settings) -> Edit:

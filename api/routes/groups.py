@@ -35,9 +35,7 @@ class _Cancelling:
             raise field_problem("id", detail, HTTPStatus.CONFLICT, TRY_AGAIN)
         if self._behind is None:
             self._held = 0
-        part = cancel_part(
-            connection, self._group_id, behind=self._behind, topics=self._topics, actor=self._actor
-        )
+        part = cancel_part(connection, self._group_id, behind=self._behind, topics=self._topics, actor=self._actor)
         there(part.looked or self._looked or None, "group", self._group_id)
         self._looked, self._held = self._looked + part.looked, self._held + part.held
         self._behind = part.last
@@ -72,7 +70,7 @@ async def _find(request: HttpRequest) -> GroupState:
 def _topics_for(request: HttpRequest) -> Collection[str] | None:
     """Of which the caller may see and cancel messages; None: all."""
     key = key_of(request)
-    return key and key.topics
+    return key.topics if key else None
 
 
 router = Router("/groups", route_handlers=[group, cancel_group], tags=["groups"])

@@ -15,6 +15,7 @@ from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
 from herald.api.http.parameters import id_of, there
 from herald.api.http.problems import TRY_AGAIN, HttpRequest, field_problem
+from herald.api.http.requests import name
 from herald.api.http.resources import once, read, resources_of
 from herald.api.routes.commands import request_message
 from herald.api.shapes.answers import Accepted, accepted, key_headers
@@ -63,9 +64,11 @@ async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[.
     """From a request to its 202: the body, decoded and checked, committed with what others submit, and answered."""
     resources = resources_of(request)
     asked, body = await read_json(request, shape)
-    acceptance = accept_it(asked, resources.settings, traceparent=traceparent(request), actor=actor_of(request))
+    acceptance = accept_it(asked, resources.settings, traceparent=traceparent(request))
     key_for(request, acceptance.topic)
+    acceptance = msgspec.structs.replace(acceptance, actor=actor_of(request))
     receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
+    name(request.scope, receipt.ids)
     return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 
 
@@ -73,6 +76,7 @@ async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> R
     """Cancel the one that the path names."""
     message_id, key = id_of(request), key_for(request, topic) if topic else key_of(request)
     topics = [topic] if topic else key.topics if key else None
+    name(request.scope, [message_id])
 
     def work(connection: Connection) -> list[UUID]:
         found = there(cancel(connection, message_id, topics=topics, actor=actor_of(request)), what, message_id)

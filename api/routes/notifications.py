@@ -1,5 +1,6 @@
 """`/notifications`: accept one, accept many, list, look at one and at its history."""
 
+import msgspec
 from litestar import Response, Router
 
 from herald.api.http.bodies import read_json
@@ -19,6 +20,7 @@ from herald.api.http.parameters import (
     to_cursor,
 )
 from herald.api.http.problems import HttpRequest
+from herald.api.http.requests import name
 from herald.api.http.resources import a_turn, read, resources_of, room_for
 from herald.api.routes.commands import request_bulk, request_notification
 from herald.api.routes.messages import Cancelled, accept_one, cancel_one
@@ -55,10 +57,12 @@ async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
     bulk, body = await read_json(request, Bulk, max_bytes=resources.settings.max_bulk_body)
     key_for(request, TOPIC)
     request_key = await request_key_of(request, body)
-    acceptances = request_bulk(bulk, resources.settings, traceparent=traceparent(request), actor=actor_of(request))
+    actor, asked = actor_of(request), request_bulk(bulk, resources.settings, traceparent=traceparent(request))
+    acceptances = [msgspec.structs.replace(one, actor=actor) for one in asked]
     with room_for(request, sum(one.size for one in acceptances)):
-        del bulk, body  # while it waits for its commit, a bulk is held once and not three times
+        del bulk, body, asked  # while it waits for its commit, a bulk is held once and not three times
         receipt = await resources.committer.submit(acceptances, request_key)
+    name(request.scope, receipt.ids[: len(acceptances)])
     return bulk_accepted(receipt, acceptances, ttl=resources.settings.idempotency_ttl)
 
 

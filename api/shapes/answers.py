@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Generic, Literal, TypeVar, cast
 from uuid import UUID
 
@@ -27,7 +28,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptedOfMany(Accepted, frozen=True, kw_only=True):
-    """One of many; those of an item with `user_ids` have a `group`."""
+    """One of many; those of an item with `user_ids` have a `group`, and so have several others together."""
 
     group: UUID | None
 
@@ -59,6 +60,7 @@ class Encoded(Response[T], Generic[T]):
     """
 
     def __init__(self, body: bytes, headers: Headers) -> None:
+        self.status_code = HTTPStatus.ACCEPTED.value
         self.body = body
         self.more_headers = headers
 
@@ -70,7 +72,7 @@ class Encoded(Response[T], Generic[T]):
         """Send head and body."""
         length = str(len(self.body)).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", length), *self.more_headers]
-        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.start", "status": HTTPStatus.ACCEPTED.value, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 

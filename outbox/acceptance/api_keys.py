@@ -83,9 +83,11 @@ UPDATE api_keys SET revoked_at = clock_timestamp() WHERE %(name)s IN (name, id) 
 """
 _ALL = f"""
 SELECT id, name, owner, hash, scopes, topics, made_at, expires_at, revoked_at, ({_EXPIRED}) IS TRUE AS is_expired,
-       last_used_at
-FROM api_keys LEFT JOIN api_key_uses USING (id) ORDER BY name, made_at
+       {{last_used_at}}
+FROM api_keys {{uses}} ORDER BY name, made_at
 """
+_TO_LET_IN = _ALL.format(last_used_at="NULL AS last_used_at", uses="")
+_TO_SHOW = _ALL.format(last_used_at="last_used_at", uses="LEFT JOIN api_key_uses USING (id)")
 _MARK = f"SELECT number, (SELECT count(*) FROM api_keys WHERE {_EXPIRED}) FROM api_key_changes"
 _NOTE_USES = """
 INSERT INTO api_key_uses (id, last_used_at) SELECT id, clock_timestamp() FROM unnest(%s::text[]) AS used(id) ORDER BY id
@@ -139,8 +141,8 @@ def revoke_keys(connection: Connection, name: str) -> list[str]:
     return revoked
 
 
-def read_keys(connection: Connection) -> list[ApiKey]:
-    """All of them, by name."""
+def read_keys(connection: Connection, *, uses: bool = False) -> list[ApiKey]:
+    """All of them, by name; when they were used last, where that is asked: it lies in a table of its own."""
     return [
         ApiKey(
             **{
@@ -150,7 +152,7 @@ def read_keys(connection: Connection) -> list[ApiKey]:
                 "topics": None if row["topics"] is None else frozenset(row["topics"]),
             }
         )
-        for row in fetch_named(connection, _ALL)
+        for row in fetch_named(connection, _TO_SHOW if uses else _TO_LET_IN)
     ]
 
 

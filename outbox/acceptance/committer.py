@@ -22,6 +22,8 @@ from herald.outbox.postgres.conviction import Convictions, convicts_nobody, is_a
 from herald.outbox.postgres.notify import Notifier
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
+from herald.outbox.watched.api import ACCEPTED, COMMIT_SECONDS, NOT_COMMITTED, REPEATED
+from herald.outbox.watched.life import came_by, living
 
 MAX_COMMANDS = 500  # in one transaction
 STOP_TIMEOUT = 5.0  # seconds; who is not answered by then learns it from the closed connection
@@ -83,12 +85,14 @@ class Committer:
         return await command.answer
 
     def _run(self) -> None:
-        while True:
-            commands, last = self._take()
-            if commands:
-                self._settle(commands)
-            if last:
-                break
+        with living("committer", is_idle=self._commands.empty):
+            while True:
+                commands, last = self._take()
+                if commands:
+                    self._settle(commands)
+                if last:
+                    break
+                came_by()
         self._writer.close()
 
     def _take(self) -> tuple[list[Command], bool]:
@@ -121,8 +125,10 @@ class Committer:
             found = narrow(commands, act, self._writer.probe)
         except Exception as error:  # noqa: BLE001 - whatever it was, every caller gets an answer
             _log.warning("commit_failed", commands=len(unsettled), reason=reason(error), exc_info=_trace(error))
+            NOT_COMMITTED.inc(len(unsettled))
             _answer_all(list(unsettled), UnavailableError(reason(error)))
         else:
+            NOT_COMMITTED.inc(len(found.excused) + len(found.convicted))
             answer([(one.item, UnavailableError(reason(one.error))) for one in found.excused])
             answer([(one.item, self._judged(one.error)) for one in found.convicted])
         if later:
@@ -130,11 +136,15 @@ class Committer:
 
     def _write(self, commands: Sequence[Command]) -> list[Command]:
         """Commit and answer them; returns those whose key is first written in this very transaction."""
-        outcomes = self._writer.write(commands)
+        with COMMIT_SECONDS.time():
+            outcomes = self._writer.write(commands)
         reach("api.committed")
+        new = [one for one, outcome in zip(commands, outcomes, strict=True) if _is_new(outcome)]
+        ACCEPTED.inc(sum(len(one.rows) for one in new))
+        REPEATED.inc(sum(outcome is not None for outcome in outcomes) - len(new))
         answer([(one, outcome) for one, outcome in zip(commands, outcomes, strict=True) if outcome])
         reach("api.answered")
-        if any(_is_new(outcome) for outcome in outcomes):
+        if new:
             self._notifier.wake()
         return [one for one, outcome in zip(commands, outcomes, strict=True) if not outcome]
 

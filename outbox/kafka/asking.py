@@ -10,6 +10,8 @@ from confluent_kafka.admin import AdminClient
 
 from herald.outbox.kafka.clients import abandon, is_silence, make_admin
 from herald.outbox.settings import Settings
+from herald.outbox.watched.life import came_by
+from herald.outbox.watched.servers import KAFKA, SERVERS
 
 T = TypeVar("T")
 Ask = Callable[[Callable[[AdminClient], T]], T]
@@ -34,16 +36,22 @@ class Asking:
             answer = question(self._admin)
         except KafkaException as error:
             if is_silence(error):
+                SERVERS.lost(KAFKA)
                 self._look_at_clock()
             else:
-                self._answered_at = time.monotonic()
+                self._note_answer()
             raise
-        self._answered_at = time.monotonic()
+        self._note_answer()
         return answer
 
     def close(self) -> None:
         """Let go of the client."""
         abandon(self._admin)
+
+    def _note_answer(self) -> None:
+        self._answered_at = time.monotonic()
+        SERVERS.found(KAFKA)
+        came_by()
 
     def _look_at_clock(self) -> None:
         silent_for = time.monotonic() - self._answered_at

@@ -46,15 +46,14 @@ def make_acceptance(
     traceparent: str | None = None,
     dates: Dates = ANY_TIME,
     group_id: UUID | None = None,
-    actor: str | None = None,
 ) -> Acceptance:
     """Give a message its id, a UUIDv7; its time comes from this process's clock and decides nothing.
 
-    `group` is for what was asked for together. Raises DateError for dates that were not checked.
+    Raises DateError for dates that were not checked.
     """
     at, by = dates.deliver_at, dates.deliver_by
     when = (at and in_utc("deliver_at", at), by and in_utc("deliver_by", by), dates.priority)
-    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when, group_id=group_id, actor=actor)
+    return Acceptance(uuid7(), topic, key, msgspec.Raw(data), traceparent, *when, group_id=group_id)
 
 
 def groups_of(acceptances: Sequence[Acceptance]) -> list[UUID]:

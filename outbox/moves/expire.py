@@ -5,6 +5,7 @@ from herald.outbox.moves.door import EXPIRED, moving
 from herald.outbox.moves.request_again import LOCKED
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch_column
+from herald.outbox.watched.relay import EXPIRED_MESSAGES
 
 BATCH = 1_000  # messages in one statement
 _FOUND = chosen("""
@@ -37,4 +38,4 @@ def expire(connection: Connection) -> None:
     def act(batch: Batch) -> int:
         return execute(connection, EXPIRE, {"limit": BATCH, **batch.values})
 
-    AROUND.act(connection, find, act)
+    EXPIRED_MESSAGES.inc(sum(AROUND.act(connection, find, act)))

@@ -13,7 +13,7 @@ from herald.outbox.message.events import Code
 from herald.outbox.moves.door import DEAD_LETTERED, FAILED, GIVEN_BACK, LATE, SENT, UNKNOWN, moving
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.prepared import prepare
-from herald.outbox.postgres.statements import execute
+from herald.outbox.postgres.statements import fetch_column
 
 Kind = Literal["sent", "failed", "unknown", "postponed", "dead"]
 _encode = msgspec.json.Encoder().encode
@@ -79,15 +79,17 @@ decided AS MATERIALIZED (
         GIVEN_BACK,
         DEAD_LETTERED,
         LATE,
+        answer="SELECT id::text FROM moved WHERE type = 'message.late'",
     ),
     outcomes="text",
     dead_letters="text",
 )
 
 
-def record_outcomes(connection: Connection, outcomes: Sequence[Outcome], *, dead_letters: str) -> None:
-    """Settle attempts; the death of a message is published on the topic `dead_letters` as well.
+def record_outcomes(connection: Connection, outcomes: Sequence[Outcome], *, dead_letters: str) -> set[UUID]:
+    """Settle attempts; the death of a message is published on the topic `dead_letters` as well. Returns who was late.
 
     One outcome per message in a call: of two for the same message, PostgreSQL would see only one.
     """
-    execute(connection, RECORD, {"outcomes": _encode(outcomes).decode(), "dead_letters": dead_letters})
+    values = {"outcomes": _encode(outcomes).decode(), "dead_letters": dead_letters}
+    return {UUID(late) for late in fetch_column(connection, RECORD, values)}

@@ -13,6 +13,7 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch, fetch_column
 from herald.outbox.registry import CHANNELS, DEAD_LETTERS
 from herald.outbox.settings import Settings
+from herald.outbox.watched.relay import LEASES_ENDED
 
 BATCH = 1_000  # attempts settled in one statement
 _log = structlog.get_logger()
@@ -70,6 +71,8 @@ decided AS MATERIALIZED (
 def settle_leases(connection: Connection, settings: Settings) -> int:
     """Settle one batch, in the caller's transaction; returns how many died: those are published."""
     settled = settle_batch(connection, settings)
+    for status, count in settled.items():
+        LEASES_ENDED.labels(status).inc(count)
     if settled:
         _log.warning(
             "outcomes_unknown",

@@ -75,7 +75,7 @@ def create_command(
 def list_command(*, is_all: bool) -> None:
     """List the keys: not themselves, but what they are for, and when each was used last, to the minute."""
     with desk(NAME) as (_, connection):
-        found = [one for one in read_keys(connection) if is_all or not one.fault]
+        found = [one for one in read_keys(connection, uses=True) if is_all or not one.fault]
     names = ("name", "id", "owner", "scopes", "topics", "made", "expires", "last used", "state")
     show(listed(names, map(_cells, found)))
 

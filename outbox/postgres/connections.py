@@ -23,6 +23,7 @@ from herald.outbox.postgres.session_settings import set_up
 from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.postgres.watch import MARGIN, WatchedConnection, watch
 from herald.outbox.settings import Settings
+from herald.outbox.watched.life import waiting
 
 # SQLSTATE classes, https://www.postgresql.org/docs/current/errcodes-appendix.html
 DATA = ("22", "23", "54")  # the data is at fault: it will be refused again
@@ -56,7 +57,8 @@ def connect_watched(settings: Settings, application_name: str, *, is_steady: boo
     What sets a longer `statement_timeout` raises the connection's `limit`, too. `is_steady` where it runs the same
     statements again and again: its prepared ones are planned once, for every size of the tables.
     """
-    opened = _open(settings, application_name, WatchedConnection)
+    with waiting():
+        opened = _open(settings, application_name, WatchedConnection)
     _watch(opened, settings)
     return _at_home(_set_up(opened, settings, FOR_WORK, is_steady=is_steady), settings)
 

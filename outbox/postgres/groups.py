@@ -29,9 +29,7 @@ WHERE group_id = :id AND topic = ANY (coalesce(CAST(:topics AS text[]), ARRAY[to
 """)
 
 
-def find_group(
-    connection: Connection, group_id: UUID, *, topics: Collection[str] | None = None
-) -> GroupState | None:
+def find_group(connection: Connection, group_id: UUID, *, topics: Collection[str] | None = None) -> GroupState | None:
     """All that was asked for together (on these topics), in one snapshot; None where nothing was."""
     values = {"id": group_id, "topics": topics and list(topics)}
     found = {status: more for status, *more in connection.execute(_GROUP, values)}

@@ -20,8 +20,8 @@ from herald.outbox.registry import DEFAULT_CHANNEL
 class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
     """A notification as it stands; `group` is what it was asked for together with, if anything.
 
-    `content` and `address` are null for whoever may not read contents. `due_at` is the next attempt's date, or the end of the current one's lease. `destination` is channel and
-    host of the newest attempt or postponement.
+    `content` and `address` are null for whoever may not read contents. `due_at` is the next attempt's date, or the end
+    of the current one's lease. `destination` is channel and host of the newest attempt or postponement.
     """
 
     id: UUID

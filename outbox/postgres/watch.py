@@ -22,6 +22,7 @@ import structlog
 
 from herald.outbox.postgres.driver import Connection, Cursor, PostgresError
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import came_by, living, waiting
 
 MARGIN = 1.0  # seconds beyond the server's own limit, for its answer to arrive
 GRACE = 2.0  # seconds for a cancel to have an effect
@@ -71,7 +72,8 @@ class WatchedConnection(Connection):
         self._is_cancelled = False
         self._busy_since = time.monotonic()
         try:
-            yield
+            with waiting():
+                yield
             self.heard_at = time.monotonic()
         finally:
             with _lock:
@@ -132,12 +134,14 @@ def watch(opened: WatchedConnection, limit: float, open_another: Callable[[], Co
 
 
 def _run() -> None:
-    while True:
-        _never.wait(LOOK)
-        try:
-            _look()
-        except Exception:  # noqa: BLE001 - without this thread nothing has a limit any more
-            _log.exception("watch_failed")
+    with living("watch"):
+        while True:
+            _never.wait(LOOK)
+            came_by()
+            try:
+                _look()
+            except Exception:  # noqa: BLE001 - without this thread nothing has a limit any more
+                _log.exception("watch_failed")
 
 
 def _look() -> None:

@@ -17,7 +17,10 @@ from herald.outbox.postgres.instance import identified
 from herald.outbox.relay.process import run
 from herald.outbox.relay.rebase import rebase
 from herald.outbox.settings import Settings, SettingsError, load_settings
+from herald.outbox.startup import be_watched
 from herald.outbox.stopping import LEAVE, leave, stop_on_signals
+from herald.outbox.watched.port import PortError
+from herald.outbox.watched.relay import METRICS
 
 
 @click.command("relay")
@@ -51,7 +54,14 @@ def command(*, is_rebase: bool, says: str | None, replaced: str | None) -> None:
     stop_on_signals(stop, leave_within=LEAVE)
     if replaced is not None:
         leave(_replace_owner(settings, replaced))
-    leave(_rebase(settings, says) if says else run(settings, stop))
+    if says:
+        leave(_rebase(settings, says))
+    try:
+        be_watched(settings, METRICS.registry)
+    except PortError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    leave(run(settings, stop))
 
 
 def _replace_owner(settings: Settings, replaced: str) -> int:

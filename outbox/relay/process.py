@@ -9,6 +9,7 @@ when Kafka has acknowledged every record in it, or refused one for good; the cur
 settled pages only, in order. What a crash repeats is dropped by the claim.
 """
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -36,15 +37,19 @@ from herald.outbox.postgres.instance import identified, note_timeline
 from herald.outbox.relay import cursor as cursors
 from herald.outbox.relay import session as sessions
 from herald.outbox.relay.cursor import Cursor, CursorError, LostLeadError
-from herald.outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
+from herald.outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError, SilentKafkaError
 from herald.outbox.relay.judging import Judge
 from herald.outbox.relay.leadership import Leadership
 from herald.outbox.relay.term import DEAF_POLL, POLL
+from herald.outbox.scheduler.look import LOOK, look
 from herald.outbox.scheduler.registered_tasks import load_tasks
 from herald.outbox.scheduler.retention import CLOSE_BOOKS, Retention
 from herald.outbox.scheduler.schedule import Duty, Scheduler, make_duties, make_kafka_duties, running
 from herald.outbox.settings import Settings
 from herald.outbox.startup import UnreadableLogError, wait_for_database
+from herald.outbox.watched.life import living
+from herald.outbox.watched.relay import LEADS, METRICS, TERMS
+from herald.outbox.watched.servers import KAFKA, SERVERS
 
 STANDBY_POLL = 0.5  # seconds between two tries to become the leader
 PAUSE = 1.0  # seconds after a term that failed
@@ -67,6 +72,11 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
         _log.error("relay_cannot_start", reason=str(error))
         return 1
     warn_if_not_configured(settings)
+    with living("relay"):
+        return _lead_again(settings, stop, poll=poll)
+
+
+def _lead_again(settings: Settings, stop: threading.Event, *, poll: float) -> int:
     is_careful, judge = False, Judge()
     while not stop.is_set():
         try:
@@ -80,6 +90,8 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
             return 1
         except (PostgresError, KafkaException, LostLeadError, PublishError) as error:
             _log.warning("term_ended", reason=str(error).strip(), next_try_seconds=PAUSE)
+            if isinstance(error, KafkaException | SilentKafkaError):
+                SERVERS.lost(KAFKA)
             stop.wait(PAUSE)
     return 0
 
@@ -103,6 +115,7 @@ def _waited_for_lock(session: Connection, settings: Settings, stop: threading.Ev
             return True
         if not is_told:
             _log.info("standing_by", reason="another relay leads")
+            SERVERS.found(KAFKA)  # who stands by does not ask
             is_told = True
         if sessions.end_deaf_leader(session, settings):
             _log.warning("deaf_leader_ended", reason=f"it read nothing for {sessions.SILENCE}")
@@ -119,16 +132,21 @@ def _serve(
     stored = cursors.load(session)
     cursors.check_database(session, stored)
     retention = [Duty(CLOSE_BOOKS, Retention(settings.retention).turn, name="retention")]
+    if settings.metrics_port:
+        retention.append(Duty(LOOK, look, name="look"))
     # what may be slow has a thread of its own: it must not hold up what is due
     schedulers = (
         Scheduler(settings, make_duties(settings), is_steady=True),
         Scheduler(settings, retention, name="retention"),
-        Scheduler(settings, load_tasks(), name="tasks"),
+        Scheduler(settings, load_tasks(), name="tasks", limit=math.inf),  # they are anybody's
     )
-    with running(schedulers):
-        kafka = _reach_kafka(session, settings, stop)
-        if kafka is not None:
-            _publish(session, settings, stop, stored, kafka, judge, is_careful=is_careful, poll=poll)
+    try:
+        with running(schedulers):
+            kafka = _reach_kafka(session, settings, stop)
+            if kafka is not None:
+                _publish(session, settings, stop, stored, kafka, judge, is_careful=is_careful, poll=poll)
+    finally:
+        METRICS.forget()
 
 
 @dataclass(frozen=True)
@@ -156,6 +174,7 @@ def _reach_kafka(session: Connection, settings: Settings, stop: threading.Event)
             sessions.speak(session)
             made = make_topics(admin, settings)
             sessions.speak(session)
+            SERVERS.found(KAFKA)
             return _Kafka(admin, read_cluster_id(admin), made)
         except KafkaException as error:
             abandon(admin)
@@ -163,6 +182,7 @@ def _reach_kafka(session: Connection, settings: Settings, stop: threading.Event)
                 raise
             what = f"Kafka at {settings.kafka_bootstrap_servers}"
             _log.warning("waiting", what=what, reason=explanation(error), next_try_seconds=PAUSE)
+            SERVERS.lost(KAFKA)
         sessions.speak(session)
         stop.wait(PAUSE)
     return None
@@ -185,13 +205,15 @@ def _publish(  # noqa: PLR0913 - what a term is made of
     if not hears:
         _log.warning("notifications_do_not_arrive", consequence=f"looking every {DEAF_POLL} s instead")
     _log.info("leading", epoch=cursor.epoch, topics_made=kafka.topics_made)
+    TERMS.inc()
     reach("relay.leading")
     rest = poll if hears else DEAF_POLL
     leadership = Leadership(session, cursor, settings, poll=rest, is_careful=is_careful, judge=judge)
     asking = Asking(settings, kafka.admin, leadership.is_answered_or_ends)
     duties = make_kafka_duties(settings, asking, on_deleted_topic=leadership.renew)
     try:
-        with running([Scheduler(settings, duties, name="kafka-duties")]):
+        kafka_duties = Scheduler(settings, duties, name="kafka-duties", limit=2 * settings.kafka_patience)
+        with running([kafka_duties]), LEADS.track_inprogress():
             leadership.run(stop)
     finally:
         asking.close()

@@ -26,9 +26,10 @@ from herald.outbox.relay.reader import Limits, Page, with_epoch
 from herald.outbox.relay.reading import read_next
 from herald.outbox.relay.sends import Sends
 from herald.outbox.relay.session import speak
-from herald.outbox.relay.settling import settle_page
+from herald.outbox.relay.settling import note_settled, settle_page
 from herald.outbox.relay.withheld import Part, count_waiting
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import came_by, living
 
 PAGES_AHEAD = 8  # read or in flight at once: one page at a time reaches 83 % of the throughput
 SLOW = 0.2  # seconds in flight after which a page is stuck
@@ -121,6 +122,7 @@ class Term:
 
     def _publish_next(self) -> bool:
         """Publish a page if one is there, settle what is acknowledged; False when the reader has ended."""
+        came_by()
         wait = 0.0 if self._publisher.in_flight else self._poll
         try:
             page = self._pages.get(timeout=wait) if wait else self._pages.get_nowait()
@@ -145,6 +147,7 @@ class Term:
 
     def _settle(self, timeout: float) -> None:
         for page in self._publisher.take_settled(timeout):
+            note_settled(page)
             self._settled.put(page)
             self._pages_left -= 1
             if self._more_ahead:
@@ -161,7 +164,8 @@ class Term:
 
     def _read(self) -> None:
         try:
-            self._read_pages()
+            with living("relay-reader", may_fail=True):
+                self._read_pages()
         except Exception as error:  # noqa: BLE001 - whatever it is, `run` raises it
             self._failure = error
         finally:

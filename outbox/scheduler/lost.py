@@ -23,6 +23,7 @@ from herald.outbox.scheduler.pages import forget_pages, load_pages
 from herald.outbox.scheduler.unread import Unread
 from herald.outbox.scheduler.widths import Widths, follow, read_widths, widths_of
 from herald.outbox.settings import Settings
+from herald.outbox.watched.relay import LAG
 
 BATCH = 1_000  # pending messages looked at, and requested again, in one statement
 MOST = 100_000  # pending messages looked at in one sweep; the next one goes on behind them
@@ -71,6 +72,7 @@ class Sweep:
         first = read_first_told(admin, metadata, topics)
         committed = read_committed_told(self._settings, partitions)
         standing = standing_of(committed, first, read_ends_told(admin, metadata, topics))
+        LAG.tell(lag_of(standing))
         pages = load_pages(connection)
         standing = standing._replace(read=self._gaps.pass_over(standing.read, wanted(pages, standing)))
         self._unread.note(standing)
@@ -101,6 +103,16 @@ def request_passed(connection: Connection, candidates: Sequence[Candidate], behi
         return 0
     values = {"ids": [one.id for one in lost], "versions": [one.version for one in lost]}
     return len(request_again(connection, Choice(_CHOSEN, values, "'lost'"), limit=len(lost)))
+
+
+def lag_of(standing: Standing) -> dict[tuple[str, ...], float]:
+    """How many records of each partition the group has not read, by topic and partition."""
+    return {
+        (topic, number): max(0, end - standing.read[topic][number])
+        for topic, numbers in standing.ends.items()
+        for number, end in numbers.items()
+        if number in standing.read.get(topic, {})
+    }
 
 
 def wanted(pages: Sequence[Page], standing: Standing) -> dict[Place, int]:

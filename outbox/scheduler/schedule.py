@@ -27,6 +27,8 @@ from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.requeue import requeue_step
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import LIMIT, came_by, living
+from herald.outbox.watched.relay import DUTY_EVENTS, DUTY_FAILURES, DUTY_SECONDS
 
 STOP_TIMEOUT = 3.0  # seconds
 TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond
@@ -55,20 +57,33 @@ class Duty:
     failures: int = 0  # in a row
     told_at: float = -math.inf
 
+    @property
+    def title(self) -> str:
+        """What it is called in logs and metrics."""
+        return self.name or self.act.__name__
+
 
 class Scheduler:
     """Runs its duties in order; what fails is logged and tried again at its next turn.
 
-    `is_steady` where they are Herald's own of every second, as connect_watched has it.
+    `is_steady` where they are Herald's own of every second, as connect_watched has it. After `limit` seconds in a duty
+    that waits for no database its thread is stuck.
     """
 
     def __init__(
-        self, settings: Settings, duties: Sequence[Duty], *, name: str = "scheduler", is_steady: bool = False
+        self,
+        settings: Settings,
+        duties: Sequence[Duty],
+        *,
+        name: str = "scheduler",
+        is_steady: bool = False,
+        limit: float = LIMIT,
     ) -> None:
         self._settings = settings
         self._duties = duties
         self._name = f"herald-{name}"
         self._is_steady = is_steady
+        self._limit = limit
         self._stop = threading.Event()
         self._connection: Connection | None = None
         self._thread = Thread(self._run, name=name)
@@ -86,9 +101,10 @@ class Scheduler:
         self._thread.join(max(0.0, seconds))
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self._tick()
-            self._stop.wait(self._pause())
+        with living(self._name, limit=self._limit):
+            while not self._stop.is_set():
+                self._tick()
+                self._stop.wait(self._pause())
         self._disconnect()
 
     def _pause(self) -> float:
@@ -99,7 +115,9 @@ class Scheduler:
         for duty in self._duties:
             if duty.due <= time.monotonic() and not self._stop.is_set():
                 duty.due = time.monotonic() + duty.every
-                self._perform(duty)
+                came_by()
+                with DUTY_SECONDS.labels(duty.title).time():
+                    self._perform(duty)
 
     def _perform(self, duty: Duty) -> None:
         try:
@@ -110,6 +128,7 @@ class Scheduler:
             is_news = duty.act(self._connection)
             reach(f"scheduler.{duty.name}.done")
             if is_news:
+                DUTY_EVENTS.labels(duty.title).inc(is_news if isinstance(is_news, int) else 1)
                 self._wake_relay(self._connection)
                 if duty.again is not None:
                     duty.due = time.monotonic() + duty.again
@@ -120,19 +139,20 @@ class Scheduler:
     @staticmethod
     def _succeed(duty: Duty) -> None:
         if duty.failures:
-            _log.info("duty_recovered", duty=duty.name or duty.act.__name__, failures=duty.failures)
+            _log.info("duty_recovered", duty=duty.title, failures=duty.failures)
         duty.failures, duty.told_at = 0, -math.inf
 
     def _fail(self, duty: Duty, error: Exception | SystemExit) -> None:
         """Only this duty waits. The first failure in a row is logged with its traceback, then one a minute."""
+        DUTY_FAILURES.labels(duty.title).inc()
         duty.failures += 1
         duty.due = max(duty.due, time.monotonic() + REST)
         if time.monotonic() - duty.told_at >= TELL_AGAIN:
             duty.told_at = time.monotonic()
             is_known = isinstance(error, PostgresError | KafkaException)
             reason = str(error).strip() if is_known else f"{type(error).__name__}: {error}"
-            name, traceback = duty.name or duty.act.__name__, error if duty.failures == 1 else None
-            _log.warning("duty_failed", duty=name, reason=reason, failures=duty.failures, exc_info=traceback)
+            traceback = error if duty.failures == 1 else None
+            _log.warning("duty_failed", duty=duty.title, reason=reason, failures=duty.failures, exc_info=traceback)
         self._disconnect()
 
     @staticmethod

@@ -56,9 +56,14 @@ class Start:
         own = {"HERALD_SUPERVISION": str(self.data / REPORT), "HERALD_OPEN": "yes" if is_open(self.given) else "no"}
         env = child_environment({**servers, **own})
         self._finish("migrate", env, "the migration failed; nothing else was started")
-        for name in PROCESSES:
-            self.supervisor.start(herald(name, env))
+        for place, name in enumerate(PROCESSES):
+            self.supervisor.start(herald(name, env | self._watched(place)))
         return self.given.model_copy(update={"database_url": servers["DATABASE_URL"], "open": own["HERALD_OPEN"]})
+
+    def _watched(self, place: int) -> dict[str, str]:
+        """On one machine each needs a port of its own: the API, which starts last, gets the one that is set."""
+        port = self.given.metrics_port
+        return {"HERALD_METRICS_PORT": str(port + len(PROCESSES) - 1 - place)} if port else {}
 
     def _database(self) -> str:
         self.terminal.say("starting the embedded PostgreSQL 18")

@@ -9,6 +9,9 @@ from time import monotonic
 
 import msgspec
 
+from herald.outbox.watched.life import came_by
+from herald.outbox.watched.servers import KAFKA, SERVERS
+
 STATISTICS = 2_000  # milliseconds between two of the client's statistics
 
 
@@ -42,8 +45,11 @@ class BrokerWatch:
     def note(self, statistics: str) -> None:
         """Called by the client, in the thread that polls it."""
         now = self._clock()
+        came_by()
         brokers = msgspec.json.decode(statistics, type=_Statistics).brokers.values()
-        if self._connected_at is None or any(broker.state == "UP" for broker in brokers):
+        is_connected = any(broker.state == "UP" for broker in brokers)
+        SERVERS.found(KAFKA) if is_connected else SERVERS.lost(KAFKA)
+        if self._connected_at is None or is_connected:
             self._connected_at = now
         elif now - self._connected_at > self._patience:
             self._on_silence(SilentKafkaError(f"the consumer has had no broker for {self._patience:g} s"))

@@ -15,6 +15,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, own_code
 from herald.outbox.message.payload import storable
 from herald.outbox.registry import DEAD_LETTERS
+from herald.outbox.watched.life import waiting
+from herald.outbox.watched.pipeline import DEAD_LETTERED
 from herald.pipeline.consume.record import Arrival
 
 ANYWHERE = -1  # the producer chooses by the key
@@ -112,7 +114,8 @@ class DeadLetters:
         return refused
 
     def _await(self, errors: Sequence[str]) -> None:
-        left = self._producer.flush(self._timeout)
+        with waiting():
+            left = self._producer.flush(self._timeout)
         if left or errors:
             raise DeadLetterError(f"{left} not acknowledged; {'; '.join(errors[:3])}")
 
@@ -126,6 +129,7 @@ class DeadLetters:
         def answered(error: KafkaError | None, _message: Message | None = None) -> None:
             if error is None:
                 self.count += 1
+                DEAD_LETTERED.inc()
                 _log.warning("dead_lettered", reason=storable(reason), **arrival.place)
             elif error.code() in REFUSALS:
                 refused.append(letter)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic
 
+from herald.outbox.watched.pipeline import RECORDS
 from herald.pipeline.consume.record import Arrival
 
 CLAIM_TIMEOUT = 90.0  # seconds; far below those after which Kafka takes the partitions away (300)
@@ -118,6 +119,7 @@ class Inbox:
         """The oldest so many are claimed, dropped or dead-lettered: their offsets may be committed."""
         with self._changed:
             self._settled += count
+            RECORDS.inc(count)
             if self._flushes:
                 self._changed.notify_all()
 

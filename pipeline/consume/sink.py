@@ -11,6 +11,7 @@ from quixstreams.sinks.base import BaseSink
 
 from herald.outbox.crash_points import reach
 from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.watched.pipeline import WINDOW_SECONDS
 from herald.pipeline.consume.inbox import Inbox
 from herald.pipeline.consume.record import UNREADABLE, Arrival, Headers
 
@@ -66,4 +67,6 @@ class DeliverySink(BaseSink):
         settled = self._inbox.flush()
         reach("pipeline.flushed")
         messages, self._flushed = settled - self._flushed, settled
-        _log.debug("window_committed", messages=messages, waited_seconds=round(monotonic() - started, 4))
+        waited = monotonic() - started
+        WINDOW_SECONDS.observe(waited)
+        _log.debug("window_committed", messages=messages, waited_seconds=round(waited, 4))

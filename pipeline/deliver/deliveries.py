@@ -18,6 +18,7 @@ from herald.pipeline.deliver.crew import SLOW, Crew, Perform
 from herald.pipeline.deliver.destinations import Destinations
 from herald.pipeline.deliver.lanes import Lanes
 from herald.pipeline.deliver.loop import Loop
+from herald.pipeline.deliver.noting import Made
 from herald.pipeline.deliver.retry import postponed
 from herald.pipeline.deliver.threads import Threads
 
@@ -51,7 +52,7 @@ class Deliveries:
         strict_topics: Collection[str] = (),
         assumed: float = ASSUMED,
     ) -> None:
-        self._finished = finished
+        self._finished, self._made = finished, Made()
         self._lock = threading.Lock()
         self._lanes = Lanes(strict_topics)
 
@@ -134,6 +135,7 @@ class Deliveries:
         self._size -= sum(sizes)
         with self._lock:
             self._lanes.recorded(outcomes)
+        self._made.count()
 
     def wake_one_more(self) -> None:
         """Wake one more thread when nothing was finished since the last call: what runs is slower than expected."""
@@ -168,6 +170,7 @@ class Deliveries:
     def _end(self, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
         """A call was made; called from where it was."""
         back: list[Attempt] = []
+        self._made.note(attempt, outcome, seconds)
         try:
             back = self._complete(attempt, outcome, seconds)
         finally:  # whatever becomes of this thread, the call was made

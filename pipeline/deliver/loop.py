@@ -19,6 +19,7 @@ import structlog
 
 from herald.outbox.destination.policies import channel_of
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import came_by, living
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.crew import Crew
 from herald.pipeline.sparing import OncePer
@@ -83,9 +84,15 @@ class Loop(Crew):
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         self._ident = threading.get_ident()
         try:
-            loop.run_forever()
+            with living("calls"):
+                self._beat(loop)
+                loop.run_forever()
         finally:
             loop.close()
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        came_by()
+        loop.call_later(LOOK, self._beat, loop)
 
     def _begin(self) -> None:
         """On the loop: take what may begin."""

@@ -24,6 +24,7 @@ from herald.outbox.moves.claim import Claim, Record
 from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.conviction import Convictions, convicts_nobody, insist, narrow, text_of
 from herald.outbox.postgres.driver import Connection, PostgresError
+from herald.outbox.watched.life import waiting
 from herald.pipeline.consume.record import Request
 from herald.pipeline.work.transaction import RecordOf, Refused, Transaction
 
@@ -131,7 +132,8 @@ class Ledger:
                 if self._stop.is_set() or monotonic() > deadline:
                     raise OutageError(str(error).strip()) from error
                 _log.warning("database_away", reason=str(error).strip(), next_try_seconds=wait)
-            self._stop.wait(wait)
+            with waiting():
+                self._stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
     def _write(self, connection: Connection, written: Written, record_of: RecordOf) -> None:

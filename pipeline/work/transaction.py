@@ -16,8 +16,10 @@ from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.registry import DEAD_LETTERS
+from herald.outbox.watched.pipeline import WRITE_SECONDS
 from herald.pipeline.consume.identity import adoption_id
 from herald.pipeline.consume.record import Request
+from herald.pipeline.deliver.noting import note_late
 
 RecordOf = Callable[[Request], Record]  # what a claim has to know of a request
 Won = dict[UUID, Claim]
@@ -34,6 +36,7 @@ class Transaction:
         self._breakers = breakers
         self._lease = lease
 
+    @WRITE_SECONDS.time()
     def write(
         self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], record_of: RecordOf
     ) -> tuple[Won, Refused]:
@@ -42,13 +45,15 @@ class Transaction:
         At most one of either per message. Returns what was won, and what of Herald's own can be neither claimed nor
         stored. Raises whatever fails.
         """
+        late: list[Outcome] = []
         try:
-            written = self._transact(connection, outcomes, requests, record_of)
+            written = self._transact(connection, outcomes, requests, record_of, late)
             reach("pipeline.written")
             connection.commit()
         except BaseException:
             _undo(connection)
             raise
+        note_late(late)
         return written
 
     def probe(self, connection: Connection) -> None:
@@ -69,10 +74,16 @@ class Transaction:
             _undo(connection)
 
     def _transact(
-        self, connection: Connection, outcomes: Sequence[Outcome], requests: Sequence[Request], record_of: RecordOf
+        self,
+        connection: Connection,
+        outcomes: Sequence[Outcome],
+        requests: Sequence[Request],
+        record_of: RecordOf,
+        late: list[Outcome],
     ) -> tuple[Won, Refused]:
         if outcomes:
-            record_outcomes(connection, outcomes, dead_letters=DEAD_LETTERS)
+            changed_nothing = record_outcomes(connection, outcomes, dead_letters=DEAD_LETTERS)
+            late += [one for one in outcomes if one.id in changed_nothing]
             report_outcomes(connection, outcomes, self._breakers)
         if not requests:
             return {}, []

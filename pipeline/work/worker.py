@@ -21,6 +21,8 @@ from herald.outbox.destination.descriptors import affordable
 from herald.outbox.moves.record import Outcome
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import LIFE, came_by, living
+from herald.outbox.watched.pipeline import OPEN
 from herald.pipeline.consume.dead_letters import SendLetters
 from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.intake import Intake
@@ -28,6 +30,7 @@ from herald.pipeline.deliver.attempt import COPIES, Attempt
 from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.deliveries import Deliveries
 from herald.pipeline.deliver.failing import Health
+from herald.pipeline.deliver.noting import note_claimed
 from herald.pipeline.deliver.retry import STOPPED, postponed
 from herald.pipeline.deliver.routing import Router
 from herald.pipeline.work.claiming import Claiming
@@ -83,7 +86,12 @@ class Worker:
         self._closing, self._ends_at = False, float("inf")
         self._thread = Thread(self._run, "worker")
 
+    def holds_up_flush(self) -> bool:
+        """Whether a flush waits because this one waits for a server."""
+        return self.inbox.flushing_for > 0 and (LIFE.is_waiting(self._thread) or self._taking.rest > 0)
+
     def start(self) -> None:
+        OPEN.set_function(lambda: self._deliveries.open)
         self._deliveries.start()
         self._thread.start()
 
@@ -150,6 +158,7 @@ class Worker:
         if written.won:
             reach("pipeline.claimed")
         if attempts := self._attempts(taken, written, asked_at):
+            note_claimed(attempts)
             self._deliveries.submit(attempts)
         letters = [*taken.letters, *((request.arrival, reason) for request, reason in written.refused)]
         if letters:
@@ -162,9 +171,11 @@ class Worker:
     def _run(self) -> None:
         """Work; however that ends, what is open is finished and recorded: its lease would repeat the calls."""
         try:
-            while not self._closing:
-                if not self.work():
-                    self._sleep()
+            with living("worker", is_idle=lambda: not (len(self.inbox) or self._outcomes), may_fail=True):
+                while not self._closing:
+                    if not self.work():
+                        self._sleep()
+                    came_by()
         except BaseException as error:  # noqa: BLE001 - the next add or flush raises it
             _log.error("worker_ended", reason=str(error), exc_info=error)
             self.fail(error)

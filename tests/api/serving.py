@@ -15,6 +15,7 @@ from tests.servers.ports import accepts, free_port
 
 GOOD = b'{"user_id":"1","event":"e","content":"c"}'
 PATIENCE = 10.0  # seconds
+START = 30.0  # seconds
 
 
 @contextlib.contextmanager
@@ -26,7 +27,7 @@ def serving(settings: Settings, committer: Committer, budget: Budget | None = No
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        eventually(lambda: accepts(port), what="the server listens")
+        eventually(lambda: accepts(port), START, what="the server listens")
         yield port
     finally:
         server.should_exit = True

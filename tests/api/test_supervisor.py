@@ -244,6 +244,7 @@ def test_a_connection_waits_for_a_process_that_has_fewer(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("HERALD_OPEN", "yes")
     monkeypatch.setattr(seat, "PROGRAM", (sys.executable, "-P", "-c", PATIENT))
 
     with supervised(2) as (_, port, told), contextlib.ExitStack() as stack:
@@ -359,3 +360,48 @@ def test_an_address_in_use_ends_the_supervisor(start_herald: StartHerald) -> Non
 
     assert api.exit_code == NO_ADDRESS
     assert "Address already in use" in api.output()
+
+
+def test_metrics_of_several_processes_are_one_answer_that_outlives_each(
+    start_several: Callable[..., Several],
+) -> None:
+    watched = free_port()
+    several = start_several(HERALD_METRICS_PORT=str(watched))
+    assert [post_once(several.port) for _ in range(20)] == [202] * 20
+    assert accepted(watched) == 20
+
+    os.kill(several.pids[0], signal.SIGKILL)
+    several.wait_for("api_process_listens", 3)
+
+    assert accepted(watched) == 20
+    assert [post_once(several.port) for _ in range(20)] == [202] * 20
+    assert accepted(watched) == 40
+    assert [ask(watched, f"/health/{state}")[0] for state in ("live", "ready")] == [200, 200]
+
+
+def test_a_process_that_says_nothing_makes_live_red_before_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seat, "PROGRAM", (sys.executable, "-c", IDLE))
+    monkeypatch.setattr(seat, "SILENT", 3)
+    with supervised(1) as (supervisor, _, told):
+        (pid,) = pids_of(told, 1)
+        assert supervisor.stuck() == []
+
+        eventually(lambda: told("nothing") == [] and supervisor.stuck() == [f"process {pid}"], STARTED)
+
+
+def post_once(port: int) -> int:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        return post(connection)
+
+
+def accepted(port: int) -> int:
+    _, text = ask(port, "/metrics")
+    (line,) = [line for line in text.splitlines() if line.startswith("herald_accepted_messages_total ")]
+    return round(float(line.split()[1]))
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()

@@ -18,6 +18,7 @@ from herald.outbox.cli import main as herald
 from herald.outbox.logs import LogSettings
 from herald.outbox.message.events import Code
 from herald.outbox.settings import Settings, variable
+from herald.outbox.watched import api, pipeline, relay
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, prose, rows, section
 
 README = ROOT / "README.md"
@@ -27,6 +28,7 @@ BY_CIRCUMSTANCE = {
     "HERALD_GROUP": "none",
     "HERALD_TOPIC_PREFIX": "none",
 }
+NONE = "\N{EN DASH}"
 _TEST = re.compile(r"\[(test_\w+)\]\(([\w/]+\.py)\)")
 _EVENT = re.compile(r"`(\w+)`")
 
@@ -101,6 +103,17 @@ def test_every_log_event_that_is_explained_is_written() -> None:
     explained = [event for row in rows(table) for event in _EVENT.findall(row[0])]
 
     assert [event for event in explained if f'"{event}"' not in code] == []
+
+
+def test_the_table_of_metrics_is_the_lists_in_the_code() -> None:
+    listed = [
+        (f"`{one.name}`", process, one.kind, ", ".join(f"`{label}`" for label in one.labels) or NONE, one.meaning)
+        for process, metrics in (("api", api.METRICS), ("relay", relay.METRICS), ("pipeline", pipeline.METRICS))
+        for one in metrics.listed
+    ]
+    table = section(OPERATING, "What to watch").split("### Metrics")[1].split("What to alarm on")[0]
+
+    assert [tuple(row) for row in rows(table)] == listed
 
 
 def test_every_code_of_a_reason_is_explained() -> None:

@@ -154,7 +154,7 @@ def test_a_migration_waits_for_whom_it_names_and_keeps_nobody_waiting(database: 
         fetch(reader, "SELECT 1 FROM messages LIMIT 1")
         migration.start()
 
-        migration.wait_for(f"the migration waits for pid {reader.info.backend_pid} (test, postgres), open since", 60.0)
+        migration.wait_for(f"the migration waits for pid {reader.info.backend_pid} (test, postgres), open since", 120.0)
         execute(writer, "SET lock_timeout = '1s'")
         for _ in range(10):  # one after the other while it tries again and again
             accept(writer, [notification()])

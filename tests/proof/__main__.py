@@ -1,6 +1,6 @@
-"""`python -m tests.proof`: everything that takes too long for `make test`, in twelve parts of half an hour or so.
+"""`python -m tests.proof`: everything that takes too long for `make test`, in fourteen parts of half an hour or so.
 
-`--part 3/12` runs the third of them, so that they can be spread over days or machines. Each command also runs alone;
+`--part 3/14` runs the third of them, so that they can be spread over days or machines. Each command also runs alone;
 docs/proof.md says what it shows. One that fails does not keep the others from running.
 """
 
@@ -41,6 +41,11 @@ def fault(*arguments: str, **environment: str) -> Step:
     return Step(("tests.proof.faults", *arguments), environment)
 
 
+def callers(*arguments: str) -> Step:
+    """One of the reports on callers' own transactions."""
+    return Step(("tests.proof.callers", *arguments))
+
+
 def mechanisms(part: str) -> Step:
     """A share of the mechanisms, taken out one at a time."""
     return Step(("tests.proof.mechanisms", "--part", part))
@@ -56,6 +61,13 @@ PARTS: tuple[tuple[Step, ...], ...] = (
     (fault("takeover"), fault("schema", "--seconds", "600"), fault("records", "--records", "50000")),
     (fault("outage", "--seconds", "600"), fault("rows", "--rows", "2000")),
     (fault("transaction", "--seconds", "3600"),),
+    (callers("transaction", "--seconds", "3600"),),
+    (
+        callers("ways", "--kills", "200"),
+        callers("locks", "--seconds", "300"),
+        callers("away"),
+        callers("inputs", "--inputs", "50000"),
+    ),
     (fault("convictions", "--seconds", "60"),),
     (
         fault("requests", "--requests", "100000"),
@@ -84,7 +96,7 @@ PARTS: tuple[tuple[Step, ...], ...] = (
 
 
 @click.command()
-@click.option("--part", default=None, metavar="N/12", help="Only this one of the twelve.")
+@click.option("--part", default=None, metavar="N/14", help="Only this one of the fourteen.")
 @click.option("--list", "is_listed", is_flag=True, help="Say what each has, and run nothing.")
 def main(part: str | None, *, is_listed: bool) -> None:
     """Search for hours for what breaks Herald; exit code 1 when something does."""

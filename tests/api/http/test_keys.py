@@ -11,6 +11,7 @@ import pytest
 from herald.api.http.gate import STALE
 from herald.outbox.acceptance.api_keys import read_keys, rotate_key
 from herald.outbox.postgres.connections import connect
+from herald.outbox.postgres.statements import execute, fetch_column
 from tests.api.conftest import Client
 from tests.api.keys import GOOD, Locked, locked
 from tests.api.serving import Caller, status_of
@@ -201,9 +202,24 @@ def test_when_a_key_was_used_is_noted(api: Locked) -> None:
 
     def used() -> dict[str, bool]:
         with closing(connect_to_tables(api.settings.database_url)) as connection:
-            return {one.name: one.last_used_at is not None for one in read_keys(connection)}
+            return {one.name: one.last_used_at is not None for one in read_keys(connection, uses=True)}
 
     eventually(lambda: used() == {"shop": True, "unused": False})
+
+
+def test_a_use_that_cannot_be_noted_keeps_nobody_out(api: Locked) -> None:
+    session = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%keys'"
+    key = api.key("shop", "send")
+    with closing(connect_to_tables(api.settings.database_url)) as other:
+        execute(other, "LOCK TABLE api_key_uses IN ACCESS EXCLUSIVE MODE")
+        reader = fetch_column(other, session)
+        eventually(lambda: api.post(key).status_code == 202, what="it is used")
+        used_at = time.monotonic()
+
+        eventually(lambda: time.monotonic() - used_at > 2)
+
+        assert fetch_column(other, session) == reader
+        assert api.post(key).status_code == 202
 
 
 def test_a_probe_learns_nothing_but_whether(migrated_server: PostgresServer) -> None:

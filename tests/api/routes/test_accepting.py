@@ -68,13 +68,14 @@ def test_a_bulk_is_expanded_in_order(client: Client, committer: FakeCommitter) -
     assert response.status_code == 202
     assert [one.key for one in committer.accepted] == ["1", "2", "3", "4"]
     first, second, third, fourth = [str(one.id) for one in committer.accepted]
-    group = str(committer.accepted[1].group_id)
+    rest, group = [str(one.group_id) for one in committer.accepted[:2]]
+    assert rest != group
     assert response.json() == {
         "items": [
-            {"id": first, "status": "pending", "group": None},
+            {"id": first, "status": "pending", "group": rest},
             {"id": second, "status": "pending", "group": group},
             {"id": third, "status": "pending", "group": group},
-            {"id": fourth, "status": "pending", "group": None},
+            {"id": fourth, "status": "pending", "group": rest},
         ],
         "count": 4,
     }

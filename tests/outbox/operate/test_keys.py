@@ -22,7 +22,7 @@ def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def _keys(database: str) -> list[ApiKey]:
     with closing(connect_to_tables(database)) as connection:
-        return read_keys(connection)
+        return read_keys(connection, uses=True)
 
 
 def test_a_key_is_shown_once_and_not_kept(run: Run, database: str) -> None:

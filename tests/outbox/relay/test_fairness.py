@@ -65,7 +65,7 @@ def of_one(count: int, user: str = "ada") -> list[Acceptance]:
 def of_many(count: int, *, priority: int | None = None) -> list[Acceptance]:
     """For as many users, asked for together."""
     group, dates = uuid4(), Dates(priority=priority)
-    return [make_acceptance("generic_topic", f"{one}", b"{}", dates=dates, group=group) for one in range(count)]
+    return [make_acceptance("generic_topic", f"{one}", b"{}", dates=dates, group_id=group) for one in range(count)]
 
 
 def ids_of(acceptances: Sequence[Acceptance]) -> list[str]:
@@ -139,10 +139,10 @@ def test_more_of_a_key_is_published_once_what_went_before_is_over(connection: Co
 
     deliver(connection, first)
     assert published(fairness, connection, of_one(1)) == [], "another of the key is in line"
-    cancel(connection, UUID(held), topic=None)
+    cancel(connection, UUID(held))
     deliver(connection, in_line(connection))
     for message in in_line(connection):
-        cancel(connection, UUID(message), topic=None)
+        cancel(connection, UUID(message))
     connection.commit()
 
     assert len(published(fairness, connection, of_one(1))) == 1

@@ -25,6 +25,7 @@ class Herald:
         self._start = start
         self._port = free_port()
         self.settings = {**settings, "HERALD_PORT": str(self._port)}
+        self.watched = {role: free_port() for role in ROLES}  # where each is seen from outside
         self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30.0)
         self.processes: dict[str, HeraldProcess] = {}
 
@@ -34,7 +35,8 @@ class Herald:
             if role in self.processes:
                 self.processes[role].start()
             else:
-                self.processes[role] = self._start(role, **self.settings)
+                watched = {"HERALD_METRICS_PORT": str(self.watched[role])}
+                self.processes[role] = self._start(role, **{**watched, **self.settings})
 
     def start_and_deliver(self) -> None:
         """Start everything and wait until a first notification is sent: from then on nothing has to start."""
@@ -91,6 +93,15 @@ class Herald:
         with connected(self.settings["DATABASE_URL"], topic_prefix=prefix, **place) as connection:
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             return assert_projection_equals_log(connection)
+
+    def scrape(self, role: str) -> str:
+        """The metrics of a process."""
+        return self.client.get(f"http://127.0.0.1:{self.watched[role]}/metrics").raise_for_status().text
+
+    def health(self, role: str, state: str) -> tuple[int, str]:
+        """`live` or `ready` on its own port: status and text."""
+        answer = self.client.get(f"http://127.0.0.1:{self.watched[role]}/health/{state}")
+        return answer.status_code, answer.text
 
     def _is_ready(self) -> bool:
         try:

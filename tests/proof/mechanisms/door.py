@@ -192,8 +192,8 @@ REMOVALS = (
         (
             Edit(
                 "api/routes/health.py",
-                "lacking = await readiness.missing()",
-                'lacking = await readiness.missing() if resources.engine.pool.checkedout() == 0 else "busy"',
+                "return missing if lacking is None else [*missing, lacking]",
+                "return missing if lacking is None and not resources.engine.pool.checkedout() else [*missing, lacking]",
             ),
         ),
         ("tests/api/routes/test_health.py::test_it_is_ready_though_every_connection_of_the_pool_is_in_use",),

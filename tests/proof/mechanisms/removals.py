@@ -23,6 +23,7 @@ from tests.proof.mechanisms import (
     sessions,
     set_aside,
     silence,
+    watched,
 )
 from tests.proof.mechanisms.removal import Removal
 
@@ -49,4 +50,5 @@ REMOVALS: tuple[Removal, ...] = (
     *desk.REMOVALS,
     *log.REMOVALS,
     *audit.REMOVALS,
+    *watched.REMOVALS,
 )

@@ -7,6 +7,7 @@ GROUPS = "alembic/sql/0001_baseline/groups.sql"
 SENDERS = "alembic/sql/0001_baseline/senders.sql"
 TESTS = "tests/outbox/acceptance/sql"
 ROUTES = "tests/api/routes/test_groups.py"
+CALLERS = "tests/proof/callers"
 
 REMOVALS = (
     Removal(
@@ -16,6 +17,8 @@ REMOVALS = (
             f"{TESTS}/test_sending.py::test_what_commits_is_in_the_log_as_it_was_given",
             f"{TESTS}/test_sending.py::test_what_is_rolled_back_was_never_sent",
             f"{TESTS}/test_sending.py::test_a_prepared_transaction_sends_when_it_is_committed",
+            f"{CALLERS}/test_ways.py::test_from_each_way_in_each_isolation_level_what_commits_is_sent_and_nothing_else",
+            f"{CALLERS}/test_ways.py::test_a_caller_that_is_killed_leaves_its_row_and_its_message_or_neither",
         ),
     ),
     Removal(
@@ -110,11 +113,52 @@ REMOVALS = (
     Removal(
         "the functions check what the API checks",
         (Edit("alembic/sql/0001_baseline/checks.sql", "IF is_nested_deeper(raw, levels) THEN", "IF false THEN"),),
-        (f"{TESTS}/test_refusals.py::test_what_http_refuses_sql_refuses_and_both_store_the_same",),
+        (
+            f"{TESTS}/test_refusals.py::test_what_http_refuses_sql_refuses_and_both_store_the_same",
+            (
+                f"{CALLERS}/test_doors.py"
+                "::test_what_http_accepts_sql_accepts_and_what_only_sql_accepts_ends_dead_with_the_same_words"
+            ),
+        ),
+    ),
+    Removal(
+        "what only SQL accepts is checked before it is delivered",
+        (Edit("pipeline/deliver/routing.py", "if not target.address and needs_address(target.channel):", "if False:"),),
+        (
+            (
+                f"{CALLERS}/test_doors.py"
+                "::test_what_http_accepts_sql_accepts_and_what_only_sql_accepts_ends_dead_with_the_same_words"
+            ),
+        ),
     ),
     Removal(
         "partitions reach 35 days ahead",
-        (Edit("alembic/sql/0001_baseline/partitions.sql", "at + interval '35 days'", "at"),),
-        ("tests/outbox/scheduler/test_partitions.py::test_partitions_reach_35_days_ahead_and_leave_no_gap",),
+        (
+            Edit("alembic/sql/0001_baseline/partitions.sql", "at + interval '35 days'", "at"),
+            Edit(
+                "alembic/sql/0001_baseline/partitions.sql",
+                "SELECT outbox_make_partitions(interval '1 month', clock_timestamp());",
+                "SELECT outbox_make_partitions(interval '1 day', clock_timestamp());",
+            ),
+        ),
+        (
+            "tests/outbox/scheduler/test_partitions.py::test_partitions_reach_35_days_ahead_and_leave_no_gap",
+            (
+                f"{CALLERS}/test_away.py"
+                "::test_what_is_sent_while_nothing_runs_for_ten_days_commits_and_is_sent_after_the_start"
+            ),
+        ),
+    ),
+    Removal(
+        "a migration that waits for a lock gives up and begins again",
+        (Edit("alembic/env.py", 'LOCK_TIMEOUT = "50ms"', 'LOCK_TIMEOUT = "5s"'),),
+        (
+            (
+                f"{CALLERS}/test_open_transaction.py"
+                "::test_a_callers_transaction_that_stays_open_delays_nobody_and_is_named_by_what_waits_for_it"
+            ),
+            f"{CALLERS}/test_locks.py::test_a_closing_a_cut_a_rebuild_and_a_migration_keep_no_caller_waiting",
+            "tests/migrations/test_migrations.py::test_a_migration_waits_for_whom_it_names_and_keeps_nobody_waiting",
+        ),
     ),
 )

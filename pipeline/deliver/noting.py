@@ -1,0 +1,70 @@
+"""What became of attempts, for the metrics, and for the log where somebody may have to look.
+
+Calls are counted in batches, by the worker: counted where it was made, each would cost several microseconds.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from functools import cache
+
+import structlog
+
+from herald.outbox.destination.policies import channel_of
+from herald.outbox.moves.record import Outcome
+from herald.outbox.watched.metrics import Spread
+from herald.outbox.watched.pipeline import ADOPTED, ATTEMPT_SECONDS, ATTEMPTS, CLAIMED, LATE, RETRIES
+from herald.pipeline.deliver.attempt import Attempt
+
+HANDLER = "none"  # the channel where a topic's own handler delivers
+_FAILED = {"failed": "attempt_failed", "unknown": "attempt_unknown", "dead": "message_died"}
+_log = structlog.get_logger()
+
+
+class Made:
+    """Calls that were made and are not counted yet; noted by any thread, counted by one."""
+
+    def __init__(self) -> None:
+        self._made: deque[tuple[str, Outcome, float]] = deque()
+
+    def note(self, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
+        """One more; what went wrong is logged, without contents."""
+        self._made.append((channel_of(attempt.destination) or HANDLER, outcome, seconds))
+        if event := _FAILED.get(outcome.outcome):
+            _log.warning(event, milliseconds=round(1000 * seconds, 1), **_said(outcome, attempt.destination))
+
+    def count(self) -> None:
+        """All that were noted."""
+        by_kind: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        by_channel: defaultdict[str, list[float]] = defaultdict(list)
+        for _ in range(len(self._made)):
+            channel, outcome, seconds = self._made.popleft()
+            by_kind[channel, outcome.outcome, outcome.code or outcome.outcome] += 1
+            if outcome.outcome != "postponed":
+                by_channel[channel].append(seconds)
+        for kind, count in by_kind.items():
+            ATTEMPTS.labels(*kind).inc(count)
+        for channel, seconds_each in by_channel.items():
+            _seconds(channel).observe_all(seconds_each)
+
+
+def note_claimed(attempts: Sequence[Attempt]) -> None:
+    """These were won."""
+    CLAIMED.inc(len(attempts))
+    ADOPTED.inc(sum(one.request.version is None and one.number == 1 for one in attempts))
+    RETRIES.inc(sum(one.number - one.uncounted > 1 for one in attempts))
+
+
+def note_late(outcomes: Sequence[Outcome]) -> None:
+    """These are in the log, and changed nothing."""
+    LATE.inc(len(outcomes))
+    for outcome in outcomes:
+        _log.warning("outcome_late", outcome=outcome.outcome, **_said(outcome, outcome.destination))
+
+
+def _said(outcome: Outcome, destination: str | None) -> dict[str, object]:
+    return {"id": str(outcome.id), "destination": destination, "code": outcome.code, "attempt": outcome.attempt}
+
+
+@cache
+def _seconds(channel: str) -> Spread:
+    return ATTEMPT_SECONDS.labels(channel)

@@ -1,0 +1,49 @@
+"""What shows from outside."""
+
+from tests.proof.mechanisms.removal import Edit, Removal
+
+LIFE = "tests/outbox/watched/test_life.py"
+WATCHED = "tests/proof/end_to_end/test_watched.py"
+PROBES = "tests/proof/end_to_end/test_probes.py"
+
+REMOVALS = (
+    Removal(
+        "who does not come by is stuck",
+        (Edit("outbox/watched/life.py", "if now - pulse.at > pulse.limit", "if not pulse"),),
+        (
+            f"{LIFE}::test_a_thread_that_does_not_come_by_is_stuck",
+            f"{PROBES}::test_a_part_that_hangs_turns_live_red_within_30_seconds_and_that_of_no_other_process",
+        ),
+    ),
+    Removal(
+        "who waits for a server is not stuck",
+        (Edit("outbox/watched/life.py", "or ident in self._waiting or", "or"),),
+        (f"{LIFE}::test_a_thread_that_waits_for_a_server_is_not_stuck_however_long_that_takes",),
+    ),
+    Removal(
+        "an error that others see to is no end",
+        (Edit("outbox/watched/life.py", "            if not may_fail:\n                self", "            self"),),
+        (
+            f"{LIFE}::test_an_error_that_others_see_to_is_no_end",
+            f"{PROBES}::test_servers_that_are_away_make_ready_red_and_never_live",
+        ),
+    ),
+    Removal(
+        "what a process has counted is kept in a file of its seat",
+        (Edit("outbox/watched/metrics.py", "if FOLDER in os.environ and SEAT in os.environ:", "if False:"),),
+        ("tests/api/test_supervisor.py::test_metrics_of_several_processes_are_one_answer_that_outlives_each",),
+    ),
+    Removal(
+        "who is late is told by the statement",
+        (Edit("outbox/moves/record.py", "WHERE type = 'message.late'", "WHERE false"),),
+        ("tests/pipeline/work/test_noting.py::test_an_outcome_that_is_late_is_logged_and_counted",),
+    ),
+    Removal(
+        "what went wrong with a call has a line",
+        (Edit("pipeline/deliver/noting.py", "if event := _FAILED.get(outcome.outcome):", "if event := None:"),),
+        (
+            "tests/pipeline/work/test_noting.py::test_a_call_that_fails_is_logged_without_contents",
+            f"{WATCHED}::test_a_request_and_a_call_that_fails_have_a_line_each_without_contents",
+        ),
+    ),
+)
