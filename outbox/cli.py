@@ -8,7 +8,11 @@ GROUP = "herald.commands"
 ORDER = (
     "up",
     "status",
+    "send",
+    "list",
     "history",
+    "cancel",
+    "again",
     "audit",
     "doctor",
     "dead-letters",

@@ -108,10 +108,11 @@ def command(
     return post(status_code=status, before_request=only_query(), response_headers=KEY_HEADERS, **told)
 
 
-def accept(path: str, summary: str, *, body: type[msgspec.Struct]) -> HTTPRouteHandler:
-    """A POST under an Idempotency-Key that is answered after the commit."""
+def accept(path: str, summary: str, *, body: type[msgspec.Struct] | None = None) -> HTTPRouteHandler:
+    """A POST under an Idempotency-Key that is answered after the commit; without a struct, its body says nothing."""
     told = described(path, summary, 409, 413, 422, parameters=[TRACE, KEY], body=body)
     committed = "It is committed, and will be delivered"
+    told["before_request"] = None if body else only_query()
     return post(status_code=202, response_description=committed, response_headers=KEY_HEADERS, **told)
 
 

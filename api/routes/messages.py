@@ -1,6 +1,6 @@
-"""`/messages`: the general form, for any registered topic; `/notifications` accepts and cancels as this does."""
+"""`/messages`: the general form, for any registered topic; `/notifications` does by it what both have alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Literal, TypeVar
 from uuid import UUID
@@ -22,6 +22,7 @@ from herald.api.shapes.answers import Accepted, accepted, key_headers
 from herald.api.shapes.requests import MessageRequest
 from herald.outbox.moves.accept import Acceptance
 from herald.outbox.moves.cancel import cancel
+from herald.outbox.moves.send_again import send_again
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.queries import MessageState, find_message
 
@@ -60,6 +61,16 @@ async def cancel_message(request: HttpRequest) -> Response[Cancelled]:
     return await cancel_one(request, "message", topic=None)
 
 
+@accept("/{id:str}/again", "Send one again")
+async def message_again(request: HttpRequest) -> Response[Accepted]:
+    """Send a message that is over again, as a new one whose `again_of` names it: 202 once that is committed.
+
+    It carries what the first carried last, under its key and priority, at once and without a deadline. 409 where the
+    first is not over.
+    """
+    return await send_one_again(request, "message", topic=None)
+
+
 async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[..., Acceptance]) -> Response[Accepted]:
     """From a request to its 202: the body, decoded and checked, committed with what others submit, and answered."""
     resources = resources_of(request)
@@ -74,18 +85,13 @@ async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[.
 
 async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> Response[Cancelled]:
     """Cancel the one that the path names."""
-    message_id, key = id_of(request), key_for(request, topic) if topic else key_of(request)
-    topics = [topic] if topic else key.topics if key else None
+    message_id, topics = id_of(request), _topics_for(request, topic)
     name(request.scope, [message_id])
 
     def work(connection: Connection) -> list[UUID]:
         found = there(cancel(connection, message_id, topics=topics, actor=actor_of(request)), what, message_id)
-        if found.status != "cancelled" and found.is_held:
-            detail = "another transaction holds it; try again"
-            raise field_problem("id", detail, HTTPStatus.CONFLICT, TRY_AGAIN)
-        if found.status != "cancelled":
-            detail = f"it is {found.status}, after {found.attempts} attempt(s): too late to cancel"
-            raise field_problem("id", detail, HTTPStatus.CONFLICT)
+        if found.refusal:
+            raise field_problem("id", found.refusal, HTTPStatus.CONFLICT, TRY_AGAIN if found.is_held else None)
         return [message_id]
 
     await read_ignored(request)
@@ -93,4 +99,31 @@ async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> R
     return Response(Cancelled(id=message_id), headers=key_headers(receipt))
 
 
-router = Router("/messages", route_handlers=[accept_message, message, cancel_message], tags=["messages"])
+async def send_one_again(request: HttpRequest, what: str, *, topic: str | None) -> Response[Accepted]:
+    """Accept anew the one that the path names."""
+    message_id, trace, topics = id_of(request), traceparent(request), _topics_for(request, topic)
+    actor = actor_of(request)
+    name(request.scope, [message_id])
+
+    def work(connection: Connection) -> list[UUID]:
+        again = send_again(connection, message_id, topics=topics, actor=actor, traceparent=trace)
+        found = there(again, what, message_id)
+        if found.id is None:
+            raise field_problem("id", found.refusal, HTTPStatus.CONFLICT)
+        return [found.id]
+
+    await read_ignored(request)
+    receipt = await once(request, b"", work)
+    return accepted(receipt, None, ttl=resources_of(request).settings.idempotency_ttl)
+
+
+def _topics_for(request: HttpRequest, topic: str | None) -> Collection[str] | None:
+    """Of which the caller may move messages there; None: of all. Raises ProblemError."""
+    if topic:
+        key_for(request, topic)
+        return [topic]
+    key = key_of(request)
+    return key.topics if key else None
+
+
+router = Router("/messages", route_handlers=[accept_message, message, cancel_message, message_again], tags=["messages"])

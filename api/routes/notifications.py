@@ -23,7 +23,7 @@ from herald.api.http.problems import HttpRequest
 from herald.api.http.requests import name
 from herald.api.http.resources import a_turn, read, resources_of, room_for
 from herald.api.routes.commands import request_bulk, request_notification
-from herald.api.routes.messages import Cancelled, accept_one, cancel_one
+from herald.api.routes.messages import Cancelled, accept_one, cancel_one, send_one_again
 from herald.api.shapes.answers import Accepted, BulkAccepted, Events, NotificationPage, bulk_accepted
 from herald.api.shapes.requests import Bulk
 from herald.outbox.message.notification import TOPIC, Notification
@@ -102,6 +102,16 @@ async def cancel_notification(request: HttpRequest) -> Response[Cancelled]:
     return await cancel_one(request, "notification", topic=TOPIC)
 
 
+@accept("/{id:str}/again", "Send one again")
+async def notification_again(request: HttpRequest) -> Response[Accepted]:
+    """Send a notification that is over again, as a new one whose `again_of` names it: 202 once that is committed.
+
+    It carries what the first carried last, to the same user with the same priority, at once and without a deadline. 409
+    where the first is not over.
+    """
+    return await send_one_again(request, "notification", topic=TOPIC)
+
+
 router = Router(
     "/notifications",
     route_handlers=[
@@ -111,6 +121,7 @@ router = Router(
         notification,
         notification_events,
         cancel_notification,
+        notification_again,
     ],
     tags=["notifications"],
 )

@@ -23,7 +23,7 @@ type Group struct {
 }
 
 // State is what notifications and messages have alike. DueAt is the next attempt's date, or the end of the current one's
-// lease.
+// lease; the message AgainOf was over, and was sent again as this one.
 type State struct {
 	ID          string     `json:"id"`
 	Status      string     `json:"status"`
@@ -37,6 +37,7 @@ type State struct {
 	Group       *string    `json:"group"`
 	UpdatedAt   time.Time  `json:"updated_at"`
 	SentAt      *time.Time `json:"sent_at"`
+	AgainOf     *string    `json:"again_of"`
 }
 
 // Notification is one as it stands; Content and Address are empty where the key may not read them.
@@ -50,8 +51,8 @@ type Notification struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Message is one of any topic as it stands; Request counts how often delivery was asked for. Data is null where the key may
-// not read it.
+// Message is one of any topic as it stands; Request counts how often delivery was asked for, SentAgain are the messages
+// that it was sent again as. Data is null where the key may not read it.
 type Message struct {
 	State
 	Topic      string          `json:"topic"`
@@ -59,6 +60,7 @@ type Message struct {
 	Data       json.RawMessage `json:"data"`
 	Request    int             `json:"request"`
 	AcceptedAt time.Time       `json:"accepted_at"`
+	SentAgain  []string        `json:"sent_again"`
 }
 
 // Event is one of a history: Version counts from 1, Type is "message.requested" and the like.

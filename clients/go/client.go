@@ -79,6 +79,12 @@ func (c *Client) Group(ctx context.Context, id string) (found Group, err error) 
 	return found, err
 }
 
+// Again sends what is over again, as a new message; its code is Conflict where it is not over.
+func (c *Client) Again(ctx context.Context, id string, options RequestOptions) (found Accepted, err error) {
+	err = c.post(ctx, "/messages/"+url.PathEscape(id)+"/again", nil, options, &found)
+	return found, err
+}
+
 // Notification looks at one.
 func (c *Client) Notification(ctx context.Context, id string) (found Notification, err error) {
 	err = c.call(ctx, http.MethodGet, "/notifications/"+url.PathEscape(id), nil, http.Header{}, &found)

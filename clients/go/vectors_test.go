@@ -52,6 +52,9 @@ var calls = map[string]func(context.Context, *herald.Client, given) (any, error)
 		return c.CancelGroup(ctx, g.GroupID, g.request())
 	},
 	"group": func(ctx context.Context, c *herald.Client, g given) (any, error) { return c.Group(ctx, g.GroupID) },
+	"again": func(ctx context.Context, c *herald.Client, g given) (any, error) {
+		return c.Again(ctx, g.MessageID, g.request())
+	},
 	"notification": func(ctx context.Context, c *herald.Client, g given) (any, error) {
 		return c.Notification(ctx, g.NotificationID)
 	},

@@ -35,7 +35,8 @@ class Requested(Event, frozen=True, kw_only=True):
 
     The first request brings the data; a later one names the version of the event that brought it. `actor` asked, where
     that is known (`key:`, `sql:` or `cli:` and a name), perhaps for somebody else; what was asked for together has a
-    `group_id`. Once a person decides to try again (`requeued`), the attempts so far no longer count, nor does
+    `group_id`; `again_of` was over, and is sent again as this message. Once a person decides to try again (`requeued`),
+    the attempts so far no longer count, nor does
     `deliver_by`.
     """
 
@@ -52,6 +53,7 @@ class Requested(Event, frozen=True, kw_only=True):
     actor: str | None = None
     on_behalf_of: str | None = None
     group_id: UUID | None = None
+    again_of: UUID | None = None
 
 
 class Scheduled(Event, frozen=True, kw_only=True):
@@ -231,6 +233,7 @@ class Carried(Event, frozen=True, kw_only=True):
     unknowns: int = 0  # carried before it was counted: none
     actor: str | None = None
     group_id: UUID | None = None
+    again_of: UUID | None = None
 
 
 TYPES: dict[str, type[Event]] = {kind.TYPE: kind for kind in Event.__subclasses__()}

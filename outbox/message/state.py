@@ -73,6 +73,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     unknowns: int
     actor: str | None
     group_id: UUID | None
+    again_of: UUID | None
 
 
 COLUMNS = tuple(name for name in Message.__struct_fields__ if name != "data")
@@ -136,6 +137,7 @@ def _opened(event: Opening, recorded: Recorded) -> Message:
         unknowns=0,
         actor=event.actor if isinstance(event, Requested | Scheduled) else None,
         group_id=event.group_id if isinstance(event, Requested | Scheduled) else None,
+        again_of=event.again_of if isinstance(event, Requested) else None,
     )
 
 

@@ -24,6 +24,15 @@ class Standing(NamedTuple):
     attempts: int
     is_held: bool = False
 
+    @property
+    def refusal(self) -> str | None:
+        """Why it is not cancelled; None where it is."""
+        if self.status == "cancelled":
+            return None
+        if self.is_held:
+            return "another transaction holds it; try again"
+        return f"it is {self.status}, after {self.attempts} attempt(s): too late to cancel"
+
 
 class Part(NamedTuple):
     """Of a group: the id of its last message, None where no more come, how many it has, and how many others hold."""

@@ -1,6 +1,5 @@
 """`herald dead-letters`: the desk on the command line, directly on the database."""
 
-import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -25,7 +24,7 @@ from herald.outbox.desk.looking import (
 )
 from herald.outbox.message.events import Recorded
 from herald.outbox.moves.decide import MOST_AT_ONCE, Edit, discard, requeue
-from herald.outbox.operate.opening import UNUSABLE, desk, end, filtered, person, text
+from herald.outbox.operate.opening import UNUSABLE, desk, end, filtered, given_json, person, text
 from herald.outbox.operate.shown import day_and_time, fields, in_words, listed, show, shown_steps
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
@@ -98,14 +97,13 @@ def requeue_command(
 
 @command.command("edit")
 @click.argument("message", type=click.UUID)
-@click.option("--data", required=True, help="The new data, as JSON; - reads it from standard input.")
-def edit_command(message: UUID, data: str) -> None:
+@click.option("--data", type=given_json, required=True, help="The new JSON; or @FILE, or - for standard input.")
+def edit_command(message: UUID, data: bytes) -> None:
     """Try one again with other data; it is checked like any input, and the edit is in the log."""
-    raw = sys.stdin.buffer.read() if data == "-" else data.encode()
     with desk(NAME) as (settings, connection):
         found = _found(connection, message)
         try:
-            new, key = checked_edit(found.topic, found.key, raw, settings)
+            new, key = checked_edit(found.topic, found.key, data, settings)
         except EditError as error:
             end(str(error), UNUSABLE)
         done = requeue(connection, [message], edit=Edit(msgspec.Raw(new), key), actor=person())

@@ -11,6 +11,9 @@ from herald.outbox.message.state import fold
 from herald.outbox.operate.opening import answering, connect_to_look, date, end
 from herald.outbox.operate.shown import fields, in_words, listed, named, show
 from herald.outbox.postgres.log import UnknownEventError, read_stream
+from herald.outbox.postgres.statements import fetch_column
+
+SENT_AGAIN = "SELECT unnest(sent_again(%s))::text"
 
 
 @click.command("history")
@@ -24,6 +27,7 @@ def command(message: UUID, *, at: datetime | None, as_json: bool) -> None:
     """
     with answering(UnknownEventError) as settings, closing(connect_to_look(settings, "herald-history")) as connection:
         stream = read_stream(connection, message)
+        again = fetch_column(connection, SENT_AGAIN, str(message))
     events = [one for one in stream if at is None or one.recorded_at <= at]
     if not events:
         began = f"{message} began later, at {stream[0].recorded_at.isoformat()}" if stream else None
@@ -34,11 +38,12 @@ def command(message: UUID, *, at: datetime | None, as_json: bool) -> None:
             {"version": one.version, "type": one.event.TYPE, "recorded_at": one.recorded_at, "event": one.event}
             for one in events
         ]
-        click.echo(msgspec.json.encode({"events": told, "state": state}).decode())
+        click.echo(msgspec.json.encode({"events": told, "state": state, "sent_again": again}).decode())
         return
     rows = (
         (one.version, one.recorded_at.isoformat(" "), one.event.TYPE[len("message.") :], in_words(fields(one.event)))
         for one in events
     )
     left_out = [f"{len(stream) - len(events)} later left out"] if len(events) < len(stream) else []
-    show(listed(("version", "recorded at", "event", "fields"), rows), *left_out, "", named(fields(state).items()))
+    lines = [*fields(state).items(), *(("sent again", one) for one in again)]
+    show(listed(("version", "recorded at", "event", "fields"), rows), *left_out, "", named(lines))

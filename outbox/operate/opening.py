@@ -1,6 +1,7 @@
 """How every command of an operator opens, what its options may be, and with which code it ends."""
 
 import getpass
+import os
 import socket
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import wraps
+from pathlib import Path
 from typing import NoReturn
 
 import msgspec
@@ -75,6 +77,17 @@ def end(text: str, code: int = 1) -> NoReturn:
 def person() -> str:
     """Who decides, as events call it."""
     return f"cli:{getpass.getuser()}@{socket.gethostname()}"
+
+
+def given_json(given: str) -> bytes:
+    """An option's JSON: as it stands, of the file after `@`, or of standard input for `-`. Raises BadParameter."""
+    try:
+        if given == "-":
+            return sys.stdin.buffer.read()
+        return Path(given[1:]).read_bytes() if given.startswith("@") else os.fsencode(given)
+    except OSError as error:
+        message = f"{given[1:]} cannot be read: {error.strerror}"
+        raise click.BadParameter(message) from None
 
 
 def stop_told() -> threading.Event:

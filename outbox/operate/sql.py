@@ -13,6 +13,7 @@ from herald.outbox.moves.decide import DISCARD, DISCARD_PENDING, EDIT, REQUEUE
 from herald.outbox.moves.expire import EXPIRE
 from herald.outbox.moves.record import RECORD
 from herald.outbox.moves.reject import REJECT
+from herald.outbox.moves.send_again import SEND_AGAIN
 from herald.outbox.moves.settle import SETTLE
 from herald.outbox.operate.opening import answering
 from herald.outbox.postgres.prepared import Prepared, prepare
@@ -33,6 +34,7 @@ MOVES: dict[str, Statement] = {
     "end": END,
     "cancel": CANCEL,
     "cancel-group": CANCEL_GROUP,
+    "send-again": SEND_AGAIN,
     "edit": EDIT,
     "requeue": REQUEUE,
     "discard": DISCARD,

@@ -6,6 +6,12 @@ from typing import TypeVar
 PAGE_BYTES = 16_777_216  # of the texts in a page; a page has one item at least
 STREAMED = 50  # rows; a page of more is read piece by piece
 PIECE = 10  # rows
+# By status: where a list looks for it. What is sent is found among all messages, everything else in its queue.
+QUEUES = {
+    **dict.fromkeys(("pending", "sending"), "unfinished"),
+    **dict.fromkeys(("scheduled", "failed"), "waiting"),
+    **dict.fromkeys(("unknown", "dead", "cancelled", "expired", "discarded"), "unsent"),
+}
 
 Item = TypeVar("Item")
 

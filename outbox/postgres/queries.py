@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from herald.outbox.message.notification import TOPIC, Name
 from herald.outbox.message.state import Status
 from herald.outbox.postgres.log import DATA
-from herald.outbox.postgres.paging import PIECE, STREAMED, bounded
+from herald.outbox.postgres.paging import PIECE, QUEUES, STREAMED, bounded
 from herald.outbox.registry import DEFAULT_CHANNEL
 
 
@@ -21,7 +21,8 @@ class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
     """A notification as it stands; `group` is what it was asked for together with, if anything.
 
     `content` and `address` are null for whoever may not read contents. `due_at` is the next attempt's date, or the end
-    of the current one's lease. `destination` is channel and host of the newest attempt or postponement.
+    of the current one's lease. `destination` is channel and host of the newest attempt or postponement. `again_of` was
+    over and was sent again as this one.
     """
 
     id: UUID
@@ -42,12 +43,14 @@ class NotificationState(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     sent_at: datetime | None
+    again_of: UUID | None
 
 
 class MessageState(msgspec.Struct, frozen=True, kw_only=True):
     """A message as it stands; `request` counts how often delivery was asked for.
 
-    `data` is null for whoever may not read contents.
+    `data` is null for whoever may not read contents. `again_of` was over and was sent again as this one, `sent_again`
+    are those that this one was sent again as.
     """
 
     id: UUID
@@ -67,6 +70,8 @@ class MessageState(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: datetime
     updated_at: datetime
     sent_at: datetime | None
+    again_of: UUID | None
+    sent_again: Sequence[UUID]
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +98,7 @@ SELECT id, coalesce(data ->> 'user_id', key, '') AS user_id, coalesce(event, '')
        coalesce(data ->> 'content', '') AS content,
        coalesce(data ->> 'channel', split_part(destination, ':', 1), :default_channel) AS channel,
        data ->> 'address' AS address, status, attempts, reason, reason_code, due_at, deliver_by, priority, destination,
-       group_id AS "group", accepted_at AS created_at, updated_at, sent_at
+       group_id AS "group", accepted_at AS created_at, updated_at, sent_at, again_of
 FROM (
     SELECT m.*, {DATA} AS data FROM messages AS m WHERE topic = :topic <conditions> ORDER BY id DESC LIMIT :limit
 ) AS page
@@ -111,7 +116,8 @@ _FILTERS = {
 
 _MESSAGE = text(f"""
 SELECT id, topic, key, {DATA}::text AS data, status, attempts, request, reason, reason_code, due_at, deliver_by,
-       priority, destination, group_id AS "group", accepted_at, updated_at, sent_at
+       priority, destination, group_id AS "group", accepted_at, updated_at, sent_at, again_of,
+       sent_again(id) AS sent_again
 FROM messages AS m
 WHERE id = :id
 """)
@@ -124,13 +130,6 @@ FROM outbox
 WHERE stream_id = :id AND EXISTS (SELECT FROM messages WHERE id = :id AND topic = coalesce(:topic, topic))
 ORDER BY version
 """)
-
-# By status: what is sent is found among all, everything else in its queue.
-_QUEUES = {
-    **dict.fromkeys(("pending", "sending"), "unfinished"),
-    **dict.fromkeys(("scheduled", "failed"), "waiting"),
-    **dict.fromkeys(("unknown", "dead", "cancelled", "expired", "discarded"), "unsent"),
-}
 
 EVERYTHING = Chosen()
 _FIXED = {"topic": TOPIC, "default_channel": DEFAULT_CHANNEL}
@@ -150,7 +149,7 @@ def list_notifications(
     """At most `limit` notifications, newest first by id, those older than `before`; and whether there are more."""
     asked = {name: getattr(chosen, name) for name in Chosen.__struct_fields__} | {"before": before}
     filters = {name: value for name, value in asked.items() if value is not None}
-    queue = _QUEUES.get(chosen.status or "")
+    queue = QUEUES.get(chosen.status or "")
     among = f" AND m.id IN (SELECT q.id FROM {queue} AS q)" if queue else ""
     conditions = " ".join(f"AND {_FILTERS[name].format(among=among)}" for name in filters)
     statement = text(_NOTIFICATIONS.replace("<conditions>", conditions))

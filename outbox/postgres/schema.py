@@ -124,6 +124,7 @@ messages = Table(
     Column("sent_at", _instant),
     Column("actor", Text),
     Column("group_id", Uuid),
+    Column("again_of", Uuid),
     PrimaryKeyConstraint("id", name="messages_one_row_per_stream"),
     CheckConstraint(
         "status IN ({})".format(", ".join(f"'{status}'" for status in STATUSES)), name="messages_status_is_known"
@@ -137,6 +138,7 @@ messages = Table(
     Index("messages_of_a_key", "topic", "key", "id"),
     Index("messages_of_an_event", "event", "id", postgresql_where=text("event IS NOT NULL")),
     Index("messages_of_a_group", "group_id", "id", postgresql_where=text("group_id IS NOT NULL")),
+    Index("messages_sent_again", "again_of", postgresql_where=text("again_of IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 

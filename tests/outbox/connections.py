@@ -67,7 +67,7 @@ def types_of(connection: Connection, message_id: UUID) -> list[str]:
     return [str(name).removeprefix("message.") for name in names]
 
 
-AS_TEXT = ("id", "requested_in", "group_id")
+AS_TEXT = ("id", "requested_in", "group_id", "again_of")
 COLUMNS = ", ".join(f"{name}::text" if name in AS_TEXT else name for name in state.COLUMNS)
 
 
@@ -84,5 +84,6 @@ def assert_projection_equals_log(connection: Connection) -> int:
         columns = {name: getattr(message, name) for name in state.COLUMNS}
         expected = columns | {"id": str(stream_id), "requested_in": str(message.requested_in)}
         expected["group_id"] = message.group_id and str(message.group_id)
+        expected["again_of"] = message.again_of and str(message.again_of)
         assert dict(zip(expected, projected[str(stream_id)], strict=True)) == expected
     return len(folded)

@@ -45,7 +45,7 @@ BEGIN
     END IF;
     RETURN ROW(outbox_new_id(place), topic, key, data, deliver_at, deliver_by, priority, CASE WHEN trace ~
             '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN trace END,
-        actor, behalf, family, NULL, NULL, NULL)::asked_message;
+        actor, behalf, family, NULL, NULL, NULL, NULL)::asked_message;
 END $$;
 
 -- What `send` was given, checked.

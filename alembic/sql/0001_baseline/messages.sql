@@ -26,6 +26,7 @@ CREATE TABLE messages (
     sent_at timestamptz,
     actor text,  -- who asked for it by SQL
     group_id uuid,  -- what was asked for together
+    again_of uuid,  -- which message was over and was sent again as this one
     CONSTRAINT messages_one_row_per_stream PRIMARY KEY (id),
     CONSTRAINT messages_status_is_known CHECK (status IN ('scheduled', 'pending', 'sending', 'sent', 'failed',
         'unknown', 'dead', 'cancelled', 'expired', 'discarded')),
@@ -39,3 +40,4 @@ CREATE TABLE messages (
 CREATE INDEX messages_of_a_key ON messages (topic, key, id);
 CREATE INDEX messages_of_an_event ON messages (event, id) WHERE event IS NOT NULL;
 CREATE INDEX messages_of_a_group ON messages (group_id, id) WHERE group_id IS NOT NULL;
+CREATE INDEX messages_sent_again ON messages (again_of) WHERE again_of IS NOT NULL;

@@ -4,7 +4,7 @@
 -- A message as it is asked for; what is null is not given.
 CREATE TYPE asked_message AS (id uuid, topic text, key text, data json, deliver_at timestamptz, deliver_by timestamptz,
     priority smallint, traceparent text, actor text, on_behalf_of text, group_id uuid, version integer, source text,
-    request integer);
+    request integer, again_of uuid);
 
 -- What begins messages: the event in the log, the row in the projection and its queues, with the same date. `kind` is the
 -- event; without one a caller asks, now or for later, and one message that cannot be stored fails all of them.
@@ -26,7 +26,7 @@ BEGIN
                coalesce(kind, CASE WHEN deliver_at > at THEN 'message.scheduled' ELSE 'message.requested' END) AS type,
                topic, key, data, source, coalesce(request, CASE WHEN deliver_at > at THEN 0 ELSE 1 END) AS request,
                CASE WHEN deliver_at > at THEN deliver_at END AS due_at, deliver_by, priority, traceparent, actor,
-               on_behalf_of, group_id
+               on_behalf_of, group_id, again_of
         FROM unnest(asked)
     ),
     logged AS (
@@ -42,16 +42,18 @@ BEGIN
                    'request', CASE WHEN type IN ('message.requested', 'message.recovered') THEN request END,
                    'cause', CASE type WHEN 'message.requested' THEN 'accepted' END,
                    'due_at', due_at, 'deliver_by', deliver_by, 'priority', priority, 'traceparent', traceparent,
-                   'actor', actor, 'on_behalf_of', on_behalf_of, 'group_id', group_id)),
+                   'actor', actor, 'on_behalf_of', on_behalf_of, 'group_id', group_id, 'again_of', again_of)),
                at
         FROM opened
     ),
     projected AS (
         INSERT INTO messages (id, topic, key, data_version, event, traceparent, status, version, request, attempts,
-                              due_at, deliver_by, priority, requested_in, accepted_at, updated_at, actor, group_id)
+                              due_at, deliver_by, priority, requested_in, accepted_at, updated_at, actor, group_id,
+                              again_of)
         SELECT id, topic, key, version, CASE topic WHEN 'notifications' THEN left(data ->> 'event', 255) END,
                traceparent, CASE WHEN due_at IS NULL THEN 'pending' ELSE 'scheduled' END, version,
-               request, 0, due_at, deliver_by, coalesce(priority, 5), transaction_id, at, at, actor, group_id
+               request, 0, due_at, deliver_by, coalesce(priority, 5), transaction_id, at, at, actor, group_id,
+               again_of
         FROM opened
     ),
     begun AS (
@@ -141,4 +143,31 @@ BEGIN
         PERFORM take_back(ARRAY[message], actor);
         status := 'cancelled';
     END IF;
+END $$;
+
+-- What is over, as a new message that names it: with what the first carried last, at once, without a deadline and in no
+-- group. No byte of the data changes: a notification's dates stay in there and count no more. Returns where the first
+-- stands, and the new one's id; that is null where the first is not over, or its data lost, and both are where there is no
+-- such message (on these topics).
+CREATE FUNCTION send_again(message uuid, on_topics text[], who text, trace text, OUT status text, OUT again uuid)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    was record;
+BEGIN
+    SELECT m.*, o.data INTO was
+    FROM messages AS m LEFT JOIN outbox AS o ON o.stream_id = m.id AND o.version = m.data_version
+    WHERE m.id = message AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic]));
+    status := was.status;
+    IF is_unfinished(status) OR was.data IS NULL THEN
+        RETURN;
+    END IF;
+    again := outbox_new_id(0);
+    PERFORM nextval('sends'), accept(json_build_array(json_build_object('id', again, 'topic', was.topic, 'key', was.key,
+        'data', was.data, 'priority', was.priority, 'traceparent', trace, 'actor', who, 'again_of', message)), NULL);
+END $$;
+
+-- What a message was sent again as. A function, because its plan is kept with the connection.
+CREATE FUNCTION sent_again(message uuid) RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
+BEGIN
+    RETURN ARRAY(SELECT m.id FROM messages AS m WHERE m.again_of = message ORDER BY m.id);
 END $$;

@@ -6,7 +6,7 @@ CREATE VIEW wanted_grants AS
 SELECT s.schema, s.schema || '_' || role AS role, kind, name, privilege
 FROM (VALUES
     ('{owner,sender,api,relay,pipeline,reader}'::text[], 'SCHEMA', '', '{USAGE}'::text[]),
-    ('{sender}', 'FUNCTION', 'send(text, json, text, jsonb)', '{EXECUTE}'),
+    ('{sender,relay}', 'FUNCTION', 'send(text, json, text, jsonb)', '{EXECUTE}'),
     ('{sender}', 'FUNCTION', 'notify(text[], text, text, jsonb)', '{EXECUTE}'),
     ('{sender}', 'FUNCTION', 'send_many(json)', '{EXECUTE}'),
     ('{sender}', 'FUNCTION', 'cancel(uuid)', '{EXECUTE}'),
@@ -75,6 +75,7 @@ FROM (VALUES
     ('{api,relay,pipeline}', 'FUNCTION', 'accept(json, text)', '{EXECUTE}'),
     ('{api,relay}', 'FUNCTION', 'cancel_message(uuid, text[], text)', '{EXECUTE}'),
     ('{api,relay}', 'FUNCTION', 'cancel_group(uuid, uuid, text, text, text[])', '{EXECUTE}'),
+    ('{api,relay}', 'FUNCTION', 'send_again(uuid, text[], text, text)', '{EXECUTE}'),
     ('{api,relay}', 'FUNCTION', 'requeue(uuid[], text)', '{EXECUTE}'),
     ('{api,relay}', 'FUNCTION', 'edit(uuid[], json, text)', '{EXECUTE}'),
     ('{api,relay}', 'FUNCTION', 'discard(uuid[], text, text)', '{EXECUTE}'),
@@ -92,6 +93,7 @@ FROM (VALUES
     ('{owner,api,relay,pipeline,reader}', 'FUNCTION', 'is_unsent(text)', '{EXECUTE}'),
     ('{owner,api,relay,pipeline,reader}', 'FUNCTION', 'desk_error(text, text)', '{EXECUTE}'),
     ('{api,relay,pipeline,reader}', 'FUNCTION', 'outbox_time_of(uuid)', '{EXECUTE}'),
+    ('{api,relay,reader}', 'FUNCTION', 'sent_again(uuid)', '{EXECUTE}'),
     ('{api,relay,pipeline,reader}', 'FUNCTION', 'outbox_first_id(timestamptz)', '{EXECUTE}'),
     ('{api,relay,pipeline,reader}', 'FUNCTION', 'instance_here()', '{EXECUTE}'),
     ('{relay}', 'FUNCTION', 'instance_takes_place(boolean)', '{EXECUTE}'),

@@ -34,6 +34,8 @@ interface State {
   group: string | null;
   updated_at: string;
   sent_at: string | null;
+  /** It was over, and was sent again as this one. */
+  again_of: string | null;
 }
 
 /** A notification as it stands. */
@@ -53,6 +55,8 @@ export interface Message extends State {
   data: Record<string, unknown> | null; // where the key may not read it
   request: number;
   accepted_at: string;
+  /** The messages that it was sent again as. */
+  sent_again: string[];
 }
 
 /** What several users were told: how many messages there are, in all and in each status. */

@@ -70,6 +70,11 @@ export class Client {
     return this.#call<Group>({ method: "GET", path: `/groups/${encodeURIComponent(id)}` });
   }
 
+  /** Send what is over again, as a new message; `conflict` where it is not over. */
+  again(id: string, options: RequestOptions = {}) {
+    return this.#post<Accepted>(`/messages/${encodeURIComponent(id)}/again`, undefined, options);
+  }
+
   /** Look at a notification. */
   notification(id: string) {
     return this.#call<Notification>({ method: "GET", path: `/notifications/${encodeURIComponent(id)}` });

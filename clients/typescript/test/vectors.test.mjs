@@ -16,6 +16,7 @@ const CALLS = {
   cancel: (client, { message_id, ...options }) => client.cancel(message_id, options),
   cancel_group: (client, { group_id, ...options }) => client.cancelGroup(group_id, options),
   group: (client, { group_id }) => client.group(group_id),
+  again: (client, { message_id, ...options }) => client.again(message_id, options),
   notification: (client, { notification_id }) => client.notification(notification_id),
   message: (client, { message_id }) => client.message(message_id),
   history: (client, { notification_id }) => client.history(notification_id),

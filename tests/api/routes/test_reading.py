@@ -51,6 +51,7 @@ def test_an_accepted_notification_is_pending(herald: Client) -> None:
         "created_at": found["created_at"],
         "updated_at": found["created_at"],
         "sent_at": None,
+        "again_of": None,
     }
 
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.moves.send_again import send_again
 from herald.outbox.operate.history import command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
@@ -68,6 +69,18 @@ def test_the_state_is_the_one_of_that_time(connection: Connection, ask: Ask, del
     assert (now["state"]["status"], [one["version"] for one in now["events"]]) == ("sent", [1, 2, 3])
     assert now["state"]["data"] == {"user_id": "ada", "event": "greeting", "content": "hello"}
     assert now["events"][1]["event"]["destination"] == "webhook:hooks.example.com"
+
+
+def test_what_was_sent_again_names_its_successors_and_they_name_it(
+    connection: Connection, ask: Ask, delivered: UUID
+) -> None:
+    again = [str(found.id) for _ in range(2) if (found := send_again(connection, delivered))]
+    connection.commit()
+
+    assert json.loads(ask(delivered, "--json").stdout)["sent_again"] == again
+    lines = [line.split() for line in ask(delivered).stdout.splitlines()]
+    assert [line for line in lines if line[:1] == ["sent"]] == [["sent", "again", one] for one in again]
+    assert ["again_of", str(delivered)] in [line.split() for line in ask(again[0]).stdout.splitlines()]
 
 
 def test_what_is_left_out_is_counted(connection: Connection, ask: Ask, delivered: UUID) -> None:

@@ -31,6 +31,7 @@ VALUES = {
     "topics": "NULL",
     "actor": "NULL",
     "reason": "'no'",
+    "traceparent": "NULL",
     "edit": "'{\"data\": {}}'",
 }
 

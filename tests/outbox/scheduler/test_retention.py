@@ -13,6 +13,7 @@ from herald.outbox.moves.cancel import cancel
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
+from herald.outbox.moves.send_again import send_again
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError, errors
 from herald.outbox.postgres.log import read_stream
@@ -131,6 +132,19 @@ def test_a_carried_message_goes_on_where_it_stood(connection: Connection) -> Non
 
     assert types_of(connection, pending) == ["carried", "started", "sent"]
     assert types_of(connection, dead) == ["carried", "requested", "started", "sent"]
+
+
+def test_what_was_sent_again_still_names_the_first_after_that_has_left(connection: Connection) -> None:
+    (first,) = accept_then(connection)
+    cancel(connection, first)
+    again = send_again(connection, first)
+    assert again is not None
+    publish(connection)
+
+    assert close(connection) is None
+
+    assert fetch(connection, "SELECT id::text, again_of::text FROM messages") == [(str(again.id), str(first))]
+    assert send_again(connection, first) is None
 
 
 def test_what_has_ended_a_moment_ago_stays_as_long_as_any_other(connection: Connection) -> None:

@@ -42,7 +42,8 @@ class Cancelled:
 class State:
     """What notifications and messages have alike.
 
-    `due_at` is the next attempt's date, or the end of the current one's lease.
+    `due_at` is the next attempt's date, or the end of the current one's lease. `again_of` was over, and was sent again
+    as this one.
     """
 
     id: UUID
@@ -57,6 +58,7 @@ class State:
     group: UUID | None
     updated_at: datetime
     sent_at: datetime | None
+    again_of: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +75,17 @@ class Notification(State):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message(State):
-    """Of any topic, as it stands; `request` counts how often delivery was asked for."""
+    """Of any topic, as it stands; `request` counts how often delivery was asked for.
+
+    `sent_again` are the messages that it was sent again as.
+    """
 
     topic: str
     key: str | None
     data: Json | None  # where the key may not read it
     request: int
     accepted_at: datetime
+    sent_again: list[UUID]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,5 +137,8 @@ def page(kind: type[T]) -> Reader[Page[T]]:
 
 
 def _value(wanted: type, given: object) -> object:
+    if isinstance(given, list):
+        (kind,) = get_args(wanted)
+        return [_value(kind, item) for item in given]
     read = next((_READ[kind] for kind in (wanted, *get_args(wanted)) if kind in _READ), None)
     return read(str(given)) if read and given is not None else given

@@ -139,6 +139,11 @@ def group(group_id: UUID | str) -> Request[Group]:
     return _get(f"/groups/{_part(group_id)}", one(Group))
 
 
+def again(message_id: UUID | str, **options: Unpack[RequestOptions]) -> Request[Accepted]:
+    """Send what is over again, as a new message. Raises ConflictError where it is not over, and HeraldError."""
+    return _post(f"/messages/{_part(message_id)}/again", one(Accepted), None, options)
+
+
 def notification(notification_id: UUID | str) -> Request[Notification]:
     """Look at a notification. Raises HeraldError."""
     return _get(f"/notifications/{_part(notification_id)}", one(Notification))
