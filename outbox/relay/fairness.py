@@ -26,7 +26,12 @@ from herald.outbox.postgres.statements import fetch_column, fetch_value
 from herald.outbox.relay.reader import Row
 
 OF_A_KEY = 100  # published since the mark; more of the key wait in line until it is over
-OF_A_TOPIC = 500  # what was asked for among many waits in line until this mark is claimed
+OF_A_TOPIC = 200  # the same of a topic, at first; what was asked for among many waits in line until it is claimed
+LEAST, MOST = (
+    50,
+    1_000,
+)  # of a topic: half as many where that takes longer than CLAIMED, twice as many where it does not
+CLAIMED = 0.3  # seconds
 HALVED = 10.0  # seconds after which half of what is remembered counts no longer
 NO_LINES = 10.0  # seconds without any line after which nobody asks for one
 LOOK = 1.0  # seconds between two looks whether there is one
@@ -53,8 +58,11 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Published:
+    """`count`: since the mark, and with it; `at`: when that was."""
+
     count: int
     mark: str
+    at: float
 
 
 @dataclass
@@ -63,6 +71,7 @@ class Fairness:
 
     clock: Callable[[], float] = monotonic
     _published: dict[Place, _Published] = field(default_factory=dict, init=False)
+    _of_topics: dict[str, int] = field(default_factory=dict, init=False)
     _halved_at: float = field(default=0.0, init=False)
     _asks_until: float = field(default=float("inf"), init=False)
     _looked_at: float = field(default=float("-inf"), init=False)
@@ -70,7 +79,7 @@ class Fairness:
     def publishable(self, connection: Connection, rows: list[Row]) -> list[Row]:
         """These without those that wait in line from now on. Raises what ends the session."""
         first = [row for row in rows if row[7] == "1" and row[2] == Requested.TYPE]
-        room = self._room(connection, self._counted(first))
+        room = self._room(connection, *self._counted(first)) if first else {}
         chosen = list(_beyond(first, room)) if room else []
         if not chosen:
             return rows
@@ -87,37 +96,48 @@ class Fairness:
         self._set_back(first, left)
         return [row for row in rows if id(row) not in left]
 
-    def _counted(self, first: Sequence[Row]) -> dict[Place, int]:
-        """How many of each come with this page; they are remembered with what came before."""
+    def _counted(self, first: Sequence[Row]) -> tuple[dict[Place, int], dict[Place, str]]:
+        """How many of each come with this page, remembered with what came before; and the last of each."""
         self._halve()
-        counts: dict[Place, int] = Counter(map(_place, first))
-        marks: dict[Place, str] = dict(zip(map(_place, first), map(_message, first), strict=True))
-        topics: Counter[str] = Counter(row[3] for row in first)
-        marks |= {(row[3], None): row[0] for row in first}
-        counts |= {(topic, None): count for topic, count in topics.items()}
-        published = self._published
+        counts = dict(Counter(map(_place, first)))
+        last = dict(zip(map(_place, first), map(_message, first), strict=True))
+        counts |= {(topic, None): count for topic, count in Counter(row[3] for row in first).items()}
+        last |= {(row[3], None): row[0] for row in first}
+        published, now = self._published, self.clock()
         for place, count in counts.items():
             known = published.get(place)
             if known is None:
-                published[place] = _Published(count, marks[place])
+                published[place] = _Published(count, last[place], now)
             else:
                 known.count += count
-        return counts
+        return counts, last
 
-    def _room(self, connection: Connection, counts: dict[Place, int]) -> dict[Place, int]:
+    def _room(self, connection: Connection, counts: dict[Place, int], last: dict[Place, str]) -> dict[Place, int]:
         """Where no more than so many of this page may be published."""
-        suspects = [place for place in counts if self._published[place].count > _most(place)]
+        suspects = [place for place in counts if self._published[place].count > self._most(place)]
         lined_up = dict.fromkeys(self._in_line(connection, [place for place in counts if place[1] is not None]), 0)
         if not suspects:
             return lined_up
         marks = [self._published[place].mark for place in suspects]
         values = {"marks": marks, "whole": [key is None for _, key in suspects]}
         waited_for = {suspects[number - 1] for number in fetch_column(connection, _NOT_OVER, values)}
-        for place in set(suspects) - waited_for:
-            self._published[place].count = counts[place]
-        found = [place for place in suspects if self._published[place].count > _most(place)]
-        room = {place: max(0, _most(place) - self._published[place].count + counts[place]) for place in found}
-        return room | lined_up
+        for place in suspects:
+            self._adapt(place, is_over=place not in waited_for)
+            if place not in waited_for:
+                self._published[place] = _Published(counts[place], last[place], self.clock())
+        room = {place: self._most(place) - self._published[place].count + counts[place] for place in suspects}
+        return {place: max(0, left) for place, left in room.items() if left < counts[place]} | lined_up
+
+    def _most(self, place: Place) -> int:
+        return OF_A_KEY if place[1] is not None else self._of_topics.get(place[0], OF_A_TOPIC)
+
+    def _adapt(self, place: Place, *, is_over: bool) -> None:
+        """How many of a topic are claimed in CLAIMED seconds, about."""
+        known, most = self._published[place], self._most(place)
+        is_slow = self.clock() - known.at > CLAIMED
+        if place[1] is None and is_over != is_slow:
+            self._of_topics[place[0]] = min(MOST, 2 * most) if is_over else max(LEAST, most // 2)
+            known.at = self.clock()
 
     def _in_line(self, connection: Connection, keys: Sequence[Place]) -> list[Place]:
         """Those that have something in line, or published later than this page."""
@@ -140,7 +160,7 @@ class Fairness:
                 if id(row) in left:
                     self._published[place].count -= 1
                 else:
-                    self._published[place].mark = row[0]
+                    self._published[place].mark, self._published[place].at = row[0], self.clock()
 
     def _halve(self) -> None:
         if self.clock() - self._halved_at < HALVED and len(self._published) < MOST_KEYS:
@@ -157,10 +177,6 @@ _message: Callable[[Row], str] = itemgetter(0)
 
 def _places(row: Row) -> tuple[Place, ...]:
     return ((row[3], None),) if row[4] is None else ((row[3], row[4]), (row[3], None))
-
-
-def _most(place: Place) -> int:
-    return OF_A_TOPIC if place[1] is None else OF_A_KEY
 
 
 def _beyond(first: Sequence[Row], room: dict[Place, int]) -> Iterator[tuple[Row, bool]]:

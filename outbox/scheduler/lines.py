@@ -20,11 +20,12 @@ from herald.outbox.postgres.statements import fetch, fetch_column
 from herald.outbox.scheduler.due import NOT_FAILING, WAITS
 from herald.outbox.settings import Settings
 
-LEAST, MOST = 200, 1_000  # messages requested and not claimed, of all lines together: a portion
+LEAST, MOST = 50, 1_000  # messages requested and not claimed, of all lines together: a portion
+PORTION = 200  # at first
 CLAIMED = 0.3  # seconds within which a portion has to be claimed, or the next is half of it; twice, if it was at once
 SHARE = 100  # messages of one line at once; more while no more than so many of it are not over
 FEW = 5  # messages of one line that nobody has to wait for
-STUCK = 5.0  # seconds without a claim after which nobody waits for it; a topic with LEAST of them is passed over
+STUCK = 5.0  # seconds without a claim after which nobody waits for it; a topic with PORTION of them is passed over
 
 # The next lines behind that one, found one by one: an index has no list of its different values. Behind `/` comes `0`:
 # all lines of the keys of a topic end there.
@@ -94,7 +95,7 @@ class Lines:
         self._shares: dict[str, Share] = {}  # by the last message of each
         self._unclaimed = 0
         self._stuck: Counter[str] = Counter()  # by topic
-        self._portion, self._requested_at = LEAST, inf
+        self._portion, self._requested_at = PORTION, inf
 
     def request_next(self, connection: Connection, settings: Settings) -> int:
         """Request what may go on now; returns how many. `connection` in autocommit."""
@@ -142,7 +143,7 @@ class Lines:
         }
 
     def _turns(self, connection: Connection, settings: Settings, room: int) -> list[Turn]:
-        passed = [topic for topic, messages in self._stuck.items() if messages >= LEAST]
+        passed = [topic for topic, messages in self._stuck.items() if messages >= PORTION]
         passed += fetch_column(connection, _PAUSED)
         visited = fetch_column(connection, _LINES, {"after": self._after, "limit": room, "passed": passed})
         self._after = visited[-1] if len(visited) == room else ""

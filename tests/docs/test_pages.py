@@ -9,11 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 from alembic.config import CommandLine
 from click.testing import CliRunner
 from pydantic_core import PydanticUndefined
 
+from herald.outbox.cli import ORDER
 from herald.outbox.cli import main as herald
 from herald.outbox.logs import LogSettings
 from herald.outbox.message.events import Code
@@ -114,6 +116,12 @@ def test_the_table_of_metrics_is_the_lists_in_the_code() -> None:
     table = section(OPERATING, "What to watch").split("### Metrics")[1].split("What to alarm on")[0]
 
     assert [tuple(row) for row in rows(table)] == listed
+
+
+def test_the_table_of_commands_lists_what_there_is() -> None:
+    listed = {name for row in rows(section(README, "Processes")) for name in re.findall(r"`herald (\S+)`", row[0])}
+
+    assert listed == set(herald.list_commands(click.Context(herald))) == set(ORDER)
 
 
 def test_every_code_of_a_reason_is_explained() -> None:

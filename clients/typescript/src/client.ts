@@ -109,9 +109,9 @@ export class Client {
 
   /** Each attempt sends the same body under the same key. */
   async #call<T>({ path, headers, ...rest }: Request): Promise<T> {
-    const { fetch = globalThis.fetch, headers: own, patience = {} } = this.#options;
+    const { fetch = globalThis.fetch, headers: own, key: apiKey, patience = {} } = this.#options;
     const key = headers?.["idempotency-key"];
-    const shown = this.#options.key && { authorization: `Bearer ${this.#options.key}` };
+    const shown: Record<string, string> = apiKey ? { authorization: `Bearer ${apiKey}` } : {};
     const init: RequestInit = { ...rest, headers: new Headers({ ...own, ...shown, ...headers }), redirect: "manual" };
     const { status, body } = await answered(
       async (signal) => {

@@ -51,6 +51,8 @@ def test_the_document_is_openapi_3_1_and_lists_every_path(document: dict[str, An
         "/messages/{id}": ["get"],
         "/notifications/{id}/cancel": ["post"],
         "/messages/{id}/cancel": ["post"],
+        "/notifications/{id}/again": ["post"],
+        "/messages/{id}/again": ["post"],
         "/groups/{id}": ["get"],
         "/groups/{id}/cancel": ["post"],
         "/dead-letters": ["get"],

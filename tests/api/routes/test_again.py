@@ -100,6 +100,6 @@ def test_the_document_describes_it(herald: Client) -> None:
 
     for path in ("/messages/{id}/again", "/notifications/{id}/again"):
         told = described[path]["post"]
-        assert set(told["responses"]) == {"202", "400", "404", "409", "413", "422", "503"}
+        assert set(told["responses"]) == {"202", "400", "401", "403", "404", "409", "413", "422", "503"}
         assert [one["name"] for one in told["parameters"]] == ["id", "traceparent", "Idempotency-Key"]
         assert "requestBody" not in told

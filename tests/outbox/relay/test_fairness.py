@@ -17,7 +17,7 @@ from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.relay.fairness import NO_LINES, OF_A_KEY, OF_A_TOPIC, Fairness
 from herald.outbox.relay.reader import Row
 from herald.outbox.scheduler.due import request_due
-from herald.outbox.scheduler.lines import LEAST, SHARE, STUCK, Lines
+from herald.outbox.scheduler.lines import PORTION, SHARE, STUCK, Lines
 from tests.outbox.connections import (
     accepted,
     compared,
@@ -176,6 +176,18 @@ def test_where_the_pipeline_goes_along_nothing_of_many_waits(connection: Connect
     assert in_line(connection) == []
 
 
+def test_where_it_goes_along_no_longer_the_next_of_many_waits(connection: Connection) -> None:
+    now = 0.0
+    fairness = Fairness(clock=lambda: now)
+    deliver(connection, published(fairness, connection, of_many(OF_A_TOPIC)))
+    published(fairness, connection, of_many(OF_A_TOPIC))
+    now = 1.0
+
+    left = sum(len(published(fairness, connection, of_many(OF_A_TOPIC))) for _ in range(3))
+
+    assert left <= OF_A_TOPIC, "twice as many may go after what was claimed at once"
+
+
 def test_what_another_transaction_has_is_published(connection: Connection, database: str) -> None:
     flood = of_one(OF_A_KEY + 1)
     rows = page(connection, flood)
@@ -192,7 +204,7 @@ def test_who_waits_in_line_is_not_requested_by_its_date(connection: Connection) 
 
 
 def test_lines_have_their_turn_in_order_and_a_share_each(connection: Connection) -> None:
-    fairness, lines = Fairness(), Lines()
+    fairness, lines = Fairness(), Lines(clock=lambda: 0.0)
     ada, bea = of_one(OF_A_KEY + 200), of_one(OF_A_KEY + 3, "bea")
     published(fairness, connection, [*ada, *bea])
 
@@ -200,7 +212,7 @@ def test_lines_have_their_turn_in_order_and_a_share_each(connection: Connection)
 
 
 def test_a_line_goes_on_only_while_its_last_share_is_not_far_from_over(connection: Connection) -> None:
-    fairness, lines = Fairness(), Lines()
+    fairness, lines = Fairness(), Lines(clock=lambda: 0.0)
     flood = of_one(OF_A_KEY + 5 * SHARE)
     published(fairness, connection, flood)
     rest = ids_of(flood)[OF_A_KEY:]
@@ -216,18 +228,18 @@ def test_a_line_goes_on_only_while_its_last_share_is_not_far_from_over(connectio
 def test_no_more_than_a_portion_waits_for_its_claim(connection: Connection) -> None:
     now = 0.0
     lines = Lines(clock=lambda: now)
-    published(Fairness(), connection, of_many(OF_A_TOPIC + 6 * LEAST))
+    published(Fairness(), connection, of_many(OF_A_TOPIC + 6 * PORTION))
 
     requested(connection, lines)
     waiting = requested(connection, lines)
-    assert len(waiting) == LEAST
+    assert len(waiting) == PORTION
     claimed(connection, waiting)
     waiting = requested(connection, lines)
-    assert len(waiting) == 2 * LEAST, "it was claimed at once"
+    assert len(waiting) == 2 * PORTION, "it was claimed at once"
     now = 1.0
     requested(connection, lines)
-    claimed(connection, waiting[LEAST // 2 :])
-    assert len(requested(connection, lines)) == LEAST, "that was not"
+    claimed(connection, waiting[PORTION // 2 :])
+    assert len(requested(connection, lines)) == PORTION, "that was not"
 
 
 def test_what_the_relay_has_not_passed_has_no_turn(connection: Connection) -> None:
@@ -260,7 +272,7 @@ def test_nobody_asks_for_lines_where_there_have_been_none_for_a_while(connection
 
 def test_lines_of_a_paused_topic_wait_on_and_hold_up_no_others(connection: Connection) -> None:
     ada = of_one(OF_A_KEY + 1)
-    published(Fairness(), connection, [*of_many(OF_A_TOPIC + 2 * LEAST), *ada])
+    published(Fairness(), connection, [*of_many(OF_A_TOPIC + 2 * PORTION), *ada])
     pause(connection, "topic:generic_topic")
 
     assert requested(connection, Lines()) == [str(ada[-1].id)]
@@ -270,14 +282,14 @@ def test_a_topic_that_nobody_consumes_is_passed_over(connection: Connection) -> 
     now = 0.0
     lines = Lines(clock=lambda: now)
     ada = of_one(OF_A_KEY + 1)
-    published(Fairness(), connection, [*of_many(OF_A_TOPIC + 4 * LEAST), *ada])
-    assert len(requested(connection, lines)) == LEAST
+    published(Fairness(), connection, [*of_many(OF_A_TOPIC + 4 * PORTION), *ada])
+    assert len(requested(connection, lines)) == PORTION
     now = STUCK
 
     requested(connection, lines)
 
     assert status_of(connection, ada[-1].id) == "pending"
-    assert len(pending(connection)) == LEAST + 1
+    assert len(pending(connection)) == PORTION + 1
 
 
 def test_the_next_of_a_key_stands_in_line_behind_those_that_do(connection: Connection) -> None:
@@ -321,7 +333,7 @@ def busy(connection: Connection, users: Sequence[str], *, wait: float = 0.0, pri
 
 
 def test_a_busy_destination_has_a_line_that_goes_on_as_it_takes_them(connection: Connection) -> None:
-    lines = Lines()
+    lines = Lines(clock=lambda: 0.0)
     messages = busy(connection, [f"{one}" for one in range(3 * SHARE)])
     assert request_due(connection, SETTINGS) == 0
 
@@ -333,7 +345,7 @@ def test_a_busy_destination_has_a_line_that_goes_on_as_it_takes_them(connection:
 
 
 def test_what_finds_its_destination_busy_again_waits_for_its_date_and_holds_no_place(connection: Connection) -> None:
-    lines = Lines()
+    lines = Lines(clock=lambda: 0.0)
     messages = busy(connection, [f"{one}" for one in range(SHARE)])
     requested(connection, lines)
     claim(connection, [Record(UUID(one), 2, destination=HOOK, wait=60.0) for one in messages], lease=60)

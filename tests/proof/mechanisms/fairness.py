@@ -31,7 +31,13 @@ REMOVALS = (
     ),
     Removal(
         "nothing is published past one of its key in line",
-        (Edit(FAIRNESS, "        return room | lined_up\n", "        return room\n"),),
+        (
+            Edit(
+                FAIRNESS,
+                "dict.fromkeys(self._in_line(connection, [place for place in counts if place[1] is not None]), 0)",
+                "{}",
+            ),
+        ),
         (f"{TESTS}::test_nothing_is_published_past_one_of_its_key_in_line",),
     ),
     Removal(
