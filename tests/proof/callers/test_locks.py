@@ -10,7 +10,7 @@ from tests.proof.callers.locks import call_beside_operations
 from tests.proof.end_to_end.system import show
 from tests.servers.postgres import FAST, PostgresServer
 
-BUSY = 1.0  # seconds; a third of what callers would wait behind who waits for the slow one
+BUSY = 2.0  # seconds; callers would wait three behind whoever waits for the slow one
 
 
 @pytest.fixture

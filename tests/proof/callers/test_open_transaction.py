@@ -11,7 +11,7 @@ from tests.proof.end_to_end.system import show
 from tests.proof.faults.conftest import EMBEDDED
 from tests.servers.postgres import FAST, PostgresServer
 
-BUSY = 1.0  # seconds
+BUSY = 2.0  # seconds; callers would wait five behind whoever waits for it
 
 
 def test_a_callers_transaction_that_stays_open_delays_nobody_and_is_named_by_what_waits_for_it(

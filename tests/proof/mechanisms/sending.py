@@ -157,7 +157,6 @@ REMOVALS = (
                 f"{CALLERS}/test_open_transaction.py"
                 "::test_a_callers_transaction_that_stays_open_delays_nobody_and_is_named_by_what_waits_for_it"
             ),
-            f"{CALLERS}/test_locks.py::test_a_closing_a_cut_a_rebuild_and_a_migration_keep_no_caller_waiting",
             "tests/migrations/test_migrations.py::test_a_migration_waits_for_whom_it_names_and_keeps_nobody_waiting",
         ),
     ),
