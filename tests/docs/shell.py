@@ -40,6 +40,7 @@ class Shell:
 
     def run(self, block: str) -> str:
         """What the block printed; raises AssertionError when a command of it failed or took too long."""
+        assert self._process.poll() is None, f"an earlier command failed:\n{self._printed()[-2000:]}"
         before, mark = f"{DONE}{self._blocks}\n", f"{DONE}{self._blocks + 1}\n"
         self._blocks += 1
         assert self._process.stdin

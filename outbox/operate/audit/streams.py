@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from heapq import merge
 from itertools import groupby
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from herald.outbox.message.events import Carried, Recorded, Recovered
 from herald.outbox.message.state import COLUMNS, Message, fold
@@ -165,7 +166,8 @@ def differences(message: Message, row: Row) -> list[str]:
 def columns_of(message: Message) -> Row:
     """A message as `ROW` reads it."""
     columns = {name: getattr(message, name) for name in COLUMNS}
-    return columns | {"id": str(message.id), "requested_in": str(message.requested_in)}
+    texts = {name: str(value) for name, value in columns.items() if isinstance(value, UUID) or name == "requested_in"}
+    return columns | texts
 
 
 def _side_by_side(connection: Connection, scope: Scope) -> Iterator[tuple[str, list[Event], Row | None]]:

@@ -48,7 +48,9 @@ def keys(api: Locked) -> dict[str, str]:
     bad = {"revoked": api.key("revoked", *SCOPES), "expired": api.key("expired", *SCOPES, lifetime=0.001)}
     api.revoke("revoked")
     good = made["send"]
-    eventually(lambda: all(api.ask("POST", "/messages/x/cancel", one) != 401 for one in made.values()))
+    asked = ("POST", "/messages/x/cancel")
+    eventually(lambda: all(api.ask(*asked, one) != 401 for one in made.values()), what="the good keys are known")
+    eventually(lambda: all(api.ask(*asked, one) == 401 for one in bad.values()), what="the bad ones are, too")
     wrong = good[:-1] + ("0" if good[-1] != "0" else "1")
     return {**made, **bad, "none": "", "wrong": wrong, "unknown": f"hk_{'0' * 12}_{'0' * 64}", "other": "secret"}
 

@@ -76,7 +76,10 @@ def test_what_others_have_registered_can_be_paused(database: str, connection: Co
     assert (paused.exit_code, paused.stdout) == (0, "paused: topic:orders\n")
 
 
-def test_the_migration_registers_what_extensions_have(install: Install, database: str, connection: Connection) -> None:
+def test_the_migration_registers_what_extensions_have(
+    install: Install, database: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("herald.outbox.operate.migrate.configure_logs", lambda _role: None)  # of this whole process
     install("shop", topics={"orders": "shop_orders"}, channels={"pager": "shop_pager"})
     extend(())
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from herald.outbox.extensions import ExtensionError
 from herald.outbox.postgres.statements import execute
 from herald.pipeline.testing.clock import VirtualClock
 from herald.pipeline.testing.herald import Herald
@@ -150,5 +151,5 @@ def test_a_message_that_is_not_over_is_found(herald: Herald, herald_clock: Virtu
 
 @pytest.mark.herald(topics={"nowhere": "tests.pipeline.testing.nowhere"})
 def test_a_consumer_that_cannot_be_loaded_is_named(request: pytest.FixtureRequest) -> None:
-    with pytest.raises(ModuleNotFoundError, match=r"tests\.pipeline\.testing\.nowhere"):
+    with pytest.raises(ExtensionError, match=r"tests\.pipeline\.testing\.nowhere"):
         request.getfixturevalue("herald")
