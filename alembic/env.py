@@ -43,7 +43,8 @@ END $$
 ischema_names.update(xid8=Xid8, pg_snapshot=PgSnapshot)  # SQLAlchemy does not know them yet: `alembic check` reads them
 
 
-def _is_ours(_object: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:  # noqa: FBT001 - Alembic's signature
+def _is_ours(_object: object, name: str | None, kind: str, *more: Any) -> bool:
+    reflected, _ = more
     partitions = ("outbox_y", "messages_y", "outbox_before_", "messages_before_")
     return not (kind == "table" and reflected and name is not None and name.startswith(partitions))
 

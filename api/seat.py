@@ -91,7 +91,7 @@ class Worker:
         self._totals = seat.totals  # from now on: its memory cannot lack when the process ends
         self.started_at, self.ready_at, self._kill_at = time.monotonic(), math.inf, math.inf
         counting = {FOLDER: str(counts), SEAT: str(seat.number)} if counts else {}
-        self._process = subprocess.Popen(  # noqa: S603 - our own
+        self._process = subprocess.Popen(
             [*PROGRAM, *seat.arguments],
             stdin=subprocess.DEVNULL,
             pass_fds=seat.files,

@@ -84,12 +84,17 @@ class Gate:
         """Leaves the caller's key in the scope, where one is needed. Raises ProblemError: 401, 403 or 503."""
         scope["auth"] = None
         needed = ACCESS.get(route, NOBODY)
-        if self.is_open or needed is EVERYBODY:
+        if needed is EVERYBODY:
+            return
+        if not needed:
+            raise self._refused("nobody may use this route", HTTPStatus.FORBIDDEN)
+        if self.is_open:
             return
         key = self._key_of(headers.get(b"authorization"))
         if not key.scopes & needed:
-            wanted = " or ".join(sorted(needed)) or "that nobody has"
-            raise self._refused(f"the key {key.name} lacks the scope {wanted}", HTTPStatus.FORBIDDEN)
+            raise self._refused(
+                f"the key {key.name} lacks the scope {' or '.join(sorted(needed))}", HTTPStatus.FORBIDDEN
+            )
         self._used.add(key.id)
         scope["auth"] = key
 

@@ -8,7 +8,7 @@ from litestar.openapi.spec import Parameter
 from litestar.params import PathParameter
 
 from herald.api.http.bodies import read_ignored, read_optional
-from herald.api.http.gate import key_of
+from herald.api.http.gate import actor_of, key_of
 from herald.api.http.operations import described, query
 from herald.api.http.parameters import only_query
 from herald.api.http.problems import HttpRequest
@@ -53,15 +53,14 @@ async def pauses(request: HttpRequest) -> Pauses:
 async def pause_scope(request: HttpRequest, what: Scope) -> Pause:
     """Hold deliveries back; what is under way ends as it would. Paused work stays due, and nothing of it is lost."""
     asked, _ = await read_optional(request, PauseRequest)
-    key_of(request)  # it may have been revoked while the body came
-    return await in_transaction(request, pause, what, reason=asked.reason)
+    return await in_transaction(request, pause, what, reason=asked.reason, actor=actor_of(request))
 
 
 @delete(status_code=200, before_request=only_query(), **described(PATH, "Resume", 413, parameters=[WHAT]))
 async def resume_scope(request: HttpRequest, what: Scope) -> Resumed:
     """Let deliveries go on."""
     await read_ignored(request)
-    key_of(request)
+    key_of(request)  # it may have been revoked while the body came
     return Resumed(scope=what, was_paused=await in_transaction(request, resume, what))
 
 

@@ -8,11 +8,12 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import execute, fetch_column, fetch_named, fetch_one, fetch_value
+from herald.outbox.postgres.statements import execute, fetch_column, fetch_named, fetch_one, fetch_value, find_one
 
 PREFIX = "hk_"
 ID_BYTES, SECRET_BYTES = 6, 32
@@ -96,24 +97,22 @@ ON CONFLICT (id) DO UPDATE SET last_used_at = excluded.last_used_at
 """
 
 
-def make_key(
-    connection: Connection,
-    name: str,
-    *,
-    owner: str,
-    scopes: Sequence[str],
-    topics: Sequence[str] | None,
-    lifetime: float | None,
-) -> str:
-    """The key itself, which is kept nowhere; `lifetime` in seconds. In the caller's transaction.
+class Grant(NamedTuple):
+    """What a key is given: its owner, its scopes, its topics if not all, its `lifetime` in seconds if it has an end."""
 
-    Raises KeyExistsError.
-    """
+    owner: str
+    scopes: Sequence[str]
+    topics: Sequence[str] | None
+    lifetime: float | None
+
+
+def make_key(connection: Connection, name: str, grant: Grant) -> str:
+    """The key itself, which is kept nowhere. In the caller's transaction. Raises KeyExistsError."""
     execute(connection, _LOCK)
     if fetch_value(connection, f"SELECT EXISTS (SELECT FROM api_keys WHERE {_GOOD})", {"name": name}):
         message = f"a good key has the name {name}: rotate it, or choose another name"
         raise KeyExistsError(message)
-    return _made(connection, name, owner, scopes, topics, lifetime)[1]
+    return _made(connection, name, grant)[1]
 
 
 def rotate_key(connection: Connection, name: str, *, overlap: float, lifetime: float | None) -> str:
@@ -122,12 +121,12 @@ def rotate_key(connection: Connection, name: str, *, overlap: float, lifetime: f
     In the caller's transaction. Raises NoKeyError.
     """
     execute(connection, _LOCK)
-    found = fetch_named(connection, _NEWEST, {"name": name})
-    if not found:
+    found = find_one(connection, _NEWEST, {"name": name})
+    if found is None:
         message = f"no good key has the name {name}"
         raise NoKeyError(message)
-    owner, scopes, topics, before = found[0].values()
-    key_id, key = _made(connection, name, owner, scopes, topics, lifetime or before)
+    before = Grant(*found)
+    key_id, key = _made(connection, name, before._replace(lifetime=lifetime or before.lifetime))
     execute(connection, _END, {"name": name, "overlap": overlap, "but": key_id})
     return key
 
@@ -167,19 +166,13 @@ def note_uses(connection: Connection, ids: Sequence[str]) -> None:
     execute(connection, _NOTE_USES, list(ids))
 
 
-def _made(
-    connection: Connection,
-    name: str,
-    owner: str,
-    scopes: Sequence[str],
-    topics: Sequence[str] | None,
-    lifetime: float | None,
-) -> tuple[str, str]:
+def _made(connection: Connection, name: str, grant: Grant) -> tuple[str, str]:
+    """Its id, and the key itself."""
     key_id = secrets.token_hex(ID_BYTES)
     key = f"{PREFIX}{key_id}_{secrets.token_hex(SECRET_BYTES)}"
-    row = {"id": key_id, "name": name, "owner": owner, "hash": _hashed(key.encode())}
-    limits = {"scopes": list(scopes), "topics": None if topics is None else list(topics), "lifetime": lifetime}
-    execute(connection, _MAKE, {**row, **limits})
+    lists = {"scopes": list(grant.scopes), "topics": grant.topics and list(grant.topics)}
+    row = {**grant._asdict(), **lists, "id": key_id, "name": name, "hash": _hashed(key.encode())}
+    execute(connection, _MAKE, row)
     return key_id, key
 
 

@@ -36,8 +36,7 @@ class Requested(Event, frozen=True, kw_only=True):
     The first request brings the data; a later one names the version of the event that brought it. `actor` asked, where
     that is known (`key:`, `sql:` or `cli:` and a name), perhaps for somebody else; what was asked for together has a
     `group_id`; `again_of` was over, and is sent again as this message. Once a person decides to try again (`requeued`),
-    the attempts so far no longer count, nor does
-    `deliver_by`.
+    the attempts so far no longer count, nor does `deliver_by`.
     """
 
     TYPE = "message.requested"

@@ -23,11 +23,22 @@ class ScopeError(ValueError):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """One row: `scope` is `all`, `topic:<name>` or `channel:<name>`."""
+    """One row: `scope` is `all`, `topic:<name>` or `channel:<name>`; `actor` paused it, or gave another reason."""
 
     scope: str
     reason: str | None
     paused_at: datetime
+    actor: str | None
+
+
+_COLUMNS = "scope, reason, paused_at, actor"
+PAUSES = f"SELECT {_COLUMNS} FROM pauses ORDER BY paused_at, scope"
+_PAUSE = f"""
+INSERT INTO pauses (scope, reason, actor) VALUES (%s, %s, %s)
+ON CONFLICT (scope) DO UPDATE SET reason = coalesce(excluded.reason, pauses.reason),
+    actor = CASE WHEN excluded.reason IS NULL THEN pauses.actor ELSE excluded.actor END
+RETURNING {_COLUMNS}
+"""
 
 
 def scopes() -> list[str]:
@@ -45,14 +56,12 @@ def check_scope(scope: str) -> str:
     return scope
 
 
-def pause(connection: Connection, scope: str, *, reason: str | None = None) -> Pause:
-    """Hold back, in the caller's transaction; an earlier pause of the scope stays as it is. Raises ScopeError."""
-    statement = (
-        "INSERT INTO pauses (scope, reason) VALUES (%s, %s)"
-        " ON CONFLICT (scope) DO UPDATE SET reason = coalesce(excluded.reason, pauses.reason)"
-        " RETURNING scope, reason, paused_at"
-    )
-    return Pause(*fetch_one(connection, statement, check_scope(scope), reason))
+def pause(connection: Connection, scope: str, *, reason: str | None = None, actor: str | None = None) -> Pause:
+    """Hold back, in the caller's transaction; an earlier pause stays, with the newer reason where one is given.
+
+    Raises ScopeError.
+    """
+    return Pause(*fetch_one(connection, _PAUSE, check_scope(scope), reason, actor))
 
 
 def resume(connection: Connection, scope: str) -> bool:
@@ -62,4 +71,4 @@ def resume(connection: Connection, scope: str) -> bool:
 
 def list_pauses(connection: Connection) -> list[Pause]:
     """What is paused now, oldest first."""
-    return fetch(connection, "SELECT scope, reason, paused_at FROM pauses ORDER BY paused_at, scope", into=Pause)
+    return fetch(connection, PAUSES, into=Pause)

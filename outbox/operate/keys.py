@@ -7,6 +7,7 @@ import rich_click as click
 from herald.outbox.acceptance.api_keys import (
     MAX_NAME,
     ApiKey,
+    Grant,
     KeyExistsError,
     NoKeyError,
     make_key,
@@ -16,7 +17,8 @@ from herald.outbox.acceptance.api_keys import (
 )
 from herald.outbox.operate.opening import desk
 from herald.outbox.operate.shown import listed, show
-from herald.outbox.registry import SCOPES, TOPICS
+from herald.outbox.postgres.registered import learn_names
+from herald.outbox.registry import SCOPES, registered_topics
 
 NAME = "herald-keys"
 DAY = 86_400.0  # seconds
@@ -46,7 +48,7 @@ def command() -> None:
 @command.command("create", epilog=_SCOPES_HELP)
 @click.argument("name", type=plain)
 @click.option("--scope", "scopes", type=click.Choice(list(SCOPES)), multiple=True, required=True, help="What for.")
-@click.option("--topic", "topics", type=click.Choice(list(TOPICS)), multiple=True, help="Only for these topics.")
+@click.option("--topic", "topics", multiple=True, help="Only for these topics.")
 @click.option("--owner", type=plain, help="Whose Idempotency-Keys it shares.  [default: NAME]")
 @click.option("--days", type=days, help="How long it is good.  [default: until it is revoked]")
 def create_command(
@@ -59,14 +61,12 @@ def create_command(
     if topics and _ABOUT_ALL & {*scopes}:
         raise click.UsageError(f"--topic limits no key with the scope {' or '.join(sorted(_ABOUT_ALL & {*scopes}))}")
     with desk(NAME, KeyExistsError) as (_, connection):
-        key = make_key(
-            connection,
-            name,
-            owner=owner or name,
-            scopes=scopes,
-            topics=topics or None,
-            lifetime=None if days is None else days * DAY,
-        )
+        learn_names(connection)
+        if unknown := sorted({*topics} - {*registered_topics()}):
+            raise click.BadParameter(
+                f"no such topic: {', '.join(unknown)}; there are: {', '.join(registered_topics())}"
+            )
+        key = make_key(connection, name, Grant(owner or name, scopes, topics or None, _seconds(days)))
     click.echo(key)
 
 
@@ -87,8 +87,7 @@ def list_command(*, is_all: bool) -> None:
 def rotate_command(name: str, *, overlap: float, days: float | None) -> None:
     """Make a successor of the same name, owner, scopes and topics, and print it; the old one ends later."""
     with desk(NAME, NoKeyError) as (_, connection):
-        lifetime = None if days is None else days * DAY
-        key = rotate_key(connection, name, overlap=overlap * DAY, lifetime=lifetime)
+        key = rotate_key(connection, name, overlap=overlap * DAY, lifetime=_seconds(days))
     click.echo(key)
 
 
@@ -99,6 +98,10 @@ def revoke_command(name: str) -> None:
     with desk(NAME, NoKeyError) as (_, connection):
         revoked = revoke_keys(connection, name)
     click.echo(f"revoked: {', '.join(revoked)}")
+
+
+def _seconds(days: float | None) -> float | None:
+    return None if days is None else days * DAY
 
 
 def _cells(one: ApiKey) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import rich_click as click
 
 from herald.outbox.moves.pauses import ALL, ScopeError, pause, resume
-from herald.outbox.operate.opening import desk, text
+from herald.outbox.operate.opening import desk, person, text
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.registered import learn_names
 
@@ -32,7 +32,7 @@ def pause_command(scope: str, reason: str | None) -> None:
     across restarts, until `herald resume`.
     """
     with deciding() as connection:
-        pause(connection, scope, reason=reason)
+        pause(connection, scope, reason=reason, actor=person())
     click.echo(f"paused: {scope}")
 
 

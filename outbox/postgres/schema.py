@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
+from sqlalchemy.sql.schema import SchemaItem
 from sqlalchemy.types import UserDefinedType
 
 from herald.outbox.message.state import STATUSES
@@ -287,6 +288,7 @@ pauses = Table(
     Column("scope", Text, nullable=False),
     Column("reason", Text),
     Column("paused_at", _instant, nullable=False, server_default=_clock),
+    Column("actor", Text),
     PrimaryKeyConstraint("scope", name="pauses_one_per_scope"),
 )
 
@@ -301,6 +303,15 @@ def _make_idempotency_keys(name: str) -> Table:
         Column("kept_until", _instant, nullable=False),
         PrimaryKeyConstraint("key", name=f"{name}_one_request_per_key"),
         Index(f"{name}_by_date", "kept_until"),
+    )
+
+
+def _only_row(table: str, check: str) -> tuple[SchemaItem, ...]:
+    """What keeps a table to one row."""
+    return (
+        Column("is_only", Boolean, nullable=False, server_default=text("true")),
+        PrimaryKeyConstraint("is_only", name=f"{table}_one_row"),
+        CheckConstraint("is_only", name=check),
     )
 
 
@@ -326,22 +337,20 @@ requeues = Table(
 closing = Table(
     "closing",
     metadata,
-    Column("is_only", Boolean, nullable=False, server_default=text("true")),
+    *_only_row("closing", "closing_is_the_only_one"),
     Column("horizon", Uuid, nullable=False, server_default=text("'00000000-0000-0000-0000-000000000000'::uuid")),
     Column("closed_at", _instant),
     Column("bound", Uuid),
     Column("kept_since", _instant),
     Column("copied_to", Uuid),
     Column("waits_for", Text),
-    PrimaryKeyConstraint("is_only", name="closing_one_row"),
-    CheckConstraint("is_only", name="closing_is_the_only_one"),
     CheckConstraint("num_nulls(bound, kept_since, copied_to) IN (0, 3)", name="closing_is_under_way_or_not"),
 )
 
 instance = Table(
     "instance",
     metadata,
-    Column("is_only", Boolean, nullable=False, server_default=text("true")),
+    *_only_row("instance", "instance_is_the_only_one"),
     Column("id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
     Column("system_identifier", Text, nullable=False),
     Column("database", BigInteger, nullable=False),
@@ -349,8 +358,6 @@ instance = Table(
     Column("timeline", Integer, nullable=False),
     Column("source", Text),
     Column("topic_prefix", Text),
-    PrimaryKeyConstraint("is_only", name="instance_one_row"),
-    CheckConstraint("is_only", name="instance_is_the_only_one"),
 )
 
 senders = Table(
@@ -390,13 +397,11 @@ channels = Table(
 limits = Table(
     "limits",
     metadata,
-    Column("is_only", Boolean, nullable=False, server_default=text("true")),
+    *_only_row("limits", "limits_are_the_only_ones"),
     Column("max_body", Integer, nullable=False, server_default=text("2097152")),
     Column("max_bulk_body", Integer, nullable=False, server_default=text("16777216")),
     Column("max_ahead", Double, nullable=False, server_default=text("31622400")),
     Column("idempotency_ttl", Double, nullable=False, server_default=text("86400")),
-    PrimaryKeyConstraint("is_only", name="limits_one_row"),
-    CheckConstraint("is_only", name="limits_are_the_only_ones"),
 )
 
 api_keys = Table(
@@ -434,10 +439,8 @@ api_key_uses = Table(
 api_key_changes = Table(
     "api_key_changes",
     metadata,
-    Column("is_only", Boolean, nullable=False, server_default=text("true")),
+    *_only_row("api_key_changes", "api_key_changes_are_the_only_ones"),
     Column("number", BigInteger, nullable=False, server_default=text("0")),
-    PrimaryKeyConstraint("is_only", name="api_key_changes_one_row"),
-    CheckConstraint("is_only", name="api_key_changes_are_the_only_ones"),
 )
 
 closing_changes = Table("closing_changes", metadata, Column("id", Uuid, nullable=False))

@@ -27,11 +27,8 @@ from herald.outbox.relay.reader import Row
 
 OF_A_KEY = 100  # published since the mark; more of the key wait in line until it is over
 OF_A_TOPIC = 200  # the same of a topic, at first; what was asked for among many waits in line until it is claimed
-LEAST, MOST = (
-    50,
-    1_000,
-)  # of a topic: half as many where that takes longer than CLAIMED, twice as many where it does not
-CLAIMED = 0.3  # seconds
+CLAIMED = 0.3  # seconds: where that takes longer, half as many of a topic; where it does not, twice as many
+LEAST, MOST = 50, 1_000  # of a topic, whatever it takes
 HALVED = 10.0  # seconds after which half of what is remembered counts no longer
 NO_LINES = 10.0  # seconds without any line after which nobody asks for one
 LOOK = 1.0  # seconds between two looks whether there is one

@@ -47,7 +47,7 @@ class Child:
     ) -> None:
         tie = (os.getpid(), int(orphan_signal), *account)
         program = shutil.which(command[0]) or command[0]  # the leash does not search
-        self.process = subprocess.Popen(  # noqa: S603 - the commands are our own
+        self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(LEASH), *map(str, tie), program, *command[1:]],
             env=env,
             cwd=cwd or (None if account == OURS else "/"),  # ours may be closed to that account

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from herald.outbox.acceptance.api_keys import make_key, revoke_keys
+from herald.outbox.acceptance.api_keys import Grant, make_key, revoke_keys
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.postgres.connections import connect
 from tests.api.conftest import make_settings
@@ -29,7 +29,7 @@ class Locked:
         """A new one, by name and scopes."""
         given = {"owner": name, "topics": None, "lifetime": None, **more}
         with closing(connect(self.settings, "tests")) as connection, connection:
-            return make_key(connection, name, scopes=scopes, **given)
+            return make_key(connection, name, Grant(scopes=scopes, **given))
 
     def good_key(self, name: str, *scopes: str, **more: Any) -> str:
         """The same, once the API knows it."""

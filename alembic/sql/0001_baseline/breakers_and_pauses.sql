@@ -20,5 +20,6 @@ CREATE TABLE pauses (
     scope text NOT NULL,
     reason text,
     paused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor text,  -- who gave the reason
     CONSTRAINT pauses_one_per_scope PRIMARY KEY (scope)
 );

@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from herald.outbox.moves.pauses import PAUSES
 from herald.outbox.operate.opening import connect_to_look, first_line
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.registered import learn_names
@@ -33,7 +34,6 @@ SELECT c.epoch, c.last_position, extract(epoch FROM clock_timestamp() - c.saved_
 FROM relay_cursor AS c WHERE c.name = 'relay'
 """
 
-_PAUSES = "SELECT scope, reason, paused_at FROM pauses ORDER BY paused_at, scope"
 
 _BREAKERS = """
 SELECT destination, reason, opened_at, probe_at, failures,
@@ -98,7 +98,7 @@ QUESTIONS = {
     "messages": _MESSAGES,
     "partitions": _PARTITIONS,
     "relay": BACKLOG,
-    "pauses": _PAUSES,
+    "pauses": PAUSES,
     "open_breakers": _BREAKERS,
     "withheld": WITHHELD,
     "set_aside": ASIDE,

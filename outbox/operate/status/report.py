@@ -14,7 +14,7 @@ from herald.outbox.kafka.owner import find_owner
 from herald.outbox.kafka.topics import names
 from herald.outbox.message.state import FINAL
 from herald.outbox.operate.opening import answering
-from herald.outbox.operate.shown import duration, named, show, size
+from herald.outbox.operate.shown import day_and_time, duration, named, show, size
 from herald.outbox.operate.status.database import Answer, Row, read_database
 from herald.outbox.postgres.instance import default_group
 from herald.outbox.registry import DEAD_LETTERS
@@ -127,6 +127,10 @@ def _breaker(row: Row) -> str:
     return f"{row['destination']}{_because(row)}; tried again in {duration(max(row['probe_in_seconds'], 0))}"
 
 
+def _pause(row: Row) -> str:
+    return f"{row['scope']} since {day_and_time(row['paused_at'])}, by {row['actor'] or 'nobody known'}{_because(row)}"
+
+
 def _withheld(row: Row) -> str:
     part = f"{row['topic']}, all of it" if row["partition"] < 0 else f"{row['topic']}, partition {row['partition']}"
     return f"{part}: {row['reason']} for {duration(row['withheld_seconds'])}, {row['waiting']:,} records wait"
@@ -190,7 +194,7 @@ ONE: dict[str, tuple[str, Callable[[Answer], str]]] = {
     "relay": ("relay", lambda answer: backlog(answer.row) if answer.rows else "has not run yet"),
 }
 SEVERAL: dict[str, tuple[str, Callable[[Row], str]]] = {
-    "pauses": ("paused", lambda row: f"{row['scope']}{_because(row)}"),
+    "pauses": ("paused", _pause),
     "open_breakers": ("failing", _breaker),
     "set_aside": ("set aside", "{count:,} {reason}, the newest {newest}: {error}".format_map),
     "without_consumer": ("no consumer", lambda row: f"{row['topic']}: {_waiting(row)}"),

@@ -42,6 +42,18 @@ def test_what_is_accepted_and_cancelled_names_the_key(api: Locked, connection: C
     assert _last(connection, message, 2) == [("requested", "key:shop"), ("cancelled", "key:other")]
 
 
+def test_a_pause_names_the_key_and_then_the_one_that_gives_another_reason(api: Locked) -> None:
+    first, second = api.good_key("first", "operate", "read"), api.good_key("second", "operate")
+
+    paused = [
+        api.answer("PUT", "/pauses/all", key, json=body).json()["actor"]
+        for key, body in ((first, {"reason": "a flood"}), (second, {}), (second, {"reason": "another"}))
+    ]
+
+    assert paused == ["key:first", "key:first", "key:second"]
+    assert [one["actor"] for one in api.answer("GET", "/pauses", first).json()["items"]] == ["key:second"]
+
+
 def test_a_decision_about_one_names_the_key(api: Locked, connection: Connection, bury: Bury) -> None:
     key, (again, edited, gone) = api.good_key("desk", "decide"), bury(count=3)
 

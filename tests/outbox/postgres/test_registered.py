@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 from herald.outbox import registry
 from herald.outbox.extensions import extend
+from herald.outbox.operate.keys import command as keys_command
 from herald.outbox.operate.migrate import command as migrate
+from herald.outbox.operate.opening import person
 from herald.outbox.operate.pause import pause_command
 from herald.outbox.postgres.driver import Connection, errors
 from herald.outbox.postgres.fitness import UnfitError
@@ -74,6 +76,22 @@ def test_what_others_have_registered_can_be_paused(database: str, connection: Co
     paused = CliRunner().invoke(pause_command, ["topic:orders"], env={"DATABASE_URL": database})
 
     assert (paused.exit_code, paused.stdout) == (0, "paused: topic:orders\n")
+    assert fetch_column(connection, "SELECT actor FROM pauses") == [person()]
+
+
+def test_a_key_may_be_for_what_others_have_registered_and_for_nothing_else(
+    database: str, connection: Connection
+) -> None:
+    execute_and_commit(connection, "INSERT INTO topics VALUES ('orders')")
+    create = ["create", "shop", "--scope", "send", "--topic", "orders"]
+    env = {"DATABASE_URL": database, "COLUMNS": "200"}
+
+    refused = CliRunner().invoke(keys_command, [*create, "--topic", "letters"], env=env)
+    made = CliRunner().invoke(keys_command, create, env=env)
+
+    assert (refused.exit_code, made.exit_code) == (2, 0)
+    assert "no such topic: letters; there are: notifications, generic_topic, orders" in refused.output
+    assert fetch_column(connection, "SELECT topics FROM api_keys") == [["orders"]]
 
 
 def test_the_migration_registers_what_extensions_have(

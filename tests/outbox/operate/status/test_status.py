@@ -1,6 +1,7 @@
 """`herald status`, on real servers and without them."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -78,7 +79,8 @@ def test_an_owner_that_may_not_be_read_takes_nothing_else_along(
 
 def test_what_is_paused_and_what_keeps_failing_is_shown(ask: Ask, database: str, broker: str) -> None:
     with connected(database) as connection:
-        pause(connection, "channel:email", reason="the mail server moves")
+        pause(connection, "channel:email", reason="the mail server moves", actor="cli:ada")
+        pause(connection, "all")
         execute_and_commit(
             connection,
             "INSERT INTO breakers (destination, failures, reason, opened_at, probe_at) VALUES"
@@ -88,11 +90,13 @@ def test_what_is_paused_and_what_keeps_failing_is_shown(ask: Ask, database: str,
 
     shown, answer = ask(database, broker).output, json.loads(ask(database, broker, "--json").output)
 
-    assert "channel:email: the mail server moves" in shown
+    assert re.search(r"channel:email since \d{4}(-\d\d){2} \S{8}, by cli:ada: the mail server moves *\n", shown)
+    assert re.search(r"all since .*, by nobody known *\n", shown)
     assert "webhook:hooks.example.com: HTTP 503; tried again in 24.0 h" in shown
     assert "fine.example.com" not in shown
-    assert [(one["scope"], one["reason"]) for one in answer["pauses"]["items"]] == [
-        ("channel:email", "the mail server moves")
+    assert [(one["scope"], one["reason"], one["actor"]) for one in answer["pauses"]["items"]] == [
+        ("channel:email", "the mail server moves", "cli:ada"),
+        ("all", None, None),
     ]
     (breaker,) = answer["open_breakers"]["items"]
     assert (breaker["destination"], breaker["reason"]) == ("webhook:hooks.example.com", "HTTP 503")
