@@ -28,10 +28,10 @@ DEAD_LETTERS = "dead_letters"
 OWNER_TOPIC = "herald_instance"  # whose topics these are
 
 SCOPES = {
-    "send": "accept messages, and take them back",
+    "send": "accept messages; take back, and send again, what keys of the same owner sent",
     "read": "see how messages, dead letters and pauses stand, without what the messages carry",
     "read:content": "the same, and what they carry: data, content, addresses",
-    "decide": "requeue, edit and discard dead letters",
+    "decide": "requeue, edit and discard dead letters; take back, and send again, what anybody sent",
     "operate": "pause and resume deliveries",
 }
 

@@ -6,6 +6,7 @@ The guard, the security in the OpenAPI document, the table in docs/api.md and a 
 EVERYBODY = None
 NOBODY: frozenset[str] = frozenset()
 _SEND = frozenset({"send"})
+_TAKE_BACK = frozenset({"send", "decide"})  # of its own owner, or whatever others sent
 _SEE = frozenset({"read", "read:content"})
 _DECIDE = frozenset({"decide"})
 _OPERATE = frozenset({"operate"})
@@ -17,14 +18,14 @@ ACCESS: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/notifications"): _SEE,
     ("GET", "/notifications/{id}"): _SEE,
     ("GET", "/notifications/{id}/events"): _SEE,
-    ("POST", "/notifications/{id}/cancel"): _SEND,
-    ("POST", "/notifications/{id}/again"): _SEND,
+    ("POST", "/notifications/{id}/cancel"): _TAKE_BACK,
+    ("POST", "/notifications/{id}/again"): _TAKE_BACK,
     ("POST", "/messages"): _SEND,
     ("GET", "/messages/{id}"): _SEE,
-    ("POST", "/messages/{id}/cancel"): _SEND,
-    ("POST", "/messages/{id}/again"): _SEND,
+    ("POST", "/messages/{id}/cancel"): _TAKE_BACK,
+    ("POST", "/messages/{id}/again"): _TAKE_BACK,
     ("GET", "/groups/{id}"): _SEE,
-    ("POST", "/groups/{id}/cancel"): _SEND,
+    ("POST", "/groups/{id}/cancel"): _TAKE_BACK,
     ("GET", "/dead-letters/groups"): _SEE,
     ("GET", "/dead-letters"): _SEE,
     ("GET", "/dead-letters/{id}"): _SEE,

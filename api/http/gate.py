@@ -19,6 +19,7 @@ from herald.api.http.origins import refuse_foreign, refuse_rebound
 from herald.api.http.problems import HttpRequest, ProblemError, unavailable
 from herald.api.http.refusals import Refusals
 from herald.outbox.acceptance.api_keys import ID_END, LENGTH, PREFIX, ApiKey, note_uses, read_keys, read_mark
+from herald.outbox.moves.cancel import Reach
 from herald.outbox.postgres.connections import connect_watched, reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import execute
@@ -106,6 +107,10 @@ class Gate:
             raise self._refused(f"the key {key.name} {found.fault if found else 'is gone'}")
         return found
 
+    def actors_of(self, owner: str) -> frozenset[str]:
+        """What events call its keys, also those that are good no more."""
+        return frozenset(key.actor for key in self._keys.values() if key.owner == owner)
+
     def _key_of(self, sent: bytes | None) -> ApiKey:
         if sent is None or sent[: len(_BEARER)].lower() != _BEARER:
             what = "a key is needed" if self._keys else f"there is no key yet ({HINT})"
@@ -172,6 +177,18 @@ def key_of(request: HttpRequest) -> ApiKey | None:
     key: ApiKey | None = request.scope["auth"]
     gate: Gate = request.app.state[STATE]
     return key and gate.confirm(key)
+
+
+def reach_of(request: HttpRequest) -> Reach:
+    """What may be taken back or sent again: what keys of its owner sent, or all for one that decides.
+
+    Raises ProblemError.
+    """
+    key = key_of(request)
+    if key is None or "decide" in key.scopes:
+        return Reach()
+    gate: Gate = request.app.state[STATE]
+    return Reach(key.topics, gate.actors_of(key.owner))
 
 
 def actor_of(request: HttpRequest) -> str | None:

@@ -1,19 +1,18 @@
 """`/groups`: what was asked for together, counted by status and cancelled as one."""
 
-from collections.abc import Collection
 from http import HTTPStatus
 from uuid import UUID
 
 from litestar import Response, Router
 
 from herald.api.http.bodies import read_ignored
-from herald.api.http.gate import actor_of, key_of
+from herald.api.http.gate import actor_of, key_of, reach_of
 from herald.api.http.operations import command, query
 from herald.api.http.parameters import id_of, there
 from herald.api.http.problems import TRY_AGAIN, HttpRequest, field_problem
 from herald.api.http.resources import a_turn, once, read
 from herald.api.shapes.answers import key_headers
-from herald.outbox.moves.cancel import cancel_part
+from herald.outbox.moves.cancel import Reach, cancel_part
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.groups import GroupState, find_group
 
@@ -23,8 +22,8 @@ ROUNDS = 3  # what others hold is held for milliseconds, most often: it is looke
 class _Cancelling:
     """Takes a group back, each call the next part of it; in rounds, as long as others hold some of it."""
 
-    def __init__(self, group_id: UUID, *, topics: Collection[str] | None, actor: str | None) -> None:
-        self._group_id, self._topics, self._actor = group_id, topics, actor
+    def __init__(self, group_id: UUID, *, reach: Reach, actor: str | None) -> None:
+        self._group_id, self._reach, self._actor = group_id, reach, actor
         self._behind: UUID | None = None
         self._rounds = self._looked = self._held = 0
 
@@ -35,10 +34,11 @@ class _Cancelling:
             raise field_problem("id", detail, HTTPStatus.CONFLICT, TRY_AGAIN)
         if self._behind is None:
             self._held = 0
-        part = cancel_part(connection, self._group_id, behind=self._behind, topics=self._topics, actor=self._actor)
-        there(part.looked or self._looked or None, "group", self._group_id)
+        part = cancel_part(connection, self._group_id, behind=self._behind, reach=self._reach, actor=self._actor)
         self._looked, self._held = self._looked + part.looked, self._held + part.held
         self._behind = part.last
+        if part.last is None:
+            there(self._looked or None, "group", self._group_id)
         self._rounds += part.last is None
         return [self._group_id] if part.last is None and not self._held else None
 
@@ -55,22 +55,17 @@ async def cancel_group(request: HttpRequest) -> Response[GroupState]:
 
     409 with Retry-After while other transactions hold some of it, once all else is cancelled.
     """
-    cancelling = _Cancelling(id_of(request), topics=_topics_for(request), actor=actor_of(request))
+    cancelling = _Cancelling(id_of(request), reach=reach_of(request), actor=actor_of(request))
     await read_ignored(request)
     receipt = await once(request, b"", cancelling)
     return Response(await _find(request), headers=key_headers(receipt))
 
 
 async def _find(request: HttpRequest) -> GroupState:
-    group_id, topics = id_of(request), _topics_for(request)
+    group_id, key = id_of(request), key_of(request)
+    topics = key.topics if key else None
     async with a_turn(request):
         return there(await read(request, find_group, group_id, topics=topics), "group", group_id)
-
-
-def _topics_for(request: HttpRequest) -> Collection[str] | None:
-    """Of which the caller may see and cancel messages; None: all."""
-    key = key_of(request)
-    return key.topics if key else None
 
 
 router = Router("/groups", route_handlers=[group, cancel_group], tags=["groups"])

@@ -1,6 +1,6 @@
 """`/messages`: the general form, for any registered topic; `/notifications` does by it what both have alike."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Literal, TypeVar
 from uuid import UUID
@@ -10,7 +10,7 @@ from litestar import Response, Router
 
 from herald.api.http.bodies import read_ignored, read_json
 from herald.api.http.contents import shown
-from herald.api.http.gate import actor_of, key_for, key_of
+from herald.api.http.gate import actor_of, key_for, key_of, reach_of
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
 from herald.api.http.parameters import id_of, there
@@ -21,7 +21,7 @@ from herald.api.routes.commands import request_message
 from herald.api.shapes.answers import Accepted, accepted, key_headers
 from herald.api.shapes.requests import MessageRequest
 from herald.outbox.moves.accept import Acceptance
-from herald.outbox.moves.cancel import cancel
+from herald.outbox.moves.cancel import Reach, cancel
 from herald.outbox.moves.send_again import send_again
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.queries import MessageState, find_message
@@ -85,11 +85,11 @@ async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[.
 
 async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> Response[Cancelled]:
     """Cancel the one that the path names."""
-    message_id, topics = id_of(request), _topics_for(request, topic)
+    message_id, reach = id_of(request), _reach(request, topic)
     name(request.scope, [message_id])
 
     def work(connection: Connection) -> list[UUID]:
-        found = there(cancel(connection, message_id, topics=topics, actor=actor_of(request)), what, message_id)
+        found = there(cancel(connection, message_id, reach=reach, actor=actor_of(request)), what, message_id)
         if found.refusal:
             raise field_problem("id", found.refusal, HTTPStatus.CONFLICT, TRY_AGAIN if found.is_held else None)
         return [message_id]
@@ -101,12 +101,12 @@ async def cancel_one(request: HttpRequest, what: str, *, topic: str | None) -> R
 
 async def send_one_again(request: HttpRequest, what: str, *, topic: str | None) -> Response[Accepted]:
     """Accept anew the one that the path names."""
-    message_id, trace, topics = id_of(request), traceparent(request), _topics_for(request, topic)
+    message_id, trace, reach = id_of(request), traceparent(request), _reach(request, topic)
     actor = actor_of(request)
     name(request.scope, [message_id])
 
     def work(connection: Connection) -> list[UUID]:
-        again = send_again(connection, message_id, topics=topics, actor=actor, traceparent=trace)
+        again = send_again(connection, message_id, reach=reach, actor=actor, traceparent=trace)
         found = there(again, what, message_id)
         if found.id is None:
             raise field_problem("id", found.refusal, HTTPStatus.CONFLICT)
@@ -117,13 +117,13 @@ async def send_one_again(request: HttpRequest, what: str, *, topic: str | None) 
     return accepted(receipt, None, ttl=resources_of(request).settings.idempotency_ttl)
 
 
-def _topics_for(request: HttpRequest, topic: str | None) -> Collection[str] | None:
-    """Of which the caller may move messages there; None: of all. Raises ProblemError."""
-    if topic:
-        key_for(request, topic)
-        return [topic]
-    key = key_of(request)
-    return key.topics if key else None
+def _reach(request: HttpRequest, topic: str | None) -> Reach:
+    """What the caller may move there. Raises ProblemError."""
+    reach = reach_of(request)
+    if topic is None:
+        return reach
+    key_for(request, topic)
+    return reach._replace(topics=[topic])
 
 
 router = Router("/messages", route_handlers=[accept_message, message, cancel_message, message_again], tags=["messages"])

@@ -8,9 +8,12 @@ from herald.outbox.message.state import Status
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch_one
 
-CANCEL = "SELECT status, attempts, is_held FROM cancel_message(%(id)s::uuid, %(topics)s::text[], %(actor)s)"
+CANCEL = """
+SELECT status, attempts, is_held FROM cancel_message(%(id)s::uuid, %(topics)s::text[], %(whose)s::text[], %(actor)s)
+"""
 CANCEL_GROUP = """
-SELECT last::text, looked, held FROM cancel_group(%(id)s::uuid, %(behind)s::uuid, %(actor)s, NULL, %(topics)s::text[])
+SELECT last::text, looked, held
+FROM cancel_group(%(id)s::uuid, %(behind)s::uuid, %(actor)s, %(whose)s::text[], %(topics)s::text[])
 """
 
 
@@ -42,14 +45,29 @@ class Part(NamedTuple):
     held: int
 
 
+class Reach(NamedTuple):
+    """Which messages somebody may move: on these topics, sent by one of `whose` (what events call them); None: any."""
+
+    topics: Collection[str] | None = None
+    whose: Collection[str] | None = None
+
+    @property
+    def values(self) -> dict[str, list[str] | None]:
+        """For a statement."""
+        return {name: some if some is None else list(some) for name, some in self._asdict().items()}
+
+
+ANY = Reach()
+
+
 def cancel(
-    connection: Connection, message_id: UUID, *, topics: Collection[str] | None = None, actor: str | None = None
+    connection: Connection, message_id: UUID, *, reach: Reach = ANY, actor: str | None = None
 ) -> Standing | None:
-    """Take it back, in the caller's transaction. None when there is no such message (on these topics).
+    """Take it back, in the caller's transaction. None when there is no such message within reach.
 
     Nobody is waited for.
     """
-    values = {"id": str(message_id), "topics": topics and list(topics), "actor": actor}
+    values = {"id": str(message_id), **reach.values, "actor": actor}
     status, *more = fetch_one(connection, CANCEL, values)
     return None if status is None else Standing(status, *more)
 
@@ -59,13 +77,13 @@ def cancel_part(
     group_id: UUID,
     *,
     behind: UUID | None = None,
-    topics: Collection[str] | None = None,
+    reach: Reach = ANY,
     actor: str | None = None,
 ) -> Part:
-    """Take back what can be of the first 1,000 of a group (on these topics), or of the next.
+    """Take back what can be of the first 1,000 of a group, or of the next: of those within reach.
 
     In the caller's transaction; nobody is waited for.
     """
-    values = {"id": str(group_id), "behind": behind and str(behind), "topics": topics and list(topics), "actor": actor}
+    values = {"id": str(group_id), "behind": behind and str(behind), **reach.values, "actor": actor}
     last, looked, held = fetch_one(connection, CANCEL_GROUP, values)
     return Part(last and UUID(last), looked, held)

@@ -1,15 +1,16 @@
 """Sending again: what is over, as a new message that names the first and carries what that carried last."""
 
-from collections.abc import Collection
 from typing import NamedTuple
 from uuid import UUID
 
 from herald.outbox.message.state import FINAL, Status
+from herald.outbox.moves.cancel import ANY, Reach
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch_one
 
 SEND_AGAIN = """
-SELECT status, again::text FROM send_again(%(id)s::uuid, %(topics)s::text[], %(actor)s::text, %(traceparent)s::text)
+SELECT status, again::text
+FROM send_again(%(id)s::uuid, %(topics)s::text[], %(whose)s::text[], %(actor)s::text, %(traceparent)s::text)
 """
 
 
@@ -31,14 +32,14 @@ def send_again(
     connection: Connection,
     message_id: UUID,
     *,
-    topics: Collection[str] | None = None,
+    reach: Reach = ANY,
     actor: str | None = None,
     traceparent: str | None = None,
 ) -> SentAgain | None:
-    """Accept it anew, in the caller's transaction. None when there is no such message (on these topics).
+    """Accept it anew, in the caller's transaction. None when there is no such message within reach.
 
     It leaves at once and has no deadline; priority and data are the first one's, which stays as it is.
     """
-    values = {"id": str(message_id), "topics": topics and list(topics), "actor": actor, "traceparent": traceparent}
+    values = {"id": str(message_id), **reach.values, "actor": actor, "traceparent": traceparent}
     status, again = fetch_one(connection, SEND_AGAIN, values)
     return None if status is None else SentAgain(status, again and UUID(again))

@@ -14,9 +14,9 @@ DROP FUNCTION discard(uuid[], text, text), edit(uuid[], json, text), requeue(uui
     checked_dates(jsonb, text, text, double precision), checked_date(jsonb, text, text, double precision),
     checked_text(jsonb, text, integer, text), checked_json(json, text, integer), parsed_json(json, text),
     is_nested_deeper(text, integer), digits_written_out(text), refuse(text, text, text, text),
-    keep_to_rate(allowance, integer), cancel_together(uuid, text, text), refuse_cancel(text),
-    cancel_group(uuid, uuid, text, text, text[]), cancel_message(uuid, text[], text), take_back(uuid[], text),
-    can_be_taken_back(messages), sent_again(uuid), send_again(uuid, text[], text, text);
+    keep_to_rate(allowance, integer), cancel_together(uuid, text, text[]), refuse_cancel(text),
+    cancel_group(uuid, uuid, text, text[], text[]), cancel_message(uuid, text[], text[], text), take_back(uuid[], text),
+    can_be_taken_back(messages), sent_again(uuid), send_again(uuid, text[], text[], text, text), is_sent_by(text, text[]);
 DROP VIEW allowance;
 DROP TABLE api_keys, api_key_uses, api_key_changes, sender_rates, senders, topics, channels, limits, instance, closing_changes, closing, requeues, idempotency_keys_odd,
     idempotency_keys_even, pauses, breakers, set_aside, relay_withheld, relay_pages, relay_cursor, unfinished, waiting, unsent, leases, messages, outbox,

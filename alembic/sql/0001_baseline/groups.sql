@@ -1,9 +1,9 @@
 -- What was asked for together has the same `group_id`, and is taken back as one.
 
--- Takes back what can be of the next thousand messages of a group, behind that id: of all, or of those that `whose` sent
--- and that are on these topics. Without an id it begins. Returns the id of the last one, null where there are no more, how
--- many there were, and how many of them others hold: nobody is waited for, and what stays is let go of at once.
-CREATE FUNCTION cancel_group(family uuid, behind uuid, actor text, whose text, on_topics text[],
+-- Takes back what can be of the next thousand messages of a group, behind that id: of all, or of those that one of `whose`
+-- sent and that are on these topics. Without an id it begins. Returns the id of the last one, null where there are no more,
+-- how many there were, and how many of them others hold: nobody is waited for, and what stays is let go of at once.
+CREATE FUNCTION cancel_group(family uuid, behind uuid, actor text, whose text[], on_topics text[],
                              OUT last uuid, OUT looked integer, OUT held integer)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 DECLARE
@@ -13,9 +13,11 @@ DECLARE
     locked uuid[];
 BEGIN
     held := 0;
-    SELECT count(*), (array_agg(page.id))[most], array_agg(page.id) FILTER (WHERE page.fits) INTO looked, last, wanted
+    SELECT count(*) FILTER (WHERE page.is_ones), (array_agg(page.id))[most],
+        array_agg(page.id) FILTER (WHERE page.is_ones AND page.fits)
+    INTO looked, last, wanted
     FROM (
-        SELECT m.id, can_be_taken_back(m) AND m.actor IS NOT DISTINCT FROM coalesce(whose, m.actor) AS fits
+        SELECT m.id, is_sent_by(m.actor, whose) AS is_ones, can_be_taken_back(m) AS fits
         FROM messages AS m WHERE m.group_id = family AND m.id > coalesce(behind, first)
             AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic]))
         ORDER BY m.id LIMIT most
@@ -39,7 +41,7 @@ END $$;
 
 -- All of a group, in the caller's transaction: whether nothing of it will be delivered. `whose` is null for who may cancel
 -- what others sent.
-CREATE FUNCTION cancel_together(family uuid, actor text, whose text) RETURNS boolean LANGUAGE plpgsql
+CREATE FUNCTION cancel_together(family uuid, actor text, whose text[]) RETURNS boolean LANGUAGE plpgsql
     SET search_path FROM CURRENT SET enable_seqscan = off AS $$
 DECLARE
     behind uuid;
@@ -50,9 +52,9 @@ BEGIN
         SELECT last INTO behind FROM cancel_group(family, behind, actor, whose, NULL);
         EXIT WHEN behind IS NULL;
     END LOOP;
-    SELECT bool_and(m.status = 'cancelled'), bool_or(m.actor IS NOT DISTINCT FROM whose) INTO are_cancelled, is_ones_own
+    SELECT bool_and(m.status = 'cancelled'), bool_or(is_sent_by(m.actor, whose)) INTO are_cancelled, is_ones_own
     FROM messages AS m WHERE m.group_id = family;
-    IF whose IS NOT NULL AND NOT is_ones_own THEN
+    IF NOT is_ones_own THEN
         PERFORM refuse_cancel(actor);
     END IF;
     RETURN coalesce(are_cancelled, false);

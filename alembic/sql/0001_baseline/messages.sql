@@ -24,7 +24,7 @@ CREATE TABLE messages (
     accepted_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     sent_at timestamptz,
-    actor text,  -- who asked for it by SQL
+    actor text,  -- who asked for it, where that is known
     group_id uuid,  -- what was asked for together
     again_of uuid,  -- which message was over and was sent again as this one
     CONSTRAINT messages_one_row_per_stream PRIMARY KEY (id),

@@ -121,20 +121,25 @@ BEGIN
         ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error;
 END $$;
 
+-- Whether one of these sent it; null: whoever did.
+CREATE FUNCTION is_sent_by(actor text, whose text[]) RETURNS boolean LANGUAGE sql IMMUTABLE
+    RETURN whose IS NULL OR (actor = ANY (whose)) IS TRUE;
+
 -- For the API, where many share a connection: nobody is waited for. Returns where the message stands then, and whether
--- another transaction holds it; null where there is no such message (on those topics).
-CREATE FUNCTION cancel_message(message uuid, on_topics text[], actor text,
+-- another transaction holds it; null where there is no such message (on those topics, of one of those).
+CREATE FUNCTION cancel_message(message uuid, on_topics text[], whose text[], actor text,
                                OUT status text, OUT attempts integer, OUT is_held boolean)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     found messages;
 BEGIN
     SELECT * INTO found FROM messages AS m WHERE m.id = message AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic]))
+            AND is_sent_by(m.actor, whose)
         FOR NO KEY UPDATE SKIP LOCKED;
     is_held := found.id IS NULL;
     IF is_held THEN
         SELECT m.status, m.attempts INTO status, attempts FROM messages AS m
-            WHERE m.id = message AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic]));
+            WHERE m.id = message AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic])) AND is_sent_by(m.actor, whose);
         RETURN;
     END IF;
     status := found.status;
@@ -148,15 +153,15 @@ END $$;
 -- What is over, as a new message that names it: with what the first carried last, at once, without a deadline and in no
 -- group. No byte of the data changes: a notification's dates stay in there and count no more. Returns where the first
 -- stands, and the new one's id; that is null where the first is not over, or its data lost, and both are where there is no
--- such message (on these topics).
-CREATE FUNCTION send_again(message uuid, on_topics text[], who text, trace text, OUT status text, OUT again uuid)
+-- such message (on these topics, of one of those).
+CREATE FUNCTION send_again(message uuid, on_topics text[], whose text[], who text, trace text, OUT status text, OUT again uuid)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     was record;
 BEGIN
     SELECT m.*, o.data INTO was
     FROM messages AS m LEFT JOIN outbox AS o ON o.stream_id = m.id AND o.version = m.data_version
-    WHERE m.id = message AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic]));
+    WHERE m.id = message AND m.topic = ANY (coalesce(on_topics, ARRAY[m.topic])) AND is_sent_by(m.actor, whose);
     status := was.status;
     IF is_unfinished(status) OR was.data IS NULL THEN
         RETURN;

@@ -151,7 +151,7 @@ BEGIN
     SELECT * INTO who FROM allowance;
     SELECT * INTO found FROM messages AS m WHERE m.id = cancel.id FOR NO KEY UPDATE SKIP LOCKED;
     IF found.id IS NULL THEN
-        RETURN cancel_together(cancel.id, who.actor, CASE who.cancels WHEN 'own' THEN who.actor END);
+        RETURN cancel_together(cancel.id, who.actor, CASE who.cancels WHEN 'own' THEN ARRAY[who.actor] END);
     ELSIF who.cancels = 'own' AND found.actor IS DISTINCT FROM who.actor THEN
         PERFORM refuse_cancel(who.actor);
     ELSIF can_be_taken_back(found) THEN

@@ -10,6 +10,7 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_stream
 from herald.outbox.postgres.statements import fetch_value
 from tests.api.keys import GOOD, Locked, locked
+from tests.outbox.connections import accepted, notification
 from tests.outbox.desk.conftest import Bury, bury, connection
 from tests.servers.eventually import eventually
 
@@ -29,7 +30,7 @@ def _last(connection: Connection, message: UUID | str, count: int = 1) -> list[t
 
 
 def test_what_is_accepted_and_cancelled_names_the_key(api: Locked, connection: Connection) -> None:
-    shop, other = api.good_key("shop", "send"), api.good_key("other", "send")
+    shop, other = api.good_key("shop", "send"), api.good_key("other", "send", owner="shop")
     one = api.post(shop).json()["id"]
     (many,) = api.answer("POST", "/notifications/bulk", shop, json={"items": [GOOD]}).json()["items"]
     message = api.answer("POST", "/messages", shop, json={"topic": "generic_topic", "data": {}}).json()["id"]
@@ -40,6 +41,31 @@ def test_what_is_accepted_and_cancelled_names_the_key(api: Locked, connection: C
     assert _last(connection, one, 2) == [("requested", "key:shop"), ("cancelled", "key:shop")]
     assert _last(connection, many["id"]) == [("requested", "key:shop")]
     assert _last(connection, message, 2) == [("requested", "key:shop"), ("cancelled", "key:other")]
+
+
+def test_a_key_moves_what_keys_of_its_owner_sent_also_one_that_is_good_no_more(api: Locked) -> None:
+    shop, till = api.good_key("shop", "send"), api.good_key("till", "send", owner="shop")
+    other, desk = api.good_key("other", "send"), api.good_key("desk", "decide")
+    one, again = (api.post(shop).json()["id"] for _ in range(2))
+    body = {"items": [{"user_ids": ["1", "2"], "event": "e", "content": "c"}]}
+    group = api.answer("POST", "/notifications/bulk", shop, json=body).json()["items"][0]["group"]
+    api.revoke("shop")
+    moves = [f"/notifications/{one}/cancel", f"/messages/{one}/again", f"/groups/{group}/cancel"]
+
+    refused = [api.ask("POST", move, other) for move in moves]
+    taken = [api.ask("POST", move, till) for move in moves]
+
+    assert (refused, taken) == ([404, 404, 404], [200, 202, 200])
+    assert api.ask("POST", f"/messages/{again}/cancel", other) == 404
+    assert api.ask("POST", f"/messages/{again}/cancel", desk) == 200
+
+
+def test_what_no_key_sent_is_moved_by_who_decides_and_nobody_else(api: Locked, connection: Connection) -> None:
+    shop, desk = api.good_key("shop", "send"), api.good_key("desk", "decide")
+    message = accepted(connection, notification())[0]
+
+    assert api.ask("POST", f"/messages/{message}/cancel", shop) == 404
+    assert api.ask("POST", f"/messages/{message}/cancel", desk) == 200
 
 
 def test_a_pause_names_the_key_and_then_the_one_that_gives_another_reason(api: Locked) -> None:

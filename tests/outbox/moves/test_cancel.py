@@ -9,7 +9,7 @@ import pytest
 
 from herald.outbox.message.dates import DateError, Dates, check_dates
 from herald.outbox.moves.accept import Acceptance, make_acceptance
-from herald.outbox.moves.cancel import Standing, cancel
+from herald.outbox.moves.cancel import Reach, Standing, cancel
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import requeue
 from herald.outbox.moves.record import Outcome, record_outcomes
@@ -105,7 +105,7 @@ def test_a_cancel_waits_for_no_transaction(connection: Connection, database: str
     with connected(database) as other:
         execute(other, "SET lock_timeout = '5s'")
         assert cancel(other, message) == Standing("pending", 0, is_held=True)
-        assert cancel(other, message, topics=["generic_topic"]) is None
+        assert cancel(other, message, reach=Reach(["generic_topic"])) is None
         connection.rollback()
 
         assert cancel(other, message) == Standing("cancelled", 0)
@@ -149,7 +149,7 @@ def test_who_waited_for_another_move_takes_the_message_out_of_the_queue_that_it_
 def test_nobody_knows_a_message_of_another_topic(connection: Connection) -> None:
     (message,) = accepted(connection, notification())
 
-    assert cancel(connection, message, topics=["generic_topic"]) is None
+    assert cancel(connection, message, reach=Reach(["generic_topic"])) is None
     assert cancel(connection, new_id()) is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from herald.outbox.message.events import Requested
 from herald.outbox.message.state import FINAL, STATUSES
 from herald.outbox.moves.accept import make_acceptance
-from herald.outbox.moves.cancel import cancel
+from herald.outbox.moves.cancel import Reach, cancel
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.decide import Edit, discard, requeue
 from herald.outbox.moves.expire import expire
@@ -155,7 +155,7 @@ def test_what_nobody_has_is_not_sent_again(connection: Connection) -> None:
     cancel(connection, message)
 
     assert send_again(connection, new_id()) is None
-    assert send_again(connection, message, topics=["notifications"]) is None
+    assert send_again(connection, message, reach=Reach(["notifications"])) is None
 
 
 def test_what_lost_its_data_is_refused(database: str) -> None:

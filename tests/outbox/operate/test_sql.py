@@ -29,6 +29,7 @@ VALUES = {
     "ids": f"'{{{ID}}}'",
     "version": "1",
     "topics": "NULL",
+    "whose": "NULL",
     "actor": "NULL",
     "reason": "'no'",
     "traceparent": "NULL",

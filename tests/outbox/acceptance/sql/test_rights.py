@@ -46,7 +46,7 @@ def test_a_sender_may_call_four_functions_and_nothing_else(connection: Connectio
         "INSERT INTO herald.senders VALUES (session_user, 'boss', NULL, 'any')",
         "SELECT nextval('herald.outbox_position')",
         "SELECT herald.accept('[]', NULL)",
-        "SELECT herald.cancel_message(gen_random_uuid(), NULL, NULL)",
+        "SELECT herald.cancel_message(gen_random_uuid(), NULL, NULL, NULL)",
         "SELECT herald.cancel_group(gen_random_uuid(), NULL, NULL, NULL, NULL)",
         "CREATE TABLE herald.mine (n integer)",
         "SET ROLE herald_owner",
