@@ -1,19 +1,23 @@
 """What surrounds Quix: its noise, and its end."""
 
+import json
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from quixstreams import Application
 from quixstreams.checkpointing.exceptions import CheckpointConsumerCommitError
 from quixstreams.processing import ProcessingContext
 
 from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.relay.producer import PRODUCER
 from herald.pipeline.consume.application import (
+    CONSUMER,
     QUIET,
     OncePerKind,
     PipelineApplication,
@@ -24,6 +28,12 @@ from herald.pipeline.consume.connection import BrokerWatch
 from herald.pipeline.consume.inbox import Doorbell, Inbox
 from herald.pipeline.consume.sink import DeliverySink
 from tests.outbox.connections import make_settings
+from tests.pipeline.topics import make_topics
+from tests.servers.eventually import eventually
+
+FLOOD, SOME = 10_000, 1_000  # records
+LOOKS = 20  # at what is fetched and not read
+ANSWER = 30.0  # seconds
 
 
 class FakeApplication:
@@ -150,3 +160,28 @@ def test_any_other_refusal_of_a_commit_ends_the_pipeline() -> None:
 
     with pytest.raises(CheckpointConsumerCommitError):
         context.commit_checkpoint(force=True, revoking=True)
+
+
+@pytest.mark.kafka  # the embedded broker hands out whole partitions, whatever it is asked for
+def test_some_hundreds_of_records_are_fetched_ahead_and_not_thousands(kafka: str) -> None:
+    make_topics(kafka)
+    producer = Producer({**PRODUCER, "bootstrap.servers": kafka})
+    for number in range(FLOOD):
+        producer.produce("notifications", os.urandom(200), partition=number % 2)  # what lz4 cannot shorten
+    assert not producer.flush(ANSWER)
+    ahead: list[int] = []
+
+    def note(statistics: str) -> None:
+        partitions = json.loads(statistics)["topics"].get("notifications", {"partitions": {}})["partitions"]
+        ahead.append(sum(one["fetchq_cnt"] for one in partitions.values()))
+
+    asked = {"bootstrap.servers": kafka, "group.id": "tests", "auto.offset.reset": "earliest", "stats_cb": note}
+    consumer = Consumer({**CONSUMER, **asked, "statistics.interval.ms": 50})
+    consumer.subscribe(["notifications"])
+
+    eventually(lambda: consumer.poll(0), ANSWER, what="the first is there")
+    ahead.clear()
+    eventually(lambda: consumer.poll(0) and len(ahead) > LOOKS, ANSWER, what="what waits is counted")
+
+    consumer.close()
+    assert 0 < max(ahead) < SOME, ahead
