@@ -32,12 +32,6 @@ DAY = "interval '1 day'"
 
 
 @pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
-
-
-@pytest.fixture
 def other(database: str) -> Iterator[Connection]:
     with connected(database) as connection:
         yield connection

@@ -1,6 +1,5 @@
 """Events of other schemas: upcast step by step, allowed by the database, or refused by name."""
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -13,7 +12,7 @@ from herald.outbox.postgres.log import UnknownEventError, read_stream
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.startup import UnreadableLogError, check_stored_schemas
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute_and_commit, notification
+from tests.outbox.connections import accepted, execute_and_commit, notification
 from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
 
@@ -37,12 +36,6 @@ def name_the_taker(fields: Fields) -> Fields:
 
 def count_calls(fields: Fields) -> Fields:
     return {"calls": fields.pop("attempt") * 2, "attempt": 0, **fields}
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -16,7 +15,6 @@ from herald.outbox.postgres.statements import execute, fetch
 from herald.outbox.registry import DEAD_LETTERS
 from tests.outbox.connections import (
     accepted,
-    compared,
     connected,
     execute_and_commit,
     notification,
@@ -24,12 +22,6 @@ from tests.outbox.connections import (
     types_of,
 )
 from tests.servers.eventually import eventually
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with compared(database) as connection:
-        yield connection
 
 
 def test_a_claim_starts_an_attempt_with_a_lease(connection: Connection) -> None:

@@ -1,26 +1,16 @@
 """Breakers in the database: counted, opened, probed and closed by reports of outcomes."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
-
-import pytest
 
 from herald.outbox.moves.breakers import BreakerPolicy, report_outcomes
 from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch
-from tests.outbox.connections import connected
 from tests.pipeline.records import new_id
 
 HOOK = "webhook:hooks.example.com"
 POLICY = BreakerPolicy(failures=3, base=10.0, cap=60.0)
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 def outcome(kind: Any = "failed", *, message: UUID | None = None, is_fault: bool | None = None) -> Outcome:

@@ -1,6 +1,5 @@
 """Cancelling, and dates at acceptance."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -17,18 +16,12 @@ from herald.outbox.moves.reject import Rejection, reject
 from herald.outbox.moves.settle import settle_batch
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch
-from tests.outbox.connections import accepted, compared, connected, make_settings, notification, status_of, types_of
+from tests.outbox.connections import accepted, connected, make_settings, notification, status_of, types_of
 from tests.pipeline.records import new_id
 from tests.servers.eventually import eventually
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with compared(database) as connection:
-        yield connection
 
 
 def later(**dates: object) -> Acceptance:

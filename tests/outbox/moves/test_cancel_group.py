@@ -1,16 +1,13 @@
 """Cancelling what was asked for together, part by part."""
 
-from collections.abc import Iterator
 from uuid import UUID
-
-import pytest
 
 from herald.outbox.moves.accept import accept, make_acceptance
 from herald.outbox.moves.cancel import Part, cancel, cancel_part
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch, fetch_column, fetch_value
-from tests.outbox.connections import compared, connected
+from tests.outbox.connections import connected
 from tests.pipeline.records import new_id
 
 PART = 1_000  # messages of one transaction
@@ -22,12 +19,6 @@ GRANT USAGE ON SEQUENCE looks TO herald_owner;
 CREATE OR REPLACE FUNCTION can_be_taken_back(found messages) RETURNS boolean LANGUAGE sql VOLATILE
     RETURN found.key <> '1' OR nextval('looks') = 1
 """
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with compared(database) as connection:
-        yield connection
 
 
 def together(connection: Connection, count: int) -> tuple[UUID, list[UUID]]:

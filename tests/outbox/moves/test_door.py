@@ -1,7 +1,6 @@
 """What events do in SQL is what they do in Python: the same random streams through the ending and through `evolve`."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -39,7 +38,7 @@ from herald.outbox.moves.send_again import send_again
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_log
 from herald.outbox.postgres.statements import fetch_column
-from tests.outbox.connections import assert_projection_equals_log, compared, notification
+from tests.outbox.connections import assert_projection_equals_log, notification
 
 SEEDS, STREAMS, LENGTH = 4, 40, 16
 EFFECTS = [value for value in vars(door).values() if isinstance(value, Effect)]
@@ -67,12 +66,6 @@ FOLLOWS: dict[str, tuple[type[Event], ...]] = {
     "unknown": (Sent, Requested, Edited, Discarded),
     "dead": (Requested, Requested, Edited, Discarded),
 }
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with compared(database) as connection:
-        yield connection
 
 
 class Chance:

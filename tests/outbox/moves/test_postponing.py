@@ -1,6 +1,5 @@
 """What a claim postpones instead of trying it: paused, behind an open breaker, busy, behind another of its key."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -15,7 +14,6 @@ from herald.outbox.scheduler.due import request_due
 from tests.outbox.connections import (
     accepted,
     change,
-    compared,
     execute_and_commit,
     make_settings,
     notification,
@@ -25,12 +23,6 @@ from tests.outbox.connections import (
 
 FIRST = Claim(1, 0, is_probe=False)
 HOOK = "webhook:hooks.example.com"
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with compared(database) as connection:
-        yield connection
 
 
 def open_breaker(connection: Connection, *, probe_in: float, destination: str = HOOK) -> None:

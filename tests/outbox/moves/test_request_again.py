@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from herald.outbox.relay.rebase import NOT_YET
 from herald.outbox.scheduler.due import request_due
 from tests.outbox.connections import (
     accepted,
-    compared,
     connected,
     execute_and_commit,
     make_settings,
@@ -23,12 +21,6 @@ from tests.outbox.connections import (
     status_of,
     types_of,
 )
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with compared(database) as connection:
-        yield connection
 
 
 def tick(connection: Connection, **settings: Any) -> int:

@@ -1,6 +1,5 @@
 """What is over is sent again as a new message that names it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,18 +20,12 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.log import read_stream
 from herald.outbox.postgres.statements import execute, fetch_column, fetch_one, fetch_value
 from herald.outbox.registry import DEAD_LETTERS
-from tests.outbox.connections import accepted, compared, connected, notification, status_of
+from tests.outbox.connections import accepted, connected, notification, status_of
 from tests.pipeline.records import new_id
 
 # as hardly an encoder writes it: a name twice, a long number, escapes, spaces
 ODD = b'{"b" : 1.10, "a":12345678901234567890.1,"b":1E2 , "t": "\\u00e4\\/"}'
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with compared(database) as connection:
-        yield connection
 
 
 def settle(connection: Connection, message: UUID, outcome: Kind, *, request: int = 1, **more: Any) -> None:

@@ -1,9 +1,6 @@
 """What becomes of attempts whose lease ended without an outcome, by channel and topic."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-
-import pytest
 
 from herald.outbox.moves.claim import Claim, Record, claim
 from herald.outbox.moves.decide import requeue
@@ -14,17 +11,11 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.due import request_due
-from tests.outbox.connections import accepted, compared, make_settings, notification, status_of
+from tests.outbox.connections import accepted, make_settings, notification, status_of
 from tests.outbox.scheduler.simulated_clock import shift, simulated_clock
 
 URL = "postgresql://nowhere/herald"
 MAIL = "email:example.com"
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with compared(database) as connection:
-        yield connection
 
 
 def test_a_mail_whose_lease_ends_is_tried_once_more_and_held_then(connection: Connection) -> None:

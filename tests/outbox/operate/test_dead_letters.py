@@ -1,10 +1,10 @@
 """`herald dead-letters`, `herald pause` and `herald resume`, as an operator types them."""
 
 import json
-from collections.abc import Callable
+from functools import partial
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from herald.outbox.operate.dead_letters import command
 from herald.outbox.operate.history import command as history
@@ -14,17 +14,16 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from tests.outbox.connections import status_of
 from tests.outbox.desk.conftest import Bury, bury, connection
+from tests.outbox.operate.conftest import Run
 from tests.pipeline.records import new_id
 
 __all__ = ["bury", "connection"]  # fixtures of the desk
-Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("DATABASE_URL", database)
-    monkeypatch.setenv("COLUMNS", "300")
-    return lambda *arguments, **more: CliRunner().invoke(command, [str(one) for one in arguments], **more)
+def run(run: Run) -> Run:
+    """Of this command."""
+    return partial(run, command)
 
 
 def test_the_list_shows_groups_and_single_letters(run: Run, bury: Bury) -> None:

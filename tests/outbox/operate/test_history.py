@@ -1,12 +1,11 @@
 """`herald history`: a message's events, and its state at any time."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
@@ -15,23 +14,14 @@ from herald.outbox.operate.history import command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
 from herald.outbox.registry import DEAD_LETTERS
-from tests.outbox.connections import accepted, connected, notification
-
-Ask = Callable[..., Result]
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
+from tests.outbox.connections import accepted, notification
+from tests.outbox.operate.conftest import Run
 
 
 @pytest.fixture
-def ask(database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
-    """Run the command, far from any `.env`."""
-    monkeypatch.chdir(tmp_path)
-    environment = {"DATABASE_URL": database, "COLUMNS": "300"}
-    return lambda *arguments: CliRunner().invoke(command, [str(one) for one in arguments], env=environment)
+def ask(run: Run) -> Run:
+    """Run the command."""
+    return partial(run, command)
 
 
 @pytest.fixture
@@ -49,7 +39,7 @@ def recorded_at(connection: Connection, version: int) -> str:
     return str(when.isoformat())
 
 
-def test_events_and_state_are_shown(ask: Ask, delivered: UUID) -> None:
+def test_events_and_state_are_shown(ask: Run, delivered: UUID) -> None:
     shown = ask(delivered)
 
     assert shown.exit_code == 0, shown.output
@@ -59,7 +49,7 @@ def test_events_and_state_are_shown(ask: Ask, delivered: UUID) -> None:
     assert ["destination", "webhook:hooks.example.com"] in lines
 
 
-def test_the_state_is_the_one_of_that_time(connection: Connection, ask: Ask, delivered: UUID) -> None:
+def test_the_state_is_the_one_of_that_time(connection: Connection, ask: Run, delivered: UUID) -> None:
     started = recorded_at(connection, 2)
 
     then = json.loads(ask(delivered, "--at", started, "--json").stdout)
@@ -72,7 +62,7 @@ def test_the_state_is_the_one_of_that_time(connection: Connection, ask: Ask, del
 
 
 def test_what_was_sent_again_names_its_successors_and_they_name_it(
-    connection: Connection, ask: Ask, delivered: UUID
+    connection: Connection, ask: Run, delivered: UUID
 ) -> None:
     again = [str(found.id) for _ in range(2) if (found := send_again(connection, delivered))]
     connection.commit()
@@ -83,18 +73,18 @@ def test_what_was_sent_again_names_its_successors_and_they_name_it(
     assert ["again_of", str(delivered)] in [line.split() for line in ask(again[0]).stdout.splitlines()]
 
 
-def test_what_is_left_out_is_counted(connection: Connection, ask: Ask, delivered: UUID) -> None:
+def test_what_is_left_out_is_counted(connection: Connection, ask: Run, delivered: UUID) -> None:
     assert "2 later left out" in ask(delivered, "--at", recorded_at(connection, 1)).stdout
 
 
-def test_a_time_before_the_first_event_is_told(connection: Connection, ask: Ask, delivered: UUID) -> None:
+def test_a_time_before_the_first_event_is_told(connection: Connection, ask: Run, delivered: UUID) -> None:
     early = ask(delivered, "--at", "2020-01-01")
 
     assert early.exit_code == 1
     assert f"{delivered} began later, at {recorded_at(connection, 1)}" in early.output
 
 
-def test_an_id_without_a_message_is_told(ask: Ask) -> None:
+def test_an_id_without_a_message_is_told(ask: Run) -> None:
     nobody = uuid4()
 
     missing = ask(nobody)
@@ -106,7 +96,7 @@ def test_an_id_without_a_message_is_told(ask: Ask) -> None:
     ("arguments", "told"),
     [(["17"], "'17' is not a valid UUID"), ([uuid4(), "--at", "noon"], "noon is no date such as")],
 )
-def test_what_is_no_id_or_no_date_is_named(ask: Ask, arguments: list[object], told: str) -> None:
+def test_what_is_no_id_or_no_date_is_named(ask: Run, arguments: list[object], told: str) -> None:
     wrong = ask(*arguments)
 
     assert wrong.exit_code == 2

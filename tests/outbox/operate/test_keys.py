@@ -1,23 +1,20 @@
 """`herald keys`, as an operator types it."""
 
-from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 import pytest
-from click.testing import CliRunner, Result
 
 from herald.outbox.acceptance.api_keys import ApiKey, read_keys
 from herald.outbox.operate.keys import command
+from tests.outbox.operate.conftest import Run
 from tests.servers.postgres import connect_to_tables
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("DATABASE_URL", database)
-    monkeypatch.setenv("COLUMNS", "300")
-    return lambda *arguments: CliRunner().invoke(command, [str(one) for one in arguments])
+def run(run: Run) -> Run:
+    """Of this command."""
+    return partial(run, command)
 
 
 def _keys(database: str) -> list[ApiKey]:

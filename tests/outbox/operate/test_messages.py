@@ -1,42 +1,26 @@
 """`herald send`, `list`, `cancel` and `again`, as an operator types them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import click
 import pytest
-from click.testing import CliRunner, Result
 
 from herald.outbox.operate.messages import again_command, cancel_command, list_command, send_command
 from herald.outbox.operate.opening import person
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import execute, fetch_one
 from tests.outbox.connections import accepted, compared, connected, notification, status_of, types_of
+from tests.outbox.operate.conftest import Run
 from tests.pipeline.records import new_id
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
 def connection(database: str) -> Iterator[Connection]:
     with compared(database) as connection:
         yield connection
-
-
-@pytest.fixture
-def run(database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command, far from any `.env`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", database)
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def run(command: click.Command, *arguments: object, **more: Any) -> Result:
-        return CliRunner().invoke(command, [str(one) for one in arguments], **more)
-
-    return run
 
 
 def sent(run: Run, *arguments: object, **more: Any) -> UUID:

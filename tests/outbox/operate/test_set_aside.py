@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
@@ -21,31 +21,23 @@ from herald.pipeline.audit.command import command as audit
 from tests.outbox.connections import (
     accepted,
     assert_projection_equals_log,
-    connected,
     make_settings,
     notification,
     status_of,
     types_of,
 )
+from tests.outbox.operate.conftest import Run
 from tests.outbox.operate.doctor.findings import look, look_once
 from tests.outbox.relay.test_relay import Topic
 from tests.outbox.relay.test_set_aside import write
 
-Run = Callable[..., Result]
 DECIDED = "SELECT decision, decided_because FROM set_aside"
 
 
 @pytest.fixture
-def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("DATABASE_URL", database)
-    monkeypatch.setenv("COLUMNS", "300")
-    return lambda *arguments: CliRunner().invoke(command, [str(one) for one in arguments])
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
+def run(run: Run) -> Run:
+    """Of this command."""
+    return partial(run, command)
 
 
 def put_aside(connection: Connection, stream: object, error: str = "no such thing") -> str:

@@ -1,5 +1,4 @@
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +17,9 @@ from herald.outbox.postgres.statements import (
     stream,
     stream_named,
 )
-from tests.outbox.connections import connected
 
 ROOT = Path(__file__).parents[3]
 NUMBERS = "SELECT n, n * n AS square FROM generate_series(1, 3) AS n"
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 class Square(NamedTuple):

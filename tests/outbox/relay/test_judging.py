@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from secrets import token_hex
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from herald.outbox.relay.session import open_session
 from herald.outbox.relay.withheld import WHOLE, Part, load_withheld, withhold
 from herald.outbox.settings import Settings
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, make_settings, notification
+from tests.outbox.connections import accepted, make_settings, notification
 from tests.outbox.relay.fake_producer import FakeBrokers, use_fake_producers
 from tests.outbox.relay.test_relay import Topic, ids
 from tests.servers.eventually import eventually
@@ -71,12 +70,6 @@ def test_of_a_topic_that_takes_nothing_all_wait_and_one_that_is_alone_is_set_asi
     assert at_once == ["waits", "waits"]
     assert sentences(judge, 2, takes_others=False) == ["waits", "waits"]
     assert sentences(judge, 2, takes_others=False, is_alone=True) == ["set aside", "waits"]
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 @pytest.fixture

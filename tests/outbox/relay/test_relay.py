@@ -1,6 +1,5 @@
 """The relay as a process, on a real broker."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -17,7 +16,6 @@ from tests.conftest import StartHerald
 from tests.outbox.connections import (
     accepted,
     assert_projection_equals_log,
-    connected,
     execute_and_commit,
     make_settings,
     notification,
@@ -63,12 +61,6 @@ def headers(record: Message) -> dict[str, str]:
     found = record.headers()
     assert isinstance(found, list)
     return {name: value.decode() for name, value in found if isinstance(value, bytes)}
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 @pytest.fixture

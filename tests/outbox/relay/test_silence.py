@@ -10,7 +10,7 @@ from herald.outbox.message.dates import Dates
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.postgres.driver import Connection
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, notification, status_of
+from tests.outbox.connections import accepted, notification, status_of
 from tests.outbox.relay.test_relay import Topic, ids
 from tests.servers.eventually import eventually
 from tests.servers.ports import free_port
@@ -18,12 +18,6 @@ from tests.servers.troubled_broker import TroubledBroker
 
 LEADS = 20.0  # seconds
 PATIENT = {"HERALD_KAFKA_PATIENCE": "2"}
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from herald.outbox.relay.withheld import (
     withhold,
 )
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute_and_commit, make_settings, status_of
+from tests.outbox.connections import accepted, execute_and_commit, make_settings, status_of
 from tests.outbox.relay.test_relay import Topic, headers
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
@@ -42,12 +42,6 @@ PARTITIONS = 4
 DEAD = 1  # the partition without a leader
 KEYS = [f"user-{number}" for number in range(40)]
 STUCK = [key for key in KEYS if partition_of(key.encode(), PARTITIONS) == DEAD]
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.relay.cursor import load
 from herald.outbox.settings import Settings
 from tests.conftest import require_java
-from tests.outbox.connections import connected, execute_and_commit, make_settings
+from tests.outbox.connections import execute_and_commit, make_settings
 from tests.outbox.operate.doctor.findings import look_at_kafka
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
@@ -25,12 +25,6 @@ from tests.servers.eventually import eventually
 PARTITIONS = 4
 DAY = 86_400_000  # milliseconds
 UNTOLD = ("cleanup", "record size", "offsets", "session timeout", "automatic topics")  # by the embedded broker
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 def settings_of(kafka: str) -> Settings:

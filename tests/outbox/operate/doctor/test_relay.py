@@ -1,7 +1,5 @@
 """What `herald doctor` says of the relay."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from herald.outbox.postgres.driver import Connection
@@ -10,16 +8,10 @@ from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.cursor import load
 from herald.outbox.relay.session import try_to_lead
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute_and_commit, notification
+from tests.outbox.connections import accepted, execute_and_commit, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
 from tests.proof.end_to_end.system import STARTED
 from tests.servers.eventually import eventually
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 def test_a_system_without_a_relay_is_a_warning(database: str) -> None:

@@ -1,7 +1,5 @@
 """What `herald doctor` says of Herald's tables."""
 
-from collections.abc import Iterator
-
 import pytest
 from alembic import command as alembic
 from alembic.script import ScriptDirectory
@@ -9,14 +7,8 @@ from alembic.script import ScriptDirectory
 from herald.outbox.operate.migrate import make_config
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
-from tests.outbox.connections import accepted, connected, execute_and_commit, notification
+from tests.outbox.connections import accepted, execute_and_commit, notification
 from tests.outbox.operate.doctor.findings import follow, look, look_once
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 @pytest.mark.parametrize("check", ["migrations", "positions", "indexes"])

@@ -1,12 +1,10 @@
 """A log with something of everything in it, and the command."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
 from uuid import UUID
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 
 from herald.outbox.moves.accept import make_acceptance
 from herald.outbox.moves.adopt import Foreign, adopt
@@ -17,23 +15,17 @@ from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.operate.rebuild.command import command
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.registry import DEAD_LETTERS
-from tests.outbox.connections import accepted, connected, notification
+from tests.outbox.connections import accepted, notification
+from tests.outbox.operate.conftest import Run
 
-Rebuild = Callable[..., Result]
+Rebuild = Run
 ODD = b'{"exact": 0.10000000000000000000001, "large": 123456789012345678901234567890, "text": "a\\\\b\\t\\n\\"\\u00e9"}'
 
 
 @pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
-
-
-@pytest.fixture
-def rebuild(database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rebuild:
-    """Run the command, far from any `.env`."""
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: CliRunner().invoke(command, arguments, env={"DATABASE_URL": database})
+def rebuild(run: Run) -> Run:
+    """Run the command."""
+    return partial(run, command)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`herald replay` on a real broker: the same records again, or a sentence why not."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from herald.outbox.postgres.statements import fetch
 from herald.outbox.relay.page_statements import LARGEST
 from herald.outbox.relay.reader import Limits
 from tests.conftest import StartHerald
-from tests.outbox.connections import accepted, connected, execute_and_commit, notification
+from tests.outbox.connections import accepted, execute_and_commit, notification
 from tests.outbox.relay.test_set_aside import write
 from tests.proof.end_to_end.topic import reading as reading_topic
 from tests.servers.eventually import eventually
@@ -28,12 +28,6 @@ STARTED = 60.0  # seconds
 DATE = "SELECT recorded_at FROM outbox WHERE topic = 'notifications' ORDER BY position OFFSET %s LIMIT 1"
 
 Replay = Callable[..., Result]
-
-
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connected(database) as connection:
-        yield connection
 
 
 @pytest.fixture
