@@ -56,11 +56,13 @@ KEY_HEADERS = (
     ResponseHeader(
         name="Idempotency-Key-Expires",
         documentation_only=True,
+        value="",  # for its type
         description="With an Idempotency-Key: until when it is remembered (RFC 3339, UTC)",
     ),
     ResponseHeader(
         name="Idempotency-Replayed",
         documentation_only=True,
+        value="",
         description="`true` where this is the answer to an earlier request",
     ),
 )

@@ -15,7 +15,13 @@ from herald.api.http.parameters import DEFAULT_LIMIT, Cursor, Limit, filters_of,
 from herald.api.http.problems import HttpRequest, field_problem
 from herald.api.http.resources import a_turn, in_transaction, once, read, resources_of
 from herald.api.routes.commands import check_edit
-from herald.api.routes.many import discard_many, job, jobs, requeue_many, stop
+from herald.api.routes.many import (
+    discard_dead_letters,
+    get_requeue,
+    get_requeues,
+    requeue_dead_letters,
+    stop_requeue,
+)
 from herald.api.shapes.answers import key_headers
 from herald.api.shapes.requests import Discard, Requeue
 from herald.outbox.desk.filters import Filter
@@ -61,7 +67,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @query("/groups", "Group them by error", filters=Filter)
-async def groups(request: HttpRequest) -> Groups:
+async def get_dead_letter_groups(request: HttpRequest) -> Groups:
     """Group what is on the desk by error, topic, channel and status."""
     chosen = filters_of(request, Filter)
     key_for(request, chosen.topic)
@@ -70,7 +76,7 @@ async def groups(request: HttpRequest) -> Groups:
 
 
 @query("/", "List them", filters=Wanted)
-async def letters(request: HttpRequest) -> DeadLetterPage:
+async def get_dead_letters(request: HttpRequest) -> DeadLetterPage:
     """List what is on the desk, newest message first."""
     wanted = filters_of(request, Wanted)
     key, before = key_for(request, wanted.topic), from_cursor(wanted.cursor)
@@ -82,7 +88,7 @@ async def letters(request: HttpRequest) -> DeadLetterPage:
 
 
 @query("/{id:str}", "Look at one", problems=[409])
-async def letter(request: HttpRequest) -> DeadLetterHistory:
+async def get_dead_letter(request: HttpRequest) -> DeadLetterHistory:
     """Show a dead letter and its history."""
     message_id = id_of(request)
     found = await in_transaction(request, _letter, message_id)
@@ -92,7 +98,7 @@ async def letter(request: HttpRequest) -> DeadLetterHistory:
 
 
 @command("/{id:str}/requeue", "Try one again", status=202, body=Requeue, is_optional=True)
-async def requeue_one(request: HttpRequest) -> Response[Decided]:
+async def requeue_dead_letter(request: HttpRequest) -> Response[Decided]:
     """Try a dead letter again, as it is or with new `data`; its attempts are counted anew."""
     message_id, settings = id_of(request), resources_of(request).settings
     asked, body = await read_optional(request, Requeue)
@@ -113,7 +119,7 @@ async def requeue_one(request: HttpRequest) -> Response[Decided]:
 
 
 @command("/{id:str}/discard", "Give one up", body=Discard)
-async def discard_one(request: HttpRequest) -> Response[Decided]:
+async def discard_dead_letter(request: HttpRequest) -> Response[Decided]:
     """Give a dead letter up for good, with a reason."""
     message_id = id_of(request)
     asked, body = await read_json(request, Discard)
@@ -141,6 +147,17 @@ def _refuse(connection: Connection, message_id: UUID) -> NoReturn:
 
 router = Router(
     "/dead-letters",
-    route_handlers=[groups, letters, letter, requeue_one, discard_one, requeue_many, jobs, job, stop, discard_many],
+    route_handlers=[
+        get_dead_letter_groups,
+        get_dead_letters,
+        get_dead_letter,
+        requeue_dead_letter,
+        discard_dead_letter,
+        requeue_dead_letters,
+        get_requeues,
+        get_requeue,
+        stop_requeue,
+        discard_dead_letters,
+    ],
     tags=["dead letters"],
 )

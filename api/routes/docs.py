@@ -9,8 +9,10 @@ from typing import Any
 
 from litestar import Request, Response, Router
 from litestar.datastructures import CacheControlHeader
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import Tag
 from litestar.static_files import create_static_files_router
 
 from herald.api.http.problems import ProblemError
@@ -26,6 +28,13 @@ Herald accepts notifications and delivers them, whatever is killed in between.
 A `202` comes only after the commit. Follow a notification by its `id`; its history is its `events`.
 Errors are RFC 9457 problems that name the field and the limit.
 """.strip()
+TAGS = {
+    "notifications": "To people: accepted, followed, cancelled, sent again",
+    "messages": "The same for any registered topic",
+    "groups": "One notification for several users",
+    "dead letters": "What is not tried again until a person says so",
+    "pauses": "What is held back until a person says so",
+}
 _SCRIPT = f"""
 SwaggerUIBundle({{
   url: "{PATH}/openapi.json",
@@ -94,9 +103,17 @@ def make_openapi_config(settings: Settings) -> OpenAPIConfig:
         version=version("herald"),
         description=DESCRIPTION,
         use_handler_docstrings=True,
+        operation_id_creator=_operation_id,
+        tags=[Tag(name, description) for name, description in TAGS.items()],
         openapi_router=Router(PATH, route_handlers=[assets], after_request=_guarded, include_in_schema=False),
         render_plugins=[_Page(path="/"), JsonRenderPlugin()],
     )
+
+
+def _operation_id(handler: HTTPRouteHandler, *_: object) -> str:
+    """As generated clients call it: `acceptNotification`."""
+    first, *rest = handler.handler_name.rpartition(".")[-1].split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 async def _guarded(response: Response[Any]) -> Response[Any]:

@@ -44,7 +44,7 @@ class _Cancelling:
 
 
 @query("/{id:str}", "Look at one")
-async def group(request: HttpRequest) -> GroupState:
+async def get_group(request: HttpRequest) -> GroupState:
     """Count the messages of a group by status."""
     return await _find(request)
 
@@ -68,4 +68,4 @@ async def _find(request: HttpRequest) -> GroupState:
         return there(await read(request, find_group, group_id, topics=topics), "group", group_id)
 
 
-router = Router("/groups", route_handlers=[group, cancel_group], tags=["groups"])
+router = Router("/groups", route_handlers=[get_group, cancel_group], tags=["groups"])

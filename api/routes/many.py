@@ -47,7 +47,7 @@ class Jobs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @command("/requeues", "Try many again", status=202, body=RequeueMany, dry=DryRun)
-async def requeue_many(request: HttpRequest) -> Response[Job | DryRun]:
+async def requeue_dead_letters(request: HttpRequest) -> Response[Job | DryRun]:
     """Make a job that requeues what fits, at a rate; without `"dry_run": false` only say what would take part."""
     asked, body = await read_json(request, RequeueMany)
     if asked.dry_run:
@@ -60,21 +60,21 @@ async def requeue_many(request: HttpRequest) -> Response[Job | DryRun]:
 
 
 @query("/requeues", "List jobs")
-async def jobs(request: HttpRequest) -> Jobs:
+async def get_requeues(request: HttpRequest) -> Jobs:
     """List the jobs that requeue many, the newest first; 100 at most."""
     key_for(request, None)
     return Jobs(items=await in_transaction(request, list_jobs, limit=100))
 
 
 @query("/requeues/{id:str}", "Look at a job")
-async def job(request: HttpRequest) -> Job:
+async def get_requeue(request: HttpRequest) -> Job:
     """Show how far a job is."""
     key_for(request, None)
     return await _find(request, id_of(request))
 
 
 @command("/requeues/{id:str}/stop", "Stop a job")
-async def stop(request: HttpRequest) -> Response[Job]:
+async def stop_requeue(request: HttpRequest) -> Response[Job]:
     """Stop a job where it stands; one that has ended stays as it is, and can be looked at as before."""
     job_id = id_of(request)
     await read_ignored(request)
@@ -87,7 +87,7 @@ async def stop(request: HttpRequest) -> Response[Job]:
 
 
 @command("/discards", "Give many up", body=DiscardMany)
-async def discard_many(request: HttpRequest) -> Response[Discarded | DryRun]:
+async def discard_dead_letters(request: HttpRequest) -> Response[Discarded | DryRun]:
     """Discard what fits, 10,000 at most; without `"dry_run": false` only say what would take part."""
     asked, body = await read_json(request, DiscardMany)
     if asked.dry_run:

@@ -43,7 +43,7 @@ async def accept_message(request: HttpRequest) -> Response[Accepted]:
 
 
 @query("/{id:str}", "Look at one")
-async def message(request: HttpRequest) -> MessageState:
+async def get_message(request: HttpRequest) -> MessageState:
     """Show a message as it stands."""
     message_id, key = id_of(request), key_of(request)
     found = await read(request, find_message, message_id)
@@ -62,7 +62,7 @@ async def cancel_message(request: HttpRequest) -> Response[Cancelled]:
 
 
 @accept("/{id:str}/again", "Send one again")
-async def message_again(request: HttpRequest) -> Response[Accepted]:
+async def send_message_again(request: HttpRequest) -> Response[Accepted]:
     """Send a message that is over again, as a new one whose `again_of` names it: 202 once that is committed.
 
     It carries what the first carried last, under its key and priority, at once and without a deadline. 409 where the
@@ -126,4 +126,6 @@ def _reach(request: HttpRequest, topic: str | None) -> Reach:
     return reach._replace(topics=[topic])
 
 
-router = Router("/messages", route_handlers=[accept_message, message, cancel_message, message_again], tags=["messages"])
+router = Router(
+    "/messages", route_handlers=[accept_message, get_message, cancel_message, send_message_again], tags=["messages"]
+)

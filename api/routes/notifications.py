@@ -51,7 +51,7 @@ async def accept_notification(request: HttpRequest) -> Response[Accepted]:
 
 
 @accept("/bulk", "Accept many at once", body=Bulk)
-async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
+async def accept_notifications(request: HttpRequest) -> Response[BulkAccepted]:
     """Accept up to 1,000 notifications, all or none; an item with `user_ids` becomes a group, one for each user."""
     resources = resources_of(request)
     bulk, body = await read_json(request, Bulk, max_bytes=resources.settings.max_bulk_body)
@@ -67,7 +67,7 @@ async def accept_bulk(request: HttpRequest) -> Response[BulkAccepted]:
 
 
 @query("/", "List notifications", filters=Wanted)
-async def notifications(request: HttpRequest) -> NotificationPage:
+async def get_notifications(request: HttpRequest) -> NotificationPage:
     """List notifications, newest first."""
     key, wanted = key_for(request, TOPIC), filters_of(request, Wanted)
     before = from_cursor(wanted.cursor)
@@ -79,14 +79,14 @@ async def notifications(request: HttpRequest) -> NotificationPage:
 
 
 @query("/{id:str}", "Look at one")
-async def notification(request: HttpRequest) -> NotificationState:
+async def get_notification(request: HttpRequest) -> NotificationState:
     """Show a notification as it stands."""
     notification_id, key = id_of(request), key_for(request, TOPIC)
     return shown(there(await read(request, find_notification, notification_id), "notification", notification_id), key)
 
 
 @query("/{id:str}/events", "Look at its history")
-async def notification_events(request: HttpRequest) -> Events:
+async def get_notification_events(request: HttpRequest) -> Events:
     """Show what happened to a notification, oldest first."""
     notification_id, key = id_of(request), key_for(request, TOPIC)
     found = await read(request, events_of, notification_id, topic=TOPIC, with_data=sees_content(key))
@@ -103,7 +103,7 @@ async def cancel_notification(request: HttpRequest) -> Response[Cancelled]:
 
 
 @accept("/{id:str}/again", "Send one again")
-async def notification_again(request: HttpRequest) -> Response[Accepted]:
+async def send_notification_again(request: HttpRequest) -> Response[Accepted]:
     """Send a notification that is over again, as a new one whose `again_of` names it: 202 once that is committed.
 
     It carries what the first carried last, to the same user with the same priority, at once and without a deadline. 409
@@ -116,12 +116,12 @@ router = Router(
     "/notifications",
     route_handlers=[
         accept_notification,
-        accept_bulk,
-        notifications,
-        notification,
-        notification_events,
+        accept_notifications,
+        get_notifications,
+        get_notification,
+        get_notification_events,
         cancel_notification,
-        notification_again,
+        send_notification_again,
     ],
     tags=["notifications"],
 )

@@ -42,7 +42,7 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @query("/", "List what is paused")
-async def pauses(request: HttpRequest) -> Pauses:
+async def get_pauses(request: HttpRequest) -> Pauses:
     """List what is paused now."""
     return Pauses(items=await in_transaction(request, list_pauses))
 
@@ -64,4 +64,4 @@ async def resume_scope(request: HttpRequest, what: Scope) -> Resumed:
     return Resumed(scope=what, was_paused=await in_transaction(request, resume, what))
 
 
-router = Router("/pauses", route_handlers=[pauses, pause_scope, resume_scope], tags=["pauses"])
+router = Router("/pauses", route_handlers=[get_pauses, pause_scope, resume_scope], tags=["pauses"])

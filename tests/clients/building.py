@@ -4,7 +4,8 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -19,13 +20,25 @@ def missing(*programs: str) -> list[str]:
 
 
 def build_typescript() -> None:
-    """What package-lock.json names is installed once, and again when that changes; by one process at a time."""
-    lock, installed = TYPESCRIPT / "package-lock.json", TYPESCRIPT / "node_modules" / ".package-lock.json"
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            assert_passes(["npm", "ci", "--no-audit", "--no-fund"], TYPESCRIPT)
+    """The client, by one process at a time."""
+    install_node_packages(TYPESCRIPT)
+    with _alone(TYPESCRIPT):
         assert_passes(["node_modules/.bin/tsc"], TYPESCRIPT)
+
+
+def install_node_packages(folder: Path) -> None:
+    """What package-lock.json names, once, and again when that changes."""
+    lock, installed = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
+    with _alone(folder):
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            assert_passes(["npm", "ci", "--no-audit", "--no-fund"], folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "package-lock.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def assert_passes(command: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> str:
