@@ -66,7 +66,7 @@ class Claim(NamedTuple):
 
 
 # One that was never claimed has no destination yet, and may go to the same. What is behind one in line stands in line.
-# The date of a less urgent one says nothing: behind others that are more urgent it may be over for long.
+# The date of a less urgent one may be over for long, behind others that are more urgent.
 # Rows are found by their ids and one at a time (ARRAY, LIMIT): a join would let the planner read all that is pending.
 _CLAIM = f"""
 record AS MATERIALIZED (
@@ -104,8 +104,9 @@ hindered AS MATERIALIZED (
             WHEN w.line IS NOT NULL AND p.reason_code = 'queued' THEN f.accepted_at
             WHEN w.line IS NOT NULL
             THEN greatest(p.due_at + interval '1 microsecond', clock.at + make_interval(secs => {ELSEWHERE_WAIT}))
-            WHEN has_date(p.status) AND p.status <> 'failed' AND p.priority >= f.priority
-            THEN greatest(p.due_at + interval '1 microsecond', clock.at)
+            WHEN has_date(p.status) AND p.status <> 'failed'
+            THEN greatest(p.due_at + interval '1 microsecond', clock.at
+                + make_interval(secs => CASE WHEN p.priority < f.priority THEN {BEHIND_WAIT} ELSE 0 END))
             ELSE clock.at + make_interval(secs => {BEHIND_WAIT}) END AS until
         FROM waiting AS w CROSS JOIN LATERAL (SELECT * FROM messages WHERE id = w.id OFFSET 0) AS p
         WHERE w.topic = f.topic AND w.key = f.key

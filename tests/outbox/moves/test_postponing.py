@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from herald.outbox.moves.claim import BEHIND_WAIT, Claim, Record, claim
@@ -165,6 +166,32 @@ def test_what_waits_for_another_takes_its_date(connection: Connection) -> None:
 
     after = "SELECT extract(microseconds FROM due_at - first_value(due_at) OVER (ORDER BY id))::int FROM messages"
     assert fetch(connection, f"{after} ORDER BY id") == [(0,), (1,), (2,), (2,)]
+
+
+def test_what_is_more_urgent_than_the_one_it_waits_for_is_not_looked_at_before_that_ones_date(
+    connection: Connection,
+) -> None:
+    first, second = accepted(connection, notification(), msgspec.structs.replace(notification(), priority=9))
+    claim(connection, [Record(first, 1, destination=HOOK)], lease=60)
+    given_back = Outcome(id=first, attempt=1, outcome="postponed", reason="not tried", code="not_set_up", retry_in=30.0)
+    record_outcomes(connection, [given_back], dead_letters=DEAD_LETTERS)
+
+    claim(connection, [Record(second, 1, destination=HOOK)], lease=60)
+
+    after = "SELECT extract(microseconds FROM max(due_at) - min(due_at))::int FROM messages"
+    assert fetch(connection, after) == [(1,)]
+
+
+def test_what_is_more_urgent_than_one_that_is_due_is_looked_at_soon(connection: Connection) -> None:
+    first, second = accepted(connection, notification(), msgspec.structs.replace(notification(), priority=9))
+    postpone(connection, first)
+
+    claim(connection, [Record(second, 1, destination=HOOK)], lease=60)
+
+    ((seconds,),) = fetch(
+        connection, "SELECT extract(epoch FROM due_at - updated_at)::float FROM messages WHERE id = %s", str(second)
+    )
+    assert seconds == BEHIND_WAIT
 
 
 def test_in_one_batch_what_waits_for_another_takes_its_date(connection: Connection) -> None:

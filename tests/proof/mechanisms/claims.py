@@ -69,8 +69,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/claim.py",
-                "THEN greatest(p.due_at + interval '1 microsecond', clock.at)",
-                "THEN clock.at + interval '1 second'",
+                "WHEN has_date(p.status) AND p.status <> 'failed'\n",
+                "WHEN has_date(p.status) AND p.status <> 'failed' THEN clock.at + interval '1 second' WHEN false\n",
             ),
             Edit(
                 "outbox/moves/claim.py",
@@ -82,6 +82,17 @@ REMOVALS = (
             f"{POSTPONING}::test_a_queue_behind_a_message_that_was_postponed_ends_with_it",
             f"{POSTPONING}::test_in_one_batch_what_waits_for_another_takes_its_date",
         ),
+    ),
+    Removal(
+        "what is more urgent waits for the date of the one before it, too",
+        (
+            Edit(
+                "outbox/moves/claim.py",
+                "WHEN has_date(p.status) AND p.status <> 'failed'\n",
+                "WHEN has_date(p.status) AND p.status <> 'failed' AND p.priority >= f.priority\n",
+            ),
+        ),
+        (f"{POSTPONING}::test_what_is_more_urgent_than_the_one_it_waits_for_is_not_looked_at_before_that_ones_date",),
     ),
     Removal(
         "a busy destination postpones",
