@@ -14,6 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from herald.outbox.moves.cancel import cancel
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import fetch, fetch_column
 from tests.outbox.acceptance.sql.callers import status_of
@@ -44,7 +45,10 @@ FROM messages AS m JOIN outbox AS o ON o.stream_id = m.id WHERE m.id = ANY (%s::
 _ENDS = "SELECT id::text, status, coalesce(reason, ''), reason_code FROM messages WHERE id = ANY (%s::uuid[])"
 _LEFT = """
 SELECT status || ' ' || coalesce(reason, ''), count(*) FROM messages
-WHERE id = ANY (%s::uuid[]) AND status NOT IN ('dead', 'sent', 'expired') GROUP BY 1
+WHERE id = ANY (%s::uuid[]) AND status NOT IN ('dead', 'sent', 'expired', 'cancelled') GROUP BY 1
+"""
+_NOT_SET_UP = """
+SELECT id FROM messages WHERE id = ANY (%s::uuid[]) AND status = 'scheduled' AND reason_code = 'not_set_up'
 """
 _BY_GROUP = "SELECT id::text FROM messages WHERE id = %s OR group_id = %s ORDER BY id"
 
@@ -182,22 +186,32 @@ def near() -> dict[str, str]:
 
 
 def deliver(compared: Compared, sql_database: str, kafka: str, folder: Path) -> None:
-    """What only SQL accepted: each has to end dead, with the words of HTTP."""
+    """What only SQL accepted: each has to end dead, with the words of HTTP.
+
+    What names a destination that is not set up says so and waits until it is, or as here, until somebody cancels it.
+    """
     ids = list(compared.undeliverable)
     with (
         Fleet(folder, sql_database, kafka, of_each=1, settings=SETTINGS).running() as fleet,
         connected(sql_database) as look,
     ):
-        eventually(lambda: fleet.revive() and not _unfinished(look, ids), ENDED, what="all has ended")
+        eventually(lambda: fleet.revive() and not _unfinished(look, compared), ENDED, what="all has ended")
         for one, status, reason, code in fetch(look, _ENDS, ids):
+            if status == "cancelled":
+                continue
             said = compared.undeliverable[one].said
             compared.dead[f"{status}, {code}"] += 1
             if status != "dead" or (said not in reason and code != TOO_LARGE):
                 compared.wrong.append(f"{one} is {status} ({code}: {reason}), HTTP said {said}")
 
 
-def _unfinished(connection: Connection, ids: list[str]) -> bool:
+def _unfinished(connection: Connection, compared: Compared) -> bool:
+    ids = list(compared.undeliverable)
     connection.rollback()
+    for one in fetch_column(connection, _NOT_SET_UP, ids):
+        compared.dead["waits, not_set_up"] += 1
+        cancel(connection, one)
+        connection.commit()
     left: dict[str, int] = dict(fetch(connection, _LEFT, ids))
     assert not left, left
     return False
