@@ -36,7 +36,7 @@ from herald.api.routes import dead_letters, docs, groups, health, messages, noti
 from herald.api.shapes.schemas import KEY
 
 Handler = Callable[[HttpRequest], Awaitable[Response[Any]]]
-# What is asked all day is answered without Litestar's layers: 24 µs of the event loop instead of 38 (measured)
+# What is asked all day, without a query, has none of Litestar's layers: 24 µs of the loop instead of 38 (measured)
 _AT_ONCE: dict[tuple[str, str], Handler] = {
     ("POST", "/notifications"): notifications.accept_notification.fn,
     ("POST", "/messages"): messages.accept_message.fn,
@@ -78,7 +78,8 @@ class Herald(Litestar):
         gate, headers, route = self.state[STATE].gate, told(asked), (asked["method"], asked["path"])
         try:
             gate.refuse_pages(asked, headers)
-            if handler := _AT_ONCE.get(route):
+            handler = None if asked["query_string"] else _AT_ONCE.get(route)
+            if handler:
                 gate.let_in(asked, headers, route)
         except ProblemError as problem:
             handler = _refuse(problem)

@@ -14,6 +14,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
 
 from herald.api.http.headers import KEY_PATTERN
+from herald.api.http.outcomes import Ended, Wait
 from herald.api.http.parameters import only_query
 from herald.api.http.problems import IDEMPOTENCY_KEY, MEDIA_TYPE, Problem
 from herald.api.shapes.requests import EXAMPLES
@@ -85,12 +86,9 @@ def query(
     path: str, summary: str, *, filters: type[msgspec.Struct] | None = None, problems: Sequence[int] = ()
 ) -> HTTPRouteHandler:
     """A GET; `filters_of` reads what the struct describes."""
-    schemas = query_schemas(filters) if filters else {}
-    parameters = [
-        Parameter(name, "query", schema=cast("Any", schema), description=schema.get("description", "only what fits"))
-        for name, schema in schemas.items()
-    ]
-    return get(before_request=only_query(*schemas), **described(path, summary, *problems, parameters=parameters))
+    parameters = _parameters(filters) if filters else []
+    names = [one.name for one in parameters]
+    return get(before_request=only_query(*names), **described(path, summary, *problems, parameters=parameters))
 
 
 def command(
@@ -110,11 +108,19 @@ def command(
     return post(status_code=status, before_request=only_query(), response_headers=KEY_HEADERS, **told)
 
 
-def accept(path: str, summary: str, *, body: type[msgspec.Struct] | None = None) -> HTTPRouteHandler:
-    """A POST under an Idempotency-Key that is answered after the commit; without a struct, its body says nothing."""
-    told = described(path, summary, 409, 413, 422, parameters=[TRACE, KEY], body=body)
+def accept(
+    path: str, summary: str, *, body: type[msgspec.Struct] | None = None, may_wait: bool = False
+) -> HTTPRouteHandler:
+    """A POST under an Idempotency-Key that is answered after the commit; without a struct, its body says nothing.
+
+    With 200 where the caller `may_wait` until it is over, and it was.
+    """
+    waiting = _parameters(Wait) if may_wait else []
+    told = described(path, summary, 409, 413, 422, parameters=[TRACE, KEY, *waiting], body=body)
     committed = "It is committed, and will be delivered"
-    told["before_request"] = None if body else only_query()
+    told["before_request"] = only_query(*(one.name for one in waiting))
+    if may_wait:
+        told["responses"][200] = ResponseSpec(Ended, description="With `wait`: it is over", generate_examples=False)
     return post(status_code=202, response_description=committed, response_headers=KEY_HEADERS, **told)
 
 
@@ -141,6 +147,13 @@ def described(
             for status in statuses
         },
     }
+
+
+def _parameters(query: type[msgspec.Struct]) -> list[Parameter]:
+    return [
+        Parameter(name, "query", schema=cast("Any", schema), description=schema.get("description", "only what fits"))
+        for name, schema in query_schemas(query).items()
+    ]
 
 
 def _request_body(body: type[msgspec.Struct], *, is_optional: bool) -> RequestBody:

@@ -17,6 +17,7 @@ from herald.outbox.message.notification import MAX_NAME
 T = TypeVar("T")
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
+NUMBERS = frozenset({"limit", "wait"})
 _UUID_BYTES = 16
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
@@ -43,8 +44,9 @@ def there(found: T | None, what: str, named: UUID) -> T:
 def filters_of(request: HttpRequest, shape: type[T]) -> T:
     """The query, as strictly as JSON: a number is no date, and `null` no status. Raises ProblemError: 400."""
     given: dict[str, Any] = dict(request.query_params)
-    if _NUMBER.fullmatch(given.get("limit", "")):
-        given["limit"] = int(given["limit"])
+    for name in NUMBERS & given.keys():
+        if _NUMBER.fullmatch(given[name]):
+            given[name] = int(given[name])
     if "group" in given:
         given["group"] = _uuid("group", given["group"])
     for name, known in _literals(shape).items():

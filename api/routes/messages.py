@@ -7,26 +7,30 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, Router
+from sqlalchemy import Connection as Pooled
 
 from herald.api.http.bodies import read_ignored, read_json
 from herald.api.http.contents import shown
 from herald.api.http.gate import actor_of, key_for, key_of, reach_of
-from herald.api.http.headers import request_key_of, traceparent
+from herald.api.http.headers import header, request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
-from herald.api.http.parameters import id_of, there
-from herald.api.http.problems import TRY_AGAIN, HttpRequest, field_problem
+from herald.api.http.outcomes import Wait
+from herald.api.http.parameters import filters_of, id_of, there
+from herald.api.http.problems import IDEMPOTENCY_KEY, TRY_AGAIN, HttpRequest, field_problem
 from herald.api.http.requests import name
 from herald.api.http.resources import once, read, resources_of
 from herald.api.routes.commands import request_message
-from herald.api.shapes.answers import Accepted, accepted, key_headers
+from herald.api.shapes.answers import Accepted, accepted, key_headers, over
 from herald.api.shapes.requests import MessageRequest
+from herald.outbox.message.state import FINAL
 from herald.outbox.moves.accept import Acceptance
 from herald.outbox.moves.cancel import Reach, cancel
 from herald.outbox.moves.send_again import send_again
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.queries import MessageState, find_message
+from herald.outbox.postgres.queries import MessageState, NotificationState, find_message
 
 T = TypeVar("T")
+State = TypeVar("State", MessageState, NotificationState)
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,20 +40,21 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["cancelled"] = "cancelled"
 
 
-@accept("/", "Accept a message", body=MessageRequest)
+@accept("/", "Accept a message", body=MessageRequest, may_wait=True)
 async def accept_message(request: HttpRequest) -> Response[Accepted]:
-    """Accept a message for a registered topic: 202 once it is committed."""
+    """Accept a message for a registered topic: 202 once it is committed, 200 with `wait` once it is over."""
     return await accept_one(request, MessageRequest, request_message)
 
 
-@query("/{id:str}", "Look at one")
+@query("/{id:str}", "Look at one", filters=Wait)
 async def get_message(request: HttpRequest) -> MessageState:
-    """Show a message as it stands."""
-    message_id, key = id_of(request), key_of(request)
-    found = await read(request, find_message, message_id)
-    if found and key and not key.is_for(found.topic):
-        found = None
-    return shown(there(found, "message", message_id), key)
+    """Show a message as it stands, with `wait` once it is over."""
+
+    def find(connection: Pooled, message_id: UUID) -> MessageState | None:
+        found, key = find_message(connection, message_id), key_of(request)
+        return None if found and key and not key.is_for(found.topic) else found
+
+    return shown(await followed(request, find, "message"), key_of(request))
 
 
 @command("/{id:str}/cancel", "Cancel one")
@@ -71,15 +76,27 @@ async def send_message_again(request: HttpRequest) -> Response[Accepted]:
     return await send_one_again(request, "message", topic=None)
 
 
+async def followed(request: HttpRequest, find: Callable[[Pooled, UUID], State | None], what: str) -> State:
+    """The one that the path names as it stands; with `wait` once it is over, or after so long. Raises ProblemError."""
+    message_id, wait = id_of(request), filters_of(request, Wait).wait
+    found = there(await read(request, find, message_id), what, message_id)
+    if wait and found.status not in FINAL:
+        await resources_of(request).outcomes.ended(message_id, wait)
+        found = there(await read(request, find, message_id), what, message_id)
+    return found
+
+
 async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[..., Acceptance]) -> Response[Accepted]:
-    """From a request to its 202: the body, decoded and checked, committed with what others submit, and answered."""
-    resources = resources_of(request)
+    """From a request to its answer: the body, decoded and checked, and committed with what others submit."""
+    resources, wait = resources_of(request), _wait_of(request)
     asked, body = await read_json(request, shape)
     acceptance = accept_it(asked, resources.settings, traceparent=traceparent(request))
     key_for(request, acceptance.topic)
     acceptance = msgspec.structs.replace(acceptance, actor=actor_of(request))
     receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
     name(request.scope, receipt.ids)
+    if ended := await resources.outcomes.ended(receipt.ids[0], wait):
+        return over(receipt, ended)
     return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 
 
@@ -124,6 +141,15 @@ def _reach(request: HttpRequest, topic: str | None) -> Reach:
         return reach
     key_for(request, topic)
     return reach._replace(topics=[topic])
+
+
+def _wait_of(request: HttpRequest) -> int | None:
+    if not request.scope["query_string"]:
+        return None
+    wait = filters_of(request, Wait).wait
+    if wait and header(request, IDEMPOTENCY_KEY.lower().encode()) is None:
+        raise field_problem("wait", f"needs an {IDEMPOTENCY_KEY}: without it, who asks again is served twice")
+    return wait
 
 
 router = Router(

@@ -8,6 +8,7 @@ from herald.api.http.contents import sees_content, shown
 from herald.api.http.gate import actor_of, key_for
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
+from herald.api.http.outcomes import Wait
 from herald.api.http.parameters import (
     DEFAULT_LIMIT,
     Cursor,
@@ -23,7 +24,7 @@ from herald.api.http.problems import HttpRequest
 from herald.api.http.requests import name
 from herald.api.http.resources import a_turn, read, resources_of, room_for
 from herald.api.routes.commands import request_bulk, request_notification
-from herald.api.routes.messages import Cancelled, accept_one, cancel_one, send_one_again
+from herald.api.routes.messages import Cancelled, accept_one, cancel_one, followed, send_one_again
 from herald.api.shapes.answers import Accepted, BulkAccepted, Events, NotificationPage, bulk_accepted
 from herald.api.shapes.requests import Bulk
 from herald.outbox.message.notification import TOPIC, Notification
@@ -44,7 +45,7 @@ class Wanted(Chosen, frozen=True, kw_only=True):
     cursor: Cursor | None = None
 
 
-@accept("/", "Accept a notification", body=Notification)
+@accept("/", "Accept a notification", body=Notification, may_wait=True)
 async def accept_notification(request: HttpRequest) -> Response[Accepted]:
     """Accept a notification: 202 once it is committed, from when on nothing that is killed loses it."""
     return await accept_one(request, Notification, request_notification)
@@ -78,11 +79,11 @@ async def get_notifications(request: HttpRequest) -> NotificationPage:
     )
 
 
-@query("/{id:str}", "Look at one")
+@query("/{id:str}", "Look at one", filters=Wait)
 async def get_notification(request: HttpRequest) -> NotificationState:
-    """Show a notification as it stands."""
-    notification_id, key = id_of(request), key_for(request, TOPIC)
-    return shown(there(await read(request, find_notification, notification_id), "notification", notification_id), key)
+    """Show a notification as it stands, with `wait` once it is over."""
+    key_for(request, TOPIC)
+    return shown(await followed(request, find_notification, "notification"), key_for(request, TOPIC))
 
 
 @query("/{id:str}/events", "Look at its history")

@@ -11,6 +11,7 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
+from herald.api.http.outcomes import Ended
 from herald.outbox.acceptance.idempotency import Receipt
 from herald.outbox.moves.accept import Acceptance, groups_of
 from herald.outbox.postgres.queries import EventState, NotificationState
@@ -54,13 +55,13 @@ class Events(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Encoded(Response[T], Generic[T]):
-    """202 with JSON that is encoded already.
+    """JSON that is encoded already, with 202 where nothing else is said.
 
     Litestar's own response merges headers and cookies of every layer: 8 % fewer requests per second, measured.
     """
 
-    def __init__(self, body: bytes, headers: Headers) -> None:
-        self.status_code = HTTPStatus.ACCEPTED.value
+    def __init__(self, body: bytes, headers: Headers, status: HTTPStatus = HTTPStatus.ACCEPTED) -> None:
+        self.status_code = self.status = status.value
         self.body = body
         self.more_headers = headers
 
@@ -72,7 +73,7 @@ class Encoded(Response[T], Generic[T]):
         """Send head and body."""
         length = str(len(self.body)).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", length), *self.more_headers]
-        await send({"type": "http.response.start", "status": HTTPStatus.ACCEPTED.value, "headers": headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
@@ -81,6 +82,11 @@ def accepted(receipt: Receipt, deliver_at: datetime | None, *, ttl: float) -> En
     (one,) = receipt.ids
     answer = Accepted(id=one, status=_status(deliver_at, receipt, ttl))
     return Encoded(_encode(answer), _raw_headers(receipt))
+
+
+def over(receipt: Receipt, ended: Ended) -> Encoded[Accepted]:
+    """200 for one that is over by now."""
+    return Encoded(_encode(ended), _raw_headers(receipt), HTTPStatus.OK)
 
 
 def bulk_accepted(receipt: Receipt, asked: Sequence[Acceptance], *, ttl: float) -> Encoded[BulkAccepted]:

@@ -144,3 +144,11 @@ def sent(herald: Herald, path: str) -> dict[str, Any]:
 def count(connection: Connection, query: str) -> int:
     ((found,),) = fetch(connection, query)
     return int(found)
+
+
+def test_who_waits_is_answered_once_it_was_delivered(working: Herald) -> None:
+    body = {"user_id": "1", "event": "e", "content": "c"}
+
+    answer = working.client.post("/notifications?wait=30", json=body, headers={"idempotency-key": uuid4().hex})
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "sent")

@@ -1,0 +1,103 @@
+"""Callers that wait until a message is over: `?wait=10`.
+
+While there are any, the database is asked for all of them at once, in a thread; nobody else pays for it.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar.concurrency import sync_to_thread
+from sqlalchemy import Engine, text
+
+from herald.outbox.message.state import FINAL, Status
+
+LONGEST = 30  # seconds that a caller may wait
+LOOK = 0.008  # seconds between two looks
+REST = 2.0  # times what a look took; where that is longer, many wait or the database is slow
+_OVER = text("""
+SELECT id, status, reason, reason_code FROM messages WHERE id = ANY (CAST(:ids AS uuid[])) AND status = ANY (:final)
+""")
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """How long a caller waits for the end."""
+
+    wait: (
+        Annotated[int, msgspec.Meta(ge=1, le=LONGEST, description="seconds to wait for it to be over, at most")] | None
+    ) = None
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """It is over: `sent`, or else with a reason."""
+
+    id: UUID
+    status: Status
+    reason: str | None
+    reason_code: str | None
+
+
+class Outcomes:
+    """Used by one event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: defaultdict[UUID, set[asyncio.Future[Ended | None]]] = defaultdict(set)
+        self._looking: asyncio.Task[None] | None = None
+        self._is_closing = False
+
+    async def ended(self, message_id: UUID, seconds: float | None) -> Ended | None:
+        """What became of it; None where it is not over by then, or where this process ends. Raises what a look does."""
+        if seconds is None or self._is_closing:
+            return None
+        told = asyncio.get_running_loop().create_future()
+        self._waiting[message_id].add(told)
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(told, seconds)
+        finally:
+            self._waiting[message_id].discard(told)
+            if not self._waiting[message_id]:
+                del self._waiting[message_id]
+        return None
+
+    def close(self) -> None:
+        """Answer all that wait, as it stands."""
+        self._is_closing = True
+        for waiting in self._waiting.values():
+            _tell(waiting, None)
+
+    async def _look(self) -> None:
+        try:
+            while self._waiting:
+                began = monotonic()
+                for one in await sync_to_thread(self._over, [*self._waiting]):
+                    _tell(self._waiting.get(one.id, ()), one)
+                await asyncio.sleep(max(LOOK, REST * (monotonic() - began)))
+        except Exception as error:  # noqa: BLE001 - whatever ends a look is what they waited for
+            for waiting in self._waiting.values():
+                _tell(waiting, error)
+        finally:
+            self._looking = None
+
+    def _over(self, ids: Sequence[UUID]) -> list[Ended]:
+        with self._engine.begin() as connection:
+            rows = connection.execute(_OVER, {"ids": list(map(str, ids)), "final": list(FINAL)})
+            return [Ended(**row) for row in rows.mappings()]
+
+
+def _tell(waiting: Iterable[asyncio.Future[Ended | None]], what: Ended | Exception | None) -> None:
+    for told in waiting:
+        if told.done():
+            continue
+        if isinstance(what, Exception):
+            told.set_exception(what)
+        else:
+            told.set_result(what)
