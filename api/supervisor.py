@@ -27,6 +27,7 @@ from herald.outbox.settings import Settings
 from herald.outbox.startup import be_watched
 from herald.outbox.stopping import LEAVE, stop_on_signals
 from herald.outbox.watched.life import LIFE, came_by, living
+from herald.outbox.watched.metrics import tell_build
 from herald.outbox.watched.port import PortError
 
 NO_ADDRESS = 3  # exit code, as uvicorn's
@@ -189,6 +190,7 @@ def _supervise(settings: Settings, host: str, port: int, counts: Path | None) ->
     try:
         supervisor = Supervisor(listen(host, port), processes, counts)
         registry = CollectorRegistry()
+        tell_build(registry)
         if counts:
             MultiProcessCollector(registry, str(counts))
         be_watched(settings, registry, missing=supervisor.missing, stuck=supervisor.stuck)

@@ -167,6 +167,7 @@ class Settings(SchemaSettings):
 
     metrics_host: str = Field("127.0.0.1", min_length=1, description="the metrics are there")
     metrics_port: int = Field(0, ge=0, le=65535, description="of metrics and probes of a process; 0: none")
+    metrics_destinations: Literal["yes", "no"] = Field("no", description="whether attempts are told by destination")
 
     memory: int = Field(
         134_217_728, ge=8_388_608, le=17_179_869_184, description="bytes of one process for what is on its way"

@@ -17,7 +17,7 @@ from litestar.types import HTTPScope
 from herald.api.http.access import ACCESS, EVERYBODY, NOBODY
 from herald.api.http.origins import refuse_foreign, refuse_rebound
 from herald.api.http.problems import HttpRequest, ProblemError, unavailable
-from herald.api.http.refusals import Refusals
+from herald.api.http.refusals import Reason, Refusals
 from herald.outbox.acceptance.api_keys import ID_END, LENGTH, PREFIX, ApiKey, note_uses, read_keys, read_mark
 from herald.outbox.moves.cancel import Reach
 from herald.outbox.postgres.connections import connect_watched, reason
@@ -78,7 +78,7 @@ class Gate:
             if self.is_open:
                 refuse_rebound(headers, self._settings.host)
         except ProblemError:
-            self.refusals.count("a foreign page asks", time.monotonic())
+            self.refusals.count_access("foreign_page", "a foreign page asks", time.monotonic())
             raise
 
     def let_in(self, scope: HTTPScope, headers: Headers, route: tuple[str, str]) -> None:
@@ -93,9 +93,8 @@ class Gate:
             return
         key = self._key_of(headers.get(b"authorization"))
         if not key.scopes & needed:
-            raise self._refused(
-                f"the key {key.name} lacks the scope {' or '.join(sorted(needed))}", HTTPStatus.FORBIDDEN
-            )
+            wanted = " or ".join(sorted(needed))
+            raise self.refused("scope", f"the key {key.name} lacks the scope {wanted}", HTTPStatus.FORBIDDEN)
         self._used.add(key.id)
         scope["auth"] = key
 
@@ -103,9 +102,20 @@ class Gate:
         """The key as it is now: it may have been revoked while a body came. Raises ProblemError."""
         self._check_fresh()
         found = self._keys.get(key.id.encode())
-        if found is None or found.fault:
-            raise self._refused(f"the key {key.name} {found.fault if found else 'is gone'}")
-        return found
+        if found is None:
+            raise self.refused("wrong_key", f"the key {key.name} is gone")
+        return self._good(found)
+
+    def refused(self, reason: Reason, detail: str, status: HTTPStatus = HTTPStatus.UNAUTHORIZED) -> ProblemError:
+        """What to raise; it is counted."""
+        self.refusals.count_access(reason, detail, time.monotonic())
+        headers = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+        return ProblemError(status, detail, headers=headers)
+
+    def _good(self, key: ApiKey) -> ApiKey:
+        if key.fault:
+            raise self.refused("revoked_key" if key.revoked_at else "expired_key", f"the key {key.name} {key.fault}")
+        return key
 
     def actors_of(self, owner: str) -> frozenset[str]:
         """What events call its keys, also those that are good no more."""
@@ -114,24 +124,17 @@ class Gate:
     def _key_of(self, sent: bytes | None) -> ApiKey:
         if sent is None or sent[: len(_BEARER)].lower() != _BEARER:
             what = "a key is needed" if self._keys else f"there is no key yet ({HINT})"
-            raise self._refused(f"{what}: Authorization: Bearer {PREFIX}…")
+            raise self.refused("no_key", f"{what}: Authorization: Bearer {PREFIX}…")
         given = sent[len(_BEARER) :].strip()
         found = self._keys.get(given[len(_PREFIX) : ID_END]) if len(given) == LENGTH else None
         self._check_fresh()
         if found is None or not found.fits(given):
-            raise self._refused("no such key" if self._keys else f"there is no key yet: {HINT}")
-        if found.fault:
-            raise self._refused(f"the key {found.name} {found.fault}")
-        return found
+            raise self.refused("wrong_key", "no such key" if self._keys else f"there is no key yet: {HINT}")
+        return self._good(found)
 
     def _check_fresh(self) -> None:
         if time.monotonic() - self._read_at > STALE:
             raise unavailable("the keys cannot be read now, try again")
-
-    def _refused(self, detail: str, status: HTTPStatus = HTTPStatus.UNAUTHORIZED) -> ProblemError:
-        self.refusals.count(detail, time.monotonic())
-        headers = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-        return ProblemError(status, detail, headers=headers)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -202,5 +205,6 @@ def key_for(request: HttpRequest, topic: str | None) -> ApiKey | None:
     key = key_of(request)
     if key and key.topics is not None and not key.is_for(topic):
         topics = ", ".join(sorted(key.topics))
-        raise ProblemError(HTTPStatus.FORBIDDEN, f"the key {key.name} is for these topics only: {topics}")
+        gate: Gate = request.app.state[STATE]
+        raise gate.refused("topic", f"the key {key.name} is for these topics only: {topics}", HTTPStatus.FORBIDDEN)
     return key

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from http import HTTPStatus
+from typing import Literal
 
 import httptools
 import structlog
 
 from herald.api.http.problems import MEDIA_TYPE, ProblemError
-from herald.outbox.watched.api import REFUSED
+from herald.outbox.watched.api import ACCESS_REFUSED, REFUSED
 
 REPORT_EVERY = 10.0  # seconds between two log lines about refusals of one kind, however many there are
 STATUS = {  # of what is its client's fault; else 503
@@ -17,6 +18,7 @@ STATUS = {  # of what is its client's fault; else 503
     "body too large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "header too long": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
+Reason = Literal["no_key", "wrong_key", "expired_key", "revoked_key", "scope", "topic", "foreign_page"]
 _log = structlog.get_logger()
 
 
@@ -50,9 +52,18 @@ class Refusals:
         self._told_at: dict[str, float] = {}
 
     def count(self, kind: str, now: float) -> None:
-        """One more; the first of its kind is logged at once."""
-        self.counts[kind] += 1
+        """One more that broke a limit."""
         REFUSED.labels(kind).inc()
+        self._note(kind, now)
+
+    def count_access(self, reason: Reason, detail: str, now: float) -> None:
+        """One more that may not have what it asked for: the log says who asked, the metrics do not."""
+        ACCESS_REFUSED.labels(reason).inc()
+        self._note(detail, now)
+
+    def _note(self, kind: str, now: float) -> None:
+        """The first of its kind is logged at once."""
+        self.counts[kind] += 1
         self._untold[kind] += 1
         self.report(now)
 

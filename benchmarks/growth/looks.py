@@ -25,6 +25,7 @@ from herald.outbox.postgres.statements import execute, fetch_column, fetch_one
 from herald.outbox.relay.cursor import load
 from herald.outbox.relay.reader import Limits, list_page, read_page
 from herald.outbox.relay.session import open_session
+from herald.outbox.scheduler.look import Looks
 from herald.outbox.scheduler.lost import FIRST, read_candidates
 from herald.outbox.scheduler.pages import load_pages
 from herald.outbox.scheduler.schedule import make_duties
@@ -116,6 +117,7 @@ def _of_scheduler(connections: Connections) -> dict[str, Look]:
     snapshot = load(connections.relay).previous
     return {
         **duties,
+        "scheduler: the metrics' look": partial(Looks(connections.settings).look, asked),
         "scheduler: lost": lambda: (load_pages(asked), read_candidates(asked, snapshot, after=FIRST)),
     }
 

@@ -41,7 +41,7 @@ from herald.outbox.relay.errors import BatchRefusedError, FatalProducerError, Pu
 from herald.outbox.relay.judging import Judge
 from herald.outbox.relay.leadership import Leadership
 from herald.outbox.relay.term import DEAF_POLL, POLL
-from herald.outbox.scheduler.look import LOOK, look
+from herald.outbox.scheduler.look import LOOK, Looks
 from herald.outbox.scheduler.registered_tasks import load_tasks
 from herald.outbox.scheduler.retention import CLOSE_BOOKS, Retention
 from herald.outbox.scheduler.schedule import Duty, Scheduler, make_duties, make_kafka_duties, running
@@ -133,7 +133,7 @@ def _serve(
     cursors.check_database(session, stored)
     retention = [Duty(CLOSE_BOOKS, Retention(settings.retention).turn, name="retention")]
     if settings.metrics_port:
-        retention.append(Duty(LOOK, look, name="look"))
+        retention.append(Duty(LOOK, Looks(settings).look, name="look"))
     # what may be slow has a thread of its own: it must not hold up what is due
     schedulers = (
         Scheduler(settings, make_duties(settings), is_steady=True),

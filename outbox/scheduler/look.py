@@ -7,48 +7,39 @@ what was found last.
 from time import time
 
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.postgres.statements import fetch, fetch_one, find_one
+from herald.outbox.postgres.statements import execute, fetch, fetch_one, fetch_value
+from herald.outbox.scheduler.sight import Sight
+from herald.outbox.settings import Settings
 from herald.outbox.watched import relay as metrics
 
 LOOK = 10.0  # seconds between two looks
-FIRST, MOST = 1_000, 10_000  # messages whose reasons are looked at; what is counted at most
+FIRST, MOST = 1_000, 10_000  # messages whose reasons are looked at, keys of a topic; what is counted at most
+BEHIND = 20  # messages of a key among which one that holds up the others is looked for
 DATED = "none"  # the reason of what waits for its own date
-_MOST = {"first": FIRST, "most": MOST}
+HOLDERS = ("session", "standby", "prepared", "slot")
+_MOST = {"first": FIRST, "most": MOST, "behind": BEHIND}
 
-# As the relay finds its next page (outbox/relay/page_statements.py), within a difference and between two.
-_CURSOR = """
-SELECT extract(epoch FROM clock_timestamp() - c.saved_at)::float8,
-    extract(epoch FROM clock_timestamp() - CASE WHEN c.target IS NULL THEN least(
-        (SELECT recorded_at FROM outbox
-         WHERE topic IS NOT NULL AND transaction_id >= pg_snapshot_xmax(c.previous)
-           AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())
-         ORDER BY transaction_id LIMIT 1),
-        (SELECT min(recorded_at) FROM (
-            SELECT recorded_at FROM outbox
-            WHERE topic IS NOT NULL AND transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip(c.previous)))
-              AND pg_visible_in_snapshot(transaction_id, pg_current_snapshot())
-            LIMIT %(first)s) AS late))
-    ELSE (
-        SELECT min(recorded_at) FROM (
-            SELECT recorded_at, transaction_id FROM outbox
-            WHERE topic IS NOT NULL AND position > c.last_position ORDER BY position LIMIT %(first)s) AS following
-        WHERE NOT pg_visible_in_snapshot(transaction_id, c.previous))
-    END)::float8
-FROM relay_cursor AS c WHERE name = 'relay'
-"""
-# The first date of each priority: there are ten.
+# As in the relay's own session: what a table grew by since it was analysed says nothing to the planner, and what is
+# sorted would be read to its end. Where a question fails, the connection is given up with its settings.
+_AVOIDED = ("enable_seqscan", "enable_bitmapscan", "enable_sort")
+PLAN = "; ".join(f"SET {name} = off" for name in _AVOIDED)
+_PLAN_NO_MORE = "; ".join(f"RESET {name}" for name in _AVOIDED)
+# The first date of each priority: there are ten. Who waits in line has a turn and no date that counts.
 _DUE = """
 SELECT extract(epoch FROM clock_timestamp() - min(due_at))::float8 FROM generate_series(0, 9) AS p(priority)
 CROSS JOIN LATERAL (
-    SELECT due_at FROM waiting AS w WHERE w.priority = p.priority AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
+    SELECT due_at FROM waiting AS w WHERE w.priority = p.priority AND due_at IS NOT NULL AND line IS NULL
+    ORDER BY due_at LIMIT 1
 ) AS soonest
 """
 _WAITING = """
 SELECT coalesce(m.reason_code, %(dated)s), count(*) FROM (
-    SELECT id FROM generate_series(9, 0, -1) AS p(priority) CROSS JOIN LATERAL (
-        SELECT id FROM waiting AS w WHERE w.priority = p.priority AND due_at IS NOT NULL ORDER BY due_at
-        LIMIT %(first)s
-    ) AS of_priority LIMIT %(first)s
+    (SELECT id FROM generate_series(9, 0, -1) AS p(priority) CROSS JOIN LATERAL (
+        SELECT id FROM waiting AS w WHERE w.priority = p.priority AND due_at IS NOT NULL AND line IS NULL
+        ORDER BY due_at LIMIT %(first)s
+    ) AS of_priority LIMIT %(first)s)
+    UNION ALL
+    (SELECT id FROM waiting WHERE line IS NOT NULL ORDER BY line, accepted_at, id LIMIT %(first)s)
 ) AS w CROSS JOIN LATERAL (SELECT reason_code FROM messages WHERE id = w.id OFFSET 0) AS m GROUP BY 1
 """
 _DEAD_LETTERS = """
@@ -62,6 +53,50 @@ SELECT (SELECT count(*) FROM (SELECT FROM breakers WHERE opened_at IS NOT NULL L
     (SELECT count(*) FROM relay_withheld), (SELECT coalesce(sum(waiting), 0)::bigint FROM relay_withheld),
     (SELECT count(*) FROM (SELECT FROM set_aside WHERE decision IS NULL LIMIT %(most)s) AS a)
 """
+# Keys one after the other: an index has no list of its different values.
+_BLOCKED = """
+WITH RECURSIVE visited AS (
+    (SELECT first.topic, first.key, 1 AS place FROM unnest(%(topics)s::text[]) AS strict(topic) CROSS JOIN LATERAL (
+        SELECT w.topic, w.key FROM waiting AS w
+        WHERE w.topic = strict.topic AND w.key IS NOT NULL ORDER BY w.topic, w.key LIMIT 1) AS first)
+    UNION ALL
+    SELECT next.topic, next.key, place + 1 FROM visited CROSS JOIN LATERAL (
+        SELECT w.topic, w.key FROM waiting AS w
+        WHERE w.topic = visited.topic AND w.key > visited.key ORDER BY w.topic, w.key LIMIT 1
+    ) AS next WHERE place < %(first)s
+)
+SELECT count(*) FROM visited AS v WHERE (
+    SELECT count(*) > 1 AND bool_or(line IS NULL) FROM (
+        SELECT request, line FROM waiting AS w
+        WHERE w.topic = v.topic AND w.key = v.key ORDER BY accepted_at, id LIMIT %(behind)s
+    ) AS of_key WHERE request > 0)
+"""
+# Whose snapshot is the oldest of its kind, and since when: by its own date, or, where that is hidden or there is none,
+# by the first event of the log that a later transaction has written.
+_HORIZON = """
+SELECT held.by, extract(epoch FROM clock_timestamp() - coalesce(held.since, (
+    SELECT o.recorded_at FROM outbox AS o
+    WHERE o.topic IS NOT NULL AND o.position > coalesce((SELECT floor FROM relay_cursor WHERE name = 'relay'), 0)
+      AND o.transaction_id >= (pg_snapshot_xmax(pg_current_snapshot())::text::bigint - held.behind)::text::xid8
+    ORDER BY o.transaction_id LIMIT 1)))::float8
+FROM (
+    SELECT DISTINCT ON (by) by, behind, since FROM (
+        SELECT 'session' AS by, greatest(age(backend_xmin), age(backend_xid)) AS behind, xact_start AS since
+        FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = current_database()
+        UNION ALL
+        SELECT 'standby', age(backend_xmin), NULL FROM pg_stat_activity WHERE backend_type = 'walsender'
+        UNION ALL
+        SELECT 'prepared', age(transaction), prepared FROM pg_prepared_xacts WHERE database = current_database()
+        UNION ALL
+        SELECT 'slot', greatest(age(xmin), age(catalog_xmin)), NULL FROM pg_replication_slots
+    ) AS holding WHERE behind IS NOT NULL ORDER BY by, behind DESC
+) AS held
+"""
+_AHEAD = """
+SELECT extract(epoch FROM min(until) - clock_timestamp())::float8
+FROM (SELECT max(ends_at) AS until FROM partitions GROUP BY parent) AS reach
+"""
 _OTHER = (
     metrics.OPEN_BREAKERS,
     metrics.PAUSES,
@@ -71,18 +106,33 @@ _OTHER = (
 )
 
 
-def look(connection: Connection) -> None:
-    """Ask, and tell the metrics."""
-    cursor = find_one(connection, _CURSOR, _MOST)
-    if cursor is not None:
-        metrics.CURSOR_AGE.tell(cursor[0])
-        metrics.UNPUBLISHED_OLDEST.tell(_age(cursor[1]))
-    metrics.DUE_OLDEST.tell(_age(fetch_one(connection, _DUE)[0]))
-    metrics.WAITING.tell(_by_label(connection, _WAITING, dated=DATED))
-    metrics.DEAD_LETTERS.tell(_by_label(connection, _DEAD_LETTERS))
-    for known, value in zip(_OTHER, fetch_one(connection, _OTHERS, _MOST), strict=True):
-        known.tell(value)
-    metrics.LOOKED.tell(time())
+class Looks:
+    """One leader's."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topics = list(settings.strict_topics)
+        self._sight = Sight()
+
+    def look(self, connection: Connection) -> None:
+        """Ask, and tell the metrics; `connection` in autocommit. Raises PostgresError."""
+        execute(connection, PLAN)
+        if cursor := self._sight.look(connection):
+            metrics.CURSOR_AGE.tell(cursor[0])
+            metrics.UNPUBLISHED_OLDEST.tell(cursor[1])
+        metrics.DUE_OLDEST.tell(_age(fetch_one(connection, _DUE)[0]))
+        metrics.WAITING.tell(_by_label(connection, _WAITING, dated=DATED))
+        metrics.BLOCKED_KEYS.tell(fetch_value(connection, _BLOCKED, {**_MOST, "topics": self._topics}))
+        metrics.DEAD_LETTERS.tell(_by_label(connection, _DEAD_LETTERS))
+        metrics.HORIZON.tell({**dict.fromkeys(((holder,) for holder in HOLDERS), 0.0), **_horizon(connection)})
+        metrics.PARTITIONS_AHEAD.tell(fetch_value(connection, _AHEAD))
+        for known, value in zip(_OTHER, fetch_one(connection, _OTHERS, _MOST), strict=True):
+            known.tell(value)
+        execute(connection, _PLAN_NO_MORE)
+        metrics.LOOKED.tell(time())
+
+
+def _horizon(connection: Connection) -> dict[tuple[str, ...], float]:
+    return {(holder,): _age(seconds) for holder, seconds in fetch(connection, _HORIZON)}
 
 
 def _age(seconds: float | None) -> float:

@@ -11,6 +11,11 @@ REQUEST_SECONDS = METRICS.histogram("herald_api_request_seconds", "From a reques
 REFUSED = METRICS.counter(
     "herald_api_refused_total", "Requests and connections refused by a limit before any handler saw them", "reason"
 )
+ACCESS_REFUSED = METRICS.counter(
+    "herald_api_access_refused_total",
+    "Requests refused for who asked: no_key, wrong_key, expired_key, revoked_key, scope, topic, foreign_page",
+    "reason",
+)
 ACCEPTED = METRICS.counter("herald_accepted_messages_total", "Messages that were committed, and answered with 202")
 REPEATED = METRICS.counter(
     "herald_repeated_requests_total", "Requests answered as the first time, by their Idempotency-Key"

@@ -8,6 +8,7 @@ import os
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import NamedTuple
 
 from prometheus_client import (
@@ -83,14 +84,25 @@ class Known(Collector):
         return GaugeMetricFamily(self._listed.name, self._listed.meaning, labels=self._listed.labels)
 
 
+BUILD = Listed("herald_build_info", "gauge", ("version",), "Always 1; which release this is")
+
+
+def tell_build(registry: CollectorRegistry) -> None:
+    """Which release this is, to whoever scrapes."""
+    build = Known(BUILD)
+    build.tell({(version("herald"),): 1})
+    registry.register(build)
+
+
 class Metrics:
     """Those of one kind of process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.listed: list[Listed] = []
+        self.listed: list[Listed] = [BUILD]
         self._known: list[Known] = []
         ProcessCollector(registry=self.registry)
+        tell_build(self.registry)
 
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
         """Grows as long as the process lives; `name` ends in `_total`."""

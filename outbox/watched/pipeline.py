@@ -16,10 +16,12 @@ ADOPTED = METRICS.counter("herald_adopted_messages_total", "Of those the first o
 RETRIES = METRICS.counter("herald_retries_total", "Of those the ones after another that counts")
 ATTEMPTS = METRICS.counter(
     "herald_attempts_total",
-    "Calls made, and attempts given back, by their outcome (sent, failed, unknown, postponed, dead) and its code",
+    "Calls made, and attempts given back, by their outcome (sent, failed, unknown, postponed, dead) and its code; the"
+    " destination is empty unless HERALD_METRICS_DESTINATIONS asks for it",
     "channel",
     "outcome",
     "code",
+    "destination",
 )
 ATTEMPT_SECONDS = METRICS.histogram("herald_attempt_seconds", "A call", "channel")
 LATE = METRICS.counter(

@@ -28,18 +28,26 @@ LEASES_ENDED = METRICS.counter(
 )
 
 UNPUBLISHED_OLDEST = METRICS.known(
-    "herald_unpublished_oldest_seconds", "Age of the oldest row that the cursor has not passed; 0 without one"
+    "herald_unpublished_oldest_seconds",
+    "Since when the relay can see the oldest row that the cursor has not passed, 0 without one; up to 10 s too much of"
+    " a transaction that was open for long",
 )
 CURSOR_AGE = METRICS.known(
     "herald_cursor_age_seconds", "Since the cursor was saved; grows where nothing is to be published, too"
 )
 DUE_OLDEST = METRICS.known(
-    "herald_due_oldest_seconds", "For how long the oldest date of a message has been past; 0 without one"
+    "herald_due_oldest_seconds",
+    "For how long the oldest date of a message has been past that stands in no line; 0 without one",
 )
 WAITING = METRICS.known(
     "herald_waiting_messages",
-    "Of the messages that wait for a date the 1,000 that come first, by the code of their reason",
+    "Messages that wait for a date, and those that wait in line, the 1,000 that come first of each; by the code of"
+    " their reason",
     "reason",
+)
+BLOCKED_KEYS = METRICS.known(
+    "herald_blocked_keys",
+    "Keys of strict topics that have messages behind one that is not over; of each topic 1,000 keys are looked at",
 )
 DEAD_LETTERS = METRICS.known(
     "herald_dead_letters", "Messages that wait for a person, dead or unknown; counted up to 10,000", "status"
@@ -50,6 +58,15 @@ WITHHELD_PARTITIONS = METRICS.known(
     "herald_withheld_partitions", "Partitions, and whole topics, that Kafka does not take now"
 )
 WITHHELD_RECORDS = METRICS.known("herald_withheld_records", "Records that wait for those, as the relay counts them")
+HORIZON = METRICS.known(
+    "herald_horizon_seconds",
+    "Since when vacuum has to keep what dies, by the kind of who holds it back: session, standby, prepared (a"
+    " transaction), slot; 0 where none does",
+    "held_by",
+)
+PARTITIONS_AHEAD = METRICS.known(
+    "herald_partitions_ahead_seconds", "For how long ahead there are partitions of both tables"
+)
 SET_ASIDE = METRICS.known("herald_set_aside_rows", "Rows of the log that wait for a person; counted up to 10,000")
 LAG = METRICS.known(
     "herald_lag_records",

@@ -51,8 +51,9 @@ class Deliveries:
         on_error: Callable[[BaseException], None] = lambda _error: None,
         strict_topics: Collection[str] = (),
         assumed: float = ASSUMED,
+        made: Made | None = None,
     ) -> None:
-        self._finished, self._made = finished, Made()
+        self._finished, self._made = finished, made or Made()
         self._lock = threading.Lock()
         self._lanes = Lanes(strict_topics)
 

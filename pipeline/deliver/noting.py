@@ -16,35 +16,48 @@ from herald.outbox.watched.pipeline import ADOPTED, ATTEMPT_SECONDS, ATTEMPTS, C
 from herald.pipeline.deliver.attempt import Attempt
 
 HANDLER = "none"  # the channel where a topic's own handler delivers
+MOST_NAMED, OTHERS = 100, "others"  # destinations that are told apart, and the label of the rest
 _FAILED = {"failed": "attempt_failed", "unknown": "attempt_unknown", "dead": "message_died"}
 _log = structlog.get_logger()
 
 
 class Made:
-    """Calls that were made and are not counted yet; noted by any thread, counted by one."""
+    """Calls that were made and are not counted yet; noted by any thread, counted by one.
 
-    def __init__(self) -> None:
-        self._made: deque[tuple[str, Outcome, float]] = deque()
+    They are counted by destination where `names_destinations` says so: the first 100, and the others together.
+    """
+
+    def __init__(self, *, names_destinations: bool = False) -> None:
+        self._made: deque[tuple[str | None, Outcome, float]] = deque()
+        self._named: set[str] | None = set() if names_destinations else None
 
     def note(self, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
         """One more; what went wrong is logged, without contents."""
-        self._made.append((channel_of(attempt.destination) or HANDLER, outcome, seconds))
+        self._made.append((attempt.destination, outcome, seconds))
         if event := _FAILED.get(outcome.outcome):
             _log.warning(event, milliseconds=round(1000 * seconds, 1), **_said(outcome, attempt.destination))
 
     def count(self) -> None:
         """All that were noted."""
-        by_kind: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        by_kind: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
         by_channel: defaultdict[str, list[float]] = defaultdict(list)
         for _ in range(len(self._made)):
-            channel, outcome, seconds = self._made.popleft()
-            by_kind[channel, outcome.outcome, outcome.code or outcome.outcome] += 1
+            destination, outcome, seconds = self._made.popleft()
+            channel = channel_of(destination) or HANDLER
+            by_kind[channel, outcome.outcome, outcome.code or outcome.outcome, self._label(destination)] += 1
             if outcome.outcome != "postponed":
                 by_channel[channel].append(seconds)
         for kind, count in by_kind.items():
             ATTEMPTS.labels(*kind).inc(count)
         for channel, seconds_each in by_channel.items():
             _seconds(channel).observe_all(seconds_each)
+
+    def _label(self, destination: str | None) -> str:
+        if self._named is None or destination is None:
+            return ""
+        if len(self._named) < MOST_NAMED:
+            self._named.add(destination)
+        return destination if destination in self._named else OTHERS
 
 
 def note_claimed(attempts: Sequence[Attempt]) -> None:

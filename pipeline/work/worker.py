@@ -30,7 +30,7 @@ from herald.pipeline.deliver.attempt import COPIES, Attempt
 from herald.pipeline.deliver.attempting import Deliverer
 from herald.pipeline.deliver.deliveries import Deliveries
 from herald.pipeline.deliver.failing import Health
-from herald.pipeline.deliver.noting import note_claimed
+from herald.pipeline.deliver.noting import Made, note_claimed
 from herald.pipeline.deliver.retry import STOPPED, postponed
 from herald.pipeline.deliver.routing import Router
 from herald.pipeline.work.claiming import Claiming
@@ -80,6 +80,7 @@ class Worker:
             most_bytes=settings.memory // OPEN_SHARE,
             on_error=self.fail,
             strict_topics=settings.strict_topics,
+            made=Made(names_destinations=settings.metrics_destinations == "yes"),
         )
         self._claiming = Claiming(settings, router, self._deliveries)
         self._taking = Taking(self.inbox, intake, self._claiming)

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -376,6 +377,7 @@ def test_metrics_of_several_processes_are_one_answer_that_outlives_each(
     assert accepted(watched) == 20
     assert [post_once(several.port) for _ in range(20)] == [202] * 20
     assert accepted(watched) == 40
+    assert f'herald_build_info{{version="{version("herald")}"}} 1.0' in ask(watched, "/metrics")[1]
     assert [ask(watched, f"/health/{state}")[0] for state in ("live", "ready")] == [200, 200]
 
 

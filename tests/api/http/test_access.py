@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from litestar.routes import HTTPRoute
 from litestar.types import HTTPScope
+from prometheus_client import generate_latest
 
 from herald.api.app import make_app
 from herald.api.http.access import ACCESS, EVERYBODY
@@ -16,6 +17,7 @@ from herald.api.http.problems import ProblemError
 from herald.api.http.resources import Budget, Resources
 from herald.outbox.postgres.engine import make_engine
 from herald.outbox.registry import SCOPES
+from herald.outbox.watched.api import METRICS
 from tests.api.conftest import NOWHERE, Client, make_settings
 from tests.api.fakes import FakeCommitter
 from tests.api.keys import GOOD, Locked, locked
@@ -73,6 +75,25 @@ def test_a_route_takes_the_keys_that_the_table_says_and_no_others(
     assert refused == {kind: 403 if kind in SCOPES else 401 for kind in keys if kind not in needed}
     passed = {404} if "{id}" in route[1] else {200, 202}  # nothing has this id
     assert {taken[kind] for kind in needed} <= passed
+
+
+def test_who_may_not_is_counted_by_the_reason_and_not_by_the_key(api: Locked, keys: dict[str, str]) -> None:
+    topical = api.good_key("for-one-topic", "send", topics=["generic_topic"])
+    asked = [keys["none"], keys["wrong"], keys["expired"], keys["revoked"], keys["read"], topical]
+    reasons = ("no_key", "wrong_key", "expired_key", "revoked_key", "scope", "topic")
+    before = [refused(reason) for reason in (*reasons, "foreign_page")]
+
+    for key in asked:
+        assert _asked(api, ("POST", "/notifications"), key) in {401, 403}
+    assert api.ask("POST", "/notifications", json=GOOD, headers={"sec-fetch-site": "cross-site"}) == 403
+
+    assert [refused(reason) for reason in (*reasons, "foreign_page")] == [count + 1 for count in before]
+    assert b"only-" not in generate_latest(METRICS.registry)
+    assert b"for-one-topic" not in generate_latest(METRICS.registry)
+
+
+def refused(reason: str) -> float:
+    return METRICS.registry.get_sample_value("herald_api_access_refused_total", {"reason": reason}) or 0.0
 
 
 @pytest.mark.parametrize("route", [one for one, needed in ACCESS.items() if needed is EVERYBODY], ids=" ".join)

@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from prometheus_client.samples import Sample
 from structlog.testing import capture_logs
 
 from herald.outbox.moves.claim import Record
 from herald.outbox.moves.record import Outcome
 from herald.outbox.watched.pipeline import METRICS
 from herald.pipeline.deliver.attempt import Attempt
-from herald.pipeline.deliver.noting import Made, note_claimed
+from herald.pipeline.deliver.noting import MOST_NAMED, OTHERS, Made, note_claimed
 from herald.pipeline.work.ledger import Ledger
 from tests.pipeline.parts import make_decoder, make_ledger, make_request
 from tests.pipeline.records import accept, new_id, own, settings_for, statuses
 
 WEBHOOK = "webhook:example.com"
+ATTEMPTS = "herald_attempts_total"
 
 
 def value(name: str, **labels: str) -> float:
@@ -87,6 +89,25 @@ def test_calls_are_counted_by_channel_outcome_and_code_and_what_was_given_back_h
     assert value("herald_attempt_seconds_count", channel="webhook") == calls + 2
 
 
+def test_destinations_are_told_where_that_is_asked_for_and_no_more_than_a_hundred_of_them() -> None:
+    made = Made(names_destinations=True)
+    for number in range(MOST_NAMED + 2):
+        request = make_request()
+        outcome = Outcome(id=request.id, attempt=1, outcome="sent")
+        made.note(Attempt(request, 1, 0.0, destination=f"counted:{number}.example.com"), outcome, 0.01)
+    before = value(ATTEMPTS, channel="counted", outcome="sent", code="sent", destination=OTHERS)
+
+    made.count()
+
+    shown = {sample.labels["destination"] for sample in samples(ATTEMPTS) if sample.labels["channel"] == "counted"}
+    assert shown == {*(f"counted:{number}.example.com" for number in range(MOST_NAMED)), OTHERS}
+    assert value(ATTEMPTS, channel="counted", outcome="sent", code="sent", destination=OTHERS) == before + 2
+
+
+def samples(name: str) -> list[Sample]:
+    return [one for family in METRICS.registry.collect() for one in family.samples if one.name == name]
+
+
 def test_what_is_claimed_is_counted_with_its_retries_and_what_others_wrote() -> None:
     names = ("herald_claimed_messages_total", "herald_retries_total", "herald_adopted_messages_total")
     before = [value(name) for name in names]
@@ -98,7 +119,7 @@ def test_what_is_claimed_is_counted_with_its_retries_and_what_others_wrote() -> 
 
 
 def attempts(outcome: str, code: str) -> float:
-    return value("herald_attempts_total", channel="webhook", outcome=outcome, code=code)
+    return value(ATTEMPTS, channel="webhook", outcome=outcome, code=code, destination="")
 
 
 def sent(message: UUID) -> Outcome:

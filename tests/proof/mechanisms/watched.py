@@ -3,10 +3,27 @@
 from tests.proof.mechanisms.removal import Edit, Removal
 
 LIFE = "tests/outbox/watched/test_life.py"
+LOOK = "tests/outbox/scheduler/test_look.py"
 WATCHED = "tests/proof/end_to_end/test_watched.py"
 PROBES = "tests/proof/end_to_end/test_probes.py"
 
 REMOVALS = (
+    Removal(
+        "how late the relay is counts from when it could see a row",
+        (
+            Edit(
+                "outbox/scheduler/sight.py",
+                "        WHERE NOT pg_visible_in_snapshot(first",
+                "        WHERE false AND NOT pg_visible_in_snapshot(first",
+            ),
+        ),
+        (f"{LOOK}::test_a_row_of_a_transaction_that_was_open_for_an_hour_is_not_an_hour_late",),
+    ),
+    Removal(
+        "no key is named by the metrics",
+        (Edit("api/http/refusals.py", "ACCESS_REFUSED.labels(reason)", "ACCESS_REFUSED.labels(detail)"),),
+        ("tests/api/http/test_access.py::test_who_may_not_is_counted_by_the_reason_and_not_by_the_key",),
+    ),
     Removal(
         "who does not come by is stuck",
         (Edit("outbox/watched/life.py", "if now - pulse.at > pulse.limit", "if not pulse"),),
