@@ -30,7 +30,7 @@ from herald.api.http.gate import STATE as GATE
 from herald.api.http.gate import Gate, told
 from herald.api.http.operations import RawJson
 from herald.api.http.problems import HttpRequest, ProblemError, answer
-from herald.api.http.requests import NOWHERE, note, noted
+from herald.api.http.requests import NOWHERE, id_of, identify, note, noted, saying_id
 from herald.api.http.resources import STATE, Resources
 from herald.api.routes import dead_letters, docs, groups, health, messages, notifications, pauses
 from herald.api.shapes.schemas import KEY
@@ -76,6 +76,7 @@ class Herald(Litestar):
             return super().__call__(scope, receive, send)
         asked, take, give = cast("HTTPScope", scope), cast("Receive", receive), cast("Send", send)
         gate, headers, route = self.state[STATE].gate, told(asked), (asked["method"], asked["path"])
+        identify(asked, headers)
         try:
             gate.refuse_pages(asked, headers)
             handler = None if asked["query_string"] else _AT_ONCE.get(route)
@@ -95,13 +96,13 @@ class Herald(Litestar):
         began = monotonic()
         scope["app"] = scope["litestar_app"] = self
         request = _PlainRequest(scope, receive, send)
+        route = scope["path_template"] = scope["path"] if (request.method, scope["path"]) in _AT_ONCE else NOWHERE
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - whatever ends a request becomes its problem
             response = answer(request, error)
-        await response.to_asgi_response(app=None, request=request)(scope, receive, send)
-        path = scope["path"] if (request.method, scope["path"]) in _AT_ONCE else NOWHERE
-        note(request.method, path, response.status_code or HTTPStatus.OK, began, scope)
+        await response.to_asgi_response(app=None, request=request)(scope, receive, saying_id(send, id_of(scope)))
+        note(request.method, route, response.status_code or HTTPStatus.OK, began, scope)
 
 
 def _refuse(problem: ProblemError) -> Handler:

@@ -1,21 +1,32 @@
-"""Logs: one event with fields per line; JSON for machines, colours for a terminal."""
+"""Logs: one event with fields per line; JSON for machines, colours for a terminal.
+
+What a message carries is in none of them: a traceback has neither variables nor what PostgreSQL quotes of a row or a
+statement. SIGUSR1 shows everything from then on, SIGUSR2 what HERALD_LOG_LEVEL says.
+"""
 
 import logging
+import signal
 import sys
-from collections.abc import Iterable
+import threading
+import traceback
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, TextIO
 
 import msgspec
 import structlog
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from herald.outbox.threads import Thread
 
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger()
-_is_shown = True  # what has level info
+_root = logging.getLogger()
 _plain: dict[str, str] | None = None  # what every such line has, where they are JSON
+MORE, AS_SET = signal.SIGUSR1, signal.SIGUSR2
 QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "asyncio")
 
 
@@ -28,11 +39,20 @@ class LogSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+def load_log_settings() -> LogSettings:
+    """Ends the process, with exit code 2, where they are wrong."""
+    try:
+        return LogSettings()
+    except ValidationError as error:
+        for one in error.errors():
+            sys.stderr.write(f"HERALD_{str(one['loc'][0]).upper()}: {one['msg']}\n")
+        sys.exit(2)
+
+
 def configure_logs(role: str) -> None:
     """Send structlog and the standard library's loggers of this process to standard output, marked with `role`."""
-    global _plain, _is_shown  # noqa: PLW0603 - as structlog's own configuration is
-    settings = LogSettings()
-    _is_shown = settings.log_level in {"debug", "info"}
+    global _plain  # noqa: PLW0603 - as structlog's own configuration is
+    settings = load_log_settings()
     _plain = {"role": role, "level": "info"} if settings.log_format == "json" else None
 
     def with_role(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -45,8 +65,8 @@ def configure_logs(role: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),  # the level may change: processors look at it
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -55,6 +75,30 @@ def configure_logs(role: str) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _tell_end
+    threading.excepthook = lambda ended: _tell_end(ended.exc_type, ended.exc_value, ended.exc_traceback)
+    _follow_signals(settings.log_level)
+
+
+def _follow_signals(level: str) -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(MORE, lambda *_: _set_level("debug"))
+        signal.signal(AS_SET, lambda *_: _set_level(level))
+
+
+def _set_level(level: str) -> None:
+    _root.setLevel(level.upper())
+    # not here: a signal may come in the middle of a line
+    Thread(lambda: _log.critical("log_level_changed", to=level), "log-level").start()
+
+
+def _tell_end(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """What nobody has caught ends the process, or its thread."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error or kind(), trace)
+    elif error is not None and not isinstance(error, SystemExit):
+        _log.critical("not_caught", exc_info=error)
 
 
 def log_many(event: str, many: Iterable[tuple[float, dict[str, Any]]]) -> None:
@@ -63,7 +107,7 @@ def log_many(event: str, many: Iterable[tuple[float, dict[str, Any]]]) -> None:
     By structlog a line takes 80 µs, more than a request; like this, 3 (measured). Where they are not shown, none is
     made.
     """
-    if not _is_shown:
+    if not _root.isEnabledFor(logging.INFO):
         return
     if _plain is None:
         for _, fields in many:
@@ -88,8 +132,32 @@ def _second(at: int) -> str:
 def _renderers(settings: LogSettings) -> list[structlog.typing.Processor]:
     drop_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if settings.log_format == "console":
-        return [_without_role, drop_meta, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
-    return [drop_meta, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        show = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=_print_trace)
+        return [_without_role, drop_meta, show]
+    return [drop_meta, structlog.processors.ExceptionRenderer(_trace), structlog.processors.JSONRenderer()]
+
+
+def _print_trace(file: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    file.write(f"\n{_trace(exc_info)}")
+
+
+def _trace(exc_info: structlog.typing.ExcInfo) -> str:
+    """As Python prints it; of PostgreSQL's errors, which quote rows and statements, the first sentence alone."""
+    text = "".join(traceback.format_exception(exc_info[1]))
+    for error in _chain(exc_info[1]):
+        if said := getattr(getattr(error, "diag", None), "message_primary", None):
+            text = text.replace(str(error), said)
+    return text.rstrip()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        if (wrapped := getattr(error, "orig", None)) is not None:  # SQLAlchemy's
+            yield wrapped
+        error = error.__cause__ or error.__context__
 
 
 def _without_role(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

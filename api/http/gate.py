@@ -18,6 +18,7 @@ from herald.api.http.access import ACCESS, EVERYBODY, NOBODY
 from herald.api.http.origins import refuse_foreign, refuse_rebound
 from herald.api.http.problems import HttpRequest, ProblemError, unavailable
 from herald.api.http.refusals import Reason, Refusals
+from herald.api.http.requests import GIVEN
 from herald.outbox.acceptance.api_keys import ID_END, LENGTH, PREFIX, ApiKey, note_uses, read_keys, read_mark
 from herald.outbox.moves.cancel import Reach
 from herald.outbox.postgres.connections import connect_watched, reason
@@ -36,7 +37,7 @@ FIRST_LOOK = 1.0  # seconds that the start waits for it
 HINT = "`herald keys create` makes one"
 _BEARER = b"bearer "
 _PREFIX = PREFIX.encode()
-_TOLD = frozenset({b"host", b"origin", b"sec-fetch-site", b"authorization"})
+_TOLD = frozenset({b"host", b"origin", b"sec-fetch-site", b"authorization", *GIVEN})
 _log = structlog.get_logger()
 Headers = Mapping[bytes, bytes]
 

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from herald.api.http.requests import NOWHERE, id_of
 from herald.outbox.acceptance.committer import RefusedError, UnavailableError
 from herald.outbox.acceptance.idempotency import KeyInUseError, KeyReusedError
 from herald.outbox.moves.pauses import ScopeError
@@ -141,7 +142,7 @@ def _from_database(request: HttpRequest, error: UnavailableError | SQLAlchemyErr
     if not isinstance(error, PoolTimeoutError) and not is_outage(error):
         _log_failure(request, cause)
         return _shortage()
-    _log.warning("database_unavailable", reason=str(cause).strip())
+    _log.warning("database_unavailable", reason=reason(cause))
     if isinstance(error, PoolTimeoutError):
         return unavailable("all connections of this process to the database are in use, try again")
     if isinstance(cause, errors.QueryCanceled):
@@ -155,4 +156,6 @@ def _shortage() -> ProblemError:
 
 
 def _log_failure(request: HttpRequest, error: BaseException) -> None:
-    _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
+    scope = request.scope
+    route = scope.get("path_template", NOWHERE)
+    _log.error("request_failed", request_id=id_of(scope), method=request.method, route=route, exc_info=error)

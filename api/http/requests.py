@@ -4,14 +4,17 @@ It is noted with the answer and told together with others, a second later at mos
 the request.
 """
 
+import os
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import count as counting
 from time import monotonic, time
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter
 
 from herald.outbox.logs import log_many
@@ -25,8 +28,10 @@ PROBES = ("/health/live", "/health/ready")  # logged where they fail only
 TOGETHER = 100  # requests
 FEW = 5  # messages that are named
 IDS = "ids"  # in a request's state: the messages that it was about
-GIVEN = frozenset({b"x-request-id", b"traceparent"})  # by which callers find their request in the log
-MOST_GIVEN = 64  # characters of that
+REQUEST_ID = "x-request-id"  # of an answer, and in a request's state
+GIVEN = (b"x-request-id", b"traceparent")  # by which callers find their request in the log
+_FITS = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,64}").fullmatch
+_OURS, _numbers = os.urandom(6).hex(), counting(1)  # of this process
 
 
 class Noted(NamedTuple):
@@ -46,6 +51,31 @@ _noted: list[Noted] = []  # of one event loop
 def name(scope: Scope, ids: Sequence[UUID]) -> None:
     """The messages that a request is about."""
     scope.setdefault("state", {})[IDS] = ids
+
+
+def identify(scope: HTTPScope, headers: Mapping[bytes, bytes]) -> None:
+    """A request is called as its caller says, in 64 characters that steer nothing, or by a name of its own."""
+    given = headers.get(GIVEN[0]) or headers.get(GIVEN[1])
+    called = given.decode() if given and _FITS(given) else f"{_OURS}-{next(_numbers):x}"
+    scope.setdefault("state", {})[REQUEST_ID] = called
+
+
+def id_of(scope: Scope) -> str:
+    """What the request is called."""
+    called: str = scope["state"][REQUEST_ID]
+    return called
+
+
+def saying_id(send: Send, called: str) -> Send:
+    """Its answer says it, too."""
+    header = REQUEST_ID.encode(), called.encode()
+
+    async def say(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], header]
+        await send(message)
+
+    return say
 
 
 def note(method: str, route: str, status: int, began: float, scope: Scope) -> None:
@@ -73,7 +103,7 @@ def tell() -> None:
 
 async def noted(app: ASGIApp, method: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Have it answered, and note that under the method that was asked for."""
-    began, status = monotonic(), 0
+    began, status, send = monotonic(), 0, saying_id(send, id_of(scope))
 
     async def sending(message: Message) -> None:
         nonlocal status
@@ -91,17 +121,12 @@ def _fields(one: Noted) -> dict[str, Any]:
     """No contents, and of the path only its route: what callers wrote there may be anything."""
     _, method, route, status, seconds, scope = one
     fields = {"method": method, "route": route, "status": status, "milliseconds": round(1000 * seconds, 1)}
-    if given := _given(scope):
-        fields["request_id"] = given
+    fields["request_id"] = id_of(scope)
+    if key := scope.get("auth"):
+        fields["key"] = key.name
     if ids := scope.get("state", {}).get(IDS):
         fields["messages" if len(ids) > FEW else "ids"] = len(ids) if len(ids) > FEW else list(map(str, ids))
     return fields
-
-
-def _given(scope: Scope) -> str | None:
-    """The last of these headers."""
-    found = [value for key, value in scope["headers"] if key in GIVEN]
-    return found[-1][:MOST_GIVEN].decode("latin-1") if found else None
 
 
 @cache

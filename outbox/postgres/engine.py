@@ -15,4 +15,5 @@ def make_engine(settings: Settings, application_name: str) -> Engine:
         max_overflow=0,
         pool_pre_ping=True,
         pool_timeout=settings.connect_timeout,
+        hide_parameters=True,  # an error would quote what a message carries
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
+from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import execute, fetch_value
 from herald.outbox.threads import Thread
@@ -71,7 +72,7 @@ class Notifier:
                 self._connection.autocommit = True
             notify(self._connection)
         except PostgresError as error:
-            _log.warning("notify_failed", reason=str(error).strip(), consequence="the relay's poll finds it within 1 s")
+            _log.warning("notify_failed", reason=reason(error), consequence="the relay's poll finds it within 1 s")
             self._connection = None
             self._owed.set()
             return False

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from herald.outbox.kafka.clients import ANSWER_TIMEOUT, abandon, is_silence, make_admin
+from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.relay.cursor import LostLeadError
 from herald.outbox.relay.errors import BatchRefusedError, FatalProducerError, PublishError
@@ -89,8 +90,8 @@ class CatchingUp:
                 self._look()
             except Exception as error:  # noqa: BLE001 - whatever it is, this part waits on and the next look comes
                 is_known = isinstance(error, PostgresError | KafkaException | LostLeadError)
-                reason, cause = str(error).strip() or type(error).__name__, None if is_known else error
-                _log.warning("catching_up_failed", reason=reason, next_try_seconds=LOOK, exc_info=cause)
+                why, cause = reason(error) or type(error).__name__, None if is_known else error
+                _log.warning("catching_up_failed", reason=why, next_try_seconds=LOOK, exc_info=cause)
 
     def _look(self) -> None:
         for part in self._answered():

@@ -31,6 +31,7 @@ from herald.outbox.kafka.clients import (
 )
 from herald.outbox.kafka.owner import OwnedElsewhereError, claim
 from herald.outbox.kafka.topics import make_topics, read_cluster_id
+from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified, note_timeline
@@ -89,7 +90,7 @@ def _lead_again(settings: Settings, stop: threading.Event, *, poll: float) -> in
             _log.error("relay_cannot_lead", reason=str(error))
             return 1
         except (PostgresError, KafkaException, LostLeadError, PublishError) as error:
-            _log.warning("term_ended", reason=str(error).strip(), next_try_seconds=PAUSE)
+            _log.warning("term_ended", reason=reason(error), next_try_seconds=PAUSE)
             if isinstance(error, KafkaException | SilentKafkaError):
                 SERVERS.lost(KAFKA)
             stop.wait(PAUSE)

@@ -15,7 +15,7 @@ from herald.outbox.crash_points import reach
 from herald.outbox.kafka.asking import Asking
 from herald.outbox.moves.expire import expire
 from herald.outbox.moves.settle import settle_leases
-from herald.outbox.postgres.connections import connect_watched, read_clock
+from herald.outbox.postgres.connections import connect_watched, read_clock, reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.notify import notify
 from herald.outbox.scheduler.deleted import watch_topics
@@ -150,9 +150,9 @@ class Scheduler:
         if time.monotonic() - duty.told_at >= TELL_AGAIN:
             duty.told_at = time.monotonic()
             is_known = isinstance(error, PostgresError | KafkaException)
-            reason = str(error).strip() if is_known else f"{type(error).__name__}: {error}"
+            why = reason(error) if is_known else f"{type(error).__name__}: {error}"
             traceback = error if duty.failures == 1 else None
-            _log.warning("duty_failed", duty=duty.title, reason=reason, failures=duty.failures, exc_info=traceback)
+            _log.warning("duty_failed", duty=duty.title, reason=why, failures=duty.failures, exc_info=traceback)
         self._disconnect()
 
     @staticmethod

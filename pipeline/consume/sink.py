@@ -1,21 +1,19 @@
 """Where Quix hands records over, and asks before each checkpoint whether they are safe."""
 
 from collections.abc import Iterable
-from time import monotonic
+from time import monotonic, time
 from typing import cast
 
-import structlog
 from confluent_kafka import TopicPartition
 from quixstreams.models import HeadersTuples, SuccessfulConfluentKafkaMessageProto
 from quixstreams.sinks.base import BaseSink
 
 from herald.outbox.crash_points import reach
 from herald.outbox.kafka.topic_names import TopicNames
+from herald.outbox.logs import log_many
 from herald.outbox.watched.pipeline import WINDOW_SECONDS
 from herald.pipeline.consume.inbox import Inbox
 from herald.pipeline.consume.record import UNREADABLE, Arrival, Headers
-
-_log = structlog.get_logger()
 
 
 class DeliverySink(BaseSink):
@@ -69,4 +67,5 @@ class DeliverySink(BaseSink):
         messages, self._flushed = settled - self._flushed, settled
         waited = monotonic() - started
         WINDOW_SECONDS.observe(waited)
-        _log.debug("window_committed", messages=messages, waited_seconds=round(waited, 4))
+        if messages:
+            log_many("window_committed", [(time(), {"messages": messages, "milliseconds": round(1000 * waited, 1)})])

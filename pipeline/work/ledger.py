@@ -22,6 +22,7 @@ from herald.outbox.moves.adopt import is_known, read_reach
 from herald.outbox.moves.breakers import BreakerPolicy
 from herald.outbox.moves.claim import Claim, Record
 from herald.outbox.moves.record import Outcome
+from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.conviction import Convictions, convicts_nobody, insist, narrow, text_of
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.watched.life import waiting
@@ -130,8 +131,8 @@ class Ledger:
                 if not convicts_nobody(error):
                     raise
                 if self._stop.is_set() or monotonic() > deadline:
-                    raise OutageError(str(error).strip()) from error
-                _log.warning("database_away", reason=str(error).strip(), next_try_seconds=wait)
+                    raise OutageError(reason(error)) from error
+                _log.warning("database_away", reason=reason(error), next_try_seconds=wait)
             with waiting():
                 self._stop.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT)

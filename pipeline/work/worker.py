@@ -19,6 +19,7 @@ import structlog
 from herald.outbox.crash_points import reach
 from herald.outbox.destination.descriptors import affordable
 from herald.outbox.moves.record import Outcome
+from herald.outbox.postgres.connections import reason
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
 from herald.outbox.watched.life import LIFE, came_by, living
@@ -178,7 +179,7 @@ class Worker:
                         self._sleep()
                     came_by()
         except BaseException as error:  # noqa: BLE001 - the next add or flush raises it
-            _log.error("worker_ended", reason=str(error), exc_info=error)
+            _log.error("worker_ended", reason=reason(error), exc_info=error)
             self.fail(error)
         try:
             self._drain()
@@ -195,7 +196,7 @@ class Worker:
                 if not self.work():
                     self._doorbell.sleep(lambda: bool(self._outcomes), timeout=left)
             except Exception as error:  # noqa: BLE001 - whatever it is, it may pass before the leases do
-                _log.warning("outcomes_not_recorded", reason=str(error), next_try_seconds=pause)
+                _log.warning("outcomes_not_recorded", reason=reason(error), next_try_seconds=pause)
                 _never.wait(min(pause, left))
                 pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -1,5 +1,6 @@
 """Each request is counted, and has a line in the log without its contents."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,8 +36,10 @@ def counted(method: str, route: str, status: int) -> float:
 
 
 def test_a_request_has_a_line_with_its_message_and_the_id_that_its_caller_gave(client: Client) -> None:
-    message = client.post("/notifications", json=GOOD, headers={"X-Request-Id": "r-7"}).json()["id"]
+    answer = client.post("/notifications", json=GOOD, headers={"X-Request-Id": "r-7"})
+    message = answer.json()["id"]
 
+    assert answer.headers["x-request-id"] == "r-7"
     assert lines() == [
         {
             "event": "request",
@@ -48,6 +51,29 @@ def test_a_request_has_a_line_with_its_message_and_the_id_that_its_caller_gave(c
             "ids": [message],
         }
     ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "x" * 65, "two words", "{json}", "\u00e9", "a\tb"],
+    ids=["none", "long", "space", "brace", "letter", "tab"],
+)
+@pytest.mark.parametrize("path", ["/notifications", "/nowhere"])
+def test_what_is_no_name_is_replaced_by_one_of_ours_in_the_answer_and_in_the_line(
+    client: Client, path: str, given: str
+) -> None:
+    headers = [(b"X-Request-Id", given.encode())] if given else []
+    answers = [client.post(path, json=GOOD, headers=headers).headers["x-request-id"] for _ in range(2)]
+
+    assert [line["request_id"] for line in lines()] == answers
+    assert len({*answers, given}) == 3
+    assert all(re.fullmatch("[0-9a-f]{12}-[0-9a-f]+", one) for one in answers)
+
+
+def test_a_trace_names_the_request_that_has_no_name(client: Client) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    assert client.get("/pauses", headers={"traceparent": trace}).headers["x-request-id"] == trace
 
 
 def test_of_many_messages_a_line_has_the_number_alone(client: Client) -> None:
