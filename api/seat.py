@@ -17,6 +17,7 @@ from typing import Self
 import structlog
 
 from herald.api.http.totals import Totals
+from herald.outbox.logs import AS_SET
 from herald.outbox.stopping import LEAVE
 from herald.outbox.threads import Thread
 from herald.outbox.watched.metrics import FOLDER, SEAT
@@ -100,6 +101,7 @@ class Worker:
         self.pid = self._process.pid
         self._line = line
         self._unheard = 0
+        self._level = AS_SET
 
     @property
     def code(self) -> int | None:
@@ -127,6 +129,12 @@ class Worker:
         if self.code is None and (self._unheard > UNHEARD or now >= self._kill_at):
             _log.error("api_process_killed", pid=self.pid, silent_passes=self._unheard)
             self._process.kill()
+
+    def follow(self, level: signal.Signals) -> None:
+        """Have it log as its supervisor does, once it listens: before that the signal might end it."""
+        if self.is_ready and level != self._level:
+            self._level = level
+            self._process.send_signal(level)
 
     def stop(self) -> None:
         """Ask it to end; looks kill it if it does not in time."""

@@ -22,6 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from herald.api.http.door import BACKLOG
 from herald.api.http.totals import make_file, seats_of
 from herald.api.seat import Seat, Worker
+from herald.outbox.logs import level_asked
 from herald.outbox.restarts import Restarts, describe
 from herald.outbox.settings import Settings
 from herald.outbox.startup import be_watched
@@ -76,6 +77,7 @@ class Supervisor:
         for place in self._places:
             for worker in place.workers:
                 worker.look()
+                worker.follow(level_asked())
             self._let_leave(place)
             self._let_succeed(place)
             self._keep(place)

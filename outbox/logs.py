@@ -27,6 +27,7 @@ _log = structlog.get_logger()
 _root = logging.getLogger()
 _plain: dict[str, str] | None = None  # what every such line has, where they are JSON
 MORE, AS_SET = signal.SIGUSR1, signal.SIGUSR2
+_asked = AS_SET
 QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "asyncio")
 
 
@@ -83,11 +84,18 @@ def configure_logs(role: str) -> None:
 
 def _follow_signals(level: str) -> None:
     if threading.current_thread() is threading.main_thread():
-        signal.signal(MORE, lambda *_: _set_level("debug"))
-        signal.signal(AS_SET, lambda *_: _set_level(level))
+        signal.signal(MORE, lambda *_: _set_level("debug", MORE))
+        signal.signal(AS_SET, lambda *_: _set_level(level, AS_SET))
 
 
-def _set_level(level: str) -> None:
+def level_asked() -> signal.Signals:
+    """Which of the two signals came last: who has processes of its own passes it on."""
+    return _asked
+
+
+def _set_level(level: str, asked: signal.Signals) -> None:
+    global _asked  # noqa: PLW0603 - of the process, as the level is
+    _asked = asked
     _root.setLevel(level.upper())
     # not here: a signal may come in the middle of a line
     Thread(lambda: _log.critical("log_level_changed", to=level), "log-level").start()

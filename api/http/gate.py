@@ -89,7 +89,7 @@ class Gate:
         if needed is EVERYBODY:
             return
         if not needed:
-            raise self._refused("nobody may use this route", HTTPStatus.FORBIDDEN)
+            raise self.refused("scope", "nobody may use this route", HTTPStatus.FORBIDDEN)
         if self.is_open:
             return
         key = self._key_of(headers.get(b"authorization"))

@@ -11,6 +11,7 @@ from threading import Event, Thread
 
 import rich_click as click
 
+from herald.outbox.logs import load_log_settings
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.up.child import LOOK, StartError
 from herald.outbox.up.demo import visit
@@ -41,7 +42,7 @@ def command(port: int | None, data: Path, demo: int | None) -> None:
     and what was unfinished is requested again. What ends is restarted. Ctrl-C stops everything in order, a second
     Ctrl-C at once.
     """
-    terminal = Terminal()
+    terminal = Terminal(as_json=load_log_settings().log_format == "json")
     try:
         given = load_settings(Given)
     except SettingsError as error:
@@ -72,6 +73,7 @@ def _run(start: Start, demo: int) -> int:
         Thread(target=visit, args=(url, start.data, settings, demo, start.terminal, stop), daemon=True).start()
         while True:
             start.signals.wait(LOOK)
+            start.supervisor.level = start.signals.level
             start.supervisor.watch()
     except StopRequestedError:
         start.terminal.say("stopping: api, relay, pipeline, then the servers; Ctrl-C again kills them")

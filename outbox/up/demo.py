@@ -84,7 +84,9 @@ class Demo:
         """
         console, began = self._terminal.console, monotonic()
         columns = (f"[bold]{OWN_NAME:<{WIDTH}}[/] │ sent", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        with Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal or self._terminal.as_json
+        ) as progress:
             progress.add_task("sent", total=self._total)
             self._send(range(1), progress)
             if self._total > 1 and self._sent:

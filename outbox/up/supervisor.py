@@ -11,6 +11,7 @@ from subprocess import PIPE
 from threading import Thread
 from typing import Any, Self
 
+from herald.outbox.logs import AS_SET, MORE
 from herald.outbox.restarts import HEALTHY, Restarts, describe
 from herald.outbox.up.child import OURS, Account, Child
 from herald.outbox.up.terminal import Terminal, record_of
@@ -29,11 +30,14 @@ class Signals:
 
     def __init__(self) -> None:
         self.requests = 0
+        self.level = AS_SET  # how much is logged
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._previous[number] = signal.signal(number, self._count)
+        for number in (MORE, AS_SET):
+            self._previous[number] = signal.signal(number, self._set_level)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,6 +58,9 @@ class Signals:
 
     def _count(self, *_: object) -> None:
         self.requests += 1
+
+    def _set_level(self, number: int, _frame: object) -> None:
+        self.level = signal.Signals(number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +89,15 @@ class Player(Child):
         self.started_at = clock()
         self.ready_at = math.inf if role.ready else self.started_at
         self.kill_at = math.inf  # where it was told to start anew
+        self._level = AS_SET
         self._reader = Thread(target=self._read, args=(role, terminal, clock), daemon=True)
         self._reader.start()
+
+    def follow(self, level: signal.Signals) -> None:
+        """Have it log that much, once it is ready: before that the signal might end it."""
+        if self.ready_at < math.inf and level != self._level:
+            self._level = level
+            self.process.send_signal(level)
 
     def kill(self) -> None:
         """End it and what it may have left in its session; its last lines are told."""
@@ -115,6 +129,7 @@ class Supervisor:
         self, terminal: Terminal, clock: Callable[[], float] = time.monotonic, *, report: Path | None = None
     ) -> None:
         self.members: list[Member] = []
+        self.level = AS_SET  # how much Herald's own processes log
         self._report = report
         self._terminal = terminal
         self._clock = clock
@@ -148,6 +163,8 @@ class Supervisor:
         if code is None:
             if child.kill_at <= now:
                 child.kill()
+            elif member.role.ready:
+                child.follow(self.level)
             return
         child.kill()
         wait = member.note_end(now, code=code, started_at=child.started_at, ready_at=child.ready_at)

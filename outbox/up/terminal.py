@@ -1,10 +1,10 @@
-"""The one log of `herald up`: a line of any process, made for reading, with its role in front.
+"""The one log of `herald up`: a line of any process, made for reading, with its role in front, or as JSON.
 
 The processes write JSON: what is a level, a field or a traceback is then known and need not be guessed.
 """
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -32,19 +32,19 @@ class _Console(Console):
 
 
 class Terminal:
-    """Where all threads print; colours only on a terminal, and not with NO_COLOR."""
+    """Where all threads print; colours only on a terminal, and not with NO_COLOR. `as_json`: for programs."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, as_json: bool = False) -> None:
         self.console = console or _Console(highlight=False, soft_wrap=True)
+        self.as_json = as_json
 
     def line(self, role: str, text: str | Text) -> None:
         """Print what a process wrote, each line of it with the role in front."""
+        if self.as_json:
+            self._print(Text(text if isinstance(text, str) and record_of(text) else in_json(role, "info", text)))
+            return
         for body in (readable(text) if isinstance(text, str) else text).split("\n"):
-            try:
-                front = f"{role:<{WIDTH}} │ ", COLOURS.get(role, "white")
-                self.console.print(Text.assemble(front, body), soft_wrap=True)
-            except OSError:  # the terminal is gone (EIO); what we supervise is not
-                self.console.quiet = True
+            self._print(Text.assemble((f"{role:<{WIDTH}} │ ", COLOURS.get(role, "white")), body))
 
     def say(self, text: str, style: str = "") -> None:
         """Print what `herald up` itself has to say."""
@@ -52,7 +52,22 @@ class Terminal:
 
     def complain(self, text: str) -> None:
         """Say what went wrong."""
-        self.say(text, "bold red")
+        if self.as_json:
+            self._print(Text(in_json(OWN_NAME, "error", text)))
+        else:
+            self.say(text, "bold red")
+
+    def _print(self, line: Text) -> None:
+        try:
+            self.console.print(line, soft_wrap=True)
+        except OSError:  # the terminal is gone (EIO); what we supervise is not
+            self.console.quiet = True
+
+
+def in_json(role: str, level: str, text: str | Text) -> str:
+    """A line that is no event of a process's log, as one."""
+    plain = (Text.from_ansi(text) if isinstance(text, str) else text).plain
+    return json.dumps({"event": plain, "role": role, "level": level, "timestamp": f"{datetime.now(UTC):%FT%T.%fZ}"})
 
 
 def readable(line: str) -> Text:
