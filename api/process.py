@@ -7,10 +7,10 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import FrameType
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import rich_click as click
 import structlog
@@ -41,6 +41,8 @@ from herald.outbox.watched.port import PortError
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
 GRACE = 5  # seconds that open requests get to finish
+P = ParamSpec("P")
+T = TypeVar("T")
 _log = structlog.get_logger()
 
 
@@ -67,9 +69,22 @@ def command(host: str | None, port: int | None) -> None:
     serve(settings, host=host, port=port)
 
 
+class Reads(ThreadPoolExecutor):
+    """Threads that are looked after while they read."""
+
+    def submit(self, act: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> Future[T]:
+        """As any executor's."""
+
+        def watched() -> T:
+            with living("reads", may_fail=True):
+                return act(*values, **named)
+
+        return super().submit(watched)
+
+
 def make_executor(size: int) -> ThreadPoolExecutor:
     """Has all its threads from the start: where memory lacks later, whoever began one would wait without end."""
-    executor, met = ThreadPoolExecutor(size, thread_name_prefix="reads"), threading.Barrier(size)
+    executor, met = Reads(size, thread_name_prefix="reads"), threading.Barrier(size)
     for begun in [executor.submit(met.wait) for _ in range(size)]:
         begun.result()
     return executor
@@ -111,11 +126,11 @@ class Server(uvicorn.Server):
 
     def _beat(self) -> None:
         """The loop turns. A process with a stuck thread is replaced as one that says nothing is."""
+        asyncio.get_running_loop().call_later(BEAT, self._beat)  # first: whatever the rest does, it beats on
         LIFE.came_by()
+        if self._seat:
+            self._seat.say_stuck() if LIFE.stuck() else self._seat.say_alive()
         tell()
-        if self._seat and not LIFE.stuck():
-            self._seat.say_alive()
-        asyncio.get_running_loop().call_later(BEAT, self._beat)
 
 
 def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None) -> None:

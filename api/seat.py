@@ -25,6 +25,7 @@ from herald.outbox.watched.metrics import FOLDER, SEAT
 BEAT = 1.0  # seconds between two signs of life of a process that listens
 SILENT = 500  # looks of the supervisor, 25 seconds, without a sign of life until a process counts as stuck
 UNHEARD = 1200  # looks of the supervisor, a minute, without a sign of life until a process is killed
+ALIVE, STUCK = b".", b"!"  # what a process says of itself
 PROGRAM = (sys.executable, "-P", "-m", "herald.api.worker")
 _log = structlog.get_logger()
 
@@ -73,8 +74,15 @@ class Seat:
 
     def say_alive(self) -> None:
         """Say that it listens."""
+        self._say(ALIVE)
+
+    def say_stuck(self) -> None:
+        """Say that one of its threads is: from then on it counts as such, and is killed as one that says nothing."""
+        self._say(STUCK)
+
+    def _say(self, what: bytes) -> None:
         with suppress(OSError):  # nobody has listened for an hour
-            self.line.send(b".", socket.MSG_DONTWAIT)
+            self.line.send(what, socket.MSG_DONTWAIT)
 
     def _wait(self) -> None:
         with suppress(OSError):
@@ -102,6 +110,7 @@ class Worker:
         self._line = line
         self._unheard = 0
         self._level = AS_SET
+        self._says_stuck = False
 
     @property
     def code(self) -> int | None:
@@ -109,9 +118,9 @@ class Worker:
         return self._process.poll()
 
     @property
-    def is_silent(self) -> bool:
-        """Whether it has said nothing for so long that one of its threads is stuck."""
-        return self.is_ready and self._unheard > SILENT
+    def is_stuck(self) -> bool:
+        """Whether one of its threads is, as it says, or as its silence does."""
+        return self.is_ready and (self._says_stuck or self._unheard > SILENT)
 
     @property
     def is_ready(self) -> bool:
@@ -123,8 +132,9 @@ class Worker:
         now = time.monotonic()
         self._unheard += 1
         with suppress(OSError):
-            if self._line.recv(64, socket.MSG_DONTWAIT):
-                self._unheard = 0
+            if said := self._line.recv(64, socket.MSG_DONTWAIT):
+                self._says_stuck = said.endswith(STUCK)
+                self._unheard = self._unheard if self._says_stuck else 0
                 self._note_ready(now)
         if self.code is None and (self._unheard > UNHEARD or now >= self._kill_at):
             _log.error("api_process_killed", pid=self.pid, silent_passes=self._unheard)

@@ -99,8 +99,8 @@ class Supervisor:
             worker.end()
 
     def stuck(self) -> list[str]:
-        """Its own threads, and processes that say nothing."""
-        return [*LIFE.stuck(), *(f"process {one.pid}" for one in self._workers if one.is_silent)]
+        """Its own threads, and processes of which one is, or that say nothing."""
+        return [*LIFE.stuck(), *(f"process {one.pid}" for one in self._workers if one.is_stuck)]
 
     def missing(self) -> list[str]:
         """What keeps all of them from serving; each answers for its own database on the API's port."""

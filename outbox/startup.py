@@ -22,7 +22,7 @@ from herald.outbox.postgres.readiness import Readiness
 from herald.outbox.postgres.registered import register
 from herald.outbox.postgres.statements import execute, fetch, fetch_value
 from herald.outbox.settings import Settings
-from herald.outbox.watched.life import LIFE
+from herald.outbox.watched.life import LIFE, waiting
 from herald.outbox.watched.port import Names, Watched, serve
 from herald.outbox.watched.servers import SERVERS
 
@@ -62,10 +62,14 @@ def wait_until(
         SERVERS.lost(what, "waited for")
         _log.warning("waiting", what=what, reason=str(error).strip(), next_try_seconds=wait)
 
+    def rest(seconds: float) -> None:
+        with waiting():
+            stop.wait(seconds)
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(mends),
         wait=tenacity.wait_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
-        sleep=tenacity.sleep_using_event(stop),
+        sleep=rest,
         stop=tenacity.stop_when_event_set(stop),
         before_sleep=tell,
         retry_error_callback=lambda _state: None,
@@ -114,7 +118,7 @@ def wait_for_database(settings: Settings, stop: threading.Event) -> None:
 
 def _look(settings: Settings) -> None:
     try:
-        with contextlib.closing(connect(settings, "herald-startup")) as connection:
+        with waiting(), contextlib.closing(connect(settings, "herald-startup")) as connection:
             refuse_shared(connection, settings)
             check_migrated(connection)
             adopt_settings(connection, settings)

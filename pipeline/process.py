@@ -33,7 +33,7 @@ from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
 from herald.outbox.watched.life import living
 from herald.outbox.watched.pipeline import METRICS
 from herald.outbox.watched.port import PortError
-from herald.outbox.watched.servers import KAFKA, SERVERS
+from herald.outbox.watched.servers import CONSUMER, KAFKA, SERVERS
 from herald.pipeline.consume.application import PipelineApplication, quieten_quix, run_until
 from herald.pipeline.consume.connection import BrokerWatch, SilentKafkaError
 from herald.pipeline.consume.dead_letters import DeadLetters
@@ -96,7 +96,8 @@ def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], N
         click.echo(str(error), err=True)
         return 2
     try:
-        settings = wait_for_servers(settings, stop)
+        with living("start", may_fail=True):
+            settings = wait_for_servers(settings, stop)
     except (UnfitError, UnreadableLogError, OwnedElsewhereError) as error:
         _log.error("pipeline_cannot_start", reason=str(error))
         return 1
@@ -182,7 +183,9 @@ def consume(
         worker.start()
         _log.info("pipeline_started", topics=sorted(topics), group=settings.group, window=settings.window_size)
         try:
-            with living("consumer", is_idle=lambda: worker.holds_up_flush() or SERVERS.is_lost(KAFKA), may_fail=True):
+            with living(
+                "consumer", is_idle=lambda: worker.holds_up_flush() or SERVERS.is_lost(KAFKA, CONSUMER), may_fail=True
+            ):
                 run_until(application, stop)
         finally:
             worker.close(longest_delivery(settings) + CLOSE_MARGIN)

@@ -26,6 +26,7 @@ from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import execute
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import came_by, living
 
 STATE = "gate"
 LOOK = 0.25  # seconds between two looks at the counter
@@ -138,13 +139,15 @@ class Gate:
             raise unavailable("the keys cannot be read now, try again")
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                with closing(connect_watched(self._settings, "herald-keys")) as connection:
-                    self._follow(connection)
-            except Exception as error:  # noqa: BLE001 - without this thread nobody is let in any more
-                _log.warning("keys_not_read", reason=reason(error), next_try_seconds=AGAIN)
-            self._stop.wait(AGAIN)
+        with living("keys"):
+            while not self._stop.is_set():
+                came_by()
+                try:
+                    with closing(connect_watched(self._settings, "herald-keys")) as connection:
+                        self._follow(connection)
+                except Exception as error:  # noqa: BLE001 - without this thread nobody is let in any more
+                    _log.warning("keys_not_read", reason=reason(error), next_try_seconds=AGAIN)
+                self._stop.wait(AGAIN)
 
     def _follow(self, connection: Connection) -> None:
         """Raises PostgresError."""

@@ -23,7 +23,7 @@ from herald.outbox.postgres.notify import Notifier
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
 from herald.outbox.watched.api import ACCEPTED, COMMIT_SECONDS, NOT_COMMITTED, REPEATED
-from herald.outbox.watched.life import came_by, living
+from herald.outbox.watched.life import came_by, living, waiting
 
 MAX_COMMANDS = 500  # in one transaction
 STOP_TIMEOUT = 5.0  # seconds; who is not answered by then learns it from the closed connection
@@ -85,7 +85,7 @@ class Committer:
         return await command.answer
 
     def _run(self) -> None:
-        with living("committer", is_idle=self._commands.empty):
+        with living("committer"):
             while True:
                 commands, last = self._take()
                 if commands:
@@ -98,7 +98,8 @@ class Committer:
     def _take(self) -> tuple[list[Command], bool]:
         taken: list[Command] = []
         rows = size = 0
-        command = self._commands.get()
+        with waiting():
+            command = self._commands.get()
         while command is not None:
             taken.append(command)
             rows += len(command.rows)

@@ -14,6 +14,7 @@ from herald.outbox.kafka.topic_names import Admin, TopicNames
 from herald.outbox.settings import LOCAL_KAFKA, Settings
 from herald.outbox.startup import wait_until
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import came_by
 
 # Some questions go to the controller, and with KRaft a broker names any broker that lives as such: a client waits for
 # one that has died until it learns anew who lives, by default after five minutes (librdkafka 2.12).
@@ -136,6 +137,8 @@ def answer_to(asked: Future[T]) -> T:
         return asked.result(ANSWER_TIMEOUT)
     except TimeoutError:
         raise KafkaException(KafkaError(own_code("TIMED_OUT"))) from None
+    finally:
+        came_by()
 
 
 def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:

@@ -13,6 +13,7 @@ from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import execute, fetch_value
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import living, waiting
 
 CHANNEL = "current_schema() || '_outbox'"  # in SQL: another Herald in the same database wakes its own relay
 DEBOUNCE = 0.002  # seconds between two notifications at least
@@ -57,9 +58,11 @@ class Notifier:
         self._thread.join(STOP_TIMEOUT)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self._owed.wait()
-            self._stop.wait(DEBOUNCE if self._notified() else RETRY)
+        with living("notifier"):
+            while not self._stop.is_set():
+                with waiting():
+                    self._owed.wait()
+                self._stop.wait(DEBOUNCE if self._notified() else RETRY)
         self._notified()
         if self._connection is not None:
             self._connection.close()

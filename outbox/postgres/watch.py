@@ -72,7 +72,7 @@ class WatchedConnection(Connection):
         self._is_cancelled = False
         self._busy_since = time.monotonic()
         try:
-            with waiting():
+            with waiting(self.limit + GRACE):
                 yield
             self.heard_at = time.monotonic()
         finally:

@@ -30,6 +30,7 @@ from herald.outbox.relay.settling import settle_page
 from herald.outbox.relay.withheld import WHOLE, Part, Withheld, load_withheld, release, save_withheld
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import came_by, living
 
 LOOK = 1.0  # seconds between two looks whether Kafka takes a part again
 TRIED = 5.0  # seconds after which a part that Kafka did not take is tried again
@@ -85,13 +86,15 @@ class CatchingUp:
             release(session, part)
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK) and self.caught_up is None:
-            try:
-                self._look()
-            except Exception as error:  # noqa: BLE001 - whatever it is, this part waits on and the next look comes
-                is_known = isinstance(error, PostgresError | KafkaException | LostLeadError)
-                why, cause = reason(error) or type(error).__name__, None if is_known else error
-                _log.warning("catching_up_failed", reason=why, next_try_seconds=LOOK, exc_info=cause)
+        with living("catching-up"):
+            while not self._stop.wait(LOOK) and self.caught_up is None:
+                came_by()
+                try:
+                    self._look()
+                except Exception as error:  # noqa: BLE001 - whatever it is, this part waits on and the next look comes
+                    is_known = isinstance(error, PostgresError | KafkaException | LostLeadError)
+                    why, cause = reason(error) or type(error).__name__, None if is_known else error
+                    _log.warning("catching_up_failed", reason=why, next_try_seconds=LOOK, exc_info=cause)
 
     def _look(self) -> None:
         for part in self._answered():

@@ -64,8 +64,9 @@ def run(settings: Settings, stop: threading.Event, *, poll: float = POLL) -> int
     seconds it rests without a notification, and how soon it answers `stop`.
     """
     try:
-        load_tasks()  # each term has duties of its own; what is broken is known before the first
-        wait_for_database(settings, stop)
+        with living("start", may_fail=True):
+            load_tasks()  # each term has duties of its own; what is broken is known before the first
+            wait_for_database(settings, stop)
     except ExtensionError as error:
         click.echo(str(error), err=True)
         return 2
@@ -213,7 +214,7 @@ def _publish(  # noqa: PLR0913 - what a term is made of
     asking = Asking(settings, kafka.admin, leadership.is_answered_or_ends)
     duties = make_kafka_duties(settings, asking, on_deleted_topic=leadership.renew)
     try:
-        kafka_duties = Scheduler(settings, duties, name="kafka-duties", limit=2 * settings.kafka_patience)
+        kafka_duties = Scheduler(settings, duties, name="kafka-duties")
         with running([kafka_duties]), LEADS.track_inprogress():
             leadership.run(stop)
     finally:

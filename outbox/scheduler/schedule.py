@@ -103,6 +103,7 @@ class Scheduler:
     def _run(self) -> None:
         with living(self._name, limit=self._limit):
             while not self._stop.is_set():
+                came_by()
                 self._tick()
                 self._stop.wait(self._pause())
         self._disconnect()

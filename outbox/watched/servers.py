@@ -17,9 +17,9 @@ class Servers:
         """It answers, or nobody here needs it."""
         self._lost.pop(server, None)
 
-    def is_lost(self, server: str) -> bool:
-        """Whether it is away, as far as anybody here has noticed."""
-        return server in self._lost
+    def is_lost(self, *servers: str) -> bool:
+        """Whether one of them is away, as far as anybody here has noticed."""
+        return any(server in self._lost for server in servers)
 
     def missing(self) -> Sequence[str]:
         """What is away, and why."""
@@ -28,3 +28,4 @@ class Servers:
 
 SERVERS = Servers()
 KAFKA = "Kafka"
+CONSUMER = "Kafka, for the consumer"  # it has a connection: that another client has no answer says nothing of it

@@ -10,7 +10,7 @@ from time import monotonic
 import msgspec
 
 from herald.outbox.watched.life import came_by
-from herald.outbox.watched.servers import KAFKA, SERVERS
+from herald.outbox.watched.servers import CONSUMER, SERVERS
 
 STATISTICS = 2_000  # milliseconds between two of the client's statistics
 
@@ -48,7 +48,7 @@ class BrokerWatch:
         came_by()
         brokers = msgspec.json.decode(statistics, type=_Statistics).brokers.values()
         is_connected = any(broker.state == "UP" for broker in brokers)
-        SERVERS.found(KAFKA) if is_connected else SERVERS.lost(KAFKA)
+        SERVERS.found(CONSUMER) if is_connected else SERVERS.lost(CONSUMER)
         if self._connected_at is None or is_connected:
             self._connected_at = now
         elif now - self._connected_at > self._patience:

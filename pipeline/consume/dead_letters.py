@@ -114,7 +114,7 @@ class DeadLetters:
         return refused
 
     def _await(self, errors: Sequence[str]) -> None:
-        with waiting():
+        with waiting(self._timeout):
             left = self._producer.flush(self._timeout)
         if left or errors:
             raise DeadLetterError(f"{left} not acknowledged; {'; '.join(errors[:3])}")

@@ -21,19 +21,19 @@ class Doorbell:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._asleep = False
+        self.is_asleep = False
 
     def ring(self) -> None:
         """Call it after the work was put where the sleeper looks."""
-        if self._asleep:
+        if self.is_asleep:
             self._event.set()
 
     def sleep(self, has_work: Callable[[], bool], timeout: float | None) -> bool:
         """Return at a ring, or at once when there is work already; False after `timeout` seconds of neither."""
         self._event.clear()
-        self._asleep = True  # from here on every ring counts; what came before, has_work sees
+        self.is_asleep = True  # from here on every ring counts; what came before, has_work sees
         rung = has_work() or self._event.wait(timeout)
-        self._asleep = False
+        self.is_asleep = False
         return rung
 
 

@@ -9,6 +9,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from herald.outbox.threads import Thread
+from herald.outbox.watched.life import came_by, living
 from herald.pipeline.consume.record import Arrival
 
 PAUSE = 1.0  # seconds between two records of a partition
@@ -83,13 +84,15 @@ class TopicWatch:
         self._stop.set()  # a look under way may wait for the broker for seconds, and nobody waits for it
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            anew = self._look()
-            if anew and not self._stop.is_set():
-                error = TopicMadeAnewError(f"made anew: {', '.join(anew)}")
-                _log.warning("topic_made_anew", reason=str(error), next="ends, to begin with a new consumer")
-                self._on_change(error)
-                return
+        with living("topics"):
+            while not self._stop.wait(self._interval):
+                came_by()
+                anew = self._look()
+                if anew and not self._stop.is_set():
+                    error = TopicMadeAnewError(f"made anew: {', '.join(anew)}")
+                    _log.warning("topic_made_anew", reason=str(error), next="ends, to begin with a new consumer")
+                    self._on_change(error)
+                    return
 
     def _look(self) -> list[str]:
         """The names of those that have another id now; none while the broker does not answer."""

@@ -151,6 +151,11 @@ class Deliveries:
         with self._lock:
             return self._lanes.has_waiting or any(crew.destinations.has_queued for crew in self._crews)
 
+    def overdue(self, since: float) -> list[str]:
+        """Calls that go on long beyond their time, counted from `since` at most: nobody else can end them."""
+        with self._lock:
+            return [f"a delivery {how}" for crew in self._crews for how in sorted(crew.destinations.overdue(since))]
+
     def abandon(self) -> list[Attempt]:
         with self._lock:
             ready = [attempt for crew in self._crews for attempt in crew.destinations.abandon()]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from herald.outbox.destination.policies import Policy, channel_of
+from herald.outbox.watched.life import LIMIT
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.queues import Channel, Queue
 
@@ -112,6 +113,15 @@ class Destinations:
         if queue.open and queue.is_slow(now):  # one of each stays in line
             expected = max(expected, queue.channel.wait_for_slow(now))
         return None if expected <= within else max(within, SHORTEST_WAIT)
+
+    def overdue(self, since: float) -> set[str]:
+        """Over which channels a call goes on for as long beyond its time as a thread may be silent."""
+        now, found = self._clock(), set()
+        for destination, queue in self._queues.items():
+            began = max(since, next(iter(queue.begun.values()), now))
+            if now - began > self._policy(destination).timeout + LIMIT:
+                found.add(f"over {channel}" if (channel := channel_of(destination)) else "by a handler")
+        return found
 
     def abandon(self) -> list[Attempt]:
         left = [attempt for queue in self._queues.values() for attempt in queue.ready]

@@ -22,7 +22,7 @@ from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.connections import reason
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
-from herald.outbox.watched.life import LIFE, came_by, living
+from herald.outbox.watched.life import LIFE, came_by, judging, living
 from herald.outbox.watched.pipeline import OPEN
 from herald.pipeline.consume.dead_letters import SendLetters
 from herald.pipeline.consume.inbox import Doorbell, Inbox
@@ -173,7 +173,7 @@ class Worker:
     def _run(self) -> None:
         """Work; however that ends, what is open is finished and recorded: its lease would repeat the calls."""
         try:
-            with living("worker", is_idle=lambda: not (len(self.inbox) or self._outcomes), may_fail=True):
+            with living("worker", is_idle=self._rests, may_fail=True), judging(self._deliveries.overdue):
                 while not self._closing:
                     if not self.work():
                         self._sleep()
@@ -207,6 +207,10 @@ class Worker:
             return
         timeout = max(PATIENCE - self.inbox.flushing_for, NO_PROGRESS) if len(self.inbox) else None
         self._doorbell.sleep(self._has_work, self._taking.rest or timeout)
+
+    def _rests(self) -> bool:
+        """Asleep, and rightly: with something at hand its sleep is short."""
+        return self._doorbell.is_asleep and not (len(self.inbox) or self._outcomes)
 
     def _has_work(self) -> bool:
         may_take = len(self.inbox) > 0 and not self._taking.rest and self._room() > 0

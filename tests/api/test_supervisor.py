@@ -40,6 +40,14 @@ worker.main(sys.argv[1:])
 """
 # A process that listens at once, and serves nobody
 IDLE = "import signal, socket, sys; socket.socket(fileno=int(sys.argv[1])).send(b'.'); signal.pause()"
+# One that says of itself what stands in a file
+TELLING = """
+import pathlib, socket, sys, time
+line, says = socket.socket(fileno=int(sys.argv[2])), pathlib.Path(sys.argv[1])
+while True:
+    line.send(says.read_bytes() or b".")
+    time.sleep(0.02)
+"""
 Told = Callable[[str], list[int]]
 
 
@@ -389,6 +397,22 @@ def test_a_process_that_says_nothing_makes_live_red_before_it_is_killed(monkeypa
         assert supervisor.stuck() == []
 
         eventually(lambda: told("nothing") == [] and supervisor.stuck() == [f"process {pid}"], STARTED)
+
+
+def test_a_process_that_says_that_a_thread_is_stuck_is_red_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    says = tmp_path / "says"
+    says.write_text(".")
+    monkeypatch.setattr(seat, "PROGRAM", (sys.executable, "-c", TELLING, says))
+    with supervised(1) as (supervisor, _, told):
+        (pid,) = pids_of(told, 1)
+
+        says.write_text("!")
+        eventually(lambda: told("nothing") == [] and supervisor.stuck() == [f"process {pid}"], what="it is named")
+
+        says.write_text(".")
+        eventually(lambda: told("nothing") == [] and supervisor.stuck() == [], what="it is not any more")
 
 
 def post_once(port: int) -> int:

@@ -121,3 +121,51 @@ def test_an_error_that_others_see_to_is_no_end(clock: Clock) -> None:
     clock.pass_by(2 * LIMIT)
 
     assert clock.life.stuck() == []
+
+
+def test_a_wait_that_lasts_longer_than_it_may_is_no_excuse(clock: Clock) -> None:
+    def wait(goes_on: threading.Event) -> None:
+        with clock.life.living("worker"), clock.life.waiting(2 * LIMIT):
+            goes_on.wait(10)
+
+    with thread(wait):
+        eventually(lambda: clock.life._waiting)  # noqa: SLF001
+        clock.pass_by(3 * LIMIT)
+        assert clock.life.stuck() == []
+
+        clock.pass_by(LOOK)
+
+        assert clock.life.stuck() == ["worker"]
+
+
+def test_a_part_of_a_thread_has_a_name_of_its_own_and_then_the_whole_goes_on(clock: Clock) -> None:
+    with clock.life.living("start"):
+        with clock.life.living("consumer"):
+            clock.pass_by(LIMIT + LOOK)
+            assert clock.life.stuck() == ["consumer"]
+        assert clock.life.stuck() == []
+
+        clock.pass_by(LIMIT + LOOK)
+
+        assert clock.life.stuck() == ["start"]
+
+
+def test_what_takes_too_long_is_named_while_it_does_and_a_time_in_which_nothing_ran_does_not_count(
+    clock: Clock,
+) -> None:
+    began = clock.now
+
+    def find_long(since: float) -> list[str]:
+        return ["a delivery"] if clock.now - max(began, since) > LIMIT else []
+
+    with clock.life.judging(find_long):
+        clock.now += 10 * SUSPENDED + LIMIT
+        clock.life.look()
+        clock.pass_by(LIMIT)
+        assert clock.life.stuck() == []
+
+        clock.pass_by(LOOK)
+        assert clock.life.stuck() == ["a delivery"]
+
+    clock.pass_by(LOOK)
+    assert clock.life.stuck() == []

@@ -8,6 +8,7 @@ import pytest
 from herald.outbox.moves.claim import REASONS
 from herald.outbox.moves.record import Outcome
 from herald.outbox.settings import ChannelPolicy
+from herald.outbox.watched.life import LIMIT
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.deliveries import MOST_OPEN
 from herald.pipeline.deliver.destinations import Destinations
@@ -280,3 +281,23 @@ def test_what_runs_tells_how_long_a_destination_takes_before_anything_has_ended(
     assert destinations.wait(SLOW, lane=0, within=15.0) is None
     now[0] = SILENT
     assert destinations.wait(SLOW, lane=0, within=15.0) == 15.0
+
+
+def test_a_call_far_beyond_its_time_is_overdue_until_it_ends() -> None:
+    now = [100.0]
+    found = settings(delivery_timeout=10.0, channels={"webhook": ChannelPolicy(timeout=2.0)})
+    destinations = Destinations(make_router(found=found).policy, assumed=0.05, clock=lambda: now[0])
+    by_handler, over_webhook = attempt(None), attempt(SLOW)
+    put(destinations, by_handler, over_webhook)
+    take_all(destinations)
+    now[0] += 2 + LIMIT
+    assert destinations.overdue(0.0) == set()
+
+    now[0] += 1
+    assert destinations.overdue(0.0) == {"over webhook"}
+    assert destinations.overdue(now[0]) == set(), "nothing ran before"
+    now[0] += 8
+    assert destinations.overdue(0.0) == {"over webhook", "by a handler"}
+
+    destinations.done(over_webhook, 20.0)
+    assert destinations.overdue(0.0) == {"by a handler"}

@@ -45,8 +45,23 @@ REMOVALS = (
     ),
     Removal(
         "who waits for a server is not stuck",
-        (Edit("outbox/watched/life.py", "or ident in self._waiting or", "or"),),
+        (Edit("outbox/watched/life.py", "or self._may_wait(ident, now) or", "or"),),
         (f"{LIFE}::test_a_thread_that_waits_for_a_server_is_not_stuck_however_long_that_takes",),
+    ),
+    Removal(
+        "a wait for a server has an end",
+        (Edit("outbox/watched/life.py", "now <= self._waiting.get(ident, -math.inf)", "ident in self._waiting"),),
+        (f"{LIFE}::test_a_wait_that_lasts_longer_than_it_may_is_no_excuse",),
+    ),
+    Removal(
+        "a call far beyond its time is named",
+        (Edit("pipeline/deliver/destinations.py", "if now - began > self._policy", "if began < 0 > self._policy"),),
+        ("tests/pipeline/deliver/test_destinations.py::test_a_call_far_beyond_its_time_is_overdue_until_it_ends",),
+    ),
+    Removal(
+        "a process of several says that one of its threads is stuck",
+        (Edit("api/seat.py", "(self._says_stuck or ", "("),),
+        ("tests/api/test_supervisor.py::test_a_process_that_says_that_a_thread_is_stuck_is_red_at_once",),
     ),
     Removal(
         "an error that others see to is no end",
