@@ -26,6 +26,7 @@ from benchmarks import (
     relay,
     replication,
     sends,
+    watching,
     webhooks,
 )
 from benchmarks.costs.checkouts import present
@@ -55,6 +56,7 @@ PARTS: dict[str, Part] = {
     "api": api.measure,
     "sends": sends.measure,
     "looking": looking.measure,
+    "watching": watching.measure,
     "idempotency": idempotency.measure,
     "destinations": destinations.measure,
     "floods": floods.measure,

@@ -2,11 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from threading import Event
 from time import time
 
 from benchmarks.figures import Figure, Result, Target
+from benchmarks.machine import nanoseconds
 from benchmarks.pgbench import pgbench
 from benchmarks.relay import TOPICS
 from benchmarks.run import Run
@@ -62,16 +62,10 @@ def _used(stage: Stage, database: str, relay: HeraldProcess, seconds: float) -> 
     """Percent of a core: of the session that looks, and of the relay."""
     ((session,),) = stage.fetch(database, SESSION, {"name": f"%{NAME}"})
     pids = (session, relay.pid)
-    before = [_nanoseconds(pid) for pid in pids]
+    before = [nanoseconds(pid) for pid in pids]
     Event().wait(seconds)
-    first, second = (_nanoseconds(pid) - earlier for pid, earlier in zip(pids, before, strict=True))
+    first, second = (nanoseconds(pid) - earlier for pid, earlier in zip(pids, before, strict=True))
     return 100 * first / NANOSECONDS / seconds, 100 * second / NANOSECONDS / seconds
-
-
-def _nanoseconds(pid: int) -> int:
-    """Of all its threads (Linux)."""
-    found = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(path.read_text(encoding="ascii").split()[0]) for path in found)
 
 
 def _lone(stage: Stage, database: str) -> float:

@@ -25,6 +25,12 @@ def watched() -> Iterator[Span]:
     span.idle = 100 * (passed[IDLE] + passed[WAITING]) / max(1, sum(passed))
 
 
+def nanoseconds(process: int) -> int:
+    """Of processor that all threads of a process have used."""
+    found = Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(path.read_text(encoding="ascii").split()[0]) for path in found)
+
+
 def _ticks() -> list[int]:
     """User, nice, system, idle, iowait, irq, softirq, steal; what guests used is in the first two."""
     first, _, _ = Path("/proc/stat").read_text(encoding="ascii").partition("\n")

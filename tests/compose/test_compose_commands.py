@@ -2,23 +2,21 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from herald.outbox.postgres.statements import fetch_value
 from herald.outbox.settings import load_settings
 from tests.compose.compose_file import environment, ours, services
-from tests.conftest import require_java
+from tests.conftest import StartHerald, require_java
 from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer, connect_to_tables
-from tests.servers.tansu import Tansu
 
+NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"
 TIMEOUT = 60.0  # seconds a command may take
 
 
@@ -64,36 +62,19 @@ def test_migrate_fills_an_empty_database(empty_database: str) -> None:
     connection.close()
 
 
-def test_status_is_well_when_both_servers_answer(database: str, own_broker: Tansu) -> None:
-    check = ours()["relay"]["healthcheck"]["test"][1:]
+@pytest.mark.parametrize("name", ["api", "relay", "pipeline"])
+def test_a_process_is_well_while_it_waits_for_servers_and_not_when_it_is_frozen(
+    name: str, start_herald: StartHerald
+) -> None:
+    port = environment(ours()[name])["HERALD_METRICS_PORT"]
+    check = [part.replace(port, own := str(free_port())) for part in ours()[name]["healthcheck"]["test"][1:]]
+    process = start_herald(name, DATABASE_URL=NOWHERE, HERALD_METRICS_PORT=own, HERALD_PORT=str(free_port()))
 
-    assert run(*check, DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=own_broker.bootstrap_servers).returncode == 0
-    own_broker.stop()
-    assert run(*check, DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=own_broker.bootstrap_servers).returncode != 0
-
-
-class Readiness(BaseHTTPRequestHandler):
-    """Answers each request with the next status of its server."""
-
-    statuses: Iterator[int]
-
-    def do_GET(self) -> None:
-        self.send_response(next(self.statuses) if self.path == "/health/ready" else 404)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the standard library's name
-        """Say nothing."""
-
-
-def test_the_api_is_well_when_it_says_that_it_is_ready() -> None:
-    Readiness.statuses = iter([200, 503])
-    with HTTPServer(("127.0.0.1", 0), Readiness) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        check = [part.replace(":8000/", f":{server.server_port}/") for part in ours()["api"]["healthcheck"]["test"][1:]]
-
-        assert run(*check).returncode == 0
-        assert run(*check).returncode != 0
-        server.shutdown()
+    eventually(lambda: run(*check).returncode == 0, TIMEOUT, what="it is well")
+    process.pause()
+    assert run(*check).returncode != 0
+    process.resume()
+    assert run(*check).returncode == 0
 
 
 def test_postgresql_is_well_only_when_it_answers() -> None:

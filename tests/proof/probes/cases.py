@@ -1,0 +1,123 @@
+"""What is frozen or taken away, and what its probes say of that."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event
+from time import monotonic
+
+from herald.outbox.watched.life import LIMIT
+from tests.proof.probes.frozen import API, PARTS
+from tests.proof.probes.stage import STANDBY, Stage
+from tests.proof.probes.watching import Probe
+from tests.servers.eventually import eventually
+
+RED_WITHIN, GREEN_WITHIN = 30.0, 10.0  # seconds, as the docs promise
+GIVEN_UP = 60.0  # seconds until the probe will never change
+AWAY = LIMIT + 10.0  # seconds for which a server is away
+WAITS_FOR_LOCK = "session that waits for the lock"
+
+
+@dataclass(frozen=True)
+class Case:
+    """`probes` are to be red while it lasts, and no other one."""
+
+    what: str
+    begin: Callable[[], None]
+    end: Callable[[], None]
+    probes: frozenset[Probe]
+    lasts: float = 0.0  # seconds beyond the moment when all of these are red
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a case; `others` were red though they should not have been."""
+
+    what: str
+    said: str
+    probes: frozenset[Probe]
+    red_after: float
+    green_after: float
+    others: Sequence[Probe]
+    ended: int
+    lost: int
+
+    @property
+    def wrong(self) -> list[str]:
+        is_late = [f"red after {self.red_after:.1f} s"] if self.red_after > RED_WITHIN else []
+        is_late += [f"green after {self.green_after:.1f} s"] if self.green_after > GREEN_WITHIN else []
+        others = [f"{role} was not {state}" for role, state in self.others]
+        lost = [f"{self.lost} were not delivered"] if self.lost else []
+        return [f"{self.what}: {one}" for one in (*is_late, *others, *lost)]
+
+
+def hanging(stage: Stage) -> list[Case]:
+    """A part of a process hangs, and goes on."""
+    return [hangs(stage, role, part) for role in ("api", "relay", "pipeline") for part in parts_of(role)]
+
+
+def parts_of(role: str) -> Sequence[str]:
+    return list(API if role == "api" else PARTS[role])
+
+
+def hangs(stage: Stage, role: str, part: str) -> Case:
+    whose = STANDBY if part == WAITS_FOR_LOCK else role
+    return Case(
+        f"{whose}: {part}",
+        lambda: stage.freeze(whose, part),
+        lambda: stage.thaw(whose),
+        frozenset({(whose, "live")}),
+    )
+
+
+def stopped(stage: Stage) -> list[Case]:
+    """A whole process is frozen: nobody answers its probes."""
+    processes = stage.herald.processes
+    return [
+        Case(f"{role}: the whole process", processes[role].pause, processes[role].resume, both(role))
+        for role in ("api", "relay", "pipeline")
+    ]
+
+
+def both(*roles: str) -> frozenset[Probe]:
+    return frozenset((role, state) for role in roles for state in ("live", "ready"))
+
+
+def ready(*roles: str) -> frozenset[Probe]:
+    return frozenset((role, "ready") for role in roles)
+
+
+def play(stage: Stage, case: Case) -> Found:
+    """Begin it, wait until its probes are red, end it, and wait until all is normal."""
+    stage.have_relay_lead()
+    eventually(lambda: stage.watching.all_green, GIVEN_UP, what="all are green before")
+    began, ended = monotonic(), 0
+
+    def are_red() -> bool:
+        nonlocal ended
+        ended += stage.revive() if case.lasts else 0
+        return not any(map(stage.watching.is_green, case.probes))
+
+    case.begin()
+    try:
+        with suppress(AssertionError):
+            eventually(are_red, GIVEN_UP, what="it is red")
+        red_after, pause = monotonic() - began, Event()
+        while monotonic() - began < case.lasts:
+            are_red()
+            pause.wait(0.2)
+    finally:
+        case.end()
+    over = monotonic()
+
+    def are_green() -> bool:
+        nonlocal ended
+        ended += stage.revive()
+        return all(map(stage.watching.is_green, case.probes))
+
+    with suppress(AssertionError):
+        eventually(are_green, GIVEN_UP, what="it is green again")
+    green_after, red = monotonic() - over, stage.watching.red_since(began)
+    lost = stage.lost()
+    said = next((one.why for probe, one in red.items() if probe in case.probes), "nothing")
+    return Found(case.what, said, case.probes, red_after, green_after, sorted(set(red) - case.probes), ended, lost)

@@ -1,0 +1,76 @@
+"""Who is red and who green, asked by each probe five times a second, as a supervisor of processes would."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import Event, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+PAUSE = 0.2  # seconds between two questions
+PATIENCE = 2.0  # seconds for an answer; none is red
+STATES = ("live", "ready")
+Probe = tuple[str, str]  # role and state
+
+
+@dataclass(frozen=True)
+class Seen:
+    """From `at` on, by the monotonic clock; `why` is what was said, or that nothing was."""
+
+    at: float
+    is_green: bool
+    why: str
+
+
+class Watching(AbstractContextManager["Watching"]):
+    """Of the processes that show themselves on these ports, by role."""
+
+    def __init__(self, ports: Mapping[str, int]) -> None:
+        self._stop = Event()
+        self.seen: dict[Probe, list[Seen]] = {(role, state): [] for role in ports for state in STATES}
+        self._threads = [Thread(target=self._run, args=(probe, ports[probe[0]])) for probe in self.seen]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def is_green(self, probe: Probe) -> bool:
+        return bool(self.seen[probe]) and self.seen[probe][-1].is_green
+
+    @property
+    def all_green(self) -> bool:
+        return all(map(self.is_green, self.seen))
+
+    def red_since(self, began: float) -> dict[Probe, Seen]:
+        """Who was red, and since when first."""
+        seen = [(probe, one) for probe, found in self.seen.items() for one in reversed(found)]
+        return {probe: one for probe, one in seen if one.at >= began and not one.is_green}
+
+    def _run(self, probe: Probe, port: int) -> None:
+        seen = self.seen[probe]
+        while not self._stop.wait(PAUSE):
+            is_green, why = ask(port, probe[1])
+            if not seen or seen[-1].is_green != is_green:
+                seen.append(Seen(monotonic(), is_green, why))
+
+
+def ask(port: int, state: str) -> tuple[bool, str]:
+    """Whether it is green, and what is said."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/{state}", timeout=PATIENCE) as answer:
+            return True, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return False, error.read().decode()
+    except OSError as error:
+        return False, f"no answer: {error}"
