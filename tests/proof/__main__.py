@@ -59,7 +59,7 @@ def tests(*arguments: str) -> Step:
 PARTS: tuple[tuple[Step, ...], ...] = (
     (fault("kills", "--kills", "1000"), fault("points")),
     (fault("takeover"), fault("schema", "--seconds", "600"), fault("records", "--records", "50000")),
-    (fault("outage", "--seconds", "600"), fault("rows", "--rows", "2000")),
+    (fault("outage", "--seconds", "600"), fault("rows", "--rows", "2000"), Step(("tests.proof.probes",))),
     (fault("transaction", "--seconds", "3600"),),
     (callers("transaction", "--seconds", "3600"),),
     (

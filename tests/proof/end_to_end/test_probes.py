@@ -1,71 +1,21 @@
-"""Live is red for what a restart mends, and for nothing else; a server that is away makes ready red."""
+"""A server that is away makes ready red, and never live."""
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from threading import Event
 from time import monotonic
 
 import httpx2
-import pytest
 
 from herald.outbox.watched.life import LIMIT
-from tests.conftest import ROOT, StartHerald
+from tests.conftest import StartHerald
 from tests.pipeline.records import arrival
 from tests.pipeline.topics import publish
 from tests.proof.end_to_end.conftest import QUICK
-from tests.proof.end_to_end.system import ROLES, STARTED, Herald, show
-from tests.servers.child import Child
+from tests.proof.end_to_end.system import ROLES, STARTED, Herald
 from tests.servers.eventually import eventually
-from tests.servers.herald import herald_environment
 from tests.servers.postgres import PostgresServer
 from tests.servers.tansu import Tansu
 
 RED_WITHIN = 30.0  # seconds, as the docs promise
-LIVE = (200, '{"status": "live"}')
-
-
-@pytest.fixture
-def freeze(tmp_path: Path) -> Path:
-    """What is written into it hangs from then on."""
-    return tmp_path / "freeze"
-
-
-@pytest.fixture
-def freezing_pipeline(herald: Herald, tmp_path: Path, freeze: Path) -> Iterator[Child]:
-    watched = {"HERALD_METRICS_PORT": str(herald.watched["pipeline"]), "HERALD_WINDOW_SECONDS": "0.5"}
-    settings = {
-        **herald.settings,
-        **watched,
-        "HERALD_WINDOW_SECONDS": "0.5",
-        "PYTHONPATH": str(ROOT),
-        "FREEZE": str(freeze),
-    }
-    command = [sys.executable, "-m", "tests.proof.end_to_end.freezing_pipeline"]
-    child = Child(command, log=tmp_path / "freezing.log", env=herald_environment(settings), cwd=tmp_path)
-    yield child
-    child.kill()
-
-
-@pytest.mark.parametrize(("part", "named"), [("worker", "worker"), ("flush", "consumer")])
-def test_a_part_that_hangs_turns_live_red_within_30_seconds_and_that_of_no_other_process(
-    herald: Herald, freezing_pipeline: Child, freeze: Path, part: str, named: str
-) -> None:
-    herald.start("api", "relay")
-    freezing_pipeline.start()
-    herald.await_api()
-    first = herald.post_notification()
-    eventually(lambda: herald.look(first)["status"] == "sent", STARTED)
-    freeze.write_text(part)
-
-    began = monotonic()
-    herald.post_notification("eve")
-    eventually(lambda: herald.health("pipeline", "live")[0] == 503, RED_WITHIN + 5, what="live is red")
-
-    show(f"a {part} that hangs: red after {monotonic() - began:.1f} s")
-    assert monotonic() - began < RED_WITHIN
-    eventually(lambda: f"stuck: {named}" in herald.health("pipeline", "live")[1], what="it is named")
-    assert [herald.health(role, "live") for role in ("api", "relay")] == [LIVE, LIVE]
 
 
 def test_servers_that_are_away_make_ready_red_and_never_live(

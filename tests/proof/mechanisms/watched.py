@@ -6,6 +6,7 @@ LIFE = "tests/outbox/watched/test_life.py"
 LOOK = "tests/outbox/scheduler/test_look.py"
 NOTING = "tests/pipeline/work/test_noting.py"
 WATCHED = "tests/proof/end_to_end/test_watched.py"
+HANGS = "tests/proof/probes/test_probes.py"
 PROBES = "tests/proof/end_to_end/test_probes.py"
 
 REMOVALS = (
@@ -40,7 +41,7 @@ REMOVALS = (
         (Edit("outbox/watched/life.py", "if now - pulse.at > pulse.limit", "if not pulse"),),
         (
             f"{LIFE}::test_a_thread_that_does_not_come_by_is_stuck",
-            f"{PROBES}::test_a_part_that_hangs_turns_live_red_within_30_seconds_and_that_of_no_other_process",
+            f"{HANGS}::test_a_part_that_hangs_turns_live_red_until_it_goes_on_and_no_other_probe",
         ),
     ),
     Removal(
