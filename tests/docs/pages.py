@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 _FENCE = re.compile(
     r"(?:<!-- not run: (?P<why>[^>]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -31,7 +31,12 @@ class Block:
 
 def blocks(page: Path, language: str) -> list[Block]:
     """The blocks of one language, in order."""
-    found = list(_FENCE.finditer(page.read_text(encoding="utf-8")))
+    return blocks_of(page.read_text(encoding="utf-8"), language)
+
+
+def blocks_of(text: str, language: str) -> list[Block]:
+    """The same, of a part of a page."""
+    found = list(_FENCE.finditer(text))
     return [
         Block(one["language"], one["text"], one["why"], _answer(found, index))
         for index, one in enumerate(found)

@@ -113,7 +113,7 @@ def test_the_table_of_metrics_is_the_lists_in_the_code() -> None:
         for process, metrics in (("api", api.METRICS), ("relay", relay.METRICS), ("pipeline", pipeline.METRICS))
         for one in metrics.listed
     ]
-    table = section(OPERATING, "What to watch").split("### Metrics")[1].split("What to alarm on")[0]
+    table = section(OPERATING, "What to watch").split("### Metrics")[1].split("### Alerts")[0]
 
     assert [tuple(row) for row in rows(table)] == listed
 

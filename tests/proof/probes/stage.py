@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx2
 
-from herald.outbox.acceptance.api_keys import make_key
+from herald.outbox.acceptance.api_keys import Grant, make_key
 from tests.conftest import ROOT
 from tests.outbox.connections import connected
 from tests.proof.end_to_end.conftest import QUICK
@@ -128,7 +128,7 @@ def staged(
     herald.watched[STANDBY] = free_port()
     with connected(url) as connection, connection:
         name = f"key-{uuid4().hex[:8]}"
-        key = make_key(connection, name, scopes=["send", "read"], owner=name, topics=None, lifetime=None)
+        key = make_key(connection, name, Grant(name, ["send", "read"], None, None))
     herald.client = httpx2.Client(
         base_url=herald.client.base_url, timeout=PATIENCE, headers={"authorization": f"Bearer {key}"}
     )
