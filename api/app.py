@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from time import monotonic
 from typing import Any, cast
 
 from litestar import Litestar, Request, Response, get
@@ -30,7 +29,7 @@ from herald.api.http.gate import STATE as GATE
 from herald.api.http.gate import Gate, told
 from herald.api.http.operations import RawJson
 from herald.api.http.problems import HttpRequest, ProblemError, answer
-from herald.api.http.requests import NOWHERE, id_of, identify, note, noted, saying_id
+from herald.api.http.requests import NOWHERE, begin, id_of, identify, note, noted, saying_id
 from herald.api.http.resources import STATE, Resources
 from herald.api.routes import dead_letters, docs, groups, health, messages, notifications, pauses
 from herald.api.shapes.schemas import KEY
@@ -93,7 +92,7 @@ class Herald(Litestar):
 
     async def _answer(self, handler: Handler, scope: Scope, receive: Receive, send: Send) -> None:
         """As Litestar would: the same handler, and the same problems."""
-        began = monotonic()
+        began = begin(scope, cast("HTTPScope", scope)["method"])
         scope["app"] = scope["litestar_app"] = self
         request = _PlainRequest(scope, receive, send)
         route = scope["path_template"] = scope["path"] if (request.method, scope["path"]) in _AT_ONCE else NOWHERE

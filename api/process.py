@@ -35,9 +35,11 @@ from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import UnreadableLogError, be_watched, wait_for_database
 from herald.outbox.threads import Thread
+from herald.outbox.watched import traces
 from herald.outbox.watched.api import METRICS
 from herald.outbox.watched.life import LIFE, living
 from herald.outbox.watched.port import PortError
+from herald.outbox.watched.traces import TracesError
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
 GRACE = 5  # seconds that open requests get to finish
@@ -139,6 +141,11 @@ def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None)
     Exits with 3 when the address cannot be had, with 1 when the log is unreadable.
     """
     exit_code = 0
+    try:
+        traces.begin("api")
+    except TracesError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
 
     def look() -> None:
         nonlocal exit_code
@@ -164,8 +171,11 @@ def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None)
     if not seat:
         _be_watched(resources)
         _log.info("api_starting", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-    with living("event loop"):
-        make_server(resources, host=host, port=port, seat=seat).run()
+    try:
+        with living("event loop"):
+            make_server(resources, host=host, port=port, seat=seat).run()
+    finally:
+        traces.end()
 
 
 def _be_watched(resources: Resources) -> None:

@@ -30,10 +30,12 @@ from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import UnreadableLogError, be_watched, wait_for_database, wait_until
 from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
+from herald.outbox.watched import traces
 from herald.outbox.watched.life import living
 from herald.outbox.watched.pipeline import METRICS
 from herald.outbox.watched.port import PortError
 from herald.outbox.watched.servers import CONSUMER, KAFKA, SERVERS
+from herald.outbox.watched.traces import TracesError
 from herald.pipeline.consume.application import PipelineApplication, quieten_quix, run_until
 from herald.pipeline.consume.connection import BrokerWatch, SilentKafkaError
 from herald.pipeline.consume.dead_letters import DeadLetters
@@ -76,12 +78,15 @@ def command() -> None:
     quieten_quix()
     try:
         be_watched(settings, METRICS.registry)
-    except PortError as error:
+        traces.begin("pipeline")
+    except (PortError, TracesError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     gc.freeze()  # what was imported stays
     gc.set_threshold(*COLLECT_AFTER)
-    leave(run(settings, stop, on_failure=lambda: end_hard_in(leave_within)))
+    code = run(settings, stop, on_failure=lambda: end_hard_in(leave_within))
+    traces.end()
+    leave(code)
 
 
 def run(settings: Settings, stop: threading.Event, *, on_failure: Callable[[], None] = lambda: None) -> int:

@@ -7,7 +7,9 @@ from litestar.concurrency import sync_to_thread
 
 from herald.api.http.gate import key_of
 from herald.api.http.problems import IDEMPOTENCY_KEY, HttpRequest, field_problem
+from herald.api.http.requests import SPAN
 from herald.outbox.acceptance.idempotency import RequestKey, make_request_key
+from herald.outbox.watched.traces import TRACES
 
 AT_ONCE = 65_536  # bytes; checking takes up to 0.1 s per MB (measured), which must not hold up every other request
 MAX_KEY = 255  # characters
@@ -30,7 +32,13 @@ def header(request: HttpRequest, name: bytes) -> bytes | None:
 
 
 def traceparent(request: HttpRequest) -> str | None:
-    """The request's traceparent; None when it is absent or malformed, which the specification says to ignore."""
+    """The request's traceparent, or its span's where it has one: what follows is below it.
+
+    None when it is absent or malformed, which the specification says to ignore.
+    """
+    spans = TRACES.spans
+    if spans is not None and (place := spans.place_of(request.scope.get("state", {}).get(SPAN))):
+        return place
     sent = header(request, b"traceparent")
     return sent.decode() if sent and _TRACEPARENT.fullmatch(sent) else None
 

@@ -20,6 +20,7 @@ from prometheus_client import Counter
 from herald.outbox.logs import log_many
 from herald.outbox.watched.api import REQUEST_SECONDS, REQUESTS
 from herald.outbox.watched.metrics import Spread
+from herald.outbox.watched.traces import TRACES
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NOWHERE = "none"  # the route of a path that has none
@@ -28,6 +29,7 @@ PROBES = ("/health/live", "/health/ready")  # logged where they fail only
 TOGETHER = 100  # requests
 FEW = 5  # messages that are named
 IDS = "ids"  # in a request's state: the messages that it was about
+SPAN = "span"  # there, where requests are traced
 REQUEST_ID = "x-request-id"  # of an answer, and in a request's state
 GIVEN = (b"x-request-id", b"traceparent")  # by which callers find their request in the log
 _FITS = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,64}").fullmatch
@@ -78,9 +80,19 @@ def saying_id(send: Send, called: str) -> Send:
     return say
 
 
+def begin(scope: Scope, method: str) -> float:
+    """When, by the monotonic clock; probes are not traced."""
+    if (spans := TRACES.spans) is not None and scope["path"] not in PROBES:
+        sent = next((value.decode("latin-1") for key, value in scope["headers"] if key == b"traceparent"), None)
+        scope.setdefault("state", {})[SPAN] = spans.received(sent, _known(method))
+    return monotonic()
+
+
 def note(method: str, route: str, status: int, began: float, scope: Scope) -> None:
     """A request was answered; `began` by the monotonic clock."""
-    known = method if method in METHODS else "other"
+    known = _known(method)
+    if (spans := TRACES.spans) is not None and (span := scope.get("state", {}).get(SPAN)):
+        spans.answered(span, known, route, status, scope["state"].get(IDS, ()))
     _noted.append(Noted(time(), known, route, status, monotonic() - began, scope))
     if len(_noted) >= TOGETHER:
         tell()
@@ -103,7 +115,7 @@ def tell() -> None:
 
 async def noted(app: ASGIApp, method: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Have it answered, and note that under the method that was asked for."""
-    began, status, send = monotonic(), 0, saying_id(send, id_of(scope))
+    began, status, send = begin(scope, method), 0, saying_id(send, id_of(scope))
 
     async def sending(message: Message) -> None:
         nonlocal status
@@ -127,6 +139,10 @@ def _fields(one: Noted) -> dict[str, Any]:
     if ids := scope.get("state", {}).get(IDS):
         fields["messages" if len(ids) > FEW else "ids"] = len(ids) if len(ids) > FEW else list(map(str, ids))
     return fields
+
+
+def _known(method: str) -> str:
+    return method if method in METHODS else "other"
 
 
 @cache

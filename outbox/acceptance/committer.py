@@ -9,6 +9,7 @@ come again. What repeats the idempotency key of another command is settled after
 import asyncio
 import queue
 from collections.abc import Sequence
+from time import time_ns
 
 import structlog
 
@@ -24,6 +25,7 @@ from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
 from herald.outbox.watched.api import ACCEPTED, COMMIT_SECONDS, NOT_COMMITTED, REPEATED
 from herald.outbox.watched.life import came_by, living, waiting
+from herald.outbox.watched.traces import TRACES
 
 MAX_COMMANDS = 500  # in one transaction
 STOP_TIMEOUT = 5.0  # seconds; who is not answered by then learns it from the closed connection
@@ -137,6 +139,7 @@ class Committer:
 
     def _write(self, commands: Sequence[Command]) -> list[Command]:
         """Commit and answer them; returns those whose key is first written in this very transaction."""
+        began = time_ns()
         with COMMIT_SECONDS.time():
             outcomes = self._writer.write(commands)
         reach("api.committed")
@@ -147,6 +150,7 @@ class Committer:
         reach("api.answered")
         if new:
             self._notifier.wake()
+        _trace_commits(new, began)
         return [one for one, outcome in zip(commands, outcomes, strict=True) if not outcome]
 
     def _judged(self, error: Exception) -> Exception:
@@ -156,6 +160,14 @@ class Committer:
             return UnavailableError(reason(error))
         _log.error("command_refused", reason=text_of(error), exc_info=error)
         return RefusedError(text_of(error))
+
+
+def _trace_commits(new: Sequence[Command], began: int) -> None:
+    if (spans := TRACES.spans) is None:
+        return
+    rows = sum(len(one.rows) for one in new)
+    for one in new:
+        spans.committed(one.rows[0].traceparent, [row.id for row in one.rows], began=began, rows=rows)
 
 
 def _trace(error: Exception) -> Exception | None:

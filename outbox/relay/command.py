@@ -19,8 +19,10 @@ from herald.outbox.relay.rebase import rebase
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import be_watched
 from herald.outbox.stopping import LEAVE, leave, stop_on_signals
+from herald.outbox.watched import traces
 from herald.outbox.watched.port import PortError
 from herald.outbox.watched.relay import METRICS
+from herald.outbox.watched.traces import TracesError
 
 
 @click.command("relay")
@@ -58,10 +60,13 @@ def command(*, is_rebase: bool, says: str | None, replaced: str | None) -> None:
         leave(_rebase(settings, says))
     try:
         be_watched(settings, METRICS.registry)
-    except PortError as error:
+        traces.begin("relay")
+    except (PortError, TracesError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    leave(run(settings, stop))
+    code = run(settings, stop)
+    traces.end()
+    leave(code)
 
 
 def _replace_owner(settings: Settings, replaced: str) -> int:

@@ -3,10 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from herald.outbox.relay.cursor import Cursor
 from herald.outbox.relay.reader import Page, Row
 from herald.outbox.relay.withheld import Part
+from herald.outbox.watched.traces import TRACES
 
 NOTHING: Mapping[Part, int] = {}
 
@@ -28,6 +30,7 @@ class InFlight:
         "refused",
         "rows",
         "settled",
+        "traced",
         "unfit",
         "unsent",
     )
@@ -45,6 +48,7 @@ class InFlight:
         self.aside: list[tuple[Row, str]] = []
         self.unfit: list[tuple[Row, Exception | str]] = []
         self.unsent: set[tuple[str, int]] = set()  # streams and versions
+        self.traced: dict[tuple[str, int], Any] = {}  # by these, the spans of what is traced
 
     @property
     def sent(self) -> list[Row]:
@@ -60,3 +64,22 @@ class InFlight:
         """Settle a row that no producer has."""
         self.unsent.add(row[:2])
         self.open -= 1
+
+    def trace(self, row: Row, topic: str) -> str | None:
+        """The place of the row's record in a trace; None where it is not traced."""
+        if (spans := TRACES.spans) is None:
+            return None
+        stream, version, _type, _topic, _key, _value, _at, request, traceparent, _position = row
+        if traceparent is None or not (request or "").isdecimal():
+            return None
+        span = spans.publishing(traceparent, stream, topic=topic, request=int(request or 0), rows=len(self.rows))
+        if span is not None:
+            self.traced[stream, version] = span
+        return spans.place_of(span)
+
+    def end_traces(self) -> None:
+        """All of it is settled."""
+        if self.traced and (spans := TRACES.spans) is not None:
+            passed_by = {row[:2] for row, _ in (*self.refused, *self.aside, *self.unfit)}
+            for place, span in self.traced.items():
+                spans.published(span, "refused_by_kafka" if place in passed_by else None)

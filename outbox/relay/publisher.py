@@ -111,7 +111,8 @@ class Publisher:
                 continue
             answer = partial(settle, row=row) if self._judges_alone else settle
             try:
-                produce(topic, row[5], row[4], number, headers=self._headers(row), on_delivery=answer)
+                headers = self._headers(row, flying.trace(row, topic))
+                produce(topic, row[5], row[4], number, headers=headers, on_delivery=answer)
                 self._has_produced = True
             except (BufferError, KafkaException) as error:
                 self._produce_hard(row, number, flying, answer, error)
@@ -140,6 +141,7 @@ class Publisher:
             if settled and self._pages[0].accused:
                 break
             judge_page(self._judge, self._pages[0], self._hearing.taking)
+            self._pages[0].end_traces()
             settled.append(self._pages.popleft())
         return settled
 
@@ -203,7 +205,8 @@ class Publisher:
             self._serve(FULL_QUEUE_WAIT)
             self.check_leaders()  # what nobody takes fills the queue for those whom somebody would
             try:
-                topic, headers = self._topics.on_kafka(row[3]), self._headers(row)
+                topic = self._topics.on_kafka(row[3])
+                headers = self._headers(row, page.trace(row, topic))
                 self._producer.produce(topic, row[5], row[4], number, headers=headers, on_delivery=answer)
             except (BufferError, KafkaException) as again:
                 error = again

@@ -2,7 +2,8 @@
 
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 `ce_id` is stream and version of the event, `ce_subject` the message, `ce_request` the number of
-the request that a claim must match.
+the request that a claim must match. `ce_traceparent` is where the message began, `traceparent` where this record did:
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md
 """
 
 from collections.abc import Callable
@@ -14,13 +15,13 @@ _VERSION = ("ce_specversion", "1.0")
 _JSON = ("content-type", "application/json")
 
 
-def make_headers(source: str, instance: str = "") -> Callable[[Row], Headers]:
-    """A function from a row to its headers; called once per record, so it does nothing twice."""
+def make_headers(source: str, instance: str = "") -> Callable[..., Headers]:
+    """A function from a row, and its place in a trace, to its headers; once per record, so it does nothing twice."""
     origin: Headers = [("ce_source", source)]
     if instance:  # CloudEvents wants such a name: lower case, without signs
         origin.append(("ce_heraldinstance", instance))
 
-    def headers(row: Row) -> Headers:
+    def headers(row: Row, place: str | None = None) -> Headers:
         stream, version, event_type, _topic, key, _value, recorded_at, request, traceparent, _position = row
         made: Headers = [
             _VERSION,
@@ -36,7 +37,7 @@ def make_headers(source: str, instance: str = "") -> Callable[[Row], Headers]:
         if key is not None:
             made.append(("ce_partitionkey", key))
         if traceparent is not None:
-            made.append(("traceparent", traceparent))
+            made += [("ce_traceparent", traceparent), ("traceparent", place or traceparent)]
         return made
 
     return headers

@@ -76,8 +76,8 @@ def text(raw: bytes | None, *, most: int | None = None) -> str | None:
 
 
 def traceparent(headers: HeadersByName) -> str | None:
-    """None where it is none: it is stored, and goes out with a webhook."""
-    sent = headers.get("traceparent")
+    """Of the record, else of what it tells of; None where it is none: it is stored, and goes out with a webhook."""
+    sent = headers.get("traceparent", headers.get("ce_traceparent"))
     return sent.decode() if sent is not None and _TRACEPARENT.fullmatch(sent) else None
 
 

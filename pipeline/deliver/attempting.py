@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from time import monotonic
 
+import msgspec
+
 from herald.outbox.crash_points import reach
 from herald.outbox.moves.claim import REASONS
 from herald.outbox.moves.record import Outcome
+from herald.outbox.watched.traces import TRACES
 from herald.pipeline.channel import Delivery
 from herald.pipeline.deliver.attempt import Attempt
 from herald.pipeline.deliver.blame import FORESEEN, Blame
@@ -35,8 +38,30 @@ class Deliverer:
 
         Awaits nothing where what is called is no coroutine: threads run this as well.
         """
-        outcome = self._judged(attempt) or await self._call(attempt)
+        if TRACES.spans is None:
+            outcome = self._judged(attempt) or await self._call(attempt)
+        else:
+            outcome = await self._traced(attempt)
         self._health.note(outcome)
+        return outcome
+
+    async def _traced(self, attempt: Attempt) -> Outcome:
+        request, spans, span = attempt.request, TRACES.spans, None
+        if spans is not None:
+            span = spans.attempting(
+                request.traceparent,
+                request.id,
+                topic=request.topic,
+                destination=attempt.destination,
+                attempt=attempt.number,
+            )
+        if spans is None or span is None:
+            return self._judged(attempt) or await self._call(attempt)
+        below = msgspec.structs.replace(request, traceparent=spans.place_of(span))
+        attempt = msgspec.structs.replace(attempt, request=below)
+        with spans.current(span):
+            outcome = self._judged(attempt) or await self._call(attempt)
+        spans.attempted(span, outcome.outcome, outcome.code)
         return outcome
 
     def _judged(self, attempt: Attempt) -> Outcome | None:

@@ -2,12 +2,15 @@
 
 from collections import defaultdict, deque
 from collections.abc import Hashable, Mapping, Sequence
+from time import monotonic, time_ns
 from uuid import UUID
 
 import msgspec
 
+from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.moves.claim import Claim, Record
 from herald.outbox.settings import Settings
+from herald.outbox.watched.traces import TRACES
 from herald.pipeline.channel import NotSetUpError, PermanentError
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
@@ -25,6 +28,7 @@ class Claiming:
         self._settings = settings
         self._router = router
         self._deliveries = deliveries
+        self._on_kafka = TopicNames(settings.topic_prefix).on_kafka
 
     def routed(self, request: Request) -> Request:
         """With its destination; one that can be delivered nowhere is claimed all the same, and dies of it.
@@ -82,6 +86,27 @@ class Claiming:
             for one in _lined_up(requests, won)
         ]
 
+    def traced(self, attempts: Sequence[Attempt], *, asked_at: float) -> Sequence[Attempt]:
+        """The same; those that are traced go on below a span of their claim."""
+        if (spans := TRACES.spans) is None:
+            return attempts
+        began = time_ns() - round((monotonic() - asked_at) * 1e9)
+        followed = []
+        for one in attempts:
+            request, arrival = one.request, one.request.arrival
+            place = spans.claimed(
+                request.traceparent,
+                request.id,
+                topic=self._on_kafka(arrival.topic),
+                partition=arrival.partition,
+                offset=arrival.offset,
+                group=self._settings.group,
+                rows=len(attempts),
+                began=began,
+            )
+            followed.append(_below(one, place) if place else one)
+        return followed
+
     def _wait(self, request: Request) -> float | None:
         """What finds no memory is put off like what finds its destination busy."""
         if self._deliveries.room_bytes <= 0:
@@ -93,6 +118,11 @@ class Claiming:
     def _hold(self, request: Request) -> float:
         """Seconds after its claim within which an attempt may begin: the lease less one delivery."""
         return self._settings.lease - self._router.policy(request.destination).timeout
+
+
+def _below(attempt: Attempt, place: str) -> Attempt:
+    request = msgspec.structs.replace(attempt.request, traceparent=place)
+    return msgspec.structs.replace(attempt, request=request)
 
 
 def _lined_up(requests: Sequence[Request], won: Mapping[UUID, Claim]) -> list[Request]:

@@ -161,7 +161,7 @@ class Worker:
             reach("pipeline.claimed")
         if attempts := self._attempts(taken, written, asked_at):
             note_claimed(attempts)
-            self._deliveries.submit(attempts)
+            self._deliveries.submit(self._claiming.traced(attempts, asked_at=asked_at))
         letters = [*taken.letters, *((request.arrival, reason) for request, reason in written.refused)]
         if letters:
             self._send_letters(letters)

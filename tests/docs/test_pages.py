@@ -21,6 +21,7 @@ from herald.outbox.logs import LogSettings
 from herald.outbox.message.events import Code
 from herald.outbox.settings import Settings, variable
 from herald.outbox.watched import api, pipeline, relay
+from herald.outbox.watched.traces import TraceSettings
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, prose, rows, section
 
 README = ROOT / "README.md"
@@ -57,7 +58,8 @@ def test_every_page_is_linked_from_the_readme_or_a_page_of_it() -> None:
 def test_the_settings_table_lists_every_setting_with_its_default() -> None:
     listed = {name.strip("`"): default for name, default, _ in rows(section(README, "Settings"))}
 
-    assert listed == {**documented(Settings), **documented(LogSettings), **BY_CIRCUMSTANCE}
+    traces = {f"OTEL_{name.upper()}": shown(field.default) for name, field in TraceSettings.model_fields.items()}
+    assert listed == {**documented(Settings), **documented(LogSettings), **BY_CIRCUMSTANCE, **traces}
 
 
 def documented(settings: type[Settings] | type[LogSettings]) -> dict[str, str]:

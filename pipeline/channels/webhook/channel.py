@@ -27,6 +27,7 @@ from yarl import URL
 from herald.outbox.destination.urls import Url, parse_url
 from herald.outbox.message.notification import AddressError
 from herald.outbox.settings import Settings, SettingsError
+from herald.outbox.watched.traces import TRACES
 from herald.pipeline.channel import Delivery, Letter, NotSetUpError, PermanentError, TemporaryError, UnknownOutcomeError
 from herald.pipeline.channels.webhook.answers import drain, is_taken, is_tried_again, read, refusal
 from herald.pipeline.channels.webhook.network import BROKEN, Call, GuardedConnector, current
@@ -86,6 +87,8 @@ class WebhookChannel:
         sending = self._opened().post(_place(call.url), data=data, headers=headers, allow_redirects=False)
         async with sending as answer:
             call.has_head = True
+            if (spans := TRACES.spans) is not None:
+                spans.called("POST", answer.status)
             if is_taken(answer.status):
                 await drain(answer.content)
                 return

@@ -99,6 +99,7 @@ def test_what_is_committed_is_published_as_a_cloudevent(
         "ce_request": "1",
         "ce_partitionkey": "ada",
         "content-type": "application/json",
+        "ce_traceparent": str(traced.traceparent),
         "traceparent": str(traced.traceparent),
     }
 
