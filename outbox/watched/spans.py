@@ -8,44 +8,27 @@ Attributes are OpenTelemetry's, https://opentelemetry.io/docs/specs/semconv/, or
 message carries, its key, an address beyond its host, or the words of an error.
 """
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.metadata import version
-from time import monotonic
-from typing import Any
 from uuid import UUID
 
-import structlog
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import (
-    ALWAYS_OFF,
-    ALWAYS_ON,
-    Decision,
-    ParentBased,
-    Sampler,
-    SamplingResult,
-    TraceIdRatioBased,
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
+
+# https://www.w3.org/TR/trace-context/#traceparent-header; only a later version than 00 may have more behind the flags
+_TRACEPARENT = re.compile(
+    r"(?:00|(?!00|ff)(?P<later>[0-9a-f]{2}))"
+    r"-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?(later)(?:-.*)?)"
 )
-from opentelemetry.trace import Link, Span, SpanKind, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util import types
-
-from herald.outbox.watched.traces import TraceSettings
-
-# with the flag `sampled`; what is malformed otherwise the propagator finds
-_SAMPLED = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][13579bdf](-.*)?")
-QUIET = 60.0  # seconds in which one kind of the SDK's lines is shown once
+LAST = 54  # where the last digit of the flags stands
+_ODD = frozenset("13579bdf")  # last digits of flags that say sampled
 SERVER_ERROR = 500
 Attributes = dict[str, str | int]
-_propagator = TraceContextTextMapPropagator()
-_log = structlog.get_logger()
+_NOWHERE = Context()
 
 
 class Spans:
@@ -62,7 +45,7 @@ class Spans:
     def received(self, traceparent: str | None, method: str) -> Span:
         """A request has come; its sampler decides here."""
         began = {"http.request.method": method, "url.scheme": "http"}
-        return self._tracer.start_span(method, _context(traceparent), SpanKind.SERVER, began)
+        return self._tracer.start_span(method, _below(_place(traceparent)), SpanKind.SERVER, began)
 
     def answered(self, span: Span, method: str, route: str, status: int, ids: Sequence[UUID]) -> None:
         """It was, with this status; `ids` are those of its messages."""
@@ -74,6 +57,8 @@ class Spans:
 
     def committed(self, traceparent: str | None, ids: Sequence[UUID], *, began: int, rows: int) -> None:
         """These messages were, in one transaction of so many; `began` in nanoseconds since 1970."""
+        if not _is_sampled(traceparent):
+            return
         database: Attributes = {
             "db.system.name": "postgresql",
             "db.operation.name": "COMMIT",
@@ -84,7 +69,9 @@ class Spans:
             span.end()
 
     def publishing(self, traceparent: str, message: str, *, topic: str, request: int, rows: int) -> Span | None:
-        """A record is handed to Kafka's client, on a page of so many."""
+        """A record is handed to Kafka's client, on a page of so many; None where nothing is traced."""
+        if not _is_sampled(traceparent):
+            return None
         sent = _on_kafka("publish", "send", topic, rows) | {"messaging.message.id": message, "herald.request": request}
         return self._hop(traceparent, f"publish {topic}", SpanKind.PRODUCER, sent, is_root=request > 1)
 
@@ -105,6 +92,8 @@ class Spans:
         began: int,
     ) -> str | None:
         """An attempt was won, with so many others; the place of the span, None where nothing is traced."""
+        if not _is_sampled(traceparent):
+            return None
         read = _on_kafka("claim", "receive", topic, rows) | {
             "messaging.message.id": str(message),
             "messaging.destination.partition.id": str(partition),
@@ -121,6 +110,8 @@ class Spans:
         self, traceparent: str | None, message: UUID, *, topic: str, destination: str | None, attempt: int
     ) -> Span | None:
         """A call begins: `destination` is `channel` or `channel:host`, None where the topic's own handler delivers."""
+        if not _is_sampled(traceparent):
+            return None
         channel, _, host = (destination or "").partition(":")
         called: Attributes = {
             "messaging.operation.name": "deliver",
@@ -147,11 +138,9 @@ class Spans:
     @staticmethod
     def place_of(span: Span | None) -> str | None:
         """The traceparent of what is below it; None where it is not sampled."""
-        if span is None or not span.get_span_context().trace_flags.sampled:
+        if span is None or not (at := span.get_span_context()).trace_flags.sampled:
             return None
-        carrier: dict[str, str] = {}
-        _propagator.inject(carrier, trace.set_span_in_context(span, Context()))
-        return carrier["traceparent"]
+        return f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
 
     @contextmanager
     def current(self, span: Span) -> Iterator[None]:
@@ -170,94 +159,31 @@ class Spans:
         is_root: bool = False,
     ) -> Span | None:
         """Below what was sampled, or a root that links to it; None below what was not."""
-        if traceparent is None or not _SAMPLED.fullmatch(traceparent):
+        parent = _place(traceparent)
+        if parent is None:
             return None
-        context, links = _context(traceparent), None
-        parent = trace.get_current_span(context).get_span_context()
-        if not parent.is_valid:
-            return None
-        if is_root:
-            context, links = Context(), [Link(parent)]
+        context = _NOWHERE if is_root else _below(parent)
+        links = [Link(parent)] if is_root else None
         span = self._tracer.start_span(name, context, kind, attributes, links, began)
         return span if span.is_recording() else None
 
 
-def make_spans(role: str, asked: TraceSettings) -> Spans:
-    """What the environment asks for. Raises ValueError for what the SDK does not take."""
-    exporter = import_module(f"opentelemetry.exporter.otlp.proto.{_PACKAGES[asked.protocol]}.trace_exporter")
-    made: SpanExporter = exporter.OTLPSpanExporter(endpoint=asked.endpoint, timeout=asked.timeout)
-    given = OTELResourceDetector().detect().attributes
-    resource = Resource.create({"service.name": f"herald-{role}", "service.version": version("herald"), **given})
-    provider = TracerProvider(sampler=make_sampler(asked), resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(made))
-    trace.set_tracer_provider(provider)  # for what handlers and channels trace themselves
-    quieten()
-    return Spans(provider)
+def _is_sampled(traceparent: str | None) -> bool:
+    """At a glance: what is malformed is found where it is taken apart."""
+    return traceparent is not None and traceparent[LAST : LAST + 1] in _ODD
 
 
-_PACKAGES = {"http/protobuf": "http", "grpc": "grpc"}
+def _place(traceparent: str | None) -> SpanContext | None:
+    """None for what is no traceparent."""
+    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    if found is None:
+        return None
+    trace_id, span_id, flags = (int(found[name], 16) for name in ("trace", "span", "flags"))
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
 
 
-def make_sampler(asked: TraceSettings) -> Sampler:
-    """The one that is asked for; a root that links to what was sampled is sampled as well."""
-    name = asked.traces_sampler.removeprefix("parentbased_")
-    roots: dict[str, Sampler] = {
-        "always_on": ALWAYS_ON,
-        "always_off": ALWAYS_OFF,
-        "traceidratio": TraceIdRatioBased(asked.traces_sampler_arg),
-    }
-    root = roots[name]
-    return ParentBased(AsLinked(root)) if name != asked.traces_sampler else AsLinked(root)
-
-
-class AsLinked(Sampler):
-    """A span with links is sampled as what it links to; of all others `otherwise` decides."""
-
-    def __init__(self, otherwise: Sampler) -> None:
-        self._otherwise = otherwise
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: types.Attributes = None,
-        links: Sequence[Link] | None = None,
-        *more: Any,
-        **named: Any,
-    ) -> SamplingResult:
-        if links:
-            is_sampled = any(link.context.trace_flags.sampled for link in links)
-            return SamplingResult(Decision.RECORD_AND_SAMPLE if is_sampled else Decision.DROP, attributes)
-        return self._otherwise.should_sample(parent_context, trace_id, name, kind, attributes, links, *more, **named)
-
-    def get_description(self) -> str:
-        return f"AsLinked{{{self._otherwise.get_description()}}}"
-
-
-class Quiet(logging.Handler):
-    """What the SDK has to say, a line of a kind in a minute: a dead collector makes some for each batch."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._told: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        now = monotonic()
-        if now - self._told.get(str(record.msg), -QUIET) >= QUIET:
-            self._told[str(record.msg)] = now
-            _log.warning("traces_troubled", reason=record.getMessage())
-
-
-def quieten() -> None:
-    """All lines of OpenTelemetry's go that way."""
-    logger = logging.getLogger("opentelemetry")
-    logger.handlers, logger.propagate = [Quiet()], False
-
-
-def _context(traceparent: str | None) -> Context:
-    return _propagator.extract({"traceparent": traceparent} if traceparent else {}, Context())
+def _below(parent: SpanContext | None) -> Context:
+    return _NOWHERE if parent is None else trace.set_span_in_context(NonRecordingSpan(parent), _NOWHERE)
 
 
 def _on_kafka(name: str, kind: str, topic: str, rows: int) -> Attributes:

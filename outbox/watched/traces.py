@@ -1,7 +1,7 @@
 """Traces: the way of a message as spans of OpenTelemetry, by the extra `otel`, where the environment asks for them.
 
 Everywhere else nothing of OpenTelemetry is imported, and a place that would make spans looks at one attribute:
-`TRACES.spans` is None. What the spans are stands in `spans`.
+`TRACES.spans` is None. What the spans are stands in `spans`, what becomes of them in `exporting`.
 """
 
 from importlib import import_module
@@ -55,6 +55,9 @@ class TraceSettings(BaseSettings):
     exporter_otlp_traces_protocol: Protocol | None = Field(None, description="the same for traces alone")
     exporter_otlp_timeout: Timeout = Field(10.0, description="seconds an export may take")
     exporter_otlp_traces_timeout: Timeout | None = Field(None, description="the same for traces alone")
+    bsp_max_queue_size: int = Field(2048, ge=1, le=1_000_000, description="spans that wait for their export")
+    bsp_max_export_batch_size: int = Field(512, ge=1, le=1_000_000, description="of them in one export")
+    bsp_schedule_delay: int = Field(5000, ge=1, le=3_600_000, description="milliseconds between two exports")
     traces_sampler: Sampler = Field("parentbased_always_on", description="which requests are traced")
     traces_sampler_arg: float = Field(1.0, ge=0, le=1, description="the share of them, where the sampler takes one")
 
@@ -105,7 +108,7 @@ def begin(role: str) -> None:
     if not asked.is_on:
         return
     try:
-        make_spans = import_module("herald.outbox.watched.spans").make_spans
+        make_spans = import_module("herald.outbox.watched.exporting").make_spans
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("opentelemetry"):
             raise
@@ -115,10 +118,7 @@ def begin(role: str) -> None:
             ) from None
         _log.warning("traces_off", reason="an endpoint is set, and the extra `otel` is not installed")
         return
-    try:
-        TRACES.spans = make_spans(role, asked)
-    except ValueError as error:  # of what the SDK reads itself
-        raise TracesError(f"OTEL_: {error}") from None
+    TRACES.spans = make_spans(role, asked)
     _log.info("traces_on", endpoint=asked.endpoint, sampler=asked.traces_sampler)
 
 

@@ -2,53 +2,28 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
 from itertools import count
-from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
 
 from herald.outbox.postgres.statements import fetch_value
-from tests.conftest import FAILED, StartHerald, made_database, show_logs
+from tests.conftest import FAILED, made_database, show_logs
 from tests.outbox.connections import connected
-from tests.proof.end_to_end.conftest import QUICK
-from tests.proof.end_to_end.destinations import WEBHOOKS, letter
-from tests.proof.end_to_end.system import ROLES, Herald, MakeHerald
+from tests.proof.end_to_end.destinations import letter
+from tests.proof.end_to_end.system import ROLES, MakeHerald
+from tests.proof.end_to_end.traced import AT_ONCE, System, traced_herald
 from tests.servers.eventually import eventually
-from tests.servers.herald import HeraldProcess
 from tests.servers.http_server import HttpServer
 from tests.servers.otlp import Collector, Exported
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
-from tests.servers.tansu import Tansu
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5  # kinds of spans in OTLP
 ALL_HOPS = ["POST /notifications", "COMMIT outbox", "publish notifications", "claim notifications", "deliver webhook"]
 SECRETS = ("ada@example.com", "confidential", "token=")
-AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "50"}  # milliseconds until spans are exported
-LATER = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+LATER = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}  # milliseconds until spans are exported
 _traces = count(1)
-
-
-class System(Herald):
-    """Herald whole, the collector of its spans, and who gets its webhooks."""
-
-    def __init__(
-        self, start: StartHerald, settings: dict[str, str], collector: Collector, receiver: HttpServer
-    ) -> None:
-        super().__init__(start, settings)
-        self.collector, self.receiver = collector, receiver
-
-    def hops(self, message: str, most: int) -> list[Exported]:
-        """The spans of a message, once there are so many."""
-
-        def found() -> list[Exported]:
-            spans = self.collector.of_message(message)
-            assert len(spans) >= most, [span.name for span in spans]
-            return spans
-
-        return eventually(found, 30.0)
 
 
 @pytest.fixture(scope="module")
@@ -56,23 +31,7 @@ def working(
     server: PostgresServer, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("herald")
-    with ExitStack() as stack:
-        database = stack.enter_context(made_database(server, migrated_template))
-        broker = stack.enter_context(Tansu(folder)).bootstrap_servers
-        collector, receiver = stack.enter_context(Collector()), stack.enter_context(HttpServer())
-
-        def start(role: str, **settings: str) -> HeraldProcess:
-            process = HeraldProcess(role, folder=folder, settings=settings)
-            stack.callback(process.kill)
-            process.start()
-            return process
-
-        servers = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": broker}
-        traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **AT_ONCE}
-        said = {"HERALD_GROUP": f"herald-{uuid4().hex[:8]}", "HERALD_RETRY_BASE": "0.1", **WEBHOOKS}
-        system = System(start, {**QUICK, **servers, **traced, **said}, collector, receiver)
-        stack.enter_context(closing(system.client))
-        system.start_and_deliver()
+    with made_database(server, migrated_template) as database, traced_herald(database, folder) as system:
         yield system
 
 
