@@ -14,9 +14,10 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
 
 from herald.api.http.headers import KEY_PATTERN
-from herald.api.http.outcomes import Ended, Wait
+from herald.api.http.outcomes import Wait
 from herald.api.http.parameters import only_query
 from herald.api.http.problems import IDEMPOTENCY_KEY, MEDIA_TYPE, Problem
+from herald.api.shapes.answers import Ended
 from herald.api.shapes.requests import EXAMPLES
 from herald.api.shapes.schemas import query_schemas, reference
 

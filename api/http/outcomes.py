@@ -15,7 +15,8 @@ import msgspec
 from litestar.concurrency import sync_to_thread
 from sqlalchemy import Engine, text
 
-from herald.outbox.message.state import FINAL, Status
+from herald.api.shapes.answers import Ended
+from herald.outbox.message.state import FINAL
 
 LONGEST = 30  # seconds that a caller may wait
 LOOK = 0.008  # seconds between two looks
@@ -31,15 +32,6 @@ class Wait(msgspec.Struct, frozen=True):
     wait: (
         Annotated[int, msgspec.Meta(ge=1, le=LONGEST, description="seconds to wait for it to be over, at most")] | None
     ) = None
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """It is over: `sent`, or else with a reason."""
-
-    id: UUID
-    status: Status
-    reason: str | None
-    reason_code: str | None
 
 
 class Outcomes:

@@ -11,8 +11,8 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from herald.api.http.outcomes import Ended
 from herald.outbox.acceptance.idempotency import Receipt
+from herald.outbox.message.state import Status
 from herald.outbox.moves.accept import Acceptance, groups_of
 from herald.outbox.postgres.queries import EventState, NotificationState
 
@@ -26,6 +26,15 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     status: Literal["pending", "scheduled"] = "pending"
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """It is over: `sent`, or else with a reason."""
+
+    id: UUID
+    status: Status
+    reason: str | None
+    reason_code: str | None
 
 
 class AcceptedOfMany(Accepted, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ def test_the_lock_file_decides_what_is_installed() -> None:
     installs = [line for line in LINES if "uv sync" in line]
 
     assert installs
-    assert all("--locked --no-dev --compile-bytecode" in line for line in installs)
+    assert all("--locked --no-dev --extra otel --compile-bytecode" in line for line in installs)
 
 
 def test_the_process_is_herald_and_not_root() -> None:

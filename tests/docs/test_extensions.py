@@ -21,6 +21,7 @@ from tests.servers.ports import free_port
 
 STARTED = 120.0  # seconds; about 8 on an idle machine
 DELIVERED = 60.0  # seconds; the embedded broker lets the first consumer in after some
+READABLE = {"HERALD_LOG_FORMAT": "console"}
 PATIENCE = 300.0  # seconds for a command
 
 
@@ -91,7 +92,7 @@ def test_the_command_says_where_all_of_it_is_from(installed: Installed, tmp_path
 def test_topic_channel_and_task_work_under_herald_up(installed: Installed) -> None:
     port = free_port()
     command = [str(installed.python), "-P", "-m", "herald.outbox.cli", "up", "--port", str(port), "--data", "data"]
-    up = Child(command, log=installed.folder / "up.log", env=herald_environment({}), cwd=installed.folder)
+    up = Child(command, log=installed.folder / "up.log", env=herald_environment(READABLE), cwd=installed.folder)
     up.start()
     try:
         up.wait_for("another terminal", STARTED)
