@@ -127,7 +127,7 @@ class Spans:
     def attempted(self, span: Span, outcome: str, code: str | None) -> None:
         """What became of it."""
         span.set_attribute("herald.outcome", outcome)
-        _end(span, None if outcome == "sent" else code or outcome)
+        _end(span, None if outcome in {"sent", "postponed"} else code or outcome)
 
     @staticmethod
     def called(method: str, status: int) -> None:

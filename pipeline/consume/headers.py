@@ -76,8 +76,16 @@ def text(raw: bytes | None, *, most: int | None = None) -> str | None:
 
 
 def traceparent(headers: HeadersByName) -> str | None:
-    """Of the record, else of what it tells of; None where it is none: it is stored, and goes out with a webhook."""
-    sent = headers.get("traceparent", headers.get("ce_traceparent"))
+    """Where the record began, else where what it tells of did; None where it is none: it goes out with a webhook."""
+    return _checked(headers.get("traceparent", headers.get("ce_traceparent")))
+
+
+def origin(headers: HeadersByName) -> str | None:
+    """Where what Herald's own record tells of began, as it was stored; earlier releases wrote one for both."""
+    return _checked(headers.get("ce_traceparent", headers.get("traceparent")))
+
+
+def _checked(sent: bytes | None) -> str | None:
     return sent.decode() if sent is not None and _TRACEPARENT.fullmatch(sent) else None
 
 

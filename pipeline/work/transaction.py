@@ -17,6 +17,7 @@ from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.watched.pipeline import WRITE_SECONDS
+from herald.pipeline.consume.headers import by_name, origin
 from herald.pipeline.consume.identity import adoption_id
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.noting import note_late
@@ -126,7 +127,8 @@ def _foreign(request: Request) -> Foreign:
 
 
 def _lost(request: Request) -> Lost:
-    return Lost(**_common(request), version=request.version or 1, request=request.request)
+    common = {**_common(request), "traceparent": origin(by_name(request.arrival))}
+    return Lost(**common, version=request.version or 1, request=request.request)
 
 
 def _common(request: Request) -> dict[str, Any]:

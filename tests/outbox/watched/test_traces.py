@@ -259,6 +259,29 @@ def test_attributes_are_opentelemetrys_or_heralds_own(kept: Kept) -> None:
     assert [span.name for span in kept.all("deliver")] == ["deliver webhook"] * 2 + ["deliver log", "deliver t"]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "code", "error"),
+    [
+        ("sent", None, None),
+        ("postponed", "breaker_open", None),
+        ("failed", "timeout", "timeout"),
+        ("dead", None, "dead"),
+    ],
+)
+def test_a_delivery_that_fails_is_an_error_by_its_code(
+    kept: Kept, outcome: str, code: str | None, error: str | None
+) -> None:
+    spans = TRACES.spans
+    assert spans
+    span = spans.attempting(SAMPLED, uuid4(), topic="t", destination="log", attempt=1)
+    assert span
+
+    spans.attempted(span, outcome, code)
+
+    attributes = kept.one("deliver log").attributes or {}
+    assert (attributes["herald.outcome"], attributes.get("error.type")) == (outcome, error)
+
+
 def test_what_the_sdk_says_again_and_again_is_told_once() -> None:
     logger, quiet = logging.getLogger("opentelemetry.exporter"), Quiet()
     logging.getLogger("opentelemetry").handlers = [quiet]

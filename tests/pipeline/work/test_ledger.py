@@ -102,13 +102,15 @@ def test_a_foreign_record_with_a_later_date_is_adopted_and_scheduled(database: s
 
 def test_a_record_whose_message_the_database_lost_is_recovered_and_claimed(database: str, ledger: Ledger) -> None:
     message = new_id()
-    record = arrival(headers=own_headers(message, request=2, version=5))
+    traces = {"traceparent": b"00-bb-bb-01", "ce_traceparent": b"00-aa-aa-01"}
+    record = arrival(headers=own_headers(message, request=2, version=5, **traces))
 
     assert ledger.write([], decoded(record), record_of).won == {message: FIRST}
     assert rows(database, "SELECT version, type FROM outbox ORDER BY version") == [
         (5, "message.recovered"),
         (6, "message.started"),
     ]
+    assert rows(database, "SELECT traceparent FROM messages") == [("00-aa-aa-01",)]
 
 
 def test_a_copy_of_a_message_that_ended_and_left_is_dropped(

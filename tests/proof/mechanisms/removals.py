@@ -23,6 +23,7 @@ from tests.proof.mechanisms import (
     sessions,
     set_aside,
     silence,
+    traces,
     watched,
 )
 from tests.proof.mechanisms.removal import Removal
@@ -51,4 +52,5 @@ REMOVALS: tuple[Removal, ...] = (
     *log.REMOVALS,
     *audit.REMOVALS,
     *watched.REMOVALS,
+    *traces.REMOVALS,
 )
