@@ -102,7 +102,7 @@ class HttpServer:
 
     def _answer(self, connection: socket.socket, path: str) -> bool:
         """Whether the connection can be used again."""
-        _, kind, *arguments = path.split("/", 3)
+        _, kind, *arguments = path.partition("?")[0].split("/", 3)
         behaviour: Callable[..., bool] = getattr(self, f"_do_{kind.replace('-', '_')}")
         return behaviour(connection, *arguments)
 

@@ -41,3 +41,23 @@ def test_no_escape_sequences_where_there_is_no_terminal() -> None:
     Terminal(Console(file=output)).line("api", "\x1b[31mred\x1b[0m")
 
     assert output.getvalue() == "api      │ red\n"
+
+
+def test_for_programs_every_line_is_an_event_with_its_role() -> None:
+    output = io.StringIO()
+    terminal = Terminal(Console(file=output), as_json=True)
+    event = {"event": "failed", "role": "api", "level": "error", "exception": "one\ntwo [bold]" + "x" * 200}
+
+    terminal.line("api", json.dumps(event))
+    terminal.line("postgres", "\x1b[31mready to accept connections\x1b[0m")
+    terminal.say("ready", "bold")
+    terminal.complain("one\ntwo")
+
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert lines[0] == event
+    assert [(line["role"], line["level"], line["event"]) for line in lines[1:]] == [
+        ("postgres", "info", "ready to accept connections"),
+        ("herald", "info", "ready"),
+        ("herald", "error", "one\ntwo"),
+    ]
+    assert all(line["timestamp"].endswith("Z") for line in lines[1:])

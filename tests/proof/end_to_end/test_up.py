@@ -75,8 +75,20 @@ def test_herald_up_delivers_its_demonstration_and_ends_without_remains(machine: 
     sent = "SELECT count(*) FROM herald.notifications WHERE sent_status"
     assert machine.in_another_terminal(f"psql -Atc '{sent}'").strip() == "5"
 
+    up.send(signal.SIGUSR1)
+    eventually(lambda: roles_that_said(up, "log_level_changed") == {"api", "relay", "pipeline"})
     assert up.stop() == 0
     assert [command for pid, command in children.items() if is_alive(pid)] == []
+    assert {line["role"] for line in told(up)} >= {"herald", "migrate", "api", "relay", "pipeline"}
+
+
+def roles_that_said(up: HeraldProcess, event: str) -> set[str]:
+    return {line["role"] for line in told(up) if line["event"] == event}
+
+
+def told(up: HeraldProcess) -> list[dict[str, Any]]:
+    """Outside a terminal every line is JSON, its own and those of the servers included."""
+    return [json.loads(line) for line in up.output().splitlines()]
 
 
 def test_what_was_unfinished_at_the_end_of_herald_up_is_delivered_by_the_next_one(machine: Machine) -> None:

@@ -4,12 +4,37 @@ from tests.proof.mechanisms.removal import Edit, Removal
 
 LIFE = "tests/outbox/watched/test_life.py"
 LOOK = "tests/outbox/scheduler/test_look.py"
+LOGS, LOGS_OF_ALL = "tests/outbox/test_logs.py", "tests/proof/end_to_end/test_logs.py"
+REQUESTS = "tests/api/http/test_requests.py"
 NOTING = "tests/pipeline/work/test_noting.py"
 WATCHED = "tests/proof/end_to_end/test_watched.py"
 HANGS = "tests/proof/probes/test_probes.py"
 PROBES = "tests/proof/end_to_end/test_probes.py"
 
 REMOVALS = (
+    Removal(
+        "a traceback quotes no row and no statement",
+        (Edit("outbox/logs.py", "text = text.replace(str(error), said)", "pass"),),
+        (
+            f"{LOGS}::test_of_an_error_of_postgresql_a_traceback_has_the_first_sentence",
+            f"{LOGS_OF_ALL}::test_no_line_of_any_process_has_a_secret_at_whatever_level",
+        ),
+    ),
+    Removal(
+        "a supervisor's processes log as it does",
+        (Edit("api/supervisor.py", "                worker.follow(level_asked())\n", ""),),
+        (f"{LOGS_OF_ALL}::test_processes_of_one_api_log_as_their_supervisor_does_also_those_that_start_later",),
+    ),
+    Removal(
+        "a signal changes the level",
+        (Edit("outbox/logs.py", "    _root.setLevel(level.upper())\n", ""),),
+        (f"{LOGS_OF_ALL}::test_a_signal_shows_everything_and_another_what_the_setting_says",),
+    ),
+    Removal(
+        "a name that could be anything is no name of a request",
+        (Edit("api/http/requests.py", "if given and _FITS(given) else", "if given else"),),
+        (f"{REQUESTS}::test_what_is_no_name_is_replaced_by_one_of_ours_in_the_answer_and_in_the_line",),
+    ),
     Removal(
         "how late the relay is counts from when it could see a row",
         (
