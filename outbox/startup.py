@@ -27,7 +27,7 @@ from herald.outbox.watched.port import Names, Watched, serve
 from herald.outbox.watched.servers import SERVERS
 
 FIRST_WAIT = 0.25  # seconds
-LONGEST_WAIT = 30.0  # seconds
+LONGEST_WAIT = 5.0  # seconds: who waits is there again within ten, an answer that does not come included
 _log = structlog.get_logger()
 
 
@@ -48,7 +48,7 @@ def wait_until(
 ) -> None:
     """Call `probe` until it raises neither `on` nor an outage of the database; ends once `stop` is set.
 
-    The backoff is exponential, up to 30 s.
+    The backoff is exponential, up to 5 s.
 
     Raises UnfitError at once: waiting mends nothing.
     """

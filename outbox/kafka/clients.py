@@ -142,7 +142,7 @@ def answer_to(asked: Future[T]) -> T:
 
 
 def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:
-    """Return once a broker answers, or once `stop` is set; retries with backoff, 30 s at most.
+    """Return once a broker answers, or once `stop` is set; retries with backoff, 5 s at most.
 
     Each time with a new client: one that met a broker in trouble may never connect again.
     """

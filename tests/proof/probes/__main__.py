@@ -58,12 +58,12 @@ def play_all(stage: Stage, cases: Sequence[Case], only: str) -> Iterator[Found]:
 
 def away(server: PostgresServer, kafka: ApacheKafka) -> list[Case]:
     """For longer than a thread may be silent: frozen, so that it takes connections and never answers, and gone."""
-    everybody, of_kafka = ready(*EVERYBODY), ready("relay", "pipeline")
+    everybody, of_kafka, may_lead = ready(*EVERYBODY), ready("relay", "pipeline"), ready(STANDBY)
     return [
         Case("PostgreSQL answers nothing", server.freeze, server.thaw, everybody, AWAY),
         Case("PostgreSQL is gone", server.stop, server.start, everybody, AWAY),
-        Case("Kafka answers nothing", kafka.child.pause, kafka.child.resume, of_kafka, AWAY),
-        Case("Kafka is gone", kafka.kill, kafka.start, of_kafka, AWAY),
+        Case("Kafka answers nothing", kafka.child.pause, kafka.child.resume, of_kafka, AWAY, may_lead),
+        Case("Kafka is gone", kafka.kill, kafka.start, of_kafka, AWAY, may_lead),
     ]
 
 

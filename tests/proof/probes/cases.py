@@ -9,24 +9,26 @@ from time import monotonic
 from herald.outbox.watched.life import LIMIT
 from tests.proof.probes.frozen import API, PARTS
 from tests.proof.probes.stage import STANDBY, Stage
-from tests.proof.probes.watching import Probe
+from tests.proof.probes.watching import SILENT, Probe
 from tests.servers.eventually import eventually
 
 RED_WITHIN, GREEN_WITHIN = 30.0, 10.0  # seconds, as the docs promise
 GIVEN_UP = 60.0  # seconds until the probe will never change
 AWAY = LIMIT + 10.0  # seconds for which a server is away
+LOOK = 0.2  # seconds between two looks at who has ended
 WAITS_FOR_LOCK = "session that waits for the lock"
 
 
 @dataclass(frozen=True)
 class Case:
-    """`probes` are to be red while it lasts, and no other one."""
+    """`probes` are to be red while it lasts, those in `may` may be, and no other one."""
 
     what: str
     begin: Callable[[], None]
     end: Callable[[], None]
     probes: frozenset[Probe]
-    lasts: float = 0.0  # seconds beyond the moment when all of these are red
+    lasts: float = 0.0  # seconds, at least
+    may: frozenset[Probe] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,33 +93,27 @@ def play(stage: Stage, case: Case) -> Found:
     """Begin it, wait until its probes are red, end it, and wait until all is normal."""
     stage.have_relay_lead()
     eventually(lambda: stage.watching.all_green, GIVEN_UP, what="all are green before")
-    began, ended = monotonic(), 0
-
-    def are_red() -> bool:
-        nonlocal ended
-        ended += stage.revive() if case.lasts else 0
-        return not any(map(stage.watching.is_green, case.probes))
-
+    began, before, pause = monotonic(), len(stage.ended), Event()
     case.begin()
     try:
-        with suppress(AssertionError):
-            eventually(are_red, GIVEN_UP, what="it is red")
-        red_after, pause = monotonic() - began, Event()
+        red_after = _wait(lambda: not any(map(stage.watching.is_green, case.probes)))
         while monotonic() - began < case.lasts:
-            are_red()
-            pause.wait(0.2)
+            stage.revive()
+            pause.wait(LOOK)
     finally:
         case.end()
-    over = monotonic()
-
-    def are_green() -> bool:
-        nonlocal ended
-        ended += stage.revive()
-        return all(map(stage.watching.is_green, case.probes))
-
-    with suppress(AssertionError):
-        eventually(are_green, GIVEN_UP, what="it is green again")
-    green_after, red = monotonic() - over, stage.watching.red_since(began)
-    lost = stage.lost()
+    green_after = _wait(lambda: stage.revive() and all(map(stage.watching.is_green, case.probes)))
+    # who ends by itself answers nothing until it is there again
+    ended = len(stage.ended) - before
+    red = stage.watching.red_since(began, but=SILENT if ended else None)
     said = next((one.why for probe, one in red.items() if probe in case.probes), "nothing")
-    return Found(case.what, said, case.probes, red_after, green_after, sorted(set(red) - case.probes), ended, lost)
+    others = sorted(set(red) - case.probes - case.may)
+    return Found(case.what, said, case.probes, red_after, green_after, others, ended, stage.lost())
+
+
+def _wait(condition: Callable[[], object]) -> float:
+    """Seconds until it holds; as long as is waited for at most where it never does."""
+    began = monotonic()
+    with suppress(AssertionError):
+        eventually(condition, GIVEN_UP)
+    return monotonic() - began

@@ -65,16 +65,13 @@ class Load:
 
 @dataclass(frozen=True)
 class Stage:
-    """`roles` are all that run: the standby beside the three."""
+    """`ended` are those that ended by themselves, each time that they did."""
 
     herald: Herald
     load: Load
     watching: Watching
     folder: Path
-
-    @property
-    def roles(self) -> list[str]:
-        return list(self.herald.processes)
+    ended: list[str] = field(default_factory=list)
 
     def freeze(self, role: str, part: str) -> None:
         """It hangs where it comes by next."""
@@ -83,12 +80,13 @@ class Stage:
     def thaw(self, role: str) -> None:
         (self.folder / role).unlink()
 
-    def revive(self) -> int:
-        """Start again what has ended by itself; how many had."""
-        ended = [process for process in self.herald.processes.values() if not process.running]
-        for process in ended:
-            process.start()
-        return len(ended)
+    def revive(self) -> bool:
+        """Start again what has ended by itself; always true, so that a condition can begin with it."""
+        for role, process in self.herald.processes.items():
+            if not process.running:
+                self.ended.append(role)
+                process.start()
+        return True
 
     def have_relay_lead(self) -> None:
         """It, and not the standby, which leads where the relay's session was silent for too long."""
@@ -106,7 +104,7 @@ class Stage:
         with connected(self.herald.settings["DATABASE_URL"]) as connection:
             connection.autocommit = True
             with contextlib.suppress(AssertionError):
-                eventually(lambda: self.revive() == 0 and not unsent(connection, accepted), SETTLED)
+                eventually(lambda: self.revive() and not unsent(connection, accepted), SETTLED)
             return len(unsent(connection, accepted))
 
 

@@ -13,6 +13,7 @@ from typing import Self
 PAUSE = 0.2  # seconds between two questions
 PATIENCE = 2.0  # seconds for an answer; none is red
 STATES = ("live", "ready")
+SILENT = "no answer"
 Probe = tuple[str, str]  # role and state
 
 
@@ -52,16 +53,17 @@ class Watching(AbstractContextManager["Watching"]):
     def all_green(self) -> bool:
         return all(map(self.is_green, self.seen))
 
-    def red_since(self, began: float) -> dict[Probe, Seen]:
-        """Who was red, and since when first."""
+    def red_since(self, began: float, *, but: str | None = None) -> dict[Probe, Seen]:
+        """Who was red, and since when first, where that did not say `but`."""
         seen = [(probe, one) for probe, found in self.seen.items() for one in reversed(found)]
-        return {probe: one for probe, one in seen if one.at >= began and not one.is_green}
+        reds = [(probe, one) for probe, one in seen if one.at >= began and not one.is_green]
+        return {probe: one for probe, one in reds if but is None or not one.why.startswith(but)}
 
     def _run(self, probe: Probe, port: int) -> None:
         seen = self.seen[probe]
         while not self._stop.wait(PAUSE):
             is_green, why = ask(port, probe[1])
-            if not seen or seen[-1].is_green != is_green:
+            if not seen or seen[-1].is_green != is_green or (not is_green and seen[-1].why != why):
                 seen.append(Seen(monotonic(), is_green, why))
 
 
@@ -73,4 +75,4 @@ def ask(port: int, state: str) -> tuple[bool, str]:
     except urllib.error.HTTPError as error:
         return False, error.read().decode()
     except OSError as error:
-        return False, f"no answer: {error}"
+        return False, f"{SILENT}: {error}"
