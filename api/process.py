@@ -32,14 +32,13 @@ from herald.outbox.acceptance.committer import Committer
 from herald.outbox.logs import configure_logs
 from herald.outbox.postgres.engine import make_engine
 from herald.outbox.postgres.fitness import UnfitError
-from herald.outbox.settings import Settings, SettingsError, load_settings
-from herald.outbox.startup import UnreadableLogError, be_watched, wait_for_database
+from herald.outbox.settings import Settings, load_settings
+from herald.outbox.startup import UnreadableLogError, be_watched, usable, wait_for_database
 from herald.outbox.threads import Thread
 from herald.outbox.watched import traces
 from herald.outbox.watched.api import METRICS
 from herald.outbox.watched.life import LIFE, living
 from herald.outbox.watched.port import PortError
-from herald.outbox.watched.traces import TracesError
 
 FIRST_LOOK = 1.0  # seconds that the start waits for the database
 GRACE = 5  # seconds that open requests get to finish
@@ -59,11 +58,8 @@ def command(host: str | None, port: int | None) -> None:
     SIGTERM and Ctrl-C finish the open requests first. With HERALD_API_PROCESSES above 1 a supervisor keeps so many
     processes behind the port, and SIGHUP replaces them one by one. The documentation is at /docs.
     """
-    try:
+    with usable():
         settings = load_settings()
-    except SettingsError as error:
-        click.echo(error, err=True)
-        sys.exit(2)
     configure_logs("api")
     host, port = host or settings.host, port or settings.port
     if settings.api_processes > 1:
@@ -141,11 +137,8 @@ def serve(settings: Settings, *, host: str, port: int, seat: Seat | None = None)
     Exits with 3 when the address cannot be had, with 1 when the log is unreadable.
     """
     exit_code = 0
-    try:
+    with usable():
         traces.begin("api")
-    except TracesError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
 
     def look() -> None:
         nonlocal exit_code

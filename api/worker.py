@@ -2,12 +2,11 @@
 
 import sys
 
-import click
-
 from herald.api.process import serve
 from herald.api.seat import Seat
 from herald.outbox.logs import configure_logs
-from herald.outbox.settings import SettingsError, load_settings
+from herald.outbox.settings import load_settings
+from herald.outbox.startup import usable
 from herald.outbox.watched.life import LIFE
 
 
@@ -15,11 +14,8 @@ def main(arguments: list[str]) -> None:
     """Serve on a seat; settings are read anew, where the address does not count."""
     seat = Seat.taken(arguments)
     seat.leave_with_supervisor()
-    try:
+    with usable():
         settings = load_settings()
-    except SettingsError as error:
-        click.echo(error, err=True)
-        sys.exit(2)
     configure_logs("api")
     LIFE.watch()
     serve(settings, host=settings.host, port=settings.port, seat=seat)

@@ -4,11 +4,13 @@ A release that cannot read what is stored does not start: it would fail later, i
 """
 
 import contextlib
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 
+import rich_click as click
 import structlog
 import tenacity
 from prometheus_client import CollectorRegistry
@@ -21,10 +23,11 @@ from herald.outbox.postgres.instance import adopt_settings, stay_home
 from herald.outbox.postgres.readiness import Readiness
 from herald.outbox.postgres.registered import register
 from herald.outbox.postgres.statements import execute, fetch, fetch_value
-from herald.outbox.settings import Settings
+from herald.outbox.settings import Settings, SettingsError
 from herald.outbox.watched.life import LIFE, waiting
-from herald.outbox.watched.port import Names, Watched, serve
+from herald.outbox.watched.port import Names, PortError, Watched, serve
 from herald.outbox.watched.servers import SERVERS
+from herald.outbox.watched.traces import TracesError
 
 FIRST_WAIT = 0.25  # seconds
 LONGEST_WAIT = 5.0  # seconds: who waits is there again within ten, an answer that does not come included
@@ -77,6 +80,16 @@ def wait_until(
     if not stop.is_set():
         retrying(probe)
         SERVERS.found(what)
+
+
+@contextlib.contextmanager
+def usable() -> Iterator[None]:
+    """Ends the process with 2, and says why, where a setting is of no use."""
+    try:
+        yield
+    except (SettingsError, PortError, TracesError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
 
 
 def be_watched(

@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import logging
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,14 +27,12 @@ from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
 from herald.outbox.settings import Settings, SettingsError, load_settings
-from herald.outbox.startup import UnreadableLogError, be_watched, wait_for_database, wait_until
+from herald.outbox.startup import UnreadableLogError, be_watched, usable, wait_for_database, wait_until
 from herald.outbox.stopping import LEAVE, end_hard_in, leave, stop_on_signals
 from herald.outbox.watched import traces
 from herald.outbox.watched.life import living
 from herald.outbox.watched.pipeline import METRICS
-from herald.outbox.watched.port import PortError
 from herald.outbox.watched.servers import CONSUMER, KAFKA, SERVERS
-from herald.outbox.watched.traces import TracesError
 from herald.pipeline.consume.application import PipelineApplication, quieten_quix, run_until
 from herald.pipeline.consume.connection import BrokerWatch, SilentKafkaError
 from herald.pipeline.consume.dead_letters import DeadLetters
@@ -66,22 +63,16 @@ def command() -> None:
     Consumes every registered topic in windows; each message is claimed in the database, delivered
     once, and marked sent, failed or dead. Any number of these may run.
     """
-    try:
+    with usable():
         settings = load_settings()
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
     stop = threading.Event()
     leave_within = longest_delivery(settings) + LEAVE
     stop_on_signals(stop, leave_within=leave_within)
     configure_logs("pipeline")
     quieten_quix()
-    try:
+    with usable():
         be_watched(settings, METRICS.registry)
         traces.begin("pipeline")
-    except (PortError, TracesError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
     gc.freeze()  # what was imported stays
     gc.set_threshold(*COLLECT_AFTER)
     code = run(settings, stop, on_failure=lambda: end_hard_in(leave_within))

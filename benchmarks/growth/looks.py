@@ -25,10 +25,10 @@ from herald.outbox.postgres.statements import execute, fetch_column, fetch_one
 from herald.outbox.relay.cursor import load
 from herald.outbox.relay.reader import Limits, list_page, read_page
 from herald.outbox.relay.session import open_session
+from herald.outbox.scheduler.duties import make_duties
 from herald.outbox.scheduler.look import Looks
 from herald.outbox.scheduler.lost import FIRST, read_candidates
 from herald.outbox.scheduler.pages import load_pages
-from herald.outbox.scheduler.schedule import make_duties
 from herald.outbox.settings import Settings
 
 PAGE = 50  # of a list

@@ -1,7 +1,6 @@
 """`herald relay`, and what an operator does once: rebase, and take topics over."""
 
 import contextlib
-import sys
 import threading
 
 import rich_click as click
@@ -16,13 +15,11 @@ from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.relay.process import run
 from herald.outbox.relay.rebase import rebase
-from herald.outbox.settings import Settings, SettingsError, load_settings
-from herald.outbox.startup import be_watched
+from herald.outbox.settings import Settings, load_settings
+from herald.outbox.startup import be_watched, usable
 from herald.outbox.stopping import LEAVE, leave, stop_on_signals
 from herald.outbox.watched import traces
-from herald.outbox.watched.port import PortError
 from herald.outbox.watched.relay import METRICS
-from herald.outbox.watched.traces import TracesError
 
 
 @click.command("relay")
@@ -47,23 +44,17 @@ def command(*, is_rebase: bool, says: str | None, replaced: str | None) -> None:
         )
         raise click.UsageError(message)
     configure_logs("relay")
-    try:
+    with usable():
         settings = load_settings()
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
     stop = threading.Event()
     stop_on_signals(stop, leave_within=LEAVE)
     if replaced is not None:
         leave(_replace_owner(settings, replaced))
     if says:
         leave(_rebase(settings, says))
-    try:
+    with usable():
         be_watched(settings, METRICS.registry)
         traces.begin("relay")
-    except (PortError, TracesError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
     code = run(settings, stop)
     traces.end()
     leave(code)

@@ -42,10 +42,10 @@ from herald.outbox.relay.errors import BatchRefusedError, FatalProducerError, Pu
 from herald.outbox.relay.judging import Judge
 from herald.outbox.relay.leadership import Leadership
 from herald.outbox.relay.term import DEAF_POLL, POLL
+from herald.outbox.scheduler.duties import load_tasks, make_duties, make_kafka_duties
 from herald.outbox.scheduler.look import LOOK, Looks
-from herald.outbox.scheduler.registered_tasks import load_tasks
 from herald.outbox.scheduler.retention import CLOSE_BOOKS, Retention
-from herald.outbox.scheduler.schedule import Duty, Scheduler, make_duties, make_kafka_duties, running
+from herald.outbox.scheduler.schedule import Duty, Scheduler, running
 from herald.outbox.settings import Settings
 from herald.outbox.startup import UnreadableLogError, wait_for_database
 from herald.outbox.watched.life import living

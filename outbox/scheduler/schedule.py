@@ -10,21 +10,10 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import KafkaException
 
-from herald.outbox.acceptance.expired_keys import EMPTY_KEYS, empty_expired_keys
 from herald.outbox.crash_points import reach
-from herald.outbox.kafka.asking import Asking
-from herald.outbox.moves.expire import expire
-from herald.outbox.moves.settle import settle_leases
-from herald.outbox.postgres.connections import connect_watched, read_clock, reason
+from herald.outbox.postgres.connections import connect_watched, reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.notify import notify
-from herald.outbox.scheduler.deleted import watch_topics
-from herald.outbox.scheduler.due import request_due
-from herald.outbox.scheduler.lines import Lines
-from herald.outbox.scheduler.lost import Sweep
-from herald.outbox.scheduler.pages import Pages
-from herald.outbox.scheduler.partitions import make_partitions
-from herald.outbox.scheduler.requeue import requeue_step
 from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
 from herald.outbox.watched.life import LIMIT, came_by, living
@@ -32,13 +21,8 @@ from herald.outbox.watched.relay import DUTY_EVENTS, DUTY_FAILURES, DUTY_SECONDS
 
 STOP_TIMEOUT = 3.0  # seconds
 TICK = 0.2  # seconds; a date is kept within it, and a look that finds nothing costs under a millisecond
-TURN = 0.05  # seconds; who waits in line has a turn again
-AGAIN = 0.02  # seconds; who comes to what is due while it is requested waits for it, and others wait for who came
-NOTE_PAGES = 1.0  # seconds
 REST = 1.0  # seconds at least after a turn that failed
 TELL_AGAIN = 60.0  # seconds until a duty that goes on failing is logged again
-WATCH_TOPICS = 5.0  # seconds between two looks at the topics' ids
-MAKE_PARTITIONS = 60.0  # seconds
 _log = structlog.get_logger()
 
 
@@ -180,50 +164,3 @@ def running(schedulers: Sequence[Scheduler]) -> Iterator[None]:
         deadline = time.monotonic() + STOP_TIMEOUT
         for scheduler in schedulers:
             scheduler.wait(deadline - time.monotonic())
-
-
-def make_duties(settings: Settings) -> list[Duty]:
-    """What Herald itself does by the clock, whether Kafka answers or not."""
-    in_line = Lines()
-
-    def leases(connection: Connection) -> int:
-        return settle_leases(connection, settings)
-
-    def due(connection: Connection) -> int:
-        return request_due(connection, settings)
-
-    def lines(connection: Connection) -> int:
-        return in_line.request_next(connection, settings)
-
-    def partitions(connection: Connection) -> None:
-        make_partitions(connection, retention=settings.retention, at=read_clock(connection))
-
-    return [
-        Duty(MAKE_PARTITIONS, partitions, name="partitions"),
-        Duty(TICK, leases, name="leases"),
-        Duty(TICK, expire, name="expiry"),
-        Duty(TICK, due, name="due", again=AGAIN),
-        Duty(TICK, lines, name="lines", again=TURN),
-        Duty(TICK, requeue_step, name="requeues"),
-        Duty(EMPTY_KEYS, empty_expired_keys, name="keys"),
-    ]
-
-
-def make_kafka_duties(settings: Settings, asking: Asking, on_deleted_topic: Callable[[], None]) -> list[Duty]:
-    """What Herald itself asks Kafka for by the clock."""
-    noting, sweep = Pages(), Sweep(settings)
-
-    def pages(connection: Connection) -> None:
-        asking.ask(lambda admin: noting.note(connection, admin))
-
-    def topics(connection: Connection) -> int:
-        return asking.ask(lambda admin: watch_topics(connection, admin, settings, on_deleted_topic))
-
-    def lost(connection: Connection) -> int:
-        return asking.ask(lambda admin: sweep.request_lost(connection, admin))
-
-    return [
-        Duty(WATCH_TOPICS, topics, name="topics"),
-        Duty(NOTE_PAGES, pages, name="pages"),
-        Duty(settings.sweep_seconds, lost, name="lost"),
-    ]

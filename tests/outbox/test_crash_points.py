@@ -11,7 +11,7 @@ from herald.outbox import crash_points
 from herald.outbox.crash_points import DUTIES, POINTS, armed
 from herald.outbox.kafka.asking import Asking
 from herald.outbox.kafka.clients import make_admin
-from herald.outbox.scheduler.schedule import make_duties, make_kafka_duties
+from herald.outbox.scheduler.duties import make_duties, make_kafka_duties
 from tests.conftest import ROOT
 from tests.outbox.connections import make_settings
 

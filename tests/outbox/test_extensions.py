@@ -10,7 +10,7 @@ from herald.outbox.cli import main
 from herald.outbox.extensions import CHANNEL, TOPIC, ExtensionError, extend, load, origin
 from herald.outbox.registry import CHANNELS, TASKS, TOPICS
 from herald.outbox.relay import process as relay
-from herald.outbox.scheduler.registered_tasks import load_tasks
+from herald.outbox.scheduler.duties import load_tasks
 from herald.outbox.scheduler.task import Task
 from herald.outbox.settings import SettingsError, load_settings
 from herald.pipeline import process as pipeline

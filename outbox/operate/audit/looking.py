@@ -9,7 +9,7 @@ from uuid import UUID
 from herald.outbox.operate.audit.findings import Suspects
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
-from herald.outbox.scheduler.schedule import WATCH_TOPICS
+from herald.outbox.scheduler.duties import WATCH_TOPICS
 from herald.outbox.settings import Settings
 
 CLOCK_MARGIN = timedelta(minutes=5)  # a record's time is its producer's, a message's is the database's

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from herald.outbox.postgres.driver import Connection
-from herald.outbox.scheduler.registered_tasks import load_tasks
+from herald.outbox.scheduler.duties import load_tasks
 from herald.outbox.scheduler.schedule import Duty, Scheduler, running
 from herald.outbox.scheduler.tasks import remind_of_dead_letters, report_backlog
 from tests.outbox.connections import accepted, change, connected, make_settings, notification

@@ -3,7 +3,8 @@
 from tests.proof.mechanisms.removal import Edit, Removal
 
 LIMITS = "tests/api/http/test_limits.py"
-SEVERAL = "tests/api/test_supervisor.py"
+SEVERAL = "tests/api/test_several.py"
+SUPERVISOR = "tests/api/test_supervisor.py"
 COMMITTER = "tests/outbox/acceptance/test_committer.py"
 
 REMOVALS = (
@@ -97,7 +98,7 @@ REMOVALS = (
         (Edit("api/accepting.py", "connections.own * processes > connections.all", "False"),),
         (
             "tests/api/test_accepting.py::test_who_has_more_than_the_mean_leaves_what_comes_to_the_others",
-            f"{SEVERAL}::test_a_connection_waits_for_a_process_that_has_fewer",
+            f"{SUPERVISOR}::test_a_connection_waits_for_a_process_that_has_fewer",
         ),
     ),
     Removal(

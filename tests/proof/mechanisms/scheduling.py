@@ -67,7 +67,7 @@ REMOVALS = (
                 "again = 0",
             ),
             Edit(
-                "outbox/scheduler/schedule.py",
+                "outbox/scheduler/duties.py",
                 '        Duty(settings.sweep_seconds, lost, name="lost"),\n',
                 "",
             ),

@@ -100,7 +100,7 @@ REMOVALS = (
     Removal(
         "what a process has counted is kept in a file of its seat",
         (Edit("outbox/watched/metrics.py", "if FOLDER in os.environ and SEAT in os.environ:", "if False:"),),
-        ("tests/api/test_supervisor.py::test_metrics_of_several_processes_are_one_answer_that_outlives_each",),
+        ("tests/api/test_several.py::test_metrics_of_several_processes_are_one_answer_that_outlives_each",),
     ),
     Removal(
         "who is late is told by the statement",
