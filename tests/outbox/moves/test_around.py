@@ -183,7 +183,7 @@ def test_a_message_alone_does_not_end_by_an_error_that_blames_nobody(
 
 
 def test_above_twenty_a_minute_no_more_are_ended(connection: Connection, around: list[float]) -> None:
-    accepted(connection, 30)
+    accepted(connection, 22)
     refuse(connection, None, "P0001", type="message.requested")
     good = accepted_in_spite(connection)
 

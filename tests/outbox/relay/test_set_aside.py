@@ -176,7 +176,7 @@ def test_of_rows_that_the_server_cannot_read_twenty_a_minute_are_set_aside(
     now = [0.0]
     convictions = Convictions(lambda: now[0])
     before = accepted(writer, notification())
-    corrupt = [write(writer, recorded_at=CORRUPT) for _ in range(MOST_CONVICTIONS + 5)]
+    corrupt = [write(writer, recorded_at=CORRUPT) for _ in range(MOST_CONVICTIONS + 1)]
 
     for _ in range(2):
         with pytest.raises(PostgresError, match="corrupted"):
