@@ -71,7 +71,7 @@ CASES = (
             'herald_read_records_total{job="herald",instance="pipeline:1"}': (30, 15),
         },
         {"job": "herald"},
-        "1200 s of reading are unread at the rate of now (+Inf: nobody reads).",
+        "To read what is unread takes 20m 0s at the rate of now; +Inf: nobody reads.",
     ),
     Case(
         "HeraldNothingSucceeds",

@@ -91,7 +91,13 @@ def unread(stage: Stage) -> Undo:
     return lambda: stage.release(*pipelines)
 
 
-@cause("HeraldNothingSucceeds", "the mail server is away", "HeraldDestinationFailing", outside=1)
+@cause(
+    "HeraldNothingSucceeds",
+    "the mail server is away",
+    "HeraldDestinationFailing",
+    then="herald resume channel:email || true",
+    outside=1,
+)
 def nothing_succeeds(stage: Stage) -> Undo:
     stage.mail.stop()
     for number in range(FAILING):
