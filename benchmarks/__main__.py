@@ -26,6 +26,7 @@ from benchmarks import (
     relay,
     replication,
     sends,
+    status,
     watching,
     webhooks,
 )
@@ -57,6 +58,7 @@ PARTS: dict[str, Part] = {
     "sends": sends.measure,
     "looking": looking.measure,
     "watching": watching.measure,
+    "status": status.measure,
     "idempotency": idempotency.measure,
     "destinations": destinations.measure,
     "floods": floods.measure,

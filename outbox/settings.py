@@ -28,6 +28,7 @@ from herald.outbox.registry import CHANNELS, DEAD_LETTERS, OWNER_TOPIC, TOPICS
 
 LOCAL_KAFKA = "localhost:9092"
 LONGEST_NAME = 249  # characters of a topic's name
+DEFAULT_SCHEMA = "herald"
 LONGEST_SCHEMA = 63 - len("-rebuild-reader")  # bytes: PostgreSQL keeps 63 of a name, and names are made of the schema's
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -95,7 +96,9 @@ class SchemaSettings(ExtensionSettings):
     """Where in a database Herald is: all that is needed where no server is asked."""
 
     database_schema: str = Field(
-        "herald", validation_alias=_named("HERALD_SCHEMA"), description="of the database; everything of Herald is there"
+        DEFAULT_SCHEMA,
+        validation_alias=_named("HERALD_SCHEMA"),
+        description="of the database; everything of Herald is there",
     )
 
     @field_validator("database_schema")
@@ -107,8 +110,8 @@ class SchemaSettings(ExtensionSettings):
         if value.startswith("pg_") or value == "information_schema":
             message = f"{value} is PostgreSQL's own"
             raise ValueError(message)
-        # imported for this name alone, as it takes a fifth of a second
-        if value in import_module("sqlalchemy.dialects.postgresql.base").RESERVED_WORDS:
+        # imported for other names than ours alone, as it takes a fifth of a second
+        if value != DEFAULT_SCHEMA and value in import_module("sqlalchemy.dialects.postgresql.base").RESERVED_WORDS:
             message = f"{value} is a word of SQL, which would have to be quoted"
             raise ValueError(message)
         if len(value) > LONGEST_SCHEMA:

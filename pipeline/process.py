@@ -15,10 +15,11 @@ from confluent_kafka.admin import AdminClient
 
 from herald.outbox.extensions import ExtensionError
 from herald.outbox.kafka.asking import Asking
-from herald.outbox.kafka.clients import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin, wait_for_kafka
+from herald.outbox.kafka.clients import ANSWER_TIMEOUT, ask_anew, librdkafka, make_admin
 from herald.outbox.kafka.owner import OwnedElsewhereError, refuse_others
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.kafka.topics import read_topic_ids
+from herald.outbox.kafka.waiting import wait_for_kafka
 from herald.outbox.logs import configure_logs
 from herald.outbox.moves.breakers import policy_of
 from herald.outbox.postgres.connections import connect_watched

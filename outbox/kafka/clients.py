@@ -11,8 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from herald.outbox.kafka.topic_names import Admin, TopicNames
-from herald.outbox.settings import LOCAL_KAFKA, Settings
-from herald.outbox.startup import wait_until
+from herald.outbox.settings import Settings
 from herald.outbox.threads import Thread
 from herald.outbox.watched.life import came_by
 
@@ -141,27 +140,7 @@ def answer_to(asked: Future[T]) -> T:
         came_by()
 
 
-def wait_for_kafka(settings: Settings, stop: threading.Event) -> None:
-    """Return once a broker answers, or once `stop` is set; retries with backoff, 5 s at most.
-
-    Each time with a new client: one that met a broker in trouble may never connect again.
-    """
-    warn_if_not_configured(settings)
-    wait_until(
-        lambda: ask_anew(settings, lambda admin: admin.list_topics(timeout=ANSWER_TIMEOUT)),
-        what=f"Kafka at {settings.kafka_bootstrap_servers}",
-        on=KafkaException,
-        stop=stop,
-    )
-
-
 def ask_anew(settings: Settings, ask: Callable[[AdminClient], T]) -> T:
     """What a new admin client answers; it is not kept. Raises what `ask` raises."""
     with passing(make_admin(settings)) as admin:
         return ask(admin)
-
-
-def warn_if_not_configured(settings: Settings) -> None:
-    """Say which broker is meant where nobody said it."""
-    if "kafka_bootstrap_servers" not in settings.model_fields_set:
-        _log.warning("kafka_not_configured", setting="KAFKA_BOOTSTRAP_SERVERS", using=LOCAL_KAFKA)

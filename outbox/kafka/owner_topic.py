@@ -60,7 +60,9 @@ def make_owner_topic(settings: Settings, admin: AdminClient, meanwhile: Callable
 def read_claims(settings: Settings, *, beyond: bytes | None = None) -> list[Claim]:
     """All claims up to the end, which is not reached before the record with the key `beyond`. Raises KafkaException."""
     with passing(Consumer({**librdkafka(settings), **CONSUMER})) as consumer:
-        consumer.assign([TopicNames(settings.topic_prefix).place(OWNER_TOPIC, 0, OFFSET_BEGINNING)])
+        place = TopicNames(settings.topic_prefix).place(OWNER_TOPIC, 0, OFFSET_BEGINNING)
+        consumer.list_topics(place.topic, timeout=ANSWER_TIMEOUT)  # unasked, it learns half a second later who leads
+        consumer.assign([place])
         try:
             return _read(consumer, beyond)
         finally:

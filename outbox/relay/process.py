@@ -27,10 +27,10 @@ from herald.outbox.kafka.clients import (
     abandon,
     explanation,
     make_admin,
-    warn_if_not_configured,
 )
 from herald.outbox.kafka.owner import OwnedElsewhereError, claim
 from herald.outbox.kafka.topics import make_topics, read_cluster_id
+from herald.outbox.kafka.waiting import warn_if_not_configured
 from herald.outbox.postgres.connections import reason
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.fitness import UnfitError

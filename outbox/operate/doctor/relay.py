@@ -98,7 +98,7 @@ def passed_by(database: Database) -> Look:
 
 def consumed(database: Database) -> Look:
     """Messages on topics that are not registered (any more, or not yet): they wait for a consumer."""
-    for row in database.ask(UNCONSUMED, topics=list(TOPICS), limit=1):
+    for row in database.ask(UNCONSUMED, topics=list(TOPICS), limit=1, most=None):
         yield warning(
             f"topic {row['topic']} has {count(row['count'], 'message')} waiting and no consumer, the oldest for"
             f" {duration(row['oldest_seconds'])}",

@@ -1,9 +1,13 @@
-"""What the database knows, question by question: what one cannot learn does not hide the others."""
+"""What the database knows, question by question: what one cannot learn does not hide the others.
+
+None counts a table to its end: a person wants to know soon, and how many beyond 10,000 there are decides nothing.
+"""
 
 import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from herald.outbox.message.state import FINAL
 from herald.outbox.moves.pauses import PAUSES
 from herald.outbox.operate.opening import connect_to_look, first_line
 from herald.outbox.postgres.driver import Connection, PostgresError
@@ -12,25 +16,54 @@ from herald.outbox.postgres.statements import fetch_named
 from herald.outbox.registry import TOPICS
 from herald.outbox.settings import Settings
 
+MOST = 10_000  # rows that are counted; one more says that there are more
+SCANNED = 20_000  # messages of which each is looked at
+FIRST = 2_000  # messages that wait, of which each is looked at
+
 _SERVER = """
 SELECT current_setting('server_version') AS version, current_database() AS name, pg_is_in_recovery() AS is_standby
 """
 
-_MESSAGES = """
-SELECT status, count(*) AS count,
-    extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds
-FROM messages GROUP BY status ORDER BY status
+# What is sent, or ended otherwise, is counted among the first rows as they lie there: where these are all, the counts
+# are exact. Beyond, what is not sent stands in queues.
+_MESSAGES = f"""
+WITH looked AS MATERIALIZED (SELECT status FROM messages LIMIT {SCANNED + 1}),
+is_small AS MATERIALIZED (SELECT count(*) <= {SCANNED} AS yes FROM looked),
+open AS MATERIALIZED (
+    SELECT m.status, m.accepted_at FROM (SELECT id FROM unfinished ORDER BY id LIMIT {MOST + 1}) AS u
+    CROSS JOIN LATERAL (SELECT status, accepted_at FROM messages WHERE id = u.id OFFSET 0) AS m)
+SELECT status, least(sum(count), {MOST + 1})::integer AS count,
+    extract(epoch FROM clock_timestamp() - min(oldest))::float8 AS oldest_seconds
+FROM (
+    SELECT status, count(*) AS count, min(accepted_at) AS oldest FROM open GROUP BY status
+    UNION ALL
+    SELECT status, count(*), NULL FROM looked
+    WHERE status = 'sent' OR status = ANY (%(unsent)s) AND (SELECT yes FROM is_small) GROUP BY status
+    UNION ALL
+    SELECT s.status, (SELECT count(*) FROM (SELECT FROM unsent AS u WHERE u.status = s.status LIMIT {MOST + 1}) AS of),
+        NULL
+    FROM unnest(%(unsent)s::text[]) AS s(status) WHERE NOT (SELECT yes FROM is_small)
+) AS found WHERE count > 0 GROUP BY status ORDER BY status
 """
 
-# The difference that the relay reads: visible to us, and not yet covered by its snapshots.
-BACKLOG = """
+# The difference that the relay reads: visible to us, and not yet covered by its snapshots. Within a difference what
+# lies behind the last position, and what became visible later before it.
+BACKLOG = f"""
 SELECT c.epoch, c.last_position, extract(epoch FROM clock_timestamp() - c.saved_at)::float8 AS saved_seconds_ago,
-    (SELECT count(*) FROM outbox AS o
-     WHERE o.topic IS NOT NULL AND o.position > c.floor
-       AND o.transaction_id >= pg_snapshot_xmin(c.previous)
-       AND NOT pg_visible_in_snapshot(o.transaction_id, c.previous)
-       AND NOT (c.target IS NOT NULL AND o.position <= c.last_position
-                AND pg_visible_in_snapshot(o.transaction_id, c.target))) AS backlog
+    least((SELECT count(*) FROM (
+        SELECT FROM outbox WHERE c.target IS NOT NULL AND topic IS NOT NULL
+            AND position > greatest(c.last_position, c.floor) AND NOT pg_visible_in_snapshot(transaction_id, c.previous)
+        ORDER BY position LIMIT {MOST + 1}) AS behind)
+    + (SELECT count(*) FILTER (WHERE position > c.floor AND (c.target IS NULL OR position <= c.last_position)) FROM (
+        SELECT position FROM outbox WHERE topic IS NOT NULL
+            AND transaction_id >= pg_snapshot_xmax(coalesce(c.target, c.previous))
+            AND transaction_id < pg_snapshot_xmax(pg_current_snapshot())
+        ORDER BY transaction_id LIMIT {MOST + 1}) AS later)
+    + (SELECT count(*) FROM pg_snapshot_xip(coalesce(c.target, c.previous)) AS ended CROSS JOIN LATERAL (
+        SELECT FROM outbox WHERE topic IS NOT NULL AND transaction_id = ended AND position > c.floor
+            AND (c.target IS NULL OR position <= c.last_position)
+        LIMIT {MOST + 1}) AS late WHERE pg_visible_in_snapshot(ended, pg_current_snapshot())),
+    {MOST + 1})::integer AS backlog
 FROM relay_cursor AS c WHERE c.name = 'relay'
 """
 
@@ -38,37 +71,45 @@ FROM relay_cursor AS c WHERE c.name = 'relay'
 _BREAKERS = """
 SELECT destination, reason, opened_at, probe_at, failures,
     extract(epoch FROM probe_at - clock_timestamp())::float8 AS probe_in_seconds
-FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at
+FROM breakers WHERE opened_at IS NOT NULL ORDER BY opened_at LIMIT 100
 """
 
-ASIDE = """
+ASIDE = f"""
 SELECT reason, count(*) AS count, (array_agg(stream_id || '.' || version ORDER BY since DESC))[1] AS newest,
     (array_agg(error ORDER BY since DESC))[1] AS error
-FROM set_aside WHERE decision IS NULL GROUP BY reason ORDER BY reason
+FROM (SELECT * FROM set_aside WHERE decision IS NULL ORDER BY since DESC LIMIT {MOST + 1}) AS newest
+GROUP BY reason ORDER BY reason
 """
 
 # Messages that pipelines took and gave back untried, more than once, by what the last one said.
-UNTRIED = """
-SELECT reason_code, (array_agg(reason ORDER BY id DESC))[1] AS reason, count(*) AS count,
+UNTRIED = f"""
+SELECT reason_code, (array_agg(reason ORDER BY m.id DESC))[1] AS reason, count(*) AS count,
     extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
-    (array_agg(id::text ORDER BY id))[1] AS oldest
-FROM messages WHERE id IN (SELECT w.id FROM waiting AS w) AND status = 'scheduled'
+    (array_agg(m.id::text ORDER BY m.id))[1] AS oldest
+FROM (SELECT id FROM waiting ORDER BY id LIMIT {FIRST}) AS w
+CROSS JOIN LATERAL (SELECT * FROM messages WHERE id = w.id OFFSET 0) AS m
+WHERE status = 'scheduled'
     AND attempts = uncounted AND uncounted > 1
-    AND NOT may_have_arrived(id)
+    AND NOT may_have_arrived(m.id)
 GROUP BY reason_code ORDER BY count(*) DESC, reason_code LIMIT 5
 """
 
 # Who waits in line for the turn of each, the longest lines first.
-IN_LINE = """
-SELECT line, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds
-FROM waiting WHERE line IS NOT NULL GROUP BY line ORDER BY count(*) DESC, line LIMIT 5
+IN_LINE = f"""
+SELECT line, least(count(*), {MOST + 1}) AS count,
+    extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds
+FROM (
+    SELECT line, accepted_at FROM waiting WHERE line IS NOT NULL ORDER BY line, accepted_at, id LIMIT {SCANNED}
+) AS first GROUP BY line ORDER BY count(*) DESC, line LIMIT 5
 """
 
-# Messages that wait on topics for which this release has no consumer.
+# Messages that wait on topics for which this release has no consumer; `most` of what is not over is looked at, or all.
 UNCONSUMED = """
 SELECT topic, count(*) AS count, extract(epoch FROM clock_timestamp() - min(accepted_at))::float8 AS oldest_seconds,
     (array_agg(id::text ORDER BY id))[:%(limit)s] AS ids
-FROM messages WHERE id IN (SELECT u.id FROM unfinished AS u) AND status <> 'sending' AND topic <> ALL (%(topics)s)
+FROM (SELECT id AS of FROM unfinished ORDER BY id LIMIT %(most)s) AS u
+CROSS JOIN LATERAL (SELECT * FROM messages WHERE id = u.of OFFSET 0) AS m
+WHERE status <> 'sending' AND topic <> ALL (%(topics)s)
 GROUP BY topic ORDER BY topic
 """
 
@@ -125,7 +166,8 @@ class Answer:
 
 def read_database(settings: Settings) -> dict[str, Answer]:
     """Ask the database; raises nothing that it answers."""
-    values = {"topics": list(TOPICS), "limit": 1, "retention": settings.retention}
+    unsent = sorted(FINAL - {"sent"})
+    values = {"topics": list(TOPICS), "limit": 1, "most": MOST, "retention": settings.retention, "unsent": unsent}
     try:
         connection = connect_to_look(settings, "herald-status")
     except PostgresError as error:

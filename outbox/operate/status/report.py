@@ -2,46 +2,99 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 
 import rich_click as click
-from confluent_kafka import KafkaException
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
-from herald.outbox.kafka.clients import ANSWER_TIMEOUT, explanation, make_admin
-from herald.outbox.kafka.offsets import partitions_of, read_committed, read_end_offsets
-from herald.outbox.kafka.owner import find_owner
-from herald.outbox.kafka.topics import names
 from herald.outbox.message.state import FINAL
-from herald.outbox.operate.opening import answering
+from herald.outbox.operate.opening import answering, stop_told
 from herald.outbox.operate.shown import day_and_time, duration, named, show, size
-from herald.outbox.operate.status.database import Answer, Row, read_database
+from herald.outbox.operate.status.database import MOST, Answer, Row, read_database
+from herald.outbox.operate.status.kafka import Kafka, begin
 from herald.outbox.postgres.instance import default_group
-from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.settings import Settings
 
+EVERY = 3.0  # seconds between two looks
+LOOK = 0.05  # seconds until it is looked at again whether somebody wants it to end
 Database = Mapping[str, Answer]
 Told = Iterator[tuple[str, str | Text]]
 
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def command(*, as_json: bool) -> None:
+@click.option(
+    "--watch", is_flag=True, help=f"Go on every {EVERY:g} seconds, until Ctrl-C or SIGTERM; then with code 0."
+)
+def command(*, as_json: bool, watch: bool) -> None:
     """Show where everything stands: database, messages, relay, Kafka.
 
     Reads DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS; changes nothing. The exit code is 1 when one of the two
     cannot be reached. `herald up` writes both to its data folder: `source .herald/env`.
     """
     with answering() as settings:
-        database = read_database(settings)
-        known = database["instance"].row.get("id")
-        own = settings.of_instance(known, group=default_group(known)) if known else settings
-        kafka = read_kafka(own)
+        status = Status(settings)
+        if watch:
+            keep_shown(status, as_json=as_json)
+            raise SystemExit(0)
+        database, kafka = status.ask()
     if as_json:
-        click.echo(json.dumps(machine_form(database, kafka), default=str))
+        click.echo(status.in_json(database, kafka))
     else:
-        show(named([*_database(database), *_kafka(kafka, own.instance)]))
+        show(status.table(database, kafka))
     raise SystemExit(1 if database["database"].error or kafka["error"] else 0)
+
+
+class Status:
+    """What both servers say, now and later."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = self._own = settings  # its own once the database has told which Herald it is
+        self._kafka = Kafka(settings)
+
+    def ask(self) -> tuple[Database, Row]:
+        """Both at once."""
+        answer = self._kafka.ask()
+        database = read_database(self._settings)
+        if known := database["instance"].row.get("id"):
+            self._own = self._settings.of_instance(known, group=default_group(known))
+        return database, answer(self._own)
+
+    def table(self, database: Database, kafka: Row) -> Table:
+        """For a person."""
+        return named([*_database(database), *_kafka(kafka, self._own.instance)])
+
+    @staticmethod
+    def in_json(database: Database, kafka: Row) -> str:
+        """For a program, in one line."""
+        return json.dumps(machine_form(database, kafka), default=str)
+
+
+def keep_shown(status: Status, *, as_json: bool) -> None:
+    """Until somebody ends it: in place on a terminal, elsewhere a block behind the other, or a line of JSON."""
+    stop, console = stop_told(), Console(highlight=False, markup=False, emoji=False)
+    in_place = console.is_terminal and not as_json
+    with Live(console=console, auto_refresh=False) if in_place else nullcontext() as live:
+        while not stop.is_set():
+            asked = begin(status.ask)
+            while not (asked.done() or stop.wait(LOOK)):
+                pass
+            if stop.is_set():
+                return
+            database, kafka = asked.result()
+            dated = Group(f"{datetime.now().astimezone():%F %T}", status.table(database, kafka))
+            if live:
+                live.update(dated, refresh=True)
+            elif as_json:
+                click.echo(status.in_json(database, kafka))
+            else:
+                console.print(dated, "")
+            stop.wait(EVERY)
 
 
 def machine_form(database: Database, kafka: Row) -> dict[str, Any]:
@@ -103,7 +156,7 @@ def _server(answer: Answer) -> str:
 
 
 def _messages(answer: Answer) -> str:
-    counts = ", ".join(f"{row['count']:,} {row['status']}" for row in answer.rows) or "none"
+    counts = ", ".join(f"{counted(row['count'])} {row['status']}" for row in answer.rows) or "none"
     age = oldest_unfinished(answer)
     return counts if age is None else f"{counts}; the oldest unfinished waits for {duration(age)}"
 
@@ -120,7 +173,7 @@ def _partitions(answer: Answer) -> str:
 def backlog(row: Row) -> str:
     """How far the relay is."""
     saved = duration(row["saved_seconds_ago"])
-    return f"{row['backlog']:,} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
+    return f"{counted(row['backlog'])} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
 
 
 def _breaker(row: Row) -> str:
@@ -136,12 +189,17 @@ def _withheld(row: Row) -> str:
     return f"{part}: {row['reason']} for {duration(row['withheld_seconds'])}, {row['waiting']:,} records wait"
 
 
+def counted(number: int) -> str:
+    """A count that ends at the most."""
+    return f"more than {MOST:,}" if number > MOST else f"{number:,}"
+
+
 def _because(row: Row) -> str:
     return f": {row['reason']}" if row["reason"] else ""
 
 
 def _waiting(row: Row) -> str:
-    waits = "1 message waits" if row["count"] == 1 else f"{row['count']:,} messages wait"
+    waits = "1 message waits" if row["count"] == 1 else f"{counted(row['count'])} messages wait"
     return f"{waits}, the oldest for {duration(row['oldest_seconds'])}"
 
 
@@ -155,34 +213,6 @@ def _owner(owner: str | None, error: str | None, instance: str) -> str | Text:
 
 def _bad(text: str) -> Text:
     return Text(text, style="red")
-
-
-def read_kafka(settings: Settings) -> dict[str, Any]:
-    """Ask Kafka; what it cannot answer within five seconds becomes the `error`, which says why the rest is empty.
-
-    `owner` is the instance whose topics these are, None where nobody's or where `owner_error` says why it is not known.
-    """
-    told = {"brokers": 0, "group": settings.group, "owner": None, "owner_error": None, "topics": {}, "error": None}
-    admin = make_admin(settings)
-    try:
-        metadata = admin.list_topics(timeout=ANSWER_TIMEOUT)
-        partitions = partitions_of(metadata, names())
-        ends, committed = read_end_offsets(admin, partitions), read_committed(settings, partitions)
-    except KafkaException as error:
-        return {**told, "error": explanation(error)}
-    told["brokers"] = len(metadata.brokers)
-    told["topics"] = {name: _topic(name, ends[name], committed.get(name, {})) for name in names() if name in ends}
-    try:
-        told["owner"] = find_owner(settings, admin)
-    except KafkaException as error:
-        told["owner_error"] = explanation(error)
-    return told
-
-
-def _topic(name: str, ends: Mapping[str, int], committed: Mapping[str, int]) -> dict[str, int | None]:
-    """`records` is the sum of the end offsets; `lag` is None where the group has no part in it."""
-    behind = sum(end - committed.get(partition, 0) for partition, end in ends.items())
-    return {"partitions": len(ends), "records": sum(ends.values()), "lag": behind if name != DEAD_LETTERS else None}
 
 
 # By the question: what each part is called, and how its answer reads; below, how each of its rows does.

@@ -65,7 +65,7 @@ def test_an_owner_that_may_not_be_read_takes_nothing_else_along(
     def forbidden(*_: object) -> None:
         raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
 
-    monkeypatch.setattr("herald.outbox.operate.status.report.find_owner", forbidden)
+    monkeypatch.setattr("herald.outbox.operate.status.kafka.find_owner", forbidden)
 
     shown, answer = ask(database, broker), json.loads(ask(database, broker, "--json").output)
 
