@@ -6,7 +6,7 @@ UV := $(UV_HOME)/bin/uv
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO ?= 100
-WORKERS ?= 3
+WORKERS ?= 4
 BESIDE ?= 8fa6f06
 
 # The first Python that is new enough and can make an environment (Debian ships venv apart).
@@ -27,8 +27,8 @@ install: $(STAMP) ## Make .venv with everything of uv.lock (again only when that
 run: $(STAMP) ## Start all of Herald on embedded servers, deliver DEMO=100 notifications, stay up
 	@$(BIN)/herald up --demo $(DEMO)
 
-test: lint types imports $(STAMP) ## Everything that CI checks; the files of tests are shared among WORKERS=3 processes
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: lint types imports $(STAMP) ## Everything that CI checks; the tests are shared among WORKERS=4 processes
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 lint: $(STAMP) ## Check style and format
 	$(BIN)/ruff check .

@@ -28,8 +28,16 @@ StartHerald = Callable[..., HeraldProcess]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole systems first: what takes minutes must not begin when everything else is done."""
-    items.sort(key=lambda item: not item.path.is_relative_to(ROOT / "tests" / "proof"))
+    """Whole systems, which mostly wait, stand evenly among what needs the processor: processes get a part of both.
+
+    Each process begins with a part of the list, and whoever is done takes from the others.
+    """
+    systems = [item.path.is_relative_to(ROOT / "tests" / "proof") for item in items]
+    places: dict[bool, dict[Path, int]] = {True: {}, False: {}}
+    for item, is_system in zip(items, systems, strict=True):
+        places[is_system].setdefault(item.path, len(places[is_system]))
+    order = {path: place / len(files) for files in places.values() for path, place in files.items()}
+    items.sort(key=lambda item: order[item.path])
 
 
 @pytest.hookimpl(wrapper=True)
