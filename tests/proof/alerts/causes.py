@@ -68,7 +68,11 @@ def no_relay_leads(stage: Stage) -> Undo:
     return connection.close
 
 
-@cause("HeraldNotPublished", "both Kafka brokers are stopped", "HeraldNoRelayLeads", "HeraldDutyFails", "HeraldUnread")
+@cause(
+    "HeraldNotPublished",
+    "both Kafka brokers are stopped",
+    *("HeraldNoRelayLeads", "HeraldDutyFails", "HeraldUnread", "HeraldWithheld"),
+)
 def not_published(stage: Stage) -> Undo:
     stage.second.stop()
     stage.kafka.stop()
