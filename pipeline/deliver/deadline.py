@@ -17,10 +17,6 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._end = monotonic() + seconds
 
-    def shorten(self, seconds: float) -> None:
-        """So many seconds from now, unless it ends before."""
-        self._end = min(self._end, monotonic() + seconds)
-
     @property
     def is_over(self) -> bool:
         return monotonic() >= self._end
