@@ -23,7 +23,7 @@ MAX_NAME = 100  # characters
 
 
 class KeyExistsError(Exception):
-    """A good key has this name."""
+    """A good key has this name, or one of another owner had it: what that sent is not this one's."""
 
 
 class NoKeyError(Exception):
@@ -66,6 +66,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 _EXPIRED = "expires_at <= clock_timestamp()"
 _GOOD = f"name = %(name)s AND revoked_at IS NULL AND ({_EXPIRED}) IS NOT TRUE"
+_TAKEN = f"SELECT EXISTS (SELECT FROM api_keys WHERE {_GOOD} OR name = %(name)s AND owner <> %(owner)s)"
 _LOCK = "SELECT FROM api_key_changes FOR UPDATE"  # whoever changes keys does so alone
 _MAKE = """
 INSERT INTO api_keys (id, name, owner, hash, scopes, topics, expires_at) VALUES (%(id)s, %(name)s, %(owner)s,
@@ -109,8 +110,8 @@ class Grant(NamedTuple):
 def make_key(connection: Connection, name: str, grant: Grant) -> str:
     """The key itself, which is kept nowhere. In the caller's transaction. Raises KeyExistsError."""
     execute(connection, _LOCK)
-    if fetch_value(connection, f"SELECT EXISTS (SELECT FROM api_keys WHERE {_GOOD})", {"name": name}):
-        message = f"a good key has the name {name}: rotate it, or choose another name"
+    if fetch_value(connection, _TAKEN, {"name": name, "owner": grant.owner}):
+        message = f"a good key has the name {name}, or one of another owner had it: rotate it, or choose another name"
         raise KeyExistsError(message)
     return _made(connection, name, grant)[1]
 

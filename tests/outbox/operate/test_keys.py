@@ -109,3 +109,12 @@ def test_what_cannot_be_done_is_said(run: Run, database: str, arguments: tuple[s
     assert done.exit_code != 0
     assert said in " ".join(done.output.split())
     assert len(_keys(database)) == 1
+
+
+def test_a_name_stays_its_owners_when_the_key_is_revoked(run: Run) -> None:
+    create = ("create", "shop", "--scope", "send")
+    run(*create)
+    run("revoke", "shop")
+
+    assert run(*create, "--owner", "another").exit_code == 1
+    assert run(*create).exit_code == 0
