@@ -93,8 +93,9 @@ def play(stage: Stage, case: Case) -> Found:
     """Begin it, wait until its probes are red, end it, and wait until all is normal."""
     stage.have_relay_lead()
     eventually(lambda: stage.watching.all_green, GIVEN_UP, what="all are green before")
-    began, before, pause = monotonic(), len(stage.ended), Event()
+    before, ended_before, pause = monotonic(), len(stage.ended), Event()
     case.begin()
+    began = monotonic()
     try:
         red_after = _wait(lambda: not any(map(stage.watching.is_green, case.probes)))
         while monotonic() - began < case.lasts:
@@ -104,8 +105,8 @@ def play(stage: Stage, case: Case) -> Found:
         case.end()
     green_after = _wait(lambda: stage.revive() and all(map(stage.watching.is_green, case.probes)))
     # who ends by itself answers nothing until it is there again
-    ended = len(stage.ended) - before
-    red = stage.watching.red_since(began, but=SILENT if ended else None)
+    ended = len(stage.ended) - ended_before
+    red = stage.watching.red_since(before, but=SILENT if ended else None)
     said = next((one.why for probe, one in red.items() if probe in case.probes), "nothing")
     others = sorted(set(red) - case.probes - case.may)
     return Found(case.what, said, case.probes, red_after, green_after, others, ended, stage.lost())

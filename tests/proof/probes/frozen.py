@@ -15,6 +15,7 @@ from threading import Event
 from typing import Any, ParamSpec, TypeVar
 
 FREEZE, SILENT_FOR = "FREEZE", "SILENT_FOR"
+HANGS = ".hangs"  # a file beside that one says that a part does
 LOOK = 0.05  # seconds between two looks at the file
 PROGRAM = (sys.executable, "-m", "tests.proof.probes.frozen")
 P = ParamSpec("P")
@@ -56,10 +57,12 @@ PARTS: Mapping[str, Mapping[str, str]] = {
 
 def hanging(part: str, act: Callable[P, T]) -> Callable[P, T]:
     file, pause = Path(os.environ[FREEZE]), Event()
+    mark = file.with_suffix(HANGS)
 
     @wraps(act)
     def act_when_told(*values: P.args, **named: P.kwargs) -> T:
         while file.exists() and file.read_text() == part:
+            mark.touch()
             pause.wait(LOOK)
         return act(*values, **named)
 

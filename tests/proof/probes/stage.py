@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.outbox.connections import connected
 from tests.proof.end_to_end.conftest import QUICK
 from tests.proof.end_to_end.system import ROLES, Herald, unsent
-from tests.proof.probes.frozen import FREEZE, PROGRAM, SILENT_FOR
+from tests.proof.probes.frozen import FREEZE, HANGS, PROGRAM, SILENT_FOR
 from tests.proof.probes.watching import Watching
 from tests.servers.eventually import eventually
 from tests.servers.herald import HeraldProcess
@@ -74,8 +74,12 @@ class Stage:
     ended: list[str] = field(default_factory=list)
 
     def freeze(self, role: str, part: str) -> None:
-        """It hangs where it comes by next."""
-        (self.folder / role).write_text(part)
+        """Return once it hangs, where it came by next."""
+        file = self.folder / role
+        mark = file.with_suffix(HANGS)
+        mark.unlink(missing_ok=True)
+        file.write_text(part)
+        eventually(mark.exists, SETTLED, what="it hangs")
 
     def thaw(self, role: str) -> None:
         (self.folder / role).unlink()
