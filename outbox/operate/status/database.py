@@ -26,7 +26,7 @@ SELECT current_setting('server_version') AS version, current_database() AS name,
 
 # What is sent, or ended otherwise, is counted among the first rows as they lie there: where these are all, the counts
 # are exact. Beyond, what is not sent stands in queues.
-_MESSAGES = f"""
+MESSAGES = f"""
 WITH looked AS MATERIALIZED (SELECT status FROM messages LIMIT {SCANNED + 1}),
 is_small AS MATERIALIZED (SELECT count(*) <= {SCANNED} AS yes FROM looked),
 open AS MATERIALIZED (
@@ -136,7 +136,7 @@ FROM relay_withheld ORDER BY topic, partition
 QUESTIONS = {
     "database": _SERVER,
     "migration": "SELECT version_num AS revision FROM alembic_version",
-    "messages": _MESSAGES,
+    "messages": MESSAGES,
     "partitions": _PARTITIONS,
     "relay": BACKLOG,
     "pauses": PAUSES,

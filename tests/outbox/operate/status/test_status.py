@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,16 +12,25 @@ from click.testing import CliRunner, Result
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.pauses import pause
+from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.operate.shown import size
-from herald.outbox.operate.status.database import Answer
-from herald.outbox.operate.status.report import command, oldest_unfinished
+from herald.outbox.operate.status.database import MESSAGES, MOST, SCANNED, Answer
+from herald.outbox.operate.status.report import command, counted, oldest_unfinished
 from herald.outbox.postgres.connections import read_clock
+from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
+from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.scheduler.partitions import make_partitions
 from herald.outbox.scheduler.retention import close_books
-from tests.outbox.connections import connected, execute_and_commit
+from tests.conftest import StartHerald
+from tests.outbox.connections import accepted, connected, execute_and_commit, notification
+from tests.servers.eventually import eventually
+from tests.servers.herald import HeraldProcess
+from tests.servers.postgres import PostgresServer
 
+SHOWN = 90.0  # seconds
 NOBODY = "127.0.0.1:1"  # a port without a listener
 
 Ask = Callable[..., Result]
@@ -169,3 +179,64 @@ def test_what_is_finished_does_not_count_as_waiting() -> None:
 
     assert oldest_unfinished(Answer(rows)) == 30.0
     assert oldest_unfinished(Answer(rows[:1])) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watching_outlives_its_servers_and_ends_by_a_signal_with_0(
+    start_herald: StartHerald, migrated_server: PostgresServer, number: signal.Signals
+) -> None:
+    servers = {"DATABASE_URL": migrated_server.url(), "KAFKA_BOOTSTRAP_SERVERS": NOBODY}
+    watching = start_herald("status", "--watch", "--json", **servers)
+    eventually(lambda: errors_of(watching)[0] is None and errors_of(watching)[1], SHOWN, what="no broker")
+
+    migrated_server.stop()
+    eventually(lambda: errors_of(watching)[0], SHOWN, what="it says that the database is away")
+    migrated_server.start()
+    eventually(lambda: errors_of(watching)[0] is None, SHOWN, what="it is back")
+
+    assert watching.stop(number) == 0
+
+
+def errors_of(watching: HeraldProcess) -> tuple[str | None, str | None]:
+    """Of database and Kafka, in the last line."""
+    lines = watching.output().splitlines()
+    assert lines
+    told = json.loads(lines[-1])
+    return told["database"]["error"], told["kafka"]["error"]
+
+
+def test_watching_without_a_terminal_appends_a_dated_block(
+    start_herald: StartHerald, database: str, broker: str
+) -> None:
+    watching = start_herald("status", "--watch", DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=broker)
+
+    eventually(lambda: watching.output().count("on PostgreSQL 18") > 1, SHOWN)
+
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\ndatabase ", watching.output())
+    assert watching.stop() == 0
+
+
+def test_what_is_counted_ends_at_ten_thousand_and_says_so() -> None:
+    assert [counted(number) for number in (3, MOST, MOST + 1)] == ["3", "10,000", "more than 10,000"]
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_counts_of_a_large_table_are_those_of_its_queues(database: str, *, is_small: bool) -> None:
+    question = (
+        MESSAGES if is_small else MESSAGES.replace(f"LIMIT {SCANNED + 1}", "LIMIT 11").replace(f"<= {SCANNED}", "<= 10")
+    )
+    with connected(database) as connection:
+        found = statuses_of(connection, question)
+
+    assert (found["dead"], found["pending"]) == (4, 4)
+    assert found["sent"] in ({4} if is_small else {3, 4}), "of the first rows"
+
+
+def statuses_of(connection: Connection, question: str) -> dict[str, int]:
+    """Four messages of each of three kinds, counted."""
+    sent, dead, _ = (accepted(connection, *(notification(f"{kind} {n}") for n in range(4))) for kind in "abc")
+    claim(connection, [Record(one, 1) for one in (*sent, *dead)], lease=60)
+    outcomes = [Outcome(id=one, attempt=1, outcome="sent") for one in sent]
+    outcomes += [Outcome(id=one, attempt=1, outcome="dead", reason="no") for one in dead]
+    record_outcomes(connection, outcomes, dead_letters=DEAD_LETTERS)
+    return {status: count for status, count, _ in fetch(connection, question, {"unsent": ["dead", "unknown"]})}
