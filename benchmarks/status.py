@@ -16,9 +16,9 @@ def measure(run: Run) -> list[Result]:
     """The quickest of each round, on an empty log and on the whole one; a relay leads and has made the topics."""
     stage = run.stage
     found: list[Result] = []
-    for rows, database in ((0, stage.database()), (run.rows, run.whole)):
+    for rows, database, prefix in ((0, stage.database(), "empty."), (run.rows, run.whole, "")):
         figure = Figure(f"`herald status`, seconds, a log of {rows:,} messages", Target(most=TARGET))
-        settings = stage.settings(database)
+        settings = stage.settings(database, HERALD_TOPIC_PREFIX=prefix)  # each Herald has topics of its own
         environment = herald_environment(settings)
         command = [str(stage.side.herald), "status", "--json"]
         with stage.herald("relay", settings) as relay:

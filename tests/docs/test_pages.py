@@ -19,6 +19,8 @@ from herald.outbox.cli import ORDER
 from herald.outbox.cli import main as herald
 from herald.outbox.logs import LogSettings
 from herald.outbox.message.events import Code
+from herald.outbox.operate.doctor import command
+from herald.outbox.operate.status import report
 from herald.outbox.settings import Settings, variable
 from herald.outbox.watched import api, pipeline, relay
 from herald.outbox.watched.traces import TraceSettings
@@ -118,6 +120,22 @@ def test_the_table_of_metrics_is_the_lists_in_the_code() -> None:
     table = section(OPERATING, "What to watch").split("### Metrics")[1].split("### Alerts")[0]
 
     assert [tuple(row) for row in rows(table)] == listed
+
+
+def test_each_thing_has_the_name_that_the_table_of_words_gives_it() -> None:
+    table = section(OPERATING, "What to watch").split("where it is told:")[1].split("### Metrics")[0]
+    audits = {name for row in rows(section(OPERATING, "The audit")) for name in re.findall(r"`([\w-]+)`", row[0])}
+    metrics = {one.name for one in (*relay.METRICS.listed, *pipeline.METRICS.listed)}
+    checks = {name for family in (*command.TABLES.values(), command.KAFKA) for name in family}
+    shown_by_status = {label for label, _ in (*report.ONE.values(), *report.SEVERAL.values())}
+
+    for thing, status, in_json, metric, doctor, audit in rows(table):
+        assert set(re.findall(r"`(.+?)`", metric)) <= metrics, thing
+        assert set(re.findall(r"`(.+?)`", audit)) <= audits, thing
+        assert doctor == NONE or set(doctor.split(", ")) <= checks, thing
+        key = in_json.strip("`").partition(".")[0]
+        assert in_json == NONE or key in {*report.ONE, *report.SEVERAL, "kafka"}, thing
+        assert key not in report.SEVERAL or status in shown_by_status, thing
 
 
 def test_the_table_of_commands_lists_what_there_is() -> None:

@@ -76,7 +76,7 @@ def belongs(database: Database) -> Iterator[Finding]:
 def advances(database: Database) -> Iterator[Finding]:
     """Something to publish, and a cursor that does not move."""
     for row in database.ask(BACKLOG):
-        if row["backlog"] and row["saved_seconds_ago"] > STALE:
+        if row["not_published"] and row["saved_seconds_ago"] > STALE:
             yield problem(
                 f"{backlog(row)}: the relay publishes nothing",
                 "Look at the relay's log for term_ended, kafka_trouble or relay_cannot_lead, and at Kafka below.",
@@ -135,9 +135,9 @@ def withholds(database: Database) -> Look:
 CHECKS: Checks[Database] = {
     "leader": leads,
     "cursor's PostgreSQL": belongs,
-    "backlog": advances,
+    "not published": advances,
     "set aside": passed_by,
-    "consumers": consumed,
+    "no consumer": consumed,
     "withheld": withholds,
     "untried": tried,
 }

@@ -118,7 +118,7 @@ def old_data(database: Database) -> Iterator[Finding]:
     for row in database.ask(_CLOSING):
         if row["waits_for"]:
             text = f"old data cannot leave: it waits for {row['waits_for']}"
-            yield warning(text, "See backlog, open transactions and lock waits.")
+            yield warning(text, "See not published, open transactions and lock waits.")
         else:
             yield ok(f"last left at {row['closed_at']}" if row["closed_at"] else "none has left so far")
 
@@ -175,7 +175,7 @@ def autovacuum(database: Database) -> Look:
 CHECKS: Checks[Database] = {
     "positions": positions,
     "partitions": partitions,
-    "old data": old_data,
+    "due partitions": old_data,
     "indexes": indexes,
     "append-only": guards,
 }

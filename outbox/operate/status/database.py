@@ -63,7 +63,7 @@ SELECT c.epoch, c.last_position, extract(epoch FROM clock_timestamp() - c.saved_
         SELECT FROM outbox WHERE topic IS NOT NULL AND transaction_id = ended AND position > c.floor
             AND (c.target IS NULL OR position <= c.last_position)
         LIMIT {MOST + 1}) AS late WHERE pg_visible_in_snapshot(ended, pg_current_snapshot())),
-    {MOST + 1})::integer AS backlog
+    {MOST + 1})::integer AS not_published
 FROM relay_cursor AS c WHERE c.name = 'relay'
 """
 
@@ -145,7 +145,7 @@ QUESTIONS = {
     "set_aside": ASIDE,
     "untried": UNTRIED,
     "in_line": IN_LINE,
-    "without_consumer": UNCONSUMED,
+    "no_consumer": UNCONSUMED,
     "instance": "SELECT id::text AS id FROM instance",
 }
 Row = dict[str, Any]

@@ -140,8 +140,8 @@ def _kafka(kafka: Row, instance: str) -> Told:
     yield "kafka", f"{kafka['brokers']} broker(s), group {kafka['group']}"
     yield "", _owner(kafka["owner"], kafka["owner_error"], instance)
     for name, topic in kafka["topics"].items():
-        behind = "" if topic["lag"] is None else f", {topic['lag']:,} behind"
-        yield "", f"{name}: {topic['partitions']} partition(s), {topic['records']:,} record(s){behind}"
+        lag = "" if topic["lag"] is None else f", lag {topic['lag']:,}"
+        yield "", f"{name}: {topic['partitions']} partition(s), {topic['records']:,} record(s){lag}"
 
 
 def oldest_unfinished(messages: Answer) -> float | None:
@@ -167,13 +167,13 @@ def _partitions(answer: Answer) -> str:
     row = answer.row
     sizes = f"outbox {size(row['outbox_bytes'])}, messages {size(row['messages_bytes'])}"
     due = f"; {row['due']} due" + (f", waits for {row['waits_for']}" if row["waits_for"] else "") if row["due"] else ""
-    return f"{row['count']} partitions each, the oldest until {row['oldest_until']:%Y-%m-%d %H:%M}; {sizes}{due}"
+    return f"{row['count']} of each table, the oldest until {row['oldest_until']:%Y-%m-%d %H:%M}; {sizes}{due}"
 
 
 def backlog(row: Row) -> str:
     """How far the relay is."""
     saved = duration(row["saved_seconds_ago"])
-    return f"{counted(row['backlog'])} to publish; cursor at epoch {row['epoch']}, saved {saved} ago"
+    return f"{counted(row['not_published'])} not published; cursor at epoch {row['epoch']}, saved {saved} ago"
 
 
 def _breaker(row: Row) -> str:
@@ -220,14 +220,14 @@ ONE: dict[str, tuple[str, Callable[[Answer], str]]] = {
     "database": ("database", _server),
     "migration": ("migration", lambda answer: str(answer.row.get("revision", "none"))),
     "messages": ("messages", _messages),
-    "partitions": ("tables", _partitions),
+    "partitions": ("partitions", _partitions),
     "relay": ("relay", lambda answer: backlog(answer.row) if answer.rows else "has not run yet"),
 }
 SEVERAL: dict[str, tuple[str, Callable[[Row], str]]] = {
     "pauses": ("paused", _pause),
-    "open_breakers": ("failing", _breaker),
+    "open_breakers": ("open breaker", _breaker),
     "set_aside": ("set aside", "{count:,} {reason}, the newest {newest}: {error}".format_map),
-    "without_consumer": ("no consumer", lambda row: f"{row['topic']}: {_waiting(row)}"),
+    "no_consumer": ("no consumer", lambda row: f"{row['topic']}: {_waiting(row)}"),
     "withheld": ("withheld", _withheld),
     "in_line": ("in line", lambda row: f"{row['line']}: {_waiting(row)}"),
     "untried": ("untried", lambda row: f"{_waiting(row)}: {row['reason']}"),

@@ -24,10 +24,10 @@ def test_messages_without_a_consumer_are_named_by_status_doctor_and_audit(
     shown = CliRunner().invoke(status, env=servers).output
     told = json.loads(CliRunner().invoke(status, ["--json"], env=servers).output)
     report = json.loads(CliRunner().invoke(audit, ["--json"], env=servers).output)
-    (found,) = look(database, "consumers")
+    (found,) = look(database, "no consumer")
 
     assert "removed: 5 messages wait, the oldest for" in shown
-    assert [(one["topic"], one["count"]) for one in told["without_consumer"]["items"]] == [("removed", 5)]
+    assert [(one["topic"], one["count"]) for one in told["no_consumer"]["items"]] == [("removed", 5)]
     assert (found.level, found.text[:53]) == ("warning", "topic removed has 5 messages waiting and no consumer,")
     ((severity, says, ids),) = [
         (one["severity"], one["says"], one["ids"]) for one in report["findings"] if one["check"] == "no-consumer"

@@ -31,7 +31,7 @@ def test_the_leader_and_who_stands_by_are_named(database: str, broker: str, star
     assert found.text.startswith("led by 'herald-relay', pid ")
     assert found.text.endswith("1 standing by")
     assert look_once(database, "cursor's PostgreSQL").level == "ok"
-    assert look_once(database, "backlog").text.startswith("0 to publish; cursor at epoch ")
+    assert look_once(database, "not published").text.startswith("0 not published; cursor at epoch ")
 
 
 def test_a_lock_that_is_held_by_something_else_is_a_problem(database: str, connection: Connection) -> None:
@@ -75,15 +75,15 @@ def test_a_cursor_of_another_cluster_is_a_problem(database: str, connection: Con
 
 def test_a_database_no_relay_has_seen_is_a_note(database: str) -> None:
     assert look_once(database, "cursor's PostgreSQL").level == "note"
-    assert look(database, "backlog") == []
+    assert look(database, "not published") == []
 
 
 def test_a_backlog_that_nobody_publishes_is_a_problem(database: str, connection: Connection) -> None:
     load(connection)
     accepted(connection, notification(), notification())
-    assert look_once(database, "backlog").level == "ok"
+    assert look_once(database, "not published").level == "ok"
     execute_and_commit(connection, "UPDATE relay_cursor SET saved_at = saved_at - interval '1 hour'")
 
-    found = look_once(database, "backlog")
+    found = look_once(database, "not published")
 
-    assert (found.level, found.text[:14]) == ("problem", "2 to publish; ")
+    assert (found.level, found.text[:17]) == ("problem", "2 not published; ")

@@ -125,10 +125,10 @@ def test_a_parent_without_any_partition_is_a_problem(database: str, connection: 
 
 
 def test_old_data_that_cannot_leave_is_a_warning(database: str, connection: Connection) -> None:
-    assert look_once(database, "old data").level == "ok"
+    assert look_once(database, "due partitions").level == "ok"
     execute_and_commit(connection, "UPDATE closing SET waits_for = 'a lock that somebody holds'")
 
-    found = look_once(database, "old data")
+    found = look_once(database, "due partitions")
 
     assert (found.level, found.text) == ("warning", "old data cannot leave: it waits for a lock that somebody holds")
 
