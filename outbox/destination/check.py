@@ -39,8 +39,6 @@ def check_target(notification: Notification, settings: Settings) -> None:
     check = _CHECKS.get(channel)
     if check is None:
         return
-    if channel == "email" and notification.subject is None:
-        _check_line("event", notification.event)  # it becomes the subject
     if missing := missing_settings(channel, settings):
         raise TargetError("channel", f"{channel} is not set up here: {missing}")
     if not address:
@@ -49,6 +47,8 @@ def check_target(notification: Notification, settings: Settings) -> None:
         check(address, settings)
     except AddressError as error:
         raise TargetError("address", str(error)) from None
+    if channel == "email" and notification.subject is None:
+        _check_line("event", notification.event)  # it becomes the subject
 
 
 def missing_settings(channel: str, settings: Settings) -> str:

@@ -46,12 +46,12 @@ class Router:
             return None
         target = self._target(request, self._draft(request))
         channel = self._channel(target.channel)
-        if not target.address and needs_address(target.channel):
-            raise PermanentError(no_address(target.channel))
         try:
             self._topics[request.topic].check(request.data)
         except ValueError as error:
             raise PermanentError(str(error)) from None
+        if not target.address and needs_address(target.channel):
+            raise PermanentError(no_address(target.channel))
         host = channel.host(target.address)
         return f"{target.channel}:{host}" if host else target.channel
 
