@@ -79,11 +79,12 @@ class Flow:
 
     def _sent(self, posted: dict[str, float]) -> dict[str, float]:
         deadline = monotonic() + SETTLE
-        while len(found := self._look(posted)) < len(posted) and monotonic() < deadline:
+        while len(found := self.look(posted)) < len(posted) and monotonic() < deadline:
             Event().wait(ASK_EVERY)
         return found
 
-    def _look(self, posted: dict[str, float]) -> dict[str, float]:
+    def look(self, posted: dict[str, float]) -> dict[str, float]:
+        """Which of these are sent, and when."""
         return dict(self.stage.fetch(self.database, SENT.format(table=self.table), {"ids": list(posted)}))
 
 
