@@ -19,6 +19,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 
+from herald.outbox.watched.traces import Read
+
 # https://www.w3.org/TR/trace-context/#traceparent-header; only a later version than 00 may have more behind the flags
 _TRACEPARENT = re.compile(
     r"(?:00|(?!00|ff)(?P<later>[0-9a-f]{2}))"
@@ -79,28 +81,17 @@ class Spans:
         """Kafka has acknowledged its page; or why the record will not be there."""
         _end(span, refusal)
 
-    def claimed(  # noqa: PLR0913 - what a claim is known by
-        self,
-        traceparent: str | None,
-        message: UUID,
-        *,
-        topic: str,
-        partition: int,
-        offset: int,
-        group: str,
-        rows: int,
-        began: int,
-    ) -> str | None:
+    def claimed(self, traceparent: str | None, message: UUID, read: Read, *, rows: int, began: int) -> str | None:
         """An attempt was won, with so many others; the place of the span, None where nothing is traced."""
         if not _is_sampled(traceparent):
             return None
-        read = _on_kafka("claim", "receive", topic, rows) | {
+        known = _on_kafka("claim", "receive", read.topic, rows) | {
             "messaging.message.id": str(message),
-            "messaging.destination.partition.id": str(partition),
-            "messaging.kafka.offset": offset,
-            "messaging.consumer.group.name": group,
+            "messaging.destination.partition.id": str(read.partition),
+            "messaging.kafka.offset": read.offset,
+            "messaging.consumer.group.name": read.group,
         }
-        span = self._hop(traceparent, f"claim {topic}", SpanKind.CONSUMER, read, began=began)
+        span = self._hop(traceparent, f"claim {read.topic}", SpanKind.CONSUMER, known, began=began)
         if span is None:
             return None
         span.end()

@@ -5,7 +5,7 @@ Everywhere else nothing of OpenTelemetry is imported, and a place that would mak
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import structlog
 from pydantic import Field, ValidationError
@@ -86,6 +86,15 @@ class TraceSettings(BaseSettings):
     def timeout(self) -> float:
         """Seconds that an export of traces may take."""
         return self.exporter_otlp_traces_timeout or self.exporter_otlp_timeout
+
+
+class Read(NamedTuple):
+    """Where a record stood, and the group that has read it; `topic` as it is called on Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    group: str
 
 
 class Traces:

@@ -10,7 +10,7 @@ import msgspec
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.moves.claim import Claim, Record
 from herald.outbox.settings import Settings
-from herald.outbox.watched.traces import TRACES
+from herald.outbox.watched.traces import TRACES, Read
 from herald.pipeline.channel import NotSetUpError, PermanentError
 from herald.pipeline.consume.record import Request
 from herald.pipeline.deliver.attempt import Attempt
@@ -94,16 +94,8 @@ class Claiming:
         followed = []
         for one in attempts:
             request, arrival = one.request, one.request.arrival
-            place = spans.claimed(
-                request.traceparent,
-                request.id,
-                topic=self._on_kafka(arrival.topic),
-                partition=arrival.partition,
-                offset=arrival.offset,
-                group=self._settings.group,
-                rows=len(attempts),
-                began=began,
-            )
+            read = Read(self._on_kafka(arrival.topic), arrival.partition, arrival.offset, self._settings.group)
+            place = spans.claimed(request.traceparent, request.id, read, rows=len(attempts), began=began)
             followed.append(_below(one, place) if place else one)
         return followed
 

@@ -28,7 +28,7 @@ from herald.outbox.relay.in_flight import InFlight
 from herald.outbox.relay.reader import Page, Row
 from herald.outbox.watched import traces
 from herald.outbox.watched.exporting import Quiet
-from herald.outbox.watched.traces import TRACES, TracesError
+from herald.outbox.watched.traces import TRACES, Read, TracesError
 from tests.outbox.watched.tracing import PARENT, SAMPLED, TRACE, UNSAMPLED, Kept, parent, traced
 from tests.servers.eventually import eventually
 from tests.servers.otlp import Collector
@@ -243,7 +243,7 @@ def test_attributes_are_opentelemetrys_or_heralds_own(kept: Kept) -> None:
     published = spans.publishing(SAMPLED, str(message), topic="t", request=1, rows=1)
     assert published
     spans.published(published, "refused_by_kafka")
-    spans.claimed(SAMPLED, message, topic="t", partition=1, offset=2, group="g", rows=1, began=1)
+    spans.claimed(SAMPLED, message, Read("t", 1, 2, "g"), rows=1, began=1)
     for destination in ("webhook:example.com:8443", "webhook:[::1]:443", "log", None):
         called = spans.attempting(SAMPLED, message, topic="t", destination=destination, attempt=1)
         assert called
