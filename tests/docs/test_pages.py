@@ -35,6 +35,7 @@ BY_CIRCUMSTANCE = {
 }
 NONE = "\N{EN DASH}"
 _TEST = re.compile(r"\[(test_\w+)\]\(([\w/]+\.py)\)")
+_SPAN = re.compile(r"`([^`]+)`")
 _EVENT = re.compile(r"`(\w+)`")
 
 
@@ -136,6 +137,18 @@ def test_each_thing_has_the_name_that_the_table_of_words_gives_it() -> None:
         key = in_json.strip("`").partition(".")[0]
         assert in_json == NONE or key in {*report.ONE, *report.SEVERAL, "kafka"}, thing
         assert key not in report.SEVERAL or status in shown_by_status, thing
+
+
+def test_the_recorded_trace_has_every_span_of_the_table() -> None:
+    table = section(OPERATING, "What to watch").split("### Traces")[1].split("### Logs")[0]
+    recorded = OPERATING.read_text(encoding="utf-8").split("<!-- trace: ")[1].split("<!-- /trace -->")[0]
+    said = {"TOPIC": "notifications", "CHANNEL": "webhook"}
+
+    spans = [_SPAN.findall(row[0])[0] for row in rows(table)]
+
+    names = [re.sub("TOPIC|CHANNEL", lambda word: said[word[0]], span) for span in spans]
+    assert len(names) == 5
+    assert [name for name in names if f" {name}  " not in recorded] == []
 
 
 def test_the_table_of_commands_lists_what_there_is() -> None:
