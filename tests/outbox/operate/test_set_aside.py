@@ -160,7 +160,7 @@ def test_what_is_set_aside_is_named_by_status_doctor_and_audit(
     found = look_once(database, "set aside")
     report = json.loads(CliRunner().invoke(audit, ["--json", "--pending", "0", "--late", "0"], env=servers).output)
 
-    assert f"set aside  2 unpublishable, the newest {message}.1: no such thing" in shown
+    assert f"set aside   2 unpublishable, the newest {message}.1: no such thing" in shown
     assert found.level == "problem"
     assert f"2 rows of the log are set aside as unpublishable, the newest {message}.1" in found.text
     findings = {one["check"]: one["ids"] for one in report["findings"]}

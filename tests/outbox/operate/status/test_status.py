@@ -53,7 +53,7 @@ def test_a_migrated_empty_system_is_shown_whole(ask: Ask, database: str, broker:
 
     assert result.exit_code == 0, result.output
     assert "on PostgreSQL 18" in result.output
-    assert "migration  00" in result.output
+    assert "migration   00" in result.output
     assert "has not run yet" in result.output
     assert "1 broker(s)" in result.output
 
@@ -124,7 +124,7 @@ def test_partitions_and_their_sizes_are_shown(ask: Ask, database: str, broker: s
 
     shown, answer = ask(database, broker).output, json.loads(ask(database, broker, "--json").output)
 
-    assert f"{count} partitions each, the oldest until 20" in shown
+    assert f"{count} of each table, the oldest until 20" in shown
     assert f"outbox {size(log)}, messages {size(state)}" in shown
     found = answer["partitions"]
     assert (found["count"], found["outbox_bytes"], found["messages_bytes"]) == (count, log, state)
