@@ -86,7 +86,7 @@ CASES = (
         "HeraldDestinationFailing",
         "open_breakers",
         (0, 2),
-        "2 destinations are failing: their breakers have been open for 5 minutes, and they are left alone.",
+        "The breakers of 2 destinations have been open for 5 minutes: they are left alone.",
     ),
     gauge("HeraldDeadLetters", "dead_letters", (0, 12), "12 messages are dead and wait for a person.", status="dead"),
     gauge(
