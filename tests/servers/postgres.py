@@ -119,12 +119,15 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """SIGSTOP to all of its processes; each session is one, in a group of its own."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
         for pid in self._pids():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # a session that ended since
+                os.kill(pid, number)
 
     def cpu_seconds(self) -> float:
         """What all of its processes used since it started, those that have ended included."""
