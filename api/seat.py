@@ -141,8 +141,8 @@ class Worker:
             self._process.kill()
 
     def follow(self, level: signal.Signals) -> None:
-        """Have it log as its supervisor does, once it listens: before that the signal might end it."""
-        if self.is_ready and level != self._level:
+        """Have it log as its supervisor does, once it listens and until it is to end: else the signal might end it."""
+        if self.is_ready and self._kill_at == math.inf and level != self._level:
             self._level = level
             self._process.send_signal(level)
 
