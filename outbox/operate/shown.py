@@ -1,5 +1,6 @@
 """How every command prints: tables, findings, amounts in the unit that fits, and what a long one is at."""
 
+import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 PADDING = (0, 2, 0, 0)  # two spaces between columns
+UNFOLDED = 10_000  # columns, where nobody sees an edge
 PLAIN_INTERVAL = 5.0  # seconds between two lines where there is no terminal
 TWO_DAYS = 48.0  # hours
 STEP = 1024  # from one unit of bytes to the next
@@ -30,9 +32,20 @@ class Line(NamedTuple):
     advice_style: str = ""
 
 
-def show(*parts: RenderableType) -> None:
-    """Print them as they are: what a provider answered is text, though it look like markup."""
+def make_console() -> Console:
+    """Prints texts as they are: what a provider answered is text, though it look like markup.
+
+    Lines are folded at the width of a terminal, and not where a program such as grep reads them.
+    """
     console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = UNFOLDED
+    return console
+
+
+def show(*parts: RenderableType) -> None:
+    """Print them on standard output."""
+    console = make_console()
     for part in parts:
         console.print(part)
 

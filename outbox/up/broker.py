@@ -32,8 +32,12 @@ def command(port: int, staging: Path, *, advertised: int | None = None) -> list[
 
 
 def role(port: int, staging: Path) -> Role:
-    """The broker as a child; a restart keeps the port. Raises StartError."""
-    return Role(name="broker", command=command(port, staging), stop_by=STOP_BY, takes_along=CLIENTS)
+    """The broker as a child; a restart keeps the port. Raises StartError.
+
+    OpenTelemetry's variables are for Herald: the broker would send metrics of its own to the same collector.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    return Role(name="broker", command=command(port, staging), env=env, stop_by=STOP_BY, takes_along=CLIENTS)
 
 
 def free_port() -> int:

@@ -40,3 +40,12 @@ def test_a_runbook_says_look_mend_and_wake() -> None:
 
         assert text.startswith(f"# {rule.name}\n\n**{rule.severity.title()}.** ")
         assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Look", "Mend", "Wake somebody"]
+
+
+def test_a_runbook_looks_for_words_that_status_says() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "runbooks").glob("*.md"))
+
+    looked_for = set(re.findall(r"herald status \| grep \"?([a-z ]+?)\"? \|\|", pages))
+
+    assert looked_for
+    assert looked_for <= {name for name, _ in (*ONE.values(), *SEVERAL.values())}

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 import rich_click as click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from herald.outbox.message.state import FINAL
 from herald.outbox.operate.opening import answering, stop_told
-from herald.outbox.operate.shown import day_and_time, duration, named, show, size
+from herald.outbox.operate.shown import day_and_time, duration, make_console, named, show, size
 from herald.outbox.operate.status.database import MOST, Answer, Row, read_database
 from herald.outbox.operate.status.kafka import Kafka, begin
 from herald.outbox.postgres.instance import default_group
@@ -86,7 +86,7 @@ class Status:
 
 def keep_shown(status: Status, *, as_json: bool) -> None:
     """Until somebody ends it: in place on a terminal, elsewhere a block behind the other, or a line of JSON."""
-    stop, console = stop_told(), Console(highlight=False, markup=False, emoji=False)
+    stop, console = stop_told(), make_console()
     in_place = console.is_terminal and not as_json
     with Live(console=console, auto_refresh=False) if in_place else nullcontext() as live:
         while not stop.is_set():

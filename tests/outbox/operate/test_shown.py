@@ -2,7 +2,7 @@
 
 import pytest
 
-from herald.outbox.operate.shown import duration, size
+from herald.outbox.operate.shown import duration, listed, show, size
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,15 @@ def test_a_size_is_shown_in_the_unit_that_fits(count: int, shown: str) -> None:
 )
 def test_a_duration_is_shown_in_the_unit_that_fits(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+def test_a_row_is_one_line_for_a_program_that_reads_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    reason, identity = "refused " * 40, "01a22e2a-7a0b-7643-8ebc-b2e20c51feac"
+
+    show(listed(["error", "sample"], [(reason, identity)]))
+
+    _, row = capsys.readouterr().out.splitlines()
+    assert row.split()[-1] == identity

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from herald.outbox.settings import load_settings
+from herald.outbox.up import broker
 from herald.outbox.up.environment import (
     Given,
     child_environment,
@@ -115,6 +116,18 @@ def test_children_log_what_can_be_read_by_a_program() -> None:
     assert env["HERALD_LOG_FORMAT"] == "json"
     assert env["HOME"] == "/somewhere"
     assert os.environ.get("KAFKA_BOOTSTRAP_SERVERS") != SERVERS["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+def test_the_broker_sends_no_metrics_of_its_own_to_the_collector(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+
+    env = broker.role(9092, tmp_path).env
+
+    assert env is not None
+    assert "PATH" in env
+    assert not [name for name in env if name.startswith("OTEL_")]
 
 
 @pytest.mark.parametrize(
