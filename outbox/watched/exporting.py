@@ -34,7 +34,7 @@ _log = structlog.get_logger()
 
 
 def make_spans(role: str, asked: TraceSettings) -> Spans:
-    """What the environment asks for. Raises ValueError for what the SDK does not take."""
+    """What the environment asks for. Raises what the SDK does for a variable that it does not take."""
     exporter = import_module(f"opentelemetry.exporter.otlp.proto.{_PACKAGES[asked.protocol]}.trace_exporter")
     made: SpanExporter = exporter.OTLPSpanExporter(endpoint=asked.endpoint, timeout=asked.timeout)
     given = OTELResourceDetector().detect().attributes

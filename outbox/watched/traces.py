@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # importing it would import OpenTelemetry
 FLUSH = 2.0  # seconds that the end of a process waits until the last spans are exported
 _ROOTS = ("always_on", "always_off", "traceidratio")
 _log = structlog.get_logger()
+# what the SDK takes of a header; of any other it logs the value, which may be a secret
+_HEADER = r"[ \t]*[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*[ \t]*"
 
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
 Protocol = Literal["http/protobuf", "grpc"]
@@ -31,6 +33,7 @@ Sampler = Literal[
     "parentbased_traceidratio",
 ]
 Timeout = Annotated[float, Field(gt=0, le=60)]
+Headers = Annotated[str, Field(pattern=rf"^({_HEADER}|[ \t]*)(,({_HEADER}|[ \t]*))*$")]
 
 
 class TracesError(Exception):
@@ -53,6 +56,8 @@ class TraceSettings(BaseSettings):
     exporter_otlp_traces_endpoint: Url | None = Field(None, description="the same for traces alone, with its path")
     exporter_otlp_protocol: Protocol = Field("http/protobuf", description="spoken with the collector")
     exporter_otlp_traces_protocol: Protocol | None = Field(None, description="the same for traces alone")
+    exporter_otlp_headers: Headers | None = Field(None, description="of an export: name=value, separated by commas")
+    exporter_otlp_traces_headers: Headers | None = Field(None, description="the same for traces alone")
     exporter_otlp_timeout: Timeout = Field(10.0, description="seconds an export may take")
     exporter_otlp_traces_timeout: Timeout | None = Field(None, description="the same for traces alone")
     bsp_max_queue_size: int = Field(2048, ge=1, le=1_000_000, description="spans that wait for their export")
@@ -127,7 +132,12 @@ def begin(role: str) -> None:
             ) from None
         _log.warning("traces_off", reason="an endpoint is set, and the extra `otel` is not installed")
         return
-    TRACES.spans = make_spans(role, asked)
+    try:
+        TRACES.spans = make_spans(role, asked)
+    except Exception as error:
+        if "OTEL_" not in str(error):
+            raise
+        raise TracesError(str(error)) from None  # by which the SDK names a variable that it reads itself
     _log.info("traces_on", endpoint=asked.endpoint, sampler=asked.traces_sampler)
 
 

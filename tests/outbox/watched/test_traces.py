@@ -101,6 +101,8 @@ def test_traces_are_made_where_they_are_asked_for(
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "many"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "-1"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "many"),
     ],
 )
 def test_a_wrong_value_stops_the_start_and_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -111,6 +113,42 @@ def test_a_wrong_value_stops_the_start_and_is_named(monkeypatch: pytest.MonkeyPa
         traces.begin("relay")
 
     assert TRACES.spans is None
+
+
+def test_what_grpc_does_not_take_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")
+
+    with pytest.raises(TracesError, match="OTEL_EXPORTER_OTLP_COMPRESSION"):
+        traces.begin("relay")
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+@pytest.mark.parametrize("value", ["Authorization: Bearer hushed", "a=b,hushed", "key=hushed;more", "key=h\tushed"])
+def test_headers_that_the_sdk_does_not_take_stop_the_start_and_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(TracesError, match=name) as raised:
+        traces.begin("relay")
+
+    assert "ushed" not in f"{raised.value}{caplog.text}"
+
+
+@pytest.mark.parametrize("value", ["a=b", "a = b , c=d=", "authorization=Bearer hushed", "authorization=Bearer%20x,"])
+def test_headers_that_the_sdk_takes_are_sent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", value)
+
+    traces.begin("relay")
+
+    assert TRACES.spans is not None
+    assert "Header" not in caplog.text
 
 
 @pytest.mark.parametrize(("own", "service"), [({}, "herald-relay"), ({"OTEL_SERVICE_NAME": "shop"}, "shop")])
