@@ -12,18 +12,24 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
+import structlog
 from litestar.concurrency import sync_to_thread
 from sqlalchemy import Engine, text
 
 from herald.api.shapes.answers import Ended
 from herald.outbox.message.state import FINAL
+from herald.outbox.postgres.connections import reason
 
 LONGEST = 30  # seconds that a caller may wait
 LOOK = 0.008  # seconds between two looks
+MOST = 2_000  # messages waited for at once by one process; who comes then is answered as it stands
 REST = 2.0  # times what a look took; where that is longer, many wait or the database is slow
 _OVER = text("""
 SELECT id, status, reason, reason_code FROM messages WHERE id = ANY (CAST(:ids AS uuid[])) AND status = ANY (:final)
 """)
+
+
+_log = structlog.get_logger()
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -44,8 +50,8 @@ class Outcomes:
         self._is_closing = False
 
     async def ended(self, message_id: UUID, seconds: float | None) -> Ended | None:
-        """What became of it; None where it is not over by then, or where this process ends. Raises what a look does."""
-        if seconds is None or self._is_closing:
+        """What became of it; None where it is not over by then, or where nobody can tell: what it is is asked anew."""
+        if seconds is None or self._is_closing or len(self._waiting) >= MOST:
             return None
         told = asyncio.get_running_loop().create_future()
         self._waiting[message_id].add(told)
@@ -73,9 +79,10 @@ class Outcomes:
                 for one in await sync_to_thread(self._over, [*self._waiting]):
                     _tell(self._waiting.get(one.id, ()), one)
                 await asyncio.sleep(max(LOOK, REST * (monotonic() - began)))
-        except Exception as error:  # noqa: BLE001 - whatever ends a look is what they waited for
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was accepted is accepted
+            _log.warning("not_looked", reason=reason(error), consequence="those who wait are answered as it stands")
             for waiting in self._waiting.values():
-                _tell(waiting, error)
+                _tell(waiting, None)
         finally:
             self._looking = None
 
@@ -85,11 +92,7 @@ class Outcomes:
             return [Ended(**row) for row in rows.mappings()]
 
 
-def _tell(waiting: Iterable[asyncio.Future[Ended | None]], what: Ended | Exception | None) -> None:
+def _tell(waiting: Iterable[asyncio.Future[Ended | None]], ended: Ended | None) -> None:
     for told in waiting:
-        if told.done():
-            continue
-        if isinstance(what, Exception):
-            told.set_exception(what)
-        else:
-            told.set_result(what)
+        if not told.done():
+            told.set_result(ended)

@@ -7,8 +7,9 @@ for longer than that.
 import json
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
-from threading import BoundedSemaphore, Event
+from threading import Event
 from time import monotonic
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from herald.outbox.threads import Thread
 
 PATIENCE = 2.0  # seconds for a request
 MOST_HEADER = 8192  # bytes
-AT_ONCE = 16  # connections; others are closed
+AT_ONCE = 16  # connections; of more the one that has been there longest makes room
 LACK = 1.0  # seconds until the next try where this process may open no more files
 _never = Event()
 Names = Callable[[], Sequence[str]]
@@ -89,16 +90,17 @@ def _health(state: str, lacking: Sequence[str]) -> Answer:
 
 
 def _accept(listener: socket.socket, watched: Watched) -> None:
-    places = BoundedSemaphore(AT_ONCE)
+    guests: list[socket.socket] = []  # the oldest first
 
     def attend(guest: socket.socket) -> None:
         try:
             with guest:
                 _attend(guest, watched)
         except OSError:
-            pass  # it has left, or was too slow
+            pass  # it has left, was too slow, or made room
         finally:
-            places.release()
+            with suppress(ValueError):
+                guests.remove(guest)
 
     while True:
         try:
@@ -107,14 +109,15 @@ def _accept(listener: socket.socket, watched: Watched) -> None:
             _log.warning("metrics_not_accepted", reason=str(error))
             _never.wait(LACK)
             continue
-        if not places.acquire(blocking=False):
-            guest.close()
-            continue
+        if len(guests) >= AT_ONCE:
+            with suppress(OSError, IndexError):
+                guests.pop(0).shutdown(socket.SHUT_RDWR)
+        guests.append(guest)
         try:
             Thread(attend, "metrics-request", args=(guest,)).start()
         except RuntimeError:  # the machine has no more of them
+            guests.remove(guest)
             guest.close()
-            places.release()
 
 
 def _attend(guest: socket.socket, watched: Watched) -> None:

@@ -150,14 +150,24 @@ def test_an_api_that_ends_answers_who_waits(
     assert waiting.result(timeout=10).status_code == 202
 
 
-def test_a_database_that_fails_meanwhile_is_told_to_who_waits(
+def test_where_nobody_can_look_what_was_accepted_is_accepted_and_the_rest_an_error(
     herald: Client, connection: Connection, pool: ThreadPoolExecutor, is_waited_for: Callable[[], bool]
 ) -> None:
     message = herald.post("/notifications", json=GOOD).json()["id"]
-    waiting = pool.submit(herald.get, f"/notifications/{message}?wait=30")
-    eventually(is_waited_for, 10, what="it waits")
+    posting = pool.submit(herald.post, "/notifications?wait=30", json=GOOD, headers=KEYED)
+    getting = pool.submit(herald.get, f"/notifications/{message}?wait=30")
+    eventually(is_waited_for, 10, what="they wait")
 
     connection.cursor().execute("ALTER TABLE messages RENAME COLUMN reason_code TO renamed")
     connection.commit()
 
-    assert waiting.result().status_code >= 500
+    assert posting.result().status_code == 202
+    assert getting.result().status_code >= 500
+
+
+def test_of_too_many_who_wait_the_next_is_answered_at_once(herald: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("herald.api.http.outcomes.MOST", 0)
+
+    answer = herald.post("/notifications?wait=30", json=GOOD, headers=KEYED)
+
+    assert answer.status_code == 202

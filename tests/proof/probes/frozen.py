@@ -39,7 +39,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "reader": "herald.outbox.relay.term:read_next",
         "session that listens": "herald.outbox.relay.sends:wait_for_news",
         "session that waits for the lock": "herald.outbox.relay.session:try_to_lead",
-        "scheduler": "herald.outbox.scheduler.schedule:request_due",
+        "scheduler": "herald.outbox.scheduler.duties:request_due",
         "retention": "herald.outbox.scheduler.retention:Retention.turn",
         "duties that ask Kafka": "herald.outbox.scheduler.pages:Pages.note",
     },
