@@ -5,6 +5,7 @@ import subprocess
 from time import perf_counter
 
 from benchmarks.figures import Figure, Result, Target
+from benchmarks.relay import TOPICS
 from benchmarks.run import Run
 from tests.servers.herald import herald_environment
 
@@ -16,9 +17,10 @@ def measure(run: Run) -> list[Result]:
     """The quickest of each round, on an empty log and on the whole one; a relay leads and has made the topics."""
     stage = run.stage
     found: list[Result] = []
-    for rows, database, prefix in ((0, stage.database(), "empty."), (run.rows, run.whole, "")):
+    for rows, database in ((0, stage.database()), (run.rows, run.whole)):
+        stage.make_topics(*TOPICS)
         figure = Figure(f"`herald status`, seconds, a log of {rows:,} messages", Target(most=TARGET))
-        settings = stage.settings(database, HERALD_TOPIC_PREFIX=prefix)  # each Herald has topics of its own
+        settings = stage.settings(database)
         environment = herald_environment(settings)
         command = [str(stage.side.herald), "status", "--json"]
         with stage.herald("relay", settings) as relay:

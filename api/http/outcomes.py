@@ -23,7 +23,7 @@ from herald.outbox.postgres.connections import reason
 LONGEST = 30  # seconds that a caller may wait
 LOOK = 0.008  # seconds between two looks
 MOST = 2_000  # messages waited for at once by one process; who comes then is answered as it stands
-REST = 2.0  # times what a look took; where that is longer, many wait or the database is slow
+REST = 1.0  # times what a look took; where that is longer, many wait or the database is slow
 _OVER = text("""
 SELECT id, status, reason, reason_code FROM messages WHERE id = ANY (CAST(:ids AS uuid[])) AND status = ANY (:final)
 """)
