@@ -24,7 +24,8 @@ from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.prepared import Prepared, prepare
 from herald.outbox.postgres.statements import fetch
 
-BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date
+BEHIND_WAIT = 0.1  # seconds until one is looked at again that waits for another one without a date, at first
+MOST_BEHIND_WAIT = 60.0  # seconds; up to then it is a tenth of the time for which the other one has stood as it stands
 ELSEWHERE_WAIT = 1.0  # seconds until one is looked at again whose key another worker has under way
 REASONS = {
     "paused": "paused",
@@ -65,6 +66,10 @@ class Claim(NamedTuple):
     unknowns: int = 0
 
 
+# Each look writes events and a record: after what does not go on for long is looked less and less. On a strict topic
+# nothing is requested anyway while one before it waits.
+_SOON = f"""clock.at + make_interval(secs => least({MOST_BEHIND_WAIT}, greatest({BEHIND_WAIT},
+                extract(epoch FROM clock.at - p.updated_at) / 10)))"""
 # One that was never claimed has no destination yet, and may go to the same. What is behind one in line stands in line.
 # The date of a less urgent one may be over for long, behind others that are more urgent.
 # Rows are found by their ids and one at a time (ARRAY, LIMIT): a join would let the planner read all that is pending.
@@ -104,10 +109,12 @@ hindered AS MATERIALIZED (
             WHEN w.line IS NOT NULL AND p.reason_code = 'queued' THEN f.accepted_at
             WHEN w.line IS NOT NULL
             THEN greatest(p.due_at + interval '1 microsecond', clock.at + make_interval(secs => {ELSEWHERE_WAIT}))
+            WHEN has_date(p.status) AND p.status <> 'failed' AND p.priority >= f.priority
+            THEN greatest(p.due_at + interval '1 microsecond', clock.at)
             WHEN has_date(p.status) AND p.status <> 'failed'
-            THEN greatest(p.due_at + interval '1 microsecond', clock.at
-                + make_interval(secs => CASE WHEN p.priority < f.priority THEN {BEHIND_WAIT} ELSE 0 END))
-            ELSE clock.at + make_interval(secs => {BEHIND_WAIT}) END AS until
+            THEN greatest(p.due_at + interval '1 microsecond', {_SOON})
+            WHEN f.is_strict THEN clock.at + make_interval(secs => {BEHIND_WAIT})
+            ELSE {_SOON} END AS until
         FROM waiting AS w CROSS JOIN LATERAL (SELECT * FROM messages WHERE id = w.id OFFSET 0) AS p
         WHERE w.topic = f.topic AND w.key = f.key
           AND w.request > 0 AND (w.accepted_at, w.id) < (f.accepted_at, f.id)

@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from herald.outbox.moves.claim import BEHIND_WAIT, Claim, Record, claim
+from herald.outbox.moves.claim import BEHIND_WAIT, MOST_BEHIND_WAIT, Claim, Record, claim
 from herald.outbox.moves.pauses import ScopeError, list_pauses, pause, resume
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.postgres.driver import Connection
@@ -192,6 +192,25 @@ def test_what_is_more_urgent_than_one_that_is_due_is_looked_at_soon(connection: 
         connection, "SELECT extract(epoch FROM due_at - updated_at)::float FROM messages WHERE id = %s", str(second)
     )
     assert seconds == BEHIND_WAIT
+
+
+@pytest.mark.parametrize(("stands", "wait"), [("30 seconds", 3), ("1 day", MOST_BEHIND_WAIT)])
+def test_after_one_that_does_not_go_on_for_long_is_looked_less_and_less(
+    connection: Connection, stands: str, wait: float
+) -> None:
+    first, second = accepted(connection, notification(), notification())
+    postpone(connection, first)
+    assert request_due(connection, settings=make_settings("postgresql://nowhere/nothing")) == 1
+    older = "UPDATE messages SET updated_at = updated_at - %s::interval WHERE id = %s"
+    change(connection, older, stands, str(first))
+
+    claim(connection, [Record(second, 1, destination=HOOK)], lease=60)
+
+    change(connection, older, f"-{stands}", str(first))
+    ((seconds,),) = fetch(
+        connection, "SELECT extract(epoch FROM due_at - updated_at)::float FROM messages WHERE id = %s", str(second)
+    )
+    assert seconds == pytest.approx(wait, rel=0.2)
 
 
 def test_in_one_batch_what_waits_for_another_takes_its_date(connection: Connection) -> None:

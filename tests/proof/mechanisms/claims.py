@@ -69,8 +69,8 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/claim.py",
-                "WHEN has_date(p.status) AND p.status <> 'failed'\n",
-                "WHEN has_date(p.status) AND p.status <> 'failed' THEN clock.at + interval '1 second' WHEN false\n",
+                "THEN greatest(p.due_at + interval '1 microsecond', clock.at)",
+                "THEN clock.at + interval '1 second'",
             ),
             Edit(
                 "outbox/moves/claim.py",
@@ -88,11 +88,16 @@ REMOVALS = (
         (
             Edit(
                 "outbox/moves/claim.py",
-                "WHEN has_date(p.status) AND p.status <> 'failed'\n",
-                "WHEN has_date(p.status) AND p.status <> 'failed' AND p.priority >= f.priority\n",
+                "THEN greatest(p.due_at + interval '1 microsecond', {_SOON})",
+                "THEN {_SOON}",
             ),
         ),
         (f"{POSTPONING}::test_what_is_more_urgent_than_the_one_it_waits_for_is_not_looked_at_before_that_ones_date",),
+    ),
+    Removal(
+        "after what does not go on for long is looked less and less",
+        (Edit("outbox/moves/claim.py", "extract(epoch FROM clock.at - p.updated_at) / 10", "0"),),
+        (f"{POSTPONING}::test_after_one_that_does_not_go_on_for_long_is_looked_less_and_less",),
     ),
     Removal(
         "a busy destination postpones",

@@ -35,7 +35,7 @@ from herald.outbox.message.events import (
     Started,
 )
 from herald.outbox.message.state import Message, evolve
-from herald.outbox.moves.claim import BEHIND_WAIT, REASONS, Claim, Record
+from herald.outbox.moves.claim import BEHIND_WAIT, MOST_BEHIND_WAIT, REASONS, Claim, Record
 from herald.outbox.moves.record import Outcome
 from herald.outbox.registry import DEAD_LETTERS
 from tests.proof.model.postgres import Transaction
@@ -179,7 +179,8 @@ def _until(
         return message.accepted_at, "queued"
     if last.status == "scheduled" and last.due_at:
         return max(last.due_at + MICROSECOND, date(at)), "behind"
-    return date(at + BEHIND_WAIT), "behind"
+    stood = (date(at) - last.updated_at).total_seconds()
+    return date(at + min(MOST_BEHIND_WAIT, max(BEHIND_WAIT, stood / 10))), "behind"
 
 
 def _all(transaction: Transaction) -> Iterable[Message]:
