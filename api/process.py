@@ -21,7 +21,7 @@ from uvicorn._types import ASGI3Application
 from herald.api.accepting import Acceptor
 from herald.api.app import make_app
 from herald.api.http.door import BACKLOG, Door
-from herald.api.http.outcomes import Outcomes
+from herald.api.http.ends import Ends
 from herald.api.http.protocol import LimitedProtocol
 from herald.api.http.requests import tell
 from herald.api.http.resources import Budget, Resources
@@ -91,9 +91,9 @@ def make_executor(size: int) -> ThreadPoolExecutor:
 class Server(uvicorn.Server):
     """uvicorn, which tells its door that it closes; on a seat it accepts as that says, and says that it lives."""
 
-    def __init__(self, config: uvicorn.Config, door: Door, seat: Seat | None, outcomes: Outcomes) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door, seat: Seat | None, ends: Ends) -> None:
         super().__init__(config)
-        self._outcomes = outcomes
+        self._ends = ends
         self._door = door
         self._seat = seat
         self._acceptors: list[Acceptor] = []
@@ -110,7 +110,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is being asked, and end."""
         self._door.is_closing = True
-        self._outcomes.close()
+        self._ends.close()
         for acceptor in self._acceptors:
             acceptor.close()
         if self._seat:
@@ -204,4 +204,4 @@ def make_server(resources: Resources, *, host: str, port: int, seat: Seat | None
         headers=[("x-content-type-options", "nosniff")],  # an answer is what it says, not what a browser finds in it
         timeout_graceful_shutdown=GRACE,
     )
-    return Server(config, door, seat, resources.outcomes)
+    return Server(config, door, seat, resources.ends)

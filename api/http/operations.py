@@ -13,8 +13,8 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, Parameter, Reques
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.plugins import OpenAPISchemaPlugin
 
+from herald.api.http.ends import Wait
 from herald.api.http.headers import KEY_PATTERN
-from herald.api.http.outcomes import Wait
 from herald.api.http.parameters import only_query
 from herald.api.http.problems import IDEMPOTENCY_KEY, MEDIA_TYPE, Problem
 from herald.api.shapes.answers import Ended

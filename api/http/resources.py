@@ -11,9 +11,9 @@ from litestar.concurrency import sync_to_thread
 from sqlalchemy import Connection as Pooled
 from sqlalchemy import Engine
 
+from herald.api.http.ends import Ends
 from herald.api.http.gate import Gate, key_of
 from herald.api.http.headers import request_key_of
-from herald.api.http.outcomes import Outcomes
 from herald.api.http.problems import HttpRequest, unavailable
 from herald.api.http.totals import Total
 from herald.outbox.acceptance.committer import Committer
@@ -84,13 +84,13 @@ class Resources:
     large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_AT_ONCE))
     lists: asyncio.Semaphore = field(init=False)
     gate: Gate = field(init=False)
-    outcomes: Outcomes = field(init=False)
+    ends: Ends = field(init=False)
     readiness: Readiness = field(init=False)
 
     def __post_init__(self) -> None:
         """Lists leave at least one connection of the pool to everything else, where there is another one."""
         self.gate, self.readiness = Gate(self.settings), Readiness(self.settings)
-        self.outcomes = Outcomes(self.engine)
+        self.ends = Ends(self.engine)
         self.lists = asyncio.Semaphore(max(1, min(self.settings.readers, self.settings.pool_size - 1)))
 
 

@@ -11,10 +11,10 @@ from sqlalchemy import Connection as Pooled
 
 from herald.api.http.bodies import read_ignored, read_json
 from herald.api.http.contents import shown
+from herald.api.http.ends import Wait
 from herald.api.http.gate import actor_of, key_for, key_of, reach_of
 from herald.api.http.headers import header, request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
-from herald.api.http.outcomes import Wait
 from herald.api.http.parameters import filters_of, id_of, there
 from herald.api.http.problems import IDEMPOTENCY_KEY, TRY_AGAIN, HttpRequest, field_problem
 from herald.api.http.requests import name
@@ -49,9 +49,10 @@ async def accept_message(request: HttpRequest) -> Response[Accepted]:
 @query("/{id:str}", "Look at one", filters=Wait)
 async def get_message(request: HttpRequest) -> MessageState:
     """Show a message as it stands, with `wait` once it is over."""
+    key = key_of(request)
 
     def find(connection: Pooled, message_id: UUID) -> MessageState | None:
-        found, key = find_message(connection, message_id), key_of(request)
+        found = find_message(connection, message_id)
         return None if found and key and not key.is_for(found.topic) else found
 
     return shown(await followed(request, find, "message"), key_of(request))
@@ -81,7 +82,7 @@ async def followed(request: HttpRequest, find: Callable[[Pooled, UUID], State | 
     message_id, wait = id_of(request), filters_of(request, Wait).wait
     found = there(await read(request, find, message_id), what, message_id)
     if wait and found.status not in FINAL:
-        await resources_of(request).outcomes.ended(message_id, wait)
+        await resources_of(request).ends.ended(message_id, wait)
         found = there(await read(request, find, message_id), what, message_id)
     return found
 
@@ -95,7 +96,7 @@ async def accept_one(request: HttpRequest, shape: type[T], accept_it: Callable[.
     acceptance = msgspec.structs.replace(acceptance, actor=actor_of(request))
     receipt = await resources.committer.submit((acceptance,), await request_key_of(request, body))
     name(request.scope, receipt.ids)
-    if ended := await resources.outcomes.ended(receipt.ids[0], wait):
+    if ended := await resources.ends.ended(receipt.ids[0], wait):
         return over(receipt, ended)
     return accepted(receipt, acceptance.deliver_at, ttl=resources.settings.idempotency_ttl)
 

@@ -5,10 +5,10 @@ from litestar import Response, Router
 
 from herald.api.http.bodies import read_json
 from herald.api.http.contents import sees_content, shown
+from herald.api.http.ends import Wait
 from herald.api.http.gate import actor_of, key_for
 from herald.api.http.headers import request_key_of, traceparent
 from herald.api.http.operations import accept, command, query
-from herald.api.http.outcomes import Wait
 from herald.api.http.parameters import (
     DEFAULT_LIMIT,
     Cursor,

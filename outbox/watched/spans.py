@@ -8,7 +8,6 @@ Attributes are OpenTelemetry's, https://opentelemetry.io/docs/specs/semconv/, or
 message carries, its key, an address beyond its host, or the words of an error.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -17,20 +16,17 @@ from uuid import UUID
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from herald.outbox.watched.traces import Read
 
-# https://www.w3.org/TR/trace-context/#traceparent-header; only a later version than 00 may have more behind the flags
-_TRACEPARENT = re.compile(
-    r"(?:00|(?!00|ff)(?P<later>[0-9a-f]{2}))"
-    r"-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?(later)(?:-.*)?)"
-)
 LAST = 54  # where the last digit of the flags stands
 _ODD = frozenset("13579bdf")  # last digits of flags that say sampled
 SERVER_ERROR = 500
 Attributes = dict[str, str | int]
 _NOWHERE = Context()
+_W3C = TraceContextTextMapPropagator()
 
 
 class Spans:
@@ -166,11 +162,10 @@ def _is_sampled(traceparent: str | None) -> bool:
 
 def _place(traceparent: str | None) -> SpanContext | None:
     """None for what is no traceparent."""
-    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-    if found is None:
+    if traceparent is None:
         return None
-    trace_id, span_id, flags = (int(found[name], 16) for name in ("trace", "span", "flags"))
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    found = trace.get_current_span(_W3C.extract({"traceparent": traceparent}, _NOWHERE)).get_span_context()
+    return found if found.is_valid else None
 
 
 def _below(parent: SpanContext | None) -> Context:

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from herald.api.http.outcomes import Outcomes
+from herald.api.http.ends import Ends
 from herald.outbox.acceptance.committer import Committer
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
@@ -39,13 +39,13 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 def is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
     """Whether the database was asked for what somebody waits for."""
     asked: list[object] = []
-    look = Outcomes._over  # noqa: SLF001 - that it was called
+    look = Ends.look
 
-    def noted(self: Outcomes, ids: Any) -> Any:
+    def noted(self: Ends, ids: Any) -> Any:
         asked.append(ids)
         return look(self, ids)
 
-    monkeypatch.setattr(Outcomes, "_over", noted)
+    monkeypatch.setattr(Ends, "look", noted)
     return lambda: bool(asked)
 
 
@@ -166,7 +166,7 @@ def test_where_nobody_can_look_what_was_accepted_is_accepted_and_the_rest_an_err
 
 
 def test_of_too_many_who_wait_the_next_is_answered_at_once(herald: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("herald.api.http.outcomes.MOST", 0)
+    monkeypatch.setattr("herald.api.http.ends.MOST", 0)
 
     answer = herald.post("/notifications?wait=30", json=GOOD, headers=KEYED)
 

@@ -27,8 +27,6 @@ REST = 1.0  # times what a look took; where that is longer, many wait or the dat
 _OVER = text("""
 SELECT id, status, reason, reason_code FROM messages WHERE id = ANY (CAST(:ids AS uuid[])) AND status = ANY (:final)
 """)
-
-
 _log = structlog.get_logger()
 
 
@@ -40,7 +38,7 @@ class Wait(msgspec.Struct, frozen=True):
     ) = None
 
 
-class Outcomes:
+class Ends:
     """Used by one event loop."""
 
     def __init__(self, engine: Engine) -> None:
@@ -56,7 +54,7 @@ class Outcomes:
         told = asyncio.get_running_loop().create_future()
         self._waiting[message_id].add(told)
         if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+            self._looking = asyncio.create_task(self._look_on())
         try:
             with suppress(TimeoutError):
                 return await asyncio.wait_for(told, seconds)
@@ -72,11 +70,11 @@ class Outcomes:
         for waiting in self._waiting.values():
             _tell(waiting, None)
 
-    async def _look(self) -> None:
+    async def _look_on(self) -> None:
         try:
             while self._waiting:
                 began = monotonic()
-                for one in await sync_to_thread(self._over, [*self._waiting]):
+                for one in await sync_to_thread(self.look, [*self._waiting]):
                     _tell(self._waiting.get(one.id, ()), one)
                 await asyncio.sleep(max(LOOK, REST * (monotonic() - began)))
         except Exception as error:  # noqa: BLE001 - whatever it is, what was accepted is accepted
@@ -86,7 +84,8 @@ class Outcomes:
         finally:
             self._looking = None
 
-    def _over(self, ids: Sequence[UUID]) -> list[Ended]:
+    def look(self, ids: Sequence[UUID]) -> list[Ended]:
+        """Those of them that are over, as the database has it; in any thread. Raises what SQLAlchemy does."""
         with self._engine.begin() as connection:
             rows = connection.execute(_OVER, {"ids": list(map(str, ids)), "final": list(FINAL)})
             return [Ended(**row) for row in rows.mappings()]
