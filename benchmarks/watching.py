@@ -3,7 +3,7 @@
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from threading import Event, Thread
+from threading import Event
 
 from benchmarks.figures import Contest, Result, Target
 from benchmarks.flow import READY, Flow
@@ -12,6 +12,7 @@ from benchmarks.relay import TOPICS
 from benchmarks.run import FEW, Run
 from benchmarks.waiting import answers, until
 from tests.servers.child import Child
+from tests.servers.meanwhile import Meanwhile
 from tests.servers.ports import free_port
 
 ROLES = ("api", "relay", "pipeline")
@@ -79,20 +80,11 @@ def _processes(run: Run, database: str, side: str) -> Iterator[tuple[Flow, list[
             yield flow, processes
 
 
-@contextmanager
-def _scraping(ports: Sequence[int]) -> Iterator[None]:
-    stop = Event()
-
-    def scrape() -> None:
+def _scraping(ports: Sequence[int]) -> Meanwhile:
+    def scrape(stop: Event) -> None:
         while not stop.wait(SCRAPE):
             for port in ports:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SCRAPE) as answer:
                     answer.read()
 
-    thread = Thread(target=scrape)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return Meanwhile(scrape)

@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
@@ -124,8 +125,9 @@ def log_many(event: str, many: Iterable[tuple[float, dict[str, Any]]]) -> None:
     same = {"event": event, **_plain}
     lines = [_encode({**fields, **same, "timestamp": _stamp(at)}) for at, fields in many]
     if lines:
-        sys.stdout.write(b"\n".join([*lines, b""]).decode())
-        sys.stdout.flush()
+        with suppress(OSError):  # as the library's own: what cannot be written ends nothing of what it tells
+            sys.stdout.write(b"\n".join([*lines, b""]).decode())
+            sys.stdout.flush()
 
 
 def _stamp(at: float) -> str:

@@ -47,18 +47,21 @@ WHERE c.name = 'relay'
 
 
 class Sight:
-    """One leader's; what it saw before, it does not know, and goes by when a row was written."""
+    """One leader's; what it saw before, it does not know, and goes by when a row was written.
+
+    `dates` and `snapshots` are those of the looks that it remembers, the oldest first.
+    """
 
     def __init__(self) -> None:
-        self._dates: list[datetime] = []
-        self._snapshots: list[str] = []
+        self.dates: list[datetime] = []
+        self.snapshots: list[str] = []
 
     def look(self, connection: Connection) -> tuple[float, float] | None:
         """How long ago the cursor was saved, and since when something waits for it, 0 where nothing does; in seconds.
 
         None where no relay has led yet. Raises PostgresError.
         """
-        values = {"dates": self._dates, "snapshots": self._snapshots, "rows": ROWS}
+        values = {"dates": self.dates, "snapshots": self.snapshots, "rows": ROWS}
         found = find_one(connection, _OLDEST, values)
         if found is None:
             return None
@@ -68,8 +71,8 @@ class Sight:
 
     def _remember(self, since: datetime | None, at: datetime, snapshot: str) -> None:
         """Of the looks that saw nothing of what waits the last is enough."""
-        blind = sum(since is None or date <= since for date in self._dates)
+        blind = sum(since is None or date <= since for date in self.dates)
         first = max(0, blind - 1)
-        self._dates, self._snapshots = [*self._dates[first:], at], [*self._snapshots[first:], snapshot]
-        if len(self._dates) > MOST_LOOKS:
-            del self._dates[1:-1:2], self._snapshots[1:-1:2]
+        self.dates, self.snapshots = [*self.dates[first:], at], [*self.snapshots[first:], snapshot]
+        if len(self.dates) > MOST_LOOKS:
+            del self.dates[1:-1:2], self.snapshots[1:-1:2]

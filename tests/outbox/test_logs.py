@@ -1,13 +1,15 @@
 """What a line looks like, and what is never in one."""
 
+import errno
 import io
+import logging
 import sys
 from collections.abc import Callable
 
 import pytest
 
 from herald.outbox import logs
-from herald.outbox.logs import _print_trace, _trace
+from herald.outbox.logs import _print_trace, _trace, log_many
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.postgres.statements import execute
 from tests.outbox.connections import connected
@@ -17,13 +19,32 @@ def traced(act: Callable[[], object]) -> str:
     """The traceback of what it raises, in both forms."""
     try:
         act()
-    except Exception:  # noqa: BLE001 - whatever it is
-        exc_info = sys.exc_info()
-        printed = io.StringIO()
-        _print_trace(printed, exc_info)  # type: ignore[arg-type]
-        assert _trace(exc_info) in printed.getvalue()  # type: ignore[arg-type]
+    except (ValueError, RuntimeError, PostgresError) as error:
+        exc_info, printed = (type(error), error, error.__traceback__), io.StringIO()
+        _print_trace(printed, exc_info)
+        assert _trace(exc_info) in printed.getvalue()
         return printed.getvalue()
     raise AssertionError("nothing was raised")
+
+
+class FullDisk(io.StringIO):
+    """Whatever is written there does not fit."""
+
+    def write(self, _: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(logs, "_plain", {"role": "api", "level": "info"})
+    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    log_many("request", [(0.0, {"status": 200})])
+
+    monkeypatch.setattr(sys, "stdout", shown)
+    log_many("request", [(0.0, {"status": 202})])
+
+    assert '"status":202' in shown.getvalue()
 
 
 def test_a_traceback_has_no_variables() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from herald.outbox.kafka.clients import make_admin
 from herald.outbox.kafka.topics import make_topics
 from herald.outbox.operate.set_aside import command
-from herald.outbox.operate.status.report import command as status
+from herald.outbox.operate.status.command import command as status
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch

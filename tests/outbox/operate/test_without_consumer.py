@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from herald.outbox.moves.accept import make_acceptance
-from herald.outbox.operate.status.report import command as status
+from herald.outbox.operate.status.command import command as status
 from herald.pipeline.audit.command import command as audit
 from tests.outbox.connections import accepted, connected
 from tests.outbox.operate.doctor.findings import look

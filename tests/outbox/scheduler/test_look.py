@@ -112,17 +112,17 @@ def test_the_looks_that_are_remembered_stay_few_and_the_first_of_them_is_kept(
     with connected(database) as writer:
         send_long_ago(writer)
         waits(sees, connection)
-        first = sees._dates[0]  # noqa: SLF001
+        first = sees.dates[0]
         writer.commit()
     for _ in range(3 * MOST_LOOKS):
         waits(sees, connection)
 
-    assert len(sees._dates) <= MOST_LOOKS  # noqa: SLF001
-    assert sees._dates[0] == first  # noqa: SLF001
+    assert len(sees.dates) <= MOST_LOOKS
+    assert sees.dates[0] == first
     assert waits(sees, connection) < LATE
     publish(connection)
     waits(sees, connection)
-    assert len(sees._dates) <= 2  # noqa: SLF001
+    assert len(sees.dates) <= 2
 
 
 def test_a_key_of_a_strict_topic_is_blocked_while_others_wait_behind_one_that_is_not_over(

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.record import Outcome, record_outcomes
-from herald.outbox.operate.status.report import command as status
+from herald.outbox.operate.status.command import command as status
 from herald.pipeline.channel import Channel
 from herald.pipeline.channels.email.channel import UnsetEmailChannel
 from herald.pipeline.work.worker import Worker

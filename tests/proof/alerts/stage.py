@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from uuid import UUID, uuid4
 
 from confluent_kafka.admin import AdminClient, NewPartitions
@@ -29,6 +29,7 @@ from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.eventually import eventually
 from tests.servers.herald import herald_environment
 from tests.servers.http_server import HttpServer
+from tests.servers.meanwhile import Meanwhile
 from tests.servers.ports import free_port
 from tests.servers.postgres import DURABLE, PostgresServer
 from tests.servers.prometheus import Prometheus
@@ -234,19 +235,10 @@ def _use(second: ApacheKafka, first: ApacheKafka) -> None:
         made.result(10)
 
 
-@contextmanager
-def _supervised(stage: Stage) -> Iterator[None]:
-    stop = Event()
-
-    def supervise() -> None:
+def _supervised(stage: Stage) -> Meanwhile:
+    def supervise(stop: Event) -> None:
         while not stop.wait(TURN):
             with suppress(OSError, PostgresError):
                 stage.look()
 
-    thread = Thread(target=supervise, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return Meanwhile(supervise)

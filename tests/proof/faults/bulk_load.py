@@ -2,21 +2,21 @@
 
 import json
 import random
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from threading import Event, Thread
+from threading import Event
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 from tests.proof.faults.ledger import ANSWER_TIMEOUT, Entry, Ledger
+from tests.servers.meanwhile import Meanwhile
 
 TOPIC = "notifications, logged"  # in the ledger: no provider sees them
 BATCH = 10  # notifications of one POST
 CALLERS = 2
 
 
-class BulkLoad:
+class BulkLoad(Meanwhile):
     """`rate` notifications per second in all, over the channel `log`, for as long as the `with` lasts.
 
     A POST that is not answered leaves the fate of its notifications unknown. Those of one POST are not ordered among
@@ -26,27 +26,14 @@ class BulkLoad:
     def __init__(self, ports: list[int], *, rate: float, users: int, ledger: Ledger) -> None:
         self.ledger = ledger
         self._ports, self._rate, self._users = ports, rate, users
-        self._stop = Event()
-        self._threads = [Thread(target=self._run, args=(number,), daemon=True) for number in range(CALLERS)]
+        super().__init__(*(partial(self._run, number) for number in range(CALLERS)))
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, number: int) -> None:
+    def _run(self, number: int, stop: Event) -> None:
         draw = random.Random(number)  # noqa: S311 - a replayable load
         every = BATCH * CALLERS / self._rate
         due = monotonic() + number * every / CALLERS
         connection = HTTPConnection("127.0.0.1", self._ports[number % len(self._ports)], timeout=ANSWER_TIMEOUT)
-        while not self._stop.wait(max(0.0, due - monotonic())):
+        while not stop.wait(max(0.0, due - monotonic())):
             due = max(due + every, monotonic() - 1.0)
             entries = [self.ledger.enter(TOPIC, f"user-{draw.randrange(self._users)}", None) for _ in range(BATCH)]
             self._post(connection, entries)

@@ -3,12 +3,12 @@
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from threading import Event, Thread
+from functools import partial
+from threading import Event
 from time import monotonic
-from types import TracebackType
-from typing import Self
+
+from tests.servers.meanwhile import Meanwhile
 
 PAUSE = 0.2  # seconds between two questions
 PATIENCE = 2.0  # seconds for an answer; none is red
@@ -26,25 +26,12 @@ class Seen:
     why: str
 
 
-class Watching(AbstractContextManager["Watching"]):
+class Watching(Meanwhile):
     """Of the processes that show themselves on these ports, by role."""
 
     def __init__(self, ports: Mapping[str, int]) -> None:
-        self._stop = Event()
         self.seen: dict[Probe, list[Seen]] = {(role, state): [] for role in ports for state in STATES}
-        self._threads = [Thread(target=self._run, args=(probe, ports[probe[0]])) for probe in self.seen]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*(partial(self._run, probe, ports[probe[0]]) for probe in self.seen))
 
     def is_green(self, probe: Probe) -> bool:
         return bool(self.seen[probe]) and self.seen[probe][-1].is_green
@@ -59,9 +46,9 @@ class Watching(AbstractContextManager["Watching"]):
         reds = [(probe, one) for probe, one in seen if one.at >= began and not one.is_green]
         return {probe: one for probe, one in reds if but is None or not one.why.startswith(but)}
 
-    def _run(self, probe: Probe, port: int) -> None:
+    def _run(self, probe: Probe, port: int, stop: Event) -> None:
         seen = self.seen[probe]
-        while not self._stop.wait(PAUSE):
+        while not stop.wait(PAUSE):
             is_green, why = ask(port, probe[1])
             if not seen or seen[-1].is_green != is_green or (not is_green and seen[-1].why != why):
                 seen.append(Seen(monotonic(), is_green, why))

@@ -16,8 +16,9 @@ from herald.outbox.moves.claim import Record, claim
 from herald.outbox.moves.pauses import pause
 from herald.outbox.moves.record import Outcome, record_outcomes
 from herald.outbox.operate.shown import size
+from herald.outbox.operate.status.command import command
 from herald.outbox.operate.status.database import MESSAGES, MOST, SCANNED, Answer
-from herald.outbox.operate.status.report import command, counted, oldest_unfinished
+from herald.outbox.operate.status.report import counted, oldest_unfinished
 from herald.outbox.postgres.connections import read_clock
 from herald.outbox.postgres.driver import Connection
 from herald.outbox.postgres.statements import fetch
