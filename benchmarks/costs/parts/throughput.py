@@ -1,6 +1,7 @@
 """How much the API, the relay, the pipeline and a rebuild do in a second, by the code that measures their rivals."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from itertools import islice
@@ -9,11 +10,11 @@ from benchmarks import api as of_api
 from benchmarks import pipeline as of_pipeline
 from benchmarks import rebuild as of_rebuild
 from benchmarks import relay as of_relay
-from benchmarks.costs.bench import TIMEOUT, Bench, Measure, Reading, post
+from benchmarks.costs.bench import TIMEOUT, Bench, Measure, Reading, request
 from benchmarks.letters import letters
 from benchmarks.machine import watched
 
-BULK = 500  # notifications of one request
+CALLERS = 16  # connections that fill a database
 RECORDS = "SELECT count(*) FROM outbox WHERE topic IS NOT NULL"
 
 
@@ -93,13 +94,20 @@ def _drained(bench: Bench, published: str, window: int) -> Reading:
     return Reading({f"pipeline in windows of {window}, messages/s": drained.rate}, drained.idle)
 
 
+def _post_all(port: int, share: Sequence[tuple[str, bytes]]) -> None:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
+        for _, data in share:
+            request(connection, "POST", "/notifications", data)
+
+
 def _fill(bench: Bench, database: str, count: int) -> None:
-    """By the API, so that whatever it does is done; nothing of it is published yet."""
+    """By the API, so that whatever it does is done; nothing of it is published yet.
+
+    One by one: what is asked for together waits in line where no pipeline claims it.
+    """
     stage, waiting = bench.stage, letters(count)
-    with (
-        stage.api(stage.settings(database)) as port,
-        closing(HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection,
-    ):
-        while batch := list(islice(waiting, BULK)):
-            post(connection, batch)
+    shares = [list(islice(waiting, -(-count // CALLERS))) for _ in range(CALLERS)]
+    with stage.api(stage.settings(database)) as port, ThreadPoolExecutor(CALLERS) as callers:
+        for posted in [callers.submit(_post_all, port, share) for share in shares]:
+            posted.result()
     stage.server.execute("VACUUM (ANALYZE)", database)
