@@ -48,9 +48,9 @@ def _drains(run: Run, home: Path) -> Iterator[Result]:
     name = f"relay: drain of {wanted:,} rows of 1 kB, records/s"
     contests = [Contest(name, f"{NAME}, tuned, {state}", target) for state, target in SETTINGS.items()]
     for _ in range(run.rounds):
-        [(count,)] = run.stage.fetch(run.whole, REWIND, {"count": wanted})
+        run.stage.fetch(run.whole, REWIND, {"count": wanted})
         with watched() as span:
-            herald = drain(run.stage, run.whole, count)
+            herald = drain(run.stage, run.whole)
         for contest, (rate, idle) in zip(contests, _drains_of_debezium(run.stage, home, wanted), strict=True):
             contest.add(herald, rate, (span.idle, idle))
     yield from contests
