@@ -20,6 +20,25 @@ LEAVE = 10.0  # seconds after SIGTERM, or after what is open has ended, until a 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+class Stop(threading.Event):
+    """Set once the process is told to stop. A part of its life ends with it, or before, by an event of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._part = threading.Event()
+
+    def part(self) -> threading.Event:
+        """What is to be waited for in the part that begins now; the part before is over."""
+        self._part = part = threading.Event()
+        if self.is_set():
+            part.set()
+        return part
+
+    def set(self) -> None:
+        super().set()
+        self._part.set()
+
+
 def stop_on_signals(stop: threading.Event, *, leave_within: float | None = None) -> None:
     """SIGTERM and SIGINT set `stop`, from now on and until the process ends; call it in the main thread.
 
@@ -38,14 +57,22 @@ def _listen(heard: socket.socket, stop: threading.Event, leave_within: float | N
     while number := heard.recv(1):
         if number[0] not in SIGNALS:
             continue
-        if leave_within is not None and not stop.is_set():
+        is_first = not stop.is_set()
+        stop.set()  # first: whoever calls an end off looks afterwards whether it is
+        if leave_within is not None and is_first:
             end_hard_in(leave_within)
-        stop.set()
 
 
 def end_hard_in(seconds: float) -> None:
     """End the process then, with exit code 1, whatever its threads do; they are named on standard error."""
     faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+
+
+def call_off_end(stop: threading.Event, *, leave_within: float) -> None:
+    """What `end_hard_in` was to end is over; where the process is told to stop it has so many seconds from now."""
+    faulthandler.cancel_dump_traceback_later()
+    if stop.is_set():
+        end_hard_in(leave_within)
 
 
 def leave(code: int) -> NoReturn:

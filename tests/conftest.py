@@ -145,7 +145,7 @@ def own_kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
 
 @pytest.fixture(params=["tansu", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.proof])])
 def each_broker(request: pytest.FixtureRequest) -> str:
-    """Bootstrap servers; the test runs on the embedded broker, and again on Apache Kafka in `make proof`."""
+    """Bootstrap servers; the test runs on the embedded broker, and again on Apache Kafka in `make proof-all`."""
     return str(request.getfixturevalue("broker" if request.param == "tansu" else "kafka"))
 
 

@@ -4,6 +4,9 @@ from herald.outbox.watched.metrics import Metrics
 
 METRICS = Metrics()
 
+ROUNDS = METRICS.counter(
+    "herald_pipeline_rounds_total", "Times that it began to consume: at its start, and after each outage that was long"
+)
 WINDOW_SECONDS = METRICS.histogram(
     "herald_window_seconds", "How long a window waited at its end until all of it was claimed"
 )

@@ -11,12 +11,13 @@ import msgspec
 
 from herald.outbox.watched.life import came_by
 from herald.outbox.watched.servers import CONSUMER, SERVERS
+from herald.pipeline.errors import OutageError
 
 STATISTICS = 2_000  # milliseconds between two of the client's statistics
 
 
-class SilentKafkaError(Exception):
-    """No broker answers for as long as the patience lasts: the process ends, to begin with new clients."""
+class SilentKafkaError(OutageError):
+    """No broker answers for as long as the patience lasts."""
 
 
 class _Broker(msgspec.Struct):

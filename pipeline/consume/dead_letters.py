@@ -18,6 +18,7 @@ from herald.outbox.registry import DEAD_LETTERS
 from herald.outbox.watched.life import waiting
 from herald.outbox.watched.pipeline import DEAD_LETTERED
 from herald.pipeline.consume.record import Arrival
+from herald.pipeline.errors import OutageError
 
 ANYWHERE = -1  # the producer chooses by the key
 ACKNOWLEDGE_TIMEOUT = 30.0  # seconds
@@ -55,7 +56,7 @@ class Form(NamedTuple):
 FORMS = (Form(None, is_alone=False), Form(None), Form(MOST_BYTES), Form(BARE_BYTES, is_bare=True))
 
 
-class DeadLetterError(Exception):
+class DeadLetterError(OutageError):
     """Kafka did not acknowledge a dead letter: its record's offset must not be committed."""
 
 

@@ -54,7 +54,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._added = self._settled = 0
         self._flushes: dict[int, float] = {}
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -68,7 +68,7 @@ class Inbox:
     def add(self, arrival: Arrival) -> None:
         """Hand over a record. Raises WorkerError when the worker has ended, or makes no room for it."""
         with self._changed:
-            self._raise_error()
+            self.raise_error()
             if not self._has_room(arrival):
                 self._wait(lambda: self._has_room(arrival), CLAIM_TIMEOUT)
             self._added += 1
@@ -126,7 +126,7 @@ class Inbox:
     def fail(self, error: BaseException) -> None:
         """Whoever adds or flushes from now on is told why that is over."""
         with self._changed:
-            self._error = error
+            self.error = error
             self._changed.notify_all()
 
     def _wait(self, is_done: Callable[[], bool], timeout: float) -> None:
@@ -135,10 +135,10 @@ class Inbox:
         self._flushes[waiter] = monotonic()
         self._doorbell.ring()
         try:
-            done = self._changed.wait_for(lambda: self._error or is_done(), timeout)
+            done = self._changed.wait_for(lambda: self.error or is_done(), timeout)
         finally:
             del self._flushes[waiter]
-        self._raise_error()
+        self.raise_error()
         if not done:
             raise WorkerError(f"{self._added - self._settled} records are not claimed after {timeout:g} s")
 
@@ -150,9 +150,10 @@ class Inbox:
         if self._flushes:
             self._changed.notify_all()
 
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            raise WorkerError(f"the pipeline takes nothing more: {self._error}") from self._error
+    def raise_error(self) -> None:
+        """Raise WorkerError if the worker has ended."""
+        if self.error is not None:
+            raise WorkerError(f"the pipeline takes nothing more: {self.error}") from self.error
 
 
 def _size(arrivals: Iterable[Arrival]) -> int:

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from herald.outbox.threads import Thread
 from herald.outbox.watched.life import came_by, living
 from herald.pipeline.consume.record import Arrival
+from herald.pipeline.errors import OutageError
 
 PAUSE = 1.0  # seconds between two records of a partition
 LOOK = 2.0  # seconds between two looks at the topics' ids
@@ -50,7 +51,7 @@ class TopicIds:
         return self._ids.get(topic, topic)
 
 
-class TopicMadeAnewError(Exception):
+class TopicMadeAnewError(OutageError):
     """A topic has another id than when the consumer began."""
 
 
@@ -90,7 +91,7 @@ class TopicWatch:
                 anew = self._look()
                 if anew and not self._stop.is_set():
                     error = TopicMadeAnewError(f"made anew: {', '.join(anew)}")
-                    _log.warning("topic_made_anew", reason=str(error), next="ends, to begin with a new consumer")
+                    _log.warning("topic_made_anew", reason=str(error), next="begins anew, with a new consumer")
                     self._on_change(error)
                     return
 

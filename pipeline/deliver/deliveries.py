@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from herald.outbox.destination.policies import Policy
 from herald.outbox.moves.claim import REASONS
 from herald.outbox.moves.record import Outcome
@@ -166,7 +168,11 @@ class Deliveries:
         self._loop.start()
 
     def close(self, closing: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """End the calls that are still open on the loop; then run this there, where what it closes was opened."""
+        """End the calls that are still open on the loop; then run this there, where what it closes was opened.
+
+        A thread whose call goes on ends after it.
+        """
+        self._threads.close()
         self._loop.close(closing)
 
     def _give_back(self, attempts: Sequence[Attempt]) -> None:
@@ -176,6 +182,7 @@ class Deliveries:
     def _end(self, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
         """A call was made; called from where it was."""
         back: list[Attempt] = []
+        outcome = replace(outcome, seconds=seconds)
         self._made.note(attempt, outcome, seconds)
         try:
             back = self._complete(attempt, outcome, seconds)

@@ -71,7 +71,8 @@ def note_late(outcomes: Sequence[Outcome]) -> None:
     """These are in the log, and changed nothing."""
     LATE.inc(len(outcomes))
     for outcome in outcomes:
-        _log.warning("outcome_late", outcome=outcome.outcome, **_said(outcome, outcome.destination))
+        took = None if outcome.seconds is None else round(1000 * outcome.seconds, 1)
+        _log.warning("outcome_late", outcome=outcome.outcome, milliseconds=took, **_said(outcome, outcome.destination))
 
 
 def _said(outcome: Outcome, destination: str | None) -> dict[str, object]:

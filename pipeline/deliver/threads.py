@@ -24,11 +24,12 @@ _log = structlog.get_logger()
 
 @dataclass(eq=False)
 class Threads(Crew):
-    """They begin as they are needed, and stay."""
+    """They begin as they are needed, and stay until it is closed."""
 
     _parked: SimpleQueue[None] = field(default_factory=SimpleQueue, init=False)
     _threads: int = field(default=0, init=False)
     _idle: int = field(default=0, init=False)
+    _is_closed: bool = field(default=False, init=False)
 
     @property
     def is_busy(self) -> bool:
@@ -44,6 +45,14 @@ class Threads(Crew):
         elif self._threads < self.most:
             self._begin_thread()
 
+    def close(self) -> None:
+        """End those that rest now, the others after their call; without the lock."""
+        with self.lock:
+            self._is_closed = True
+            for _ in range(self._idle):
+                self._parked.put(None)
+            self._idle = 0
+
     def _begin_thread(self) -> None:
         try:  # a daemon: a destination that hangs must not keep a stopped process alive
             Thread(self._serve, f"delivery-{self._threads + 1}").start()
@@ -55,8 +64,7 @@ class Threads(Crew):
 
     def _serve(self) -> None:
         try:
-            while True:
-                attempt = self._next()
+            while (attempt := self._next()) is not None:
                 started = monotonic()
                 outcome = driven(self.perform(attempt))
                 self.end(attempt, outcome, monotonic() - started)
@@ -64,10 +72,12 @@ class Threads(Crew):
             _log.error("delivery_thread_ended", reason=str(error), exc_info=error)
             self.on_error(error)
 
-    def _next(self) -> Attempt:
-        """The next attempt; parks the thread until there is one."""
+    def _next(self) -> Attempt | None:
+        """The next attempt; parks the thread until there is one. None once all is over."""
         while True:
             with self.lock:
+                if self._is_closed:
+                    return None
                 taken = self.destinations.take()
                 if taken is not None:
                     attempt, pace = taken

@@ -14,11 +14,11 @@ from herald.outbox.extensions import extend
 from herald.outbox.logs import configure_logs
 from herald.outbox.relay import process as relay
 from herald.outbox.settings import Settings
-from herald.outbox.stopping import stop_on_signals
+from herald.outbox.stopping import Stop, stop_on_signals
 from herald.outbox.up.child import Child
 from herald.pipeline.consume.application import quieten_quix
 from herald.pipeline.load import load_channels, load_topics
-from herald.pipeline.process import consume
+from herald.pipeline.round import consume
 from herald.pipeline.testing.consumers import Consumers
 from herald.pipeline.testing.journal import Journal, JournalledRouter
 from herald.pipeline.testing.settings import make_settings
@@ -35,9 +35,9 @@ class PartError(Exception):
 class Part(threading.Thread):
     """A thread that works until it is told to stop; what it raises is kept."""
 
-    def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
+    def __init__(self, name: str, work: Callable[[Stop], None]) -> None:
         super().__init__(name=name, daemon=True)
-        self.told = threading.Event()
+        self.told = Stop()
         self._failure: BaseException | None = None
         self._work = work
         self.start()
@@ -101,23 +101,15 @@ def run_relay(settings: Settings, stop: threading.Event) -> None:
         raise PartError("the relay cannot lead")
 
 
-def run_pipeline(settings: Settings, journal: Journal, stop: threading.Event) -> None:
-    """Consume until `stop` is set. Raises PartError, and what Quix and the consumers' modules raise."""
-    topics, failed = load_topics(), threading.Event()
-
-    def fail() -> None:
-        failed.set()
-        stop.set()
-
-    router = JournalledRouter(settings, topics, load_channels(settings), journal)
-    consume(settings, topics, router, stop, on_error=fail)
-    if failed.is_set():
-        raise PartError("the pipeline's worker ended")
+def run_pipeline(settings: Settings, journal: Journal, stop: Stop) -> None:
+    """Consume until `stop` is set. Raises what ends it before, and what the consumers' modules raise."""
+    topics = load_topics()
+    consume(settings, topics, JournalledRouter(settings, topics, load_channels(settings), journal), stop)
 
 
 def main(path: Path) -> None:
     """Run what the file says: settings, consumers, the journal."""
-    stop, said = threading.Event(), json.loads(path.read_text(encoding="utf-8"))
+    stop, said = Stop(), json.loads(path.read_text(encoding="utf-8"))
     stop_on_signals(stop)
     configure_logs("pipeline")
     quieten_quix()

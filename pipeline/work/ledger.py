@@ -27,9 +27,10 @@ from herald.outbox.postgres.conviction import Convictions, convicts_nobody, insi
 from herald.outbox.postgres.driver import Connection, PostgresError
 from herald.outbox.watched.life import waiting
 from herald.pipeline.consume.record import Request
+from herald.pipeline.errors import OutageError
 from herald.pipeline.work.transaction import RecordOf, Refused, Transaction
 
-PATIENCE = 60.0  # seconds an outage may last before the process ends and its supervisor takes over
+PATIENCE = 60.0  # seconds an outage may last before the round ends; Kafka takes partitions away after 300
 FIRST_WAIT = 0.1  # seconds until the first repetition; doubled up to LONGEST_WAIT
 LONGEST_WAIT = 5.0  # seconds
 # SQLSTATE classes of what passes by itself, as a lock, a full disk or a server that restarts: nothing is narrowed down
@@ -39,10 +40,6 @@ T = TypeVar("T")
 Item = Outcome | Request
 
 _log = structlog.get_logger()
-
-
-class OutageError(Exception):
-    """The database stayed away."""
 
 
 class Written(msgspec.Struct):

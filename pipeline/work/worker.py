@@ -12,6 +12,7 @@ Where it could not begin in time anyway, because its destination is busy, the cl
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from logging import ERROR, WARNING
 from time import monotonic
 
 import structlog
@@ -34,6 +35,7 @@ from herald.pipeline.deliver.failing import Health
 from herald.pipeline.deliver.noting import Made, note_claimed
 from herald.pipeline.deliver.retry import STOPPED, postponed
 from herald.pipeline.deliver.routing import Router
+from herald.pipeline.errors import OutageError
 from herald.pipeline.work.claiming import Claiming
 from herald.pipeline.work.ledger import Ledger, Written
 from herald.pipeline.work.outcomes import OUTCOME_BATCH, RETURNED, Outcomes
@@ -107,9 +109,10 @@ class Worker:
         if self._deliveries.open:
             _log.warning("deliveries_left_to_their_leases", deliveries=self._deliveries.open)
         self._deliveries.close(self._router.close)
+        OPEN.set_function(lambda: 0.0)
 
     def fail(self, error: BaseException) -> None:
-        """Have the process end: whoever adds or flushes from now on is told why, and no offset is committed.
+        """Have the round end: whoever adds or flushes from now on is told why, and no offset is committed.
 
         Nothing more is claimed; what is being delivered is finished and recorded.
         """
@@ -117,6 +120,12 @@ class Worker:
         self._closing = True
         self._doorbell.ring()
         self._on_error()
+
+    def raise_failure(self) -> None:
+        """Raise OutageError, or WorkerError from whatever else made it end by itself, if anything did."""
+        if isinstance(self.inbox.error, OutageError):
+            raise self.inbox.error
+        self.inbox.raise_error()
 
     def hand_over(self) -> None:
         """Return once all that is claimed has begun, after a second at most; called while nothing is added.
@@ -179,7 +188,8 @@ class Worker:
                         self._sleep()
                     came_by()
         except BaseException as error:  # noqa: BLE001 - the next add or flush raises it
-            _log.error("worker_ended", reason=reason(error), exc_info=error)
+            is_outage = isinstance(error, OutageError)
+            _log.log(WARNING if is_outage else ERROR, "worker_ended", reason=reason(error), exc_info=not is_outage)
             self.fail(error)
         try:
             self._drain()

@@ -13,6 +13,7 @@ from herald.outbox.relay import process as relay
 from herald.outbox.scheduler.duties import load_tasks
 from herald.outbox.scheduler.task import Task
 from herald.outbox.settings import SettingsError, load_settings
+from herald.outbox.stopping import Stop
 from herald.pipeline import process as pipeline
 from herald.pipeline.load import load_channels, load_topics
 from tests.outbox.connections import make_settings
@@ -198,7 +199,7 @@ def test_a_pipeline_does_not_start_with_a_broken_topic(install: Install, capsys:
     install("shop", {"shop_orders": BROKEN}, topics={"orders": "shop_orders"})
     extend(())
 
-    assert pipeline.run(make_settings(NOWHERE), Event()) == 2
+    assert pipeline.run(make_settings(NOWHERE), Stop(), leave_within=60) == 2
 
     assert_named(capsys.readouterr().err, "the topic orders (shop_orders, of shop 1.0) cannot be loaded:")
 

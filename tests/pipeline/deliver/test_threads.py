@@ -15,6 +15,7 @@ from herald.pipeline.deliver.deliveries import LEAST_OPEN, MOST_OPEN, Deliveries
 from herald.pipeline.deliver.retry import OUT_OF_TIME
 from tests.pipeline.fakes import Collected, FakeChannel, sent
 from tests.pipeline.parts import in_this_thread, make_deliverer, make_request, make_router
+from tests.servers.eventually import eventually
 
 FAR = float("inf")  # a deadline
 POLICY = make_router().policy
@@ -190,6 +191,16 @@ def test_whatever_a_handler_raises_is_the_outcome_of_its_attempt(channel: FakeCh
     assert deliver(attempt("7")).outcome == "failed"
 
 
+def test_an_outcome_says_how_long_its_call_took(channel: FakeChannel) -> None:
+    collected = Collected()
+    make_deliveries(channel, collected).submit([attempt("7")])
+
+    [outcome] = collected.wait(1)
+
+    assert outcome.seconds is not None
+    assert outcome.seconds > 0
+
+
 def test_a_delivery_thread_that_ends_is_noticed() -> None:
     ended: SimpleQueue[BaseException] = SimpleQueue()
 
@@ -216,3 +227,20 @@ def test_a_machine_without_more_threads_goes_on_with_those_there_are(
     channel.release()
 
     assert len(collected.wait(3)) == 3
+
+
+def test_no_thread_is_left_once_all_is_closed(channel: FakeChannel) -> None:
+    before, collected = set(threading.enumerate()), Collected()
+    deliveries = make_deliveries(channel, collected)
+    deliveries.submit([attempt("7")])
+    collected.wait(1)
+    channel.hold()
+    deliveries.submit([attempt("8"), attempt("9")])
+    assert channel.entered.acquire(timeout=10)
+
+    deliveries.close(make_router(channel).close)
+    channel.release()
+
+    eventually(
+        lambda: set(threading.enumerate()) <= before, what="those that rested and the one that called have ended"
+    )

@@ -16,7 +16,8 @@ from herald.outbox.moves.record import Outcome
 from herald.outbox.postgres.driver import Connection, OperationalError
 from herald.pipeline.consume.identity import EARLIEST
 from herald.pipeline.consume.record import Arrival, Request
-from herald.pipeline.work.ledger import Ledger, OutageError
+from herald.pipeline.errors import OutageError
+from herald.pipeline.work.ledger import Ledger
 from herald.pipeline.work.transaction import Transaction
 from tests.outbox.connections import compared, execute_and_commit
 from tests.pipeline.parts import make_decoder, make_ledger

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.samples import Sample
 from structlog.testing import capture_logs
 
@@ -39,9 +40,11 @@ def test_an_outcome_that_is_late_is_logged_and_counted(database: str, ledger: Le
     with capture_logs() as logs:
         ledger.write([sent(message)], [], record_of=lambda one: Record(one.id, one.request))
         assert [log["event"] for log in logs] == []
-        ledger.write([sent(message)], [], record_of=lambda one: Record(one.id, one.request))
+        late = replace(sent(message), seconds=0.0123)
+        ledger.write([late], [], record_of=lambda one: Record(one.id, one.request))
 
     (line,) = logs
+    assert line["milliseconds"] == 12.3
     assert (line["event"], line["id"], line["attempt"], line["outcome"]) == ("outcome_late", str(message), 1, "sent")
     assert value("herald_late_outcomes_total") == before + 1
     assert statuses(database) == {message: "sent"}

@@ -1,6 +1,6 @@
 """Apache Kafka fails in every way that brokers do.
 
-`FROZEN=90 GONE=180 REBALANCES=50` in the environment make it as long as `make proof` does.
+`FROZEN=90 GONE=180 REBALANCES=50` in the environment make it as long as `make proof-all` does.
 """
 
 import os

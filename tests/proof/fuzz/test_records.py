@@ -1,4 +1,4 @@
-"""Records of every kind beside good traffic: each is accounted for. Fifty thousand of them in `make proof`."""
+"""Records of every kind beside good traffic: each is accounted for. Fifty thousand of them in `make proof-all`."""
 
 from dataclasses import replace
 

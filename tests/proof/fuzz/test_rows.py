@@ -1,4 +1,4 @@
-"""Rows that somebody writes into the log past Herald. Two thousand of them in `make proof`."""
+"""Rows that somebody writes into the log past Herald. Two thousand of them in `make proof-all`."""
 
 import pytest
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
+from random import sample
 from time import monotonic
 from xml.etree import ElementTree as ET
 
@@ -30,12 +31,15 @@ LOG = "removed.log"  # what pytest said, all of it
 @click.command()
 @click.option("--only", default="", help="Only those whose mechanism, test or file has this text.")
 @click.option("--part", default="1/1", metavar="N/M", help="Every Mth of them, beginning with the Nth.")
+@click.option("--lot", type=click.IntRange(1), default=None, help="So many of them, by lot.")
 @click.option("--workers", default=3, show_default=True, help="Copies at once, each with one of them taken out.")
 @click.option("--copies", type=click.Path(path_type=Path), default=ROOT / ".cache" / "mechanisms", show_default=True)
-def main(only: str, part: str, workers: int, copies: Path) -> None:
+def main(only: str, part: str, lot: int | None, workers: int, copies: Path) -> None:
     """Take each mechanism out and run its tests; exit code 1 when one of them does not fail."""
     number, parts = map(int, part.split("/"))
     chosen = [removal for removal in REMOVALS if only in repr(removal)][number - 1 :: parts]
+    if lot:
+        chosen = sample(chosen, min(lot, len(chosen)))
     free: SimpleQueue[Path] = SimpleQueue()
     for number in range(min(workers, len(chosen))):
         free.put(make_copy(copies.resolve() / str(number)))

@@ -59,17 +59,17 @@ REMOVALS = (
         ("tests/pipeline/work/test_ledger.py::test_one_record_that_postgresql_refuses_stands_alone_in_the_end",),
     ),
     Removal(
-        "it compares topic ids, and ends, to begin with a new consumer",
+        "it compares topic ids, and begins anew, with a new consumer",
         (
             Edit(
-                "pipeline/process.py",
+                "pipeline/round.py",
                 "TopicWatch(lambda: asking.ask(read_topic_ids), worker.fail)",
                 "TopicWatch(dict, worker.fail)",
             ),
         ),
         (
             "tests/pipeline/test_process.py::test_it_does_not_wait_for_ever_at_a_broker_that_was_wiped_behind_its_back",
-            "tests/pipeline/test_process.py::test_it_ends_when_a_topic_was_made_anew",
+            "tests/pipeline/test_process.py::test_it_reads_on_when_a_topic_was_made_anew",
         ),
     ),
     Removal(

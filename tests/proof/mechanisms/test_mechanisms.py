@@ -35,7 +35,7 @@ def test_every_test_of_a_guarantee_has_a_mechanism_without_which_it_fails() -> N
 
 
 def test_every_guarantee_has_a_test_that_make_test_runs(request: pytest.FixtureRequest) -> None:
-    """Where all tests were collected, those of `make proof` left out: what is collected is what is run."""
+    """Where all tests were collected, those of `make proof-all` left out: what is collected is what is run."""
     config = request.config
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.markexpr != "not proof":
         pytest.skip("a part of the tests is run")

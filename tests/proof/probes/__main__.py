@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from random import sample
 
 import click
 
@@ -33,13 +34,15 @@ EVERYBODY = ("api", "relay", STANDBY, "pipeline")
 
 @click.command()
 @click.option("--only", default="", help="Only what has this in its name, as `relay`.")
+@click.option("--lot", type=click.IntRange(1), default=None, help="Only so many, by lot.")
 @record_option
-def main(only: str, *, is_recorded: bool) -> None:
+def main(only: str, lot: int | None, *, is_recorded: bool) -> None:
     """Freeze each part of each process, and take the servers away, under a light load; ask the probes all the time."""
     found: list[Found] = []
     with durable_server() as (server, folder), ApacheKafka(folder) as kafka:
         with on_stage(server, kafka, {}) as stage:
-            found += play_all(stage, [*hanging(stage), *stopped(stage), *away(server, kafka)], only)
+            cases = [*hanging(stage), *stopped(stage), *away(server, kafka)]
+            found += play_all(stage, sample(cases, lot) if lot else cases, only)
         with on_stage(server, kafka, {"HERALD_API_PROCESSES": "2"}) as stage:
             several = [hangs(stage, "api", part) for part in ("supervisor", "committer", "event loop")]
             found += play_all(stage, [replace(one, what=f"{one.what}, of several") for one in several], only)

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from threading import Event
 from time import monotonic
 
-from herald.outbox.watched.life import LIMIT
 from tests.proof.probes.frozen import API, PARTS
 from tests.proof.probes.stage import STANDBY, Stage
-from tests.proof.probes.watching import SILENT, Probe
+from tests.proof.probes.watching import Probe
 from tests.servers.eventually import eventually
 
 RED_WITHIN, GREEN_WITHIN = 30.0, 10.0  # seconds, as the docs promise
 GIVEN_UP = 60.0  # seconds until the probe will never change
-AWAY = LIMIT + 10.0  # seconds for which a server is away
+AWAY = 75.0  # seconds for which a server is away: longer than a pipeline has patience with either
 LOOK = 0.2  # seconds between two looks at who has ended
 WAITS_FOR_LOCK = "session that waits for the lock"
 
@@ -50,7 +49,8 @@ class Found:
         is_late += [f"green after {self.green_after:.1f} s"] if self.green_after > GREEN_WITHIN else []
         others = [f"{role} was not {state}" for role, state in self.others]
         lost = [f"{self.lost} were not delivered"] if self.lost else []
-        return [f"{self.what}: {one}" for one in (*is_late, *others, *lost)]
+        ended = [f"{self.ended} processes ended"] if self.ended else []
+        return [f"{self.what}: {one}" for one in (*is_late, *others, *lost, *ended)]
 
 
 def hanging(stage: Stage) -> list[Case]:
@@ -104,9 +104,8 @@ def play(stage: Stage, case: Case) -> Found:
     finally:
         case.end()
     green_after = _wait(lambda: stage.revive() and all(map(stage.watching.is_green, case.probes)))
-    # who ends by itself answers nothing until it is there again
     ended = len(stage.ended) - ended_before
-    red = stage.watching.red_since(before, but=SILENT if ended else None)
+    red = stage.watching.red_since(before)
     said = next((one.why for probe, one in red.items() if probe in case.probes), "nothing")
     others = sorted(set(red) - case.probes - case.may)
     return Found(case.what, said, case.probes, red_after, green_after, others, ended, stage.lost())

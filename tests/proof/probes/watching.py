@@ -40,11 +40,10 @@ class Watching(Meanwhile):
     def all_green(self) -> bool:
         return all(map(self.is_green, self.seen))
 
-    def red_since(self, began: float, *, but: str | None = None) -> dict[Probe, Seen]:
-        """Who was red, and since when first, where that did not say `but`."""
+    def red_since(self, began: float) -> dict[Probe, Seen]:
+        """Who was red, and since when first."""
         seen = [(probe, one) for probe, found in self.seen.items() for one in reversed(found)]
-        reds = [(probe, one) for probe, one in seen if one.at >= began and not one.is_green]
-        return {probe: one for probe, one in reds if but is None or not one.why.startswith(but)}
+        return {probe: one for probe, one in seen if one.at >= began and not one.is_green}
 
     def _run(self, probe: Probe, port: int, stop: Event) -> None:
         seen = self.seen[probe]
