@@ -31,6 +31,7 @@ from herald.pipeline.round import longest_delivery, play
 
 # Objects; with Python's own 700 a quarter of a call's time is spent on looking at others.
 COLLECT_AFTER = 20_000, 20, 20
+CLOSES = 60.0  # seconds that clients of a broker which takes connections and answers nothing may take to be closed
 
 _log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ def command() -> None:
 def run(settings: Settings, stop: Stop, *, leave_within: float) -> int:
     """Consume until `stop` is set, round after round; returns the process's exit code.
 
-    A round that begins to end by itself has `leave_within` seconds for that, or the process ends.
+    A round that begins to end by itself has `leave_within` seconds for that, and a minute more, or the process ends.
     """
     try:
         topics = load_topics()
@@ -76,7 +77,7 @@ def run(settings: Settings, stop: Stop, *, leave_within: float) -> int:
                 settings = wait_for_servers(settings, stop)
             if stop.is_set():
                 return 0
-            why = play(settings, topics, router, stop, on_failure=lambda: end_hard_in(leave_within))
+            why = play(settings, topics, router, stop, on_failure=lambda: end_hard_in(leave_within + CLOSES))
             call_off_end(stop, leave_within=leave_within)
             if stop.is_set():
                 return 0
