@@ -1,4 +1,4 @@
-"""When a process that ended starts again.
+"""When a process that ended starts again, and a round of a pipeline.
 
 Who had been ready for ten seconds and was killed starts again at once: its end says nothing against the next
 start. Whoever ends otherwise backs off.

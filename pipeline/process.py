@@ -3,6 +3,7 @@
 import contextlib
 import gc
 from logging import ERROR, INFO
+from time import monotonic
 
 import rich_click as click
 import structlog
@@ -18,6 +19,7 @@ from herald.outbox.postgres.driver import OperationalError
 from herald.outbox.postgres.fitness import UnfitError
 from herald.outbox.postgres.instance import identified
 from herald.outbox.registry import DEAD_LETTERS, TOPICS
+from herald.outbox.restarts import Restarts
 from herald.outbox.settings import Settings, SettingsError, load_settings
 from herald.outbox.startup import UnreadableLogError, be_watched, usable, wait_for_database, wait_until
 from herald.outbox.stopping import LEAVE, Stop, call_off_end, end_hard_in, leave, stop_on_signals
@@ -70,18 +72,21 @@ def run(settings: Settings, stop: Stop, *, leave_within: float) -> int:
     A round that begins to end by itself has `leave_within` seconds for that, and a minute more, or the process ends.
     """
     try:
-        topics = load_topics()
+        topics, restarts = load_topics(), Restarts()
         while True:
             router = Router(settings, topics, load_channels(settings))
             with living("start", may_fail=True):
                 settings = wait_for_servers(settings, stop)
             if stop.is_set():
                 return 0
+            began = monotonic()
             why = play(settings, topics, router, stop, on_failure=lambda: end_hard_in(leave_within + CLOSES))
             call_off_end(stop, leave_within=leave_within)
             if stop.is_set():
                 return 0
-            _log.warning("pipeline_begins_anew", reason=why)
+            wait = restarts.note_end(monotonic(), code=1, started_at=began, ready_at=began)
+            _log.warning("pipeline_begins_anew", reason=why, next_try_seconds=wait)
+            stop.wait(wait)
     except (ExtensionError, SettingsError) as error:
         click.echo(str(error), err=True)
         return 2

@@ -11,11 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from quixstreams.kafka.exceptions import KafkaBrokerUnavailableError
+from quixstreams.kafka.exceptions import BaseKafkaException, KafkaBrokerUnavailableError
 
 from herald.outbox.kafka.asking import Asking
-from herald.outbox.kafka.clients import librdkafka, make_admin
+from herald.outbox.kafka.clients import SILENT, is_silence, librdkafka, make_admin
 from herald.outbox.kafka.topic_names import TopicNames
 from herald.outbox.kafka.topics import read_topic_ids
 from herald.outbox.moves.breakers import policy_of
@@ -54,12 +55,23 @@ def play(
     """
     try:
         consume(settings, topics, router, stop, on_failure=on_failure)
-    except (OutageError, KafkaBrokerUnavailableError) as error:
+    except Exception as error:
+        if not is_outage(error):
+            raise
         why = f"{type(error).__name__}: {error}"
     else:
         return None
     gc.collect()  # here, where somebody would end the process that blocks
     return why
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether a server was away, or is another one now, and the next round may go on."""
+    if isinstance(error, KafkaException):  # Kafka went away while the round began
+        return is_silence(error)
+    if isinstance(error, BaseKafkaException):
+        return error.code in SILENT
+    return isinstance(error, OutageError | KafkaBrokerUnavailableError)
 
 
 def consume(
@@ -94,31 +106,32 @@ def consume(
         TopicWatch(lambda: asking.ask(read_topic_ids), worker.fail),
     ):
         sink = DeliverySink(worker.inbox, TopicNames(settings.topic_prefix))
+        connection = BrokerWatch(settings.kafka_patience, give_up)
         application = PipelineApplication(
-            settings,
-            sink,
-            topics,
-            worker.hand_over,
-            connection=BrokerWatch(settings.kafka_patience, give_up),
-            folder=Path(folder),
+            settings, sink, topics, worker.hand_over, connection=connection, folder=Path(folder)
         )
         application.on_failure = fail
-        worker.start()
-        ROUNDS.inc()
         _log.info("pipeline_started", topics=sorted(topics), group=settings.group, window=settings.window_size)
-        try:
-            with living(
-                "consumer", is_idle=lambda: worker.holds_up_flush() or SERVERS.is_lost(KAFKA, CONSUMER), may_fail=True
-            ):
-                run_until(application, over)
-        except Exception:
-            worker.raise_failure()  # rather than what came of it
-            raise
-        finally:
-            worker.close(longest_delivery(settings) + CLOSE_MARGIN)
-            SERVERS.found(CONSUMER)  # there is none that could miss it
-        worker.raise_failure()
+        _run(application, worker, over, close_within=longest_delivery(settings) + CLOSE_MARGIN)
     _log.info("pipeline_stopped")
+
+
+def _run(application: PipelineApplication, worker: Worker, over: threading.Event, *, close_within: float) -> None:
+    """Both, until `over` is set, and what is under way then. Raises what ended them before."""
+    worker.start()
+    ROUNDS.inc()
+    try:
+        with living(
+            "consumer", is_idle=lambda: worker.holds_up_flush() or SERVERS.is_lost(KAFKA, CONSUMER), may_fail=True
+        ):
+            run_until(application, over)
+    except Exception:
+        worker.raise_failure()  # rather than what came of it
+        raise
+    finally:
+        worker.close(close_within)
+        SERVERS.found(CONSUMER)  # there is none that could miss it
+    worker.raise_failure()
 
 
 def make_worker(

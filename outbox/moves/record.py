@@ -24,7 +24,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `retry_in` seconds from now it is due again: `failed` and `postponed` have it, `unknown` where it is
     repeated and not held. `postponed` was given back without a call, and does not count. `is_fault`: the
-    destination is to blame; `destination` is None where nobody counts. The call took so many `seconds`.
+    destination is to blame; `destination` is None where nobody counts. The call took so many `seconds`,
+    0 where none was made.
     """
 
     id: UUID
@@ -35,7 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     retry_in: float | None = None
     destination: str | None = None
     is_fault: bool = False
-    seconds: float | None = None
+    seconds: float = 0.0
 
 
 # `sent` counts unless a newer attempt began or the message is final for other reasons; everything else

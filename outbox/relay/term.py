@@ -63,7 +63,9 @@ class Term:
         self._poll = poll
         self._judge = judge
         self._ahead = threading.Semaphore(PAGES_AHEAD)
-        self._pages: queue.SimpleQueue[Page | None] = queue.SimpleQueue()
+        # The main thread waits here, where signals come: one that ends a SimpleQueue's wait just as its time is over
+        # makes it wait for ever (CPython 3.11, which takes the time that is left, below 0, for none at all).
+        self._pages: queue.Queue[Page | None] = queue.Queue()
         self._settled: queue.SimpleQueue[InFlight] = queue.SimpleQueue()
         self._reading, self._ended = threading.Event(), threading.Event()
         self.renew = threading.Event()  # set it to go on with a new producer

@@ -183,7 +183,7 @@ class Deliveries:
         """A call was made; called from where it was."""
         back: list[Attempt] = []
         outcome = replace(outcome, seconds=seconds)
-        self._made.note(attempt, outcome, seconds)
+        self._made.note(attempt, outcome)
         try:
             back = self._complete(attempt, outcome, seconds)
         finally:  # whatever becomes of this thread, the call was made

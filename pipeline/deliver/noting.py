@@ -28,25 +28,25 @@ class Made:
     """
 
     def __init__(self, *, names_destinations: bool = False) -> None:
-        self._made: deque[tuple[str | None, Outcome, float]] = deque()
+        self._made: deque[tuple[str | None, Outcome]] = deque()
         self._named: set[str] | None = set() if names_destinations else None
 
-    def note(self, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
+    def note(self, attempt: Attempt, outcome: Outcome) -> None:
         """One more; what went wrong is logged, without contents."""
-        self._made.append((attempt.destination, outcome, seconds))
+        self._made.append((attempt.destination, outcome))
         if event := _FAILED.get(outcome.outcome):
-            _log.warning(event, milliseconds=round(1000 * seconds, 1), **_said(outcome, attempt.destination))
+            _log.warning(event, **_said(outcome, attempt.destination))
 
     def count(self) -> None:
         """All that were noted."""
         by_kind: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
         by_channel: defaultdict[str, list[float]] = defaultdict(list)
         for _ in range(len(self._made)):
-            destination, outcome, seconds = self._made.popleft()
+            destination, outcome = self._made.popleft()
             channel = channel_of(destination) or HANDLER
             by_kind[channel, outcome.outcome, outcome.code or outcome.outcome, self._label(destination)] += 1
             if outcome.outcome != "postponed":
-                by_channel[channel].append(seconds)
+                by_channel[channel].append(outcome.seconds)
         for kind, count in by_kind.items():
             ATTEMPTS.labels(*kind).inc(count)
         for channel, seconds_each in by_channel.items():
@@ -71,12 +71,12 @@ def note_late(outcomes: Sequence[Outcome]) -> None:
     """These are in the log, and changed nothing."""
     LATE.inc(len(outcomes))
     for outcome in outcomes:
-        took = None if outcome.seconds is None else round(1000 * outcome.seconds, 1)
-        _log.warning("outcome_late", outcome=outcome.outcome, milliseconds=took, **_said(outcome, outcome.destination))
+        _log.warning("outcome_late", outcome=outcome.outcome, **_said(outcome, outcome.destination))
 
 
 def _said(outcome: Outcome, destination: str | None) -> dict[str, object]:
-    return {"id": str(outcome.id), "destination": destination, "code": outcome.code, "attempt": outcome.attempt}
+    about = {"id": str(outcome.id), "destination": destination, "code": outcome.code, "attempt": outcome.attempt}
+    return {**about, "milliseconds": round(1000 * outcome.seconds, 1)}
 
 
 @cache

@@ -109,7 +109,7 @@ class Worker:
         if self._deliveries.open:
             _log.warning("deliveries_left_to_their_leases", deliveries=self._deliveries.open)
         self._deliveries.close(self._router.close)
-        OPEN.set_function(lambda: 0.0)
+        OPEN.set_function(lambda: 0.0)  # or the metric would keep all of a round
 
     def fail(self, error: BaseException) -> None:
         """Have the round end: whoever adds or flushes from now on is told why, and no offset is committed.

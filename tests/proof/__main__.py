@@ -1,7 +1,7 @@
 """`python -m tests.proof`: everything that takes too long for `make test`.
 
 In an hour or so each search has a short turn, with other seeds and other lots each time. `--all` has them as long as
-docs/proof.md has them recorded, in sixteen parts of half an hour or so: `--part 3/14` runs the third of them, so that
+docs/proof.md has them recorded, in sixteen parts of half an hour or so: `--part 3/16` runs the third of them, so that
 they can be spread over days or machines. Each command also runs alone; one that fails does not keep the others from
 running.
 """

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from itertools import islice
 
@@ -106,6 +107,5 @@ def _fill(bench: Bench, database: str, count: int) -> None:
     stage, waiting = bench.stage, letters(count)
     shares = [list(islice(waiting, -(-count // CALLERS))) for _ in range(CALLERS)]
     with stage.api(stage.settings(database)) as port, ThreadPoolExecutor(CALLERS) as callers:
-        for posted in [callers.submit(_post_all, port, share) for share in shares]:
-            posted.result()
+        list(callers.map(partial(_post_all, port), shares))  # raises what one of them raises
     stage.server.execute("VACUUM (ANALYZE)", database)

@@ -1,5 +1,7 @@
 """The cursor passes settled pages only, in order."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -16,11 +18,34 @@ from herald.outbox.relay.publisher import Publisher
 from herald.outbox.relay.reader import Limits, Page, read_page
 from herald.outbox.relay.session import open_session
 from herald.outbox.relay.term import Term
+from tests.conftest import ROOT
 from tests.outbox.connections import accepted, connected, make_settings, notification
 from tests.outbox.relay.test_relay import Topic
 from tests.servers.eventually import eventually
 
 NOWHERE = "127.0.0.1:1"
+# On a busy machine a handler has its turn when the wait that it interrupted would be over.
+INTERRUPTED = """
+import os, signal, threading, time
+from unittest.mock import Mock
+from herald.outbox.relay.term import Term
+
+def handle_slowly(*_):
+    over = time.monotonic() + 0.5
+    while time.monotonic() < over:
+        pass
+
+def tell():
+    stop.set()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, handle_slowly)
+stop, publisher = threading.Event(), Mock(in_flight=0, waits_for=0.0, take_settled=Mock(return_value=[]))
+term = Term(Mock(), Mock(), publisher, limits=Mock(), poll=0.2, judge=Mock())
+threading.Timer(0.1, tell).start()
+while term._goes_on(stop):
+    term._publish_next()
+"""
 
 
 class FakePublisher:
@@ -107,3 +132,11 @@ def test_a_page_settled_early_waits_for_the_one_before_it(database: str, session
     assert publisher.take_settled(0) == []
     earlier.open = 0
     assert publisher.take_settled(0) == [earlier, later]
+
+
+def test_a_signal_at_the_end_of_a_wait_for_a_page_makes_no_relay_wait_for_ever() -> None:
+    command = [sys.executable, "-c", INTERRUPTED]
+
+    done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, timeout=30, check=False)
+
+    assert done.returncode == 0

@@ -87,8 +87,8 @@ REMOVALS = (
         (
             Edit(
                 "pipeline/round.py",
-                "    except (OutageError, KafkaBrokerUnavailableError) as error:\n",
-                "    except () as error:\n",
+                "        if not is_outage(error):\n",
+                "        if True:\n",
             ),
         ),
         (SILENT_PIPELINE,),
@@ -166,6 +166,19 @@ REMOVALS = (
         "a process that hangs after SIGTERM is ended from outside the interpreter",
         (Edit("outbox/stopping.py", "            end_hard_in(leave_within)\n", "            pass\n"),),
         ("tests/outbox/test_stopping.py::test_a_process_that_hangs_is_ended_in_time",),
+    ),
+    Removal(
+        "a signal ends no wait of the main thread for good",
+        (
+            Edit(
+                "outbox/relay/term.py",
+                "self._pages: queue.Queue[Page | None] = queue.Queue()",
+                "self._pages: queue.SimpleQueue[Page | None] = queue.SimpleQueue()",
+            ),
+        ),
+        (
+            "tests/outbox/relay/test_term.py::test_a_signal_at_the_end_of_a_wait_for_a_page_makes_no_relay_wait_for_ever",
+        ),
     ),
     Removal(
         "a pipeline that fails is ended from outside the interpreter if it hangs from then on",
